@@ -1,0 +1,360 @@
+//! The command line: the only file that knows clap.
+
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{ArgAction, CommandFactory, Parser, ValueEnum};
+
+use crate::engine::Egress;
+use crate::report::Format;
+use crate::resolve::Family;
+use crate::status::{Expected, Policy, Range, Status};
+use crate::target::{Target, TargetError};
+use crate::verdict::PortState;
+
+/// What the command line asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Request {
+    /// Check a target.
+    Check(Box<Plan>),
+    /// Prove on this machine that checks work.
+    SelfTest,
+    /// Print this help, or version.
+    Print(String),
+}
+
+/// A check, as the operator wants it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// What to check.
+    pub target: Target,
+    /// Which address families may be used.
+    pub family: Family,
+    /// The whole program's deadline, counted from its start.
+    pub timeout: Duration,
+    /// SYN retransmissions after the first.
+    pub retries: u8,
+    /// How segments leave.
+    pub egress: Egress,
+    /// What states and times mean.
+    pub policy: Policy,
+    /// How the result is written.
+    pub format: Format,
+    /// How much is said beside the result, 0 to 3.
+    pub verbosity: u8,
+}
+
+/// A command line that cannot be understood.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UsageError {
+    /// An option is unknown, lacks its value, or has one that cannot be read.
+    #[error("{0}")]
+    Option(String),
+    /// A target cannot be understood.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// There is nothing to check.
+    #[error("what should be checked? write HOST PORT, HOST:PORT or -H HOST -p PORT")]
+    NoTarget,
+    /// The host stands twice.
+    #[error("the host is given twice: as {0:?} and with -H")]
+    TwoHosts(String),
+    /// One program run checks one target.
+    #[error("one target at a time, please: {0:?} is one too many")]
+    TooMany(String),
+}
+
+/// Reads the command line, whose first word is the program's name. Empty words count as not written, an option with an
+/// empty value likewise: monitors pass them for unset macros.
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, UsageError> {
+    let words = without_blanks(words.into_iter().collect());
+    let arguments = match Arguments::try_parse_from(words) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let printed =
+                matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            let text = error.to_string();
+            return if printed { Ok(Request::Print(text)) } else { Err(usage_error(&text)) };
+        }
+    };
+    if arguments.self_test {
+        return Ok(Request::SelfTest);
+    }
+    Ok(Request::Check(Box::new(arguments.plan()?)))
+}
+
+const EXAMPLES: &str = "\
+States: open, closed, filtered (no answer or forbidden), unreachable, stale (old connection).
+Exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (also for -h, -V and wrong usage).
+
+Examples:
+  halfopen 192.0.2.7 25                    as a load balancer calls it
+  halfopen -H mail -p 25 -w 0.1 -c 0.5     as a Nagios plugin, with response times in seconds
+  halfopen -vvv '[2001:db8::7]:443'        by hand, showing every packet
+  halfopen --self-test                     prove that it works on this machine";
+
+/// Half-open TCP check: SYN, SYN+ACK, RST; the application never hears of it.
+#[derive(Parser)]
+#[command(
+    name = "halfopen",
+    version,
+    after_help = EXAMPLES,
+    override_usage = "halfopen [OPTIONS] HOST PORT\n       halfopen [OPTIONS] -H HOST -p PORT\n       \
+                      halfopen [OPTIONS] HOST:PORT\n       halfopen --self-test",
+    args_override_self = true,
+    next_help_heading = "Options"
+)]
+struct Arguments {
+    /// HOST PORT, HOST:PORT or [V6]:PORT; an address or a name
+    #[arg(value_name = "TARGET")]
+    words: Vec<String>,
+
+    /// Host to check
+    #[arg(short = 'H', long, value_name = "HOST", help_heading = "Target")]
+    hostname: Option<String>,
+
+    /// Port to check
+    #[arg(short, long, value_name = "PORT", help_heading = "Target")]
+    port: Option<String>,
+
+    /// IPv4 only
+    #[arg(short = '4', long, conflicts_with = "use_ipv6", help_heading = "Target")]
+    use_ipv4: bool,
+
+    /// IPv6 only
+    #[arg(short = '6', long, help_heading = "Target")]
+    use_ipv6: bool,
+
+    /// Deadline of the whole program, name look-up included; also 500ms
+    #[arg(short, long, value_name = "SECONDS", default_value = "10", value_parser = timeout, help_heading = "Time")]
+    timeout: Duration,
+
+    /// SYN retransmissions after the first
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=10), help_heading = "Time")]
+    retries: u8,
+
+    /// Response times that are a warning, [@]start:end
+    #[arg(
+        short,
+        long,
+        value_name = "RANGE",
+        allow_negative_numbers = true,
+        help_heading = "Verdict"
+    )]
+    warning: Option<Range>,
+
+    /// Response times that are critical, [@]start:end
+    #[arg(
+        short,
+        long,
+        value_name = "RANGE",
+        allow_negative_numbers = true,
+        help_heading = "Verdict"
+    )]
+    critical: Option<Range>,
+
+    /// What a closed port means [default: crit]
+    #[arg(short, long, value_name = "STATUS", conflicts_with = "expect", help_heading = "Verdict")]
+    refuse: Option<Refuse>,
+
+    /// The state that is OK; any other is critical [default: open]
+    #[arg(long, value_name = "STATE", help_heading = "Verdict")]
+    expect: Option<Expect>,
+
+    /// Source address, one of this machine's
+    #[arg(short = 'S', long, value_name = "ADDR", help_heading = "Way out")]
+    source: Option<IpAddr>,
+
+    /// Network interface
+    #[arg(short = 'I', long, value_name = "IFACE", help_heading = "Way out")]
+    interface: Option<String>,
+
+    /// Firewall mark, decimal or 0x hexadecimal
+    #[arg(long, value_name = "FWMARK", value_parser = mark, help_heading = "Way out")]
+    mark: Option<u32>,
+
+    /// Differentiated services code point, 0 to 63
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=63), help_heading = "Way out")]
+    dscp: Option<u8>,
+
+    /// Time to live, or hop limit
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..), help_heading = "Way out")]
+    ttl: Option<u8>,
+
+    /// How the handshake is made
+    #[arg(long = "engine", value_enum, default_value = "auto", help_heading = "Way out")]
+    _engine: EngineChoice, // both are one and the same so far
+
+    /// Output format
+    #[arg(
+        short,
+        long,
+        value_enum,
+        default_value = "nagios",
+        value_name = "FORMAT",
+        help_heading = "Output"
+    )]
+    output: Output,
+
+    /// More: the details, the plan (-vv), every packet (-vvv)
+    #[arg(short, long, action = ArgAction::Count, help_heading = "Output")]
+    verbose: u8,
+
+    /// Check a port on loopback, show the packets, prove that nothing was accepted
+    #[arg(long, help_heading = "Output")]
+    self_test: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Refuse {
+    Ok,
+    Warn,
+    Crit,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Expect {
+    Open,
+    Closed,
+    Filtered,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum EngineChoice {
+    /// The best that this user may have
+    Auto,
+    /// Raw sockets; needs CAP_NET_RAW
+    Raw,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Output {
+    Nagios,
+    Json,
+    Text,
+}
+
+impl From<Output> for Format {
+    fn from(output: Output) -> Self {
+        match output {
+            Output::Nagios => Self::Nagios,
+            Output::Json => Self::Json,
+            Output::Text => Self::Text,
+        }
+    }
+}
+
+impl Arguments {
+    fn plan(self) -> Result<Plan, UsageError> {
+        Ok(Plan {
+            target: target(&self.words, self.hostname.as_deref(), self.port.as_deref())?,
+            family: match (self.use_ipv4, self.use_ipv6) {
+                (true, _) => Family::V4,
+                (_, true) => Family::V6,
+                _ => Family::Any,
+            },
+            timeout: self.timeout,
+            retries: self.retries,
+            egress: Egress {
+                source: self.source.map(|address| address.to_canonical()),
+                interface: self.interface,
+                mark: self.mark,
+                dscp: self.dscp,
+                ttl: self.ttl,
+            },
+            policy: Policy {
+                expected: expected(self.refuse, self.expect),
+                warning: self.warning,
+                critical: self.critical,
+            },
+            format: self.output.into(),
+            verbosity: self.verbose,
+        })
+    }
+}
+
+fn target(words: &[String], host: Option<&str>, port: Option<&str>) -> Result<Target, UsageError> {
+    Ok(match (words, host, port) {
+        ([], Some(host), Some(port)) => Target::new(host, port)?,
+        ([host], None, Some(port)) => Target::new(host, port)?,
+        ([host, port], None, None) if is_bare_number(port) => Target::new(host, port)?,
+        ([target], None, None) => target.parse()?,
+        ([host, ..], Some(_), _) => return Err(UsageError::TwoHosts(host.clone())),
+        ([_, extra, ..], ..) => return Err(UsageError::TooMany(extra.clone())),
+        ([], Some(host), None) => host.parse()?,
+        ([], None, _) => return Err(UsageError::NoTarget),
+    })
+}
+
+fn is_bare_number(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn expected(refuse: Option<Refuse>, expect: Option<Expect>) -> Expected {
+    match (expect, refuse) {
+        (Some(Expect::Closed), _) => Expected::State(PortState::Closed),
+        (Some(Expect::Filtered), _) => Expected::State(PortState::Filtered),
+        (_, Some(Refuse::Ok)) => Expected::Open { refused: Status::Ok },
+        (_, Some(Refuse::Warn)) => Expected::Open { refused: Status::Warning },
+        (_, Some(Refuse::Crit) | None) => Expected::Open { refused: Status::Critical },
+    }
+}
+
+/// A text that is no timeout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a time: write seconds, such as 2 or 1.5, or 500ms; from 1ms to a day")]
+struct TimeoutError;
+
+fn timeout(text: &str) -> Result<Duration, TimeoutError> {
+    let (number, unit) = match text.strip_suffix("ms") {
+        Some(number) => (number, 1e-3),
+        None => (text.strip_suffix('s').unwrap_or(text), 1.0),
+    };
+    let seconds = number.parse::<f64>().map_err(|_| TimeoutError)? * unit;
+    if !(0.001..=86_400.0).contains(&seconds) {
+        return Err(TimeoutError);
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+fn mark(text: &str) -> Result<u32, std::num::ParseIntError> {
+    match text.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16),
+        None => text.parse(),
+    }
+}
+
+/// The words without the empty ones, and without options whose value is empty.
+fn without_blanks(words: Vec<OsString>) -> Vec<OsString> {
+    let command = Arguments::command();
+    let mut kept: Vec<OsString> = Vec::new();
+    for word in words {
+        if word.is_empty() {
+            kept.pop_if(|last| last.to_str().is_some_and(|last| wants_value(&command, last)));
+        } else {
+            kept.push(word);
+        }
+    }
+    kept
+}
+
+/// True when `word` is an option, or a cluster of short ones, that takes the next word as its value.
+fn wants_value(command: &clap::Command, word: &str) -> bool {
+    let takes_value = |is_it: &dyn Fn(&clap::Arg) -> bool| {
+        command.get_arguments().any(|a| is_it(a) && a.get_action().takes_values())
+    };
+    if let Some(long) = word.strip_prefix("--") {
+        return takes_value(&|argument| argument.get_long() == Some(long));
+    }
+    let Some(cluster) = word.strip_prefix('-') else { return false };
+    let first = cluster.find(|short| takes_value(&|argument| argument.get_short() == Some(short)));
+    first.is_some_and(|at| at + 1 == cluster.len())
+}
+
+/// The first line of clap's message says what is wrong.
+fn usage_error(text: &str) -> UsageError {
+    let line = text.lines().next().unwrap_or_default();
+    UsageError::Option(line.strip_prefix("error: ").unwrap_or(line).to_owned())
+}

@@ -1,0 +1,40 @@
+//! The packet filter in front of a raw socket: a raw TCP socket is offered every TCP segment of the machine, and a
+//! load balancer has many.
+
+use nix::libc::{
+    BPF_ABS, BPF_B, BPF_H, BPF_IND, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_LDX, BPF_MSH, BPF_RET,
+};
+use socket2::{Domain, SockFilter};
+
+/// Enough for the longest IPv4 and TCP headers, bytes.
+pub(super) const LONGEST_HEADERS: usize = 120;
+
+/// Offset of the destination port in a TCP header.
+const DESTINATION_PORT: u32 = 2;
+
+/// A classic BPF program that lets segments to `ports` through, cut after their headers, and nothing else.
+///
+/// For IPv4 the program sees the IP header first, for IPv6 the TCP header.
+pub(super) fn to_ports(domain: Domain, ports: &[u16]) -> Vec<SockFilter> {
+    let mut program = Vec::new();
+    if domain == Domain::IPV4 {
+        program.push(statement(BPF_LDX | BPF_B | BPF_MSH, 0)); // X = length of the IP header
+        program.push(statement(BPF_LD | BPF_H | BPF_IND, DESTINATION_PORT));
+    } else {
+        program.push(statement(BPF_LD | BPF_H | BPF_ABS, DESTINATION_PORT));
+    }
+    for &port in ports {
+        program.push(jump(BPF_JMP | BPF_JEQ | BPF_K, port.into(), 0, 1));
+        program.push(statement(BPF_RET | BPF_K, LONGEST_HEADERS as u32));
+    }
+    program.push(statement(BPF_RET | BPF_K, 0));
+    program
+}
+
+fn statement(code: u32, k: u32) -> SockFilter {
+    jump(code, k, 0, 0)
+}
+
+fn jump(code: u32, k: u32, if_true: u8, if_false: u8) -> SockFilter {
+    SockFilter::new(code as u16, if_true, if_false, k)
+}

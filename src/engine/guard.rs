@@ -1,0 +1,67 @@
+//! The reserved source port that keeps the kernel quiet.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use nix::sys::socket::setsockopt;
+use nix::{libc, setsockopt_impl, sockopt_impl};
+use socket2::{Domain, Socket, Type};
+
+use super::Egress;
+use super::sockets::{apply, errno};
+use crate::fault::Fault;
+
+/// What the guard listens to: only segments that have crossed no router and were sent with the highest value there is.
+const MINIMUM_HOP_LIMIT: i32 = 255;
+
+sockopt_impl!(
+    /// Drops TCP segments that arrive with a smaller time to live (`IP_MINTTL`).
+    MinimumTtl, SetOnly, libc::IPPROTO_IP, libc::IP_MINTTL, i32
+);
+sockopt_impl!(
+    /// Drops TCP segments that arrive with a smaller hop limit (`IPV6_MINHOPCOUNT`).
+    MinimumHopCount, SetOnly, libc::IPPROTO_IPV6, libc::IPV6_MINHOPCOUNT, i32
+);
+
+/// A listening TCP socket that hears next to nothing.
+///
+/// Without it the kernel answers a SYN+ACK for a port that it does not know with an RST of its own: two RSTs on the
+/// wire, the first one without our mark. With it the kernel finds a socket for the segment and drops it there for
+/// its hop limit (`tcp_v4_rcv`, `tcp_v6_rcv`), after the raw socket has had its copy. It holds the port against
+/// every other process as well. No privilege is needed.
+///
+/// A segment that arrives with hop limit 255 gets through; the kernel then answers with an RST that carries this
+/// socket's mark.
+pub(super) struct Guard {
+    _socket: Socket,
+    port: u16,
+}
+
+impl Guard {
+    /// Reserves a free port on all addresses of this machine.
+    pub(super) fn open(domain: Domain, egress: &Egress) -> Result<Self, Fault> {
+        let socket = Socket::new(domain, Type::STREAM, None).map_err(source_port)?;
+        apply(egress, &socket, domain)?;
+        let any = if domain == Domain::IPV4 {
+            setsockopt(&socket, MinimumTtl, &MINIMUM_HOP_LIMIT).map_err(Fault::SourcePort)?;
+            SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))
+        } else {
+            setsockopt(&socket, MinimumHopCount, &MINIMUM_HOP_LIMIT).map_err(Fault::SourcePort)?;
+            socket.set_only_v6(true).map_err(source_port)?;
+            SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))
+        };
+        socket.bind(&any.into()).map_err(source_port)?;
+        socket.listen(1).map_err(source_port)?;
+        let bound = socket.local_addr().map_err(source_port)?.as_socket();
+        let port = bound.expect("an internet socket").port();
+        Ok(Self { _socket: socket, port })
+    }
+
+    /// The port that is ours as long as the guard lives.
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+fn source_port(error: std::io::Error) -> Fault {
+    Fault::SourcePort(errno(&error))
+}

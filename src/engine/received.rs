@@ -1,0 +1,65 @@
+//! From what `recvmsg()` gives to an [`Arrival`].
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+
+use nix::libc;
+use nix::sys::socket::{ControlMessageOwned, RecvMsg, SockaddrStorage};
+
+use crate::checker::Arrival;
+use crate::wire::{IcmpError, Quote, Segment, ipv4};
+
+/// Reads a message of a raw TCP socket, from its queue or from its error queue; `None` where it is not sound.
+///
+/// In the queue, an IPv4 message begins with the IP header; an IPv6 one does not, and what its header said is in
+/// control messages. In the error queue the message is the quoted segment, its address the one that it went to.
+pub(super) fn read(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<Arrival> {
+    let bytes = message.iovs().next()?;
+    let from = message.address.as_ref().and_then(socket_address)?;
+    let (mut to, mut hop_limit) = (None, None);
+    for control in message.cmsgs().ok()? {
+        match control {
+            ControlMessageOwned::Ipv4RecvErr(error, Some(offender)) => {
+                let offender = Ipv4Addr::from(u32::from_be(offender.sin_addr.s_addr));
+                return read_error(&error, offender.into(), from, bytes);
+            }
+            ControlMessageOwned::Ipv6RecvErr(error, Some(offender)) => {
+                let offender = Ipv6Addr::from(offender.sin6_addr.s6_addr);
+                return read_error(&error, offender.into(), from, bytes);
+            }
+            ControlMessageOwned::Ipv6PacketInfo(info) => to = Some(arrived_at(&info)),
+            ControlMessageOwned::Ipv6HopLimit(limit) => hop_limit = u8::try_from(limit).ok(),
+            _ => {}
+        }
+    }
+    let (segment, hop_limit) = match from {
+        SocketAddr::V4(_) => ipv4::parse(bytes)?,
+        SocketAddr::V6(_) => (Segment::parse(from, to?, bytes)?, hop_limit?),
+    };
+    Some(Arrival::Segment(segment, hop_limit))
+}
+
+fn read_error(
+    error: &libc::sock_extended_err,
+    offender: IpAddr,
+    remote: SocketAddr,
+    quoted: &[u8],
+) -> Option<Arrival> {
+    let origin = if remote.is_ipv4() { libc::SO_EE_ORIGIN_ICMP } else { libc::SO_EE_ORIGIN_ICMP6 };
+    if error.ee_origin != origin {
+        return None;
+    }
+    let icmp = IcmpError::new(error.ee_type, error.ee_code, offender)?;
+    Some(Arrival::Icmp(icmp, Quote::parse(remote, quoted)?))
+}
+
+fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
+    let v4 = address.as_sockaddr_in().map(|v4| SocketAddrV4::from(*v4).into());
+    v4.or_else(|| address.as_sockaddr_in6().map(|v6| SocketAddrV6::from(*v6).into()))
+}
+
+/// The local address of a datagram; link-local ones mean something only together with their interface.
+fn arrived_at(info: &libc::in6_pktinfo) -> SocketAddr {
+    let address = Ipv6Addr::from(info.ipi6_addr.s6_addr);
+    let scope = if address.is_unicast_link_local() { info.ipi6_ifindex } else { 0 };
+    SocketAddrV6::new(address, 0, 0, scope).into()
+}

@@ -1,0 +1,99 @@
+//! A network that exists only as a rule, with a clock that jumps from event to event.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use super::Engine;
+use crate::checker::Arrival;
+use crate::fault::{Fault, Refusal};
+use crate::wire::Segment;
+
+/// The rule: what becomes of each segment.
+pub trait Network {
+    /// What `segment`, sent at `now`, brings back, and how much later.
+    fn carry(&mut self, now: Duration, segment: &Segment) -> Vec<(Duration, Arrival)>;
+
+    /// Whether this machine has a way to `remote` for try `number`.
+    fn route(&mut self, _remote: SocketAddr, _number: usize) -> Result<(), Refusal> {
+        Ok(())
+    }
+}
+
+impl<F: FnMut(Duration, &Segment) -> Vec<(Duration, Arrival)>> Network for F {
+    fn carry(&mut self, now: Duration, segment: &Segment) -> Vec<(Duration, Arrival)> {
+        self(now, segment)
+    }
+}
+
+/// An [`Engine`] over a [`Network`]; waits take no time.
+pub struct SimulatedEngine<N> {
+    network: N,
+    now: Duration,
+    in_flight: BTreeMap<(Duration, usize), Arrival>,
+    carried: usize,
+    sent: Vec<(Duration, Segment)>,
+}
+
+impl<N: Network> SimulatedEngine<N> {
+    /// Address of IPv4 probes.
+    pub const V4: Ipv4Addr = Ipv4Addr::new(198, 19, 0, 1);
+    /// Address of IPv6 probes.
+    pub const V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+    /// Source port of the first try; the next ones follow.
+    pub const FIRST_PORT: u16 = 40_000;
+
+    /// The clock begins at zero.
+    pub fn new(network: N) -> Self {
+        Self {
+            network,
+            now: Duration::ZERO,
+            in_flight: BTreeMap::new(),
+            carried: 0,
+            sent: Vec::new(),
+        }
+    }
+
+    /// Every segment sent so far, and when.
+    pub fn sent(&self) -> &[(Duration, Segment)] {
+        &self.sent
+    }
+}
+
+impl<N: Network> Engine for SimulatedEngine<N> {
+    fn now(&self) -> Duration {
+        self.now
+    }
+
+    fn local_endpoint(&mut self, remote: SocketAddr, number: usize) -> Result<SocketAddr, Refusal> {
+        self.network.route(remote, number)?;
+        let port = Self::FIRST_PORT + u16::try_from(number).expect("few tries");
+        Ok(match remote {
+            SocketAddr::V4(_) => (Self::V4, port).into(),
+            SocketAddr::V6(_) => (Self::V6, port).into(),
+        })
+    }
+
+    fn send(&mut self, segment: &Segment) -> Result<(), Fault> {
+        self.sent.push((self.now, *segment));
+        for (delay, arrival) in self.network.carry(self.now, segment) {
+            self.carried += 1;
+            self.in_flight.insert((self.now + delay, self.carried), arrival);
+        }
+        Ok(())
+    }
+
+    fn receive(
+        &mut self,
+        deadline: Duration,
+        arrivals: &mut Vec<(Duration, Arrival)>,
+    ) -> Result<(), Fault> {
+        let first = self.in_flight.first_key_value().map(|((at, _), _)| *at);
+        let until = first.map_or(deadline, |first| first.min(deadline));
+        self.now = self.now.max(until);
+        while let Some(entry) = self.in_flight.first_entry().filter(|e| e.key().0 <= self.now) {
+            arrivals.push((self.now, entry.remove()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,63 @@
+//! Sockets as the operator wants them.
+
+use std::io;
+use std::net::SocketAddr;
+
+use nix::errno::Errno;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::{Egress, filter};
+use crate::fault::Fault;
+
+/// A raw TCP socket that sends as `egress` says and receives nothing until another filter is attached.
+pub(super) fn raw(domain: Domain, egress: &Egress) -> Result<Socket, Fault> {
+    let socket = Socket::new(domain, Type::RAW, Some(Protocol::TCP))
+        .map_err(|error| Fault::RawSocket(errno(&error)))?;
+    socket
+        .attach_filter(&filter::to_ports(domain, &[]))
+        .map_err(|error| Fault::SocketSetup(errno(&error)))?;
+    apply(egress, &socket, domain)?;
+    if let Some(address) = egress.source {
+        let source = SocketAddr::new(address, 0);
+        if Domain::for_address(source) != domain {
+            return Err(Fault::SourceFamily(address));
+        }
+        socket
+            .bind(&source.into())
+            .map_err(|error| Fault::Source { address, errno: errno(&error) })?;
+    }
+    Ok(socket)
+}
+
+/// Makes `socket` send as `egress` says, but for the source address.
+pub(super) fn apply(egress: &Egress, socket: &Socket, domain: Domain) -> Result<(), Fault> {
+    let refused = |option| move |error| Fault::Option { option, errno: errno(&error) };
+    let v4 = domain == Domain::IPV4;
+    if let Some(interface) = &egress.interface {
+        socket.bind_device(Some(interface.as_bytes())).map_err(refused("--interface"))?;
+    }
+    if let Some(mark) = egress.mark {
+        socket.set_mark(mark).map_err(refused("--mark"))?;
+    }
+    if let Some(dscp) = egress.dscp {
+        let class = u32::from(dscp) << 2; // RFC 2474 §3: the upper six bits
+        let set = if v4 { socket.set_tos_v4(class) } else { socket.set_tclass_v6(class) };
+        set.map_err(refused("--dscp"))?;
+    }
+    if let Some(ttl) = egress.ttl.map(u32::from) {
+        let set = if v4 { socket.set_ttl_v4(ttl) } else { socket.set_unicast_hops_v6(ttl) };
+        set.map_err(refused("--ttl"))?;
+    }
+    Ok(())
+}
+
+/// The address of a raw socket, whose port field is the protocol for IPv6 and nothing for IPv4.
+pub(super) fn port_less(mut address: SocketAddr) -> SocketAddr {
+    address.set_port(0);
+    address
+}
+
+/// The error number behind an error of a system call.
+pub(super) fn errno(error: &io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw)
+}

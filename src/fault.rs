@@ -1,0 +1,122 @@
+//! Faults of this machine: why nothing could be learnt. Never a port state.
+
+use std::net::{IpAddr, SocketAddr};
+
+use nix::errno::Errno;
+
+/// Why this machine kept a check from learning anything; each message names the fix where there is one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// `socket()` refused a raw socket, for want of privilege most of the time.
+    #[error("cannot open a raw socket ({}); {}", .0.desc(), raw_socket_fix(*.0))]
+    RawSocket(Errno),
+    /// A socket option that the operator asked for was refused.
+    #[error("cannot set {option} ({})", .errno.desc())]
+    Option {
+        /// As on the command line.
+        option: &'static str,
+        /// The kernel's answer.
+        errno: Errno,
+    },
+    /// A socket option that every check needs was refused.
+    #[error("cannot prepare the raw socket ({})", .0.desc())]
+    SocketSetup(Errno),
+    /// The source address is not one of this machine's.
+    #[error("cannot send from {address} ({}); --source takes an address of this machine", .errno.desc())]
+    Source {
+        /// The address asked for.
+        address: IpAddr,
+        /// The kernel's answer.
+        errno: Errno,
+    },
+    /// The source address and the target are of different families.
+    #[error("--source {0} is not of the target's address family")]
+    SourceFamily(IpAddr),
+    /// An address behind -4 or -6 that is not of that family.
+    #[error("{0} is not of the address family asked for with -4 or -6")]
+    Family(IpAddr),
+    /// There is no interface of that name.
+    #[error("there is no network interface {0:?}")]
+    Interface(String),
+    /// No source port could be reserved.
+    #[error("cannot reserve a source port ({})", .0.desc())]
+    SourcePort(Errno),
+    /// A rule of the local firewall, or its full connection table, refused the SYN (`EPERM`).
+    #[error("local firewall refused the SYN to {0} (Operation not permitted)")]
+    Firewall(SocketAddr),
+    /// The target is a broadcast address.
+    #[error("{0} is a broadcast address")]
+    Broadcast(IpAddr),
+    /// The kernel could not send for another reason, such as a full queue.
+    #[error("cannot send the SYN to {to} ({})", .errno.desc())]
+    Send {
+        /// Where it should have gone.
+        to: SocketAddr,
+        /// The kernel's answer.
+        errno: Errno,
+    },
+    /// Waiting for answers, or reading them, failed.
+    #[error("cannot receive answers ({})", .0.desc())]
+    Receive(Errno),
+    /// The operating system's random generator failed.
+    #[error("cannot draw random numbers")]
+    Random,
+}
+
+fn raw_socket_fix(errno: Errno) -> &'static str {
+    match errno {
+        Errno::EPERM | Errno::EACCES => {
+            "try: setcap cap_net_raw+p on this program, or run it as root"
+        }
+        Errno::EMFILE | Errno::ENFILE => "try: a higher limit on open files",
+        _ => "is this address family enabled?",
+    }
+}
+
+/// Why this machine has no way to a target: `ip route get` says the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoRoute {
+    /// `ENETUNREACH`: no route, or a `throw` one.
+    #[error("no route to network on this machine")]
+    Network,
+    /// `EHOSTUNREACH`: an `unreachable` route.
+    #[error("no route to host on this machine")]
+    Host,
+    /// `EACCES`: a `prohibit` route.
+    #[error("prohibited by a route of this machine")]
+    Prohibited,
+    /// `EINVAL`: a `blackhole` route.
+    #[error("blackhole route on this machine")]
+    Blackhole,
+    /// `ENETDOWN`: the interface is down.
+    #[error("network interface is down")]
+    Down,
+    /// `EADDRNOTAVAIL`: no address of this machine can be the source.
+    #[error("no source address on this machine for this target")]
+    NoSource,
+}
+
+impl NoRoute {
+    /// What a failed `connect()` of a datagram socket says about routing (`ip_route_output_flow`,
+    /// `ip6_dst_lookup_flow`); `None` for errors that have other causes.
+    pub fn from_errno(errno: Errno) -> Option<Self> {
+        match errno {
+            Errno::ENETUNREACH | Errno::EAGAIN => Some(Self::Network),
+            Errno::EHOSTUNREACH => Some(Self::Host),
+            Errno::EACCES => Some(Self::Prohibited),
+            Errno::EINVAL => Some(Self::Blackhole),
+            Errno::ENETDOWN => Some(Self::Down),
+            Errno::EADDRNOTAVAIL => Some(Self::NoSource),
+            _ => None,
+        }
+    }
+}
+
+/// Why a SYN could not leave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The routing table has an answer: there is no way to the target.
+    NoRoute(NoRoute),
+    /// This machine is at fault; the target is not to blame.
+    Fault(Fault),
+}

@@ -1,0 +1,28 @@
+//! Half-open TCP health checks: SYN, SYN+ACK, RST; the application never hears of it.
+//!
+//! Data flows one way:
+//!
+//! ```text
+//! command line ─► Plan ─► Target ─► endpoint ─► Checker ⇄ Engine ─► Outcome ─► Report ─► exit code
+//!     cli               target    resolve     checker   engine    verdict   report
+//! ```
+//!
+//! [`run::run`] is the one loop: it owns the clock and moves segments between the pure [`checker::Checker`] and an
+//! [`engine::Engine`]. Everything else is a function from values to values.
+
+pub mod check;
+pub mod checker;
+pub mod cli;
+pub mod engine;
+pub mod fault;
+pub mod privilege;
+pub mod probe;
+pub mod report;
+pub mod resolve;
+pub mod run;
+pub mod schedule;
+pub mod self_test;
+pub mod status;
+pub mod target;
+pub mod verdict;
+pub mod wire;

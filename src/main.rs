@@ -1,0 +1,59 @@
+//! Parse, run, render, exit code; nothing else.
+
+use std::env;
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::panic;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use halfopen::check::check;
+use halfopen::cli::{self, Request};
+use halfopen::privilege;
+use halfopen::report::nagios;
+use halfopen::self_test::self_test;
+use halfopen::status::Status;
+
+/// The exit code is the message: neither a panic nor an output that cannot be written may change what it says.
+fn main() -> ExitCode {
+    let start = Instant::now();
+    let status = panic::catch_unwind(|| run(start))
+        .unwrap_or_else(|_| unknown("internal error, nothing was learnt; stderr has the details"));
+    ExitCode::from(status.exit_code())
+}
+
+fn run(start: Instant) -> Status {
+    privilege::raise();
+    let mut out = Vec::new();
+    let mut aside = Vec::new();
+    // Writing to memory does not fail.
+    let status = match cli::parse(env::args_os()) {
+        Ok(Request::Check(plan)) => {
+            let report = check(&plan, start);
+            let _ = report.render(plan.format, &mut out, &mut aside);
+            report.status()
+        }
+        Ok(Request::SelfTest) => self_test(start, &mut out).unwrap_or(Status::Unknown),
+        Ok(Request::Print(text)) => {
+            out.extend(text.bytes());
+            Status::Unknown
+        }
+        Err(error) => unknown(format_args!("{error}; see halfopen --help")),
+    };
+    print(&out, &aside);
+    status
+}
+
+fn unknown(message: impl Display) -> Status {
+    let mut out = Vec::new();
+    let _ = nagios::line(Status::Unknown, message, &mut out);
+    print(&out, &[]);
+    Status::Unknown
+}
+
+/// Nobody is left to tell when this fails.
+fn print(out: &[u8], aside: &[u8]) {
+    let mut stdout = io::stdout().lock();
+    let _ = stdout.write_all(out).and_then(|()| stdout.flush());
+    let _ = io::stderr().write_all(aside);
+}

@@ -1,0 +1,147 @@
+//! One SYN, and which answers are its own.
+//!
+//! Ownership comes before meaning: a segment is first matched with the SYN that it answers, by addresses, ports and
+//! acknowledgement number, and only then read.
+
+use std::hash::{Hash, Hasher};
+use std::net::SocketAddr;
+
+use siphasher::sip::SipHasher13;
+
+use crate::wire::{Flags, Options, Segment, SequenceNumber};
+
+/// A SYN from `local` to `remote`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Probe {
+    /// Source address and port, guarded.
+    pub local: SocketAddr,
+    /// The target.
+    pub remote: SocketAddr,
+    /// The SYN's sequence number, known to nobody who has not seen it.
+    pub sequence: SequenceNumber,
+}
+
+impl Probe {
+    /// The probe that `secret` makes of this pair of endpoints: always the same one, so it need not be stored.
+    pub fn new(secret: &Secret, local: SocketAddr, remote: SocketAddr) -> Self {
+        Self { local, remote, sequence: secret.sequence(local, remote) }
+    }
+
+    /// The SYN: the options and the window of an ordinary stack, because networks drop odd ones. No timestamps (PAWS
+    /// would hold them against TIME-WAIT), no ECN, no Fast Open cookie.
+    pub fn syn(&self) -> Segment {
+        let max_segment_size = if self.remote.is_ipv4() { 1460 } else { 1440 };
+        Segment {
+            source: self.local,
+            destination: self.remote,
+            sequence: self.sequence,
+            acknowledgement: SequenceNumber(0),
+            flags: Flags::SYN,
+            window: 64240,
+            options: Options {
+                max_segment_size: Some(max_segment_size),
+                window_scale: Some(7),
+                sack_permitted: true,
+            },
+        }
+    }
+
+    /// Says what `segment`, travelling from `remote` to `local`, answers to this SYN.
+    pub fn read(&self, segment: &Segment) -> Result<Answer, Ignored> {
+        let has = |flags| segment.flags.contains(flags);
+        if has(Flags::SYN) && segment.flags.intersects(Flags::RST | Flags::FIN) {
+            return Err(Ignored::ImpossibleFlags);
+        }
+        if !has(Flags::ACK) {
+            return Err(if has(Flags::RST) {
+                Ignored::BareReset
+            } else if has(Flags::SYN) {
+                Ignored::BareSyn
+            } else {
+                Ignored::ImpossibleFlags
+            });
+        }
+        let ours = segment.acknowledgement == self.sequence + 1;
+        let answer = if has(Flags::SYN) {
+            Answer::SynAck
+        } else if has(Flags::RST) {
+            Answer::RstAck
+        } else if has(Flags::FIN) {
+            return Err(Ignored::OldConnection);
+        } else {
+            return Ok(Answer::AckWithoutSyn);
+        };
+        if ours { Ok(answer) } else { Err(Ignored::WrongAcknowledgement) }
+    }
+}
+
+/// The RST that ends what `answer` began, bare (RFC 9293 §3.5.2): sequence number from its acknowledgement, window 0.
+/// An RST with ACK could complete a SYN-cookie handshake on some stacks.
+pub fn reset(answer: &Segment) -> Segment {
+    Segment {
+        source: answer.destination,
+        destination: answer.source,
+        sequence: answer.acknowledgement,
+        acknowledgement: SequenceNumber(0),
+        flags: Flags::RST,
+        window: 0,
+        options: Options::default(),
+    }
+}
+
+/// What a segment that is ours says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// SYN+ACK acknowledging our SYN.
+    SynAck,
+    /// RST+ACK acknowledging our SYN.
+    RstAck,
+    /// An ACK of something else: a challenge ACK (RFC 5961 §4) or a duplicate of an old connection. Proven by the
+    /// endpoints alone.
+    AckWithoutSyn,
+}
+
+/// Why a segment proves nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum Ignored {
+    /// No SYN of ours went that way.
+    #[error("not an answer to a SYN of ours")]
+    NotOurs,
+    /// SYN+ACK or RST+ACK for a sequence number that we did not send.
+    #[error("wrong acknowledgement")]
+    WrongAcknowledgement,
+    /// RST without ACK: anybody can send it.
+    #[error("RST without ACK")]
+    BareReset,
+    /// SYN without ACK.
+    #[error("SYN without ACK")]
+    BareSyn,
+    /// SYN with RST or FIN, or neither SYN, ACK nor RST.
+    #[error("impossible flags")]
+    ImpossibleFlags,
+    /// FIN+ACK: the end of a connection that is not ours.
+    #[error("end of an old connection")]
+    OldConnection,
+    /// An ICMP error that does not quote a SYN of ours.
+    #[error("ICMP error about another segment")]
+    IcmpNotOurs,
+}
+
+/// What makes sequence numbers unpredictable: a random key (the scheme of RFC 6528, without its clock, because each
+/// pair of endpoints is used once).
+#[derive(Clone)]
+pub struct Secret(SipHasher13);
+
+impl Secret {
+    /// From 128 bits that nobody else knows.
+    pub fn new(key: [u8; 16]) -> Self {
+        Self(SipHasher13::new_with_key(&key))
+    }
+
+    fn sequence(&self, local: SocketAddr, remote: SocketAddr) -> SequenceNumber {
+        let mut hasher = self.0;
+        (local, remote).hash(&mut hasher);
+        let [a, b, c, d, ..] = hasher.finish().to_le_bytes();
+        SequenceNumber(u32::from_le_bytes([a, b, c, d]))
+    }
+}

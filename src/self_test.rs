@@ -1,0 +1,139 @@
+//! Proof on this very machine, over loopback, that checks work and are half open.
+
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
+
+use crate::check::{Probed, probe};
+use crate::checker::Arrival;
+use crate::engine::Egress;
+use crate::fault::Fault;
+use crate::report::{nagios, render_crossing};
+use crate::run::Crossing;
+use crate::schedule::Schedule;
+use crate::status::Status;
+use crate::verdict::PortState;
+
+/// How long one step may take.
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// Runs the test in a program that began at `start` and writes what came of it. Gives the status to exit with: OK when all
+/// held, CRITICAL when something did not, UNKNOWN when checks cannot be made at all.
+pub fn self_test(start: Instant, out: &mut impl Write) -> io::Result<Status> {
+    let mut claims = Vec::new();
+    for loopback in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
+        let Ok(listener) = TcpListener::bind((loopback, 0)) else { continue };
+        match test_on(start, loopback, &listener) {
+            Ok(more) => claims.extend(more),
+            Err(Obstacle::Fault(fault)) => return unknown(fault, out),
+            Err(Obstacle::Io(error)) => return unknown(error, out),
+        }
+    }
+    if claims.is_empty() {
+        return unknown("there is no loopback interface to listen on", out);
+    }
+    let held = claims.iter().filter(|claim| claim.held).count();
+    let status = if held == claims.len() { Status::Ok } else { Status::Critical };
+    let summary = format!("self-test: {held} of {} claims hold on this machine", claims.len());
+    nagios::line(status, summary, out)?;
+    for claim in &claims {
+        writeln!(out, "{}: {}", if claim.held { "yes" } else { "NO " }, claim.text)?;
+        for (at, crossing) in &claim.crossings {
+            write!(out, "     ")?;
+            render_crossing(*at, crossing, out)?;
+        }
+    }
+    Ok(status)
+}
+
+/// Something that should be true, whether it is, and the packets that showed it.
+struct Claim {
+    text: String,
+    held: bool,
+    crossings: Vec<(Duration, Crossing)>,
+}
+
+#[derive(Debug)]
+enum Obstacle {
+    Fault(Fault),
+    Io(io::Error),
+}
+
+impl From<io::Error> for Obstacle {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+fn test_on(
+    start: Instant,
+    loopback: IpAddr,
+    listener: &TcpListener,
+) -> Result<Vec<Claim>, Obstacle> {
+    let open = listener.local_addr()?;
+    listener.set_nonblocking(true)?;
+    let mut claims = vec![check(start, open, PortState::Open, &["SYN", "SYN+ACK", "RST"])?];
+    claims.push(Claim::of("the listener had nothing to accept", open, listener.accept().is_err()));
+    let _connection = TcpStream::connect_timeout(&open, LIMIT)?;
+    claims.push(Claim::of("it did have a full connect, made to compare", open, accepts(listener)));
+
+    // Bound, so that nobody else listens there, but not listening.
+    let silent = Socket::new(Domain::for_address(open), Type::STREAM, None)?;
+    silent.bind(&SocketAddr::new(loopback, 0).into())?;
+    if let Some(closed) = silent.local_addr()?.as_socket() {
+        claims.push(check(start, closed, PortState::Closed, &["SYN", "RST+ACK"])?);
+    }
+    Ok(claims)
+}
+
+impl Claim {
+    fn of(what: &str, endpoint: SocketAddr, held: bool) -> Self {
+        Self { text: format!("{endpoint} {what}"), held, crossings: Vec::new() }
+    }
+}
+
+/// Claims that a check finds `wanted` and that these segments cross, no more.
+fn check(
+    start: Instant,
+    endpoint: SocketAddr,
+    wanted: PortState,
+    segments: &[&str],
+) -> Result<Claim, Obstacle> {
+    let schedule = Schedule::fit(2, LIMIT);
+    let Probed { outcome, crossings, .. } = probe(start, Egress::default(), schedule, endpoint);
+    let verdict = outcome.map_err(Obstacle::Fault)?;
+    let crossed: Vec<_> = crossings.iter().filter_map(|(_, crossing)| flags(crossing)).collect();
+    Ok(Claim {
+        text: format!("{endpoint} is {wanted} ({}), by {}", verdict.reason, segments.join(", ")),
+        held: verdict.state() == wanted && crossed == segments,
+        crossings,
+    })
+}
+
+fn flags(crossing: &Crossing) -> Option<String> {
+    match crossing {
+        Crossing::Sent(segment) | Crossing::Received(Arrival::Segment(segment, _), _) => {
+            Some(segment.flags.to_string())
+        }
+        Crossing::Received(Arrival::Icmp(..), _) => None,
+    }
+}
+
+fn accepts(listener: &TcpListener) -> bool {
+    let begin = Instant::now();
+    while begin.elapsed() < LIMIT {
+        if listener.accept().is_ok() {
+            return true;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    false
+}
+
+fn unknown(cause: impl std::fmt::Display, out: &mut impl Write) -> io::Result<Status> {
+    nagios::line(Status::Unknown, cause, out)?;
+    Ok(Status::Unknown)
+}

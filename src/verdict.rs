@@ -1,0 +1,159 @@
+//! What the network said of a target: the state of its port, and the evidence.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::fault::{Fault, NoRoute};
+use crate::wire::{IcmpError, Meaning};
+
+/// How a target ends: a verdict, or the fault of this machine that kept us from learning anything.
+pub type Outcome = Result<Verdict, Fault>;
+
+/// What the network said of one target.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verdict {
+    /// The evidence.
+    pub reason: Reason,
+    /// From the SYN to the answer that decided; `None` where silence or this machine did.
+    pub round_trip: Option<Duration>,
+    /// SYNs sent until then.
+    pub tries: usize,
+    /// Where the SYN that was answered, or the last one, came from.
+    pub local: Option<SocketAddr>,
+}
+
+impl Verdict {
+    /// A verdict that fell before a single SYN could leave.
+    pub fn without_probe(reason: Reason) -> Self {
+        Self { reason, round_trip: None, tries: 0, local: None }
+    }
+
+    /// The state that the evidence amounts to.
+    pub fn state(&self) -> PortState {
+        self.reason.state()
+    }
+}
+
+/// The state of a TCP port as a half-open check sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PortState {
+    /// It answered SYN with SYN+ACK.
+    Open,
+    /// Its host refuses connections to it.
+    Closed,
+    /// Something on the way swallows or forbids the SYN, or the host is too busy to answer it.
+    Filtered,
+    /// There is no way to its host.
+    Unreachable,
+    /// The server still holds an old connection on every port tried.
+    Stale,
+}
+
+impl fmt::Display for PortState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Open => "open",
+            Self::Closed => "closed",
+            Self::Filtered => "filtered",
+            Self::Unreachable => "unreachable",
+            Self::Stale => "stale",
+        })
+    }
+}
+
+/// The evidence behind a verdict.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reason {
+    /// SYN+ACK acknowledging our SYN.
+    SynAck,
+    /// RST+ACK acknowledging our SYN.
+    RstAck,
+    /// Only ACKs without SYN: the server takes our SYN for part of an old connection (RFC 9293 §3.5.1).
+    AckWithoutSyn,
+    /// An ICMP error quoting our SYN.
+    Icmp(IcmpError),
+    /// This machine's own ICMP error: nobody on the link answered ARP or neighbour discovery for the next hop.
+    NoNeighbour(IcmpError),
+    /// This machine has no route.
+    NoRoute(NoRoute),
+    /// The name gave no address.
+    NameNotResolved(LookupFailure),
+    /// Silence.
+    NoAnswer {
+        /// SYNs sent in vain.
+        syns: usize,
+        /// From the first SYN to the verdict.
+        waited: Duration,
+    },
+}
+
+impl Reason {
+    /// What the evidence amounts to.
+    pub fn state(&self) -> PortState {
+        match self {
+            Self::SynAck => PortState::Open,
+            Self::RstAck => PortState::Closed,
+            Self::AckWithoutSyn => PortState::Stale,
+            Self::NoAnswer { .. } => PortState::Filtered,
+            Self::NoNeighbour(_) | Self::NoRoute(_) | Self::NameNotResolved(_) => {
+                PortState::Unreachable
+            }
+            Self::Icmp(error) => match error.meaning {
+                Meaning::Closed => PortState::Closed,
+                Meaning::Prohibited | Meaning::HopsExceeded => PortState::Filtered,
+                Meaning::Unreachable => PortState::Unreachable,
+            },
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SynAck => f.write_str("SYN+ACK"),
+            Self::RstAck => f.write_str("RST+ACK"),
+            Self::AckWithoutSyn => f.write_str("ACK without SYN (old connection)"),
+            Self::Icmp(error) => error.fmt(f),
+            Self::NoNeighbour(error) if error.offender.is_ipv4() => f.write_str("no answer to ARP"),
+            Self::NoNeighbour(_) => f.write_str("no answer to neighbour discovery"),
+            Self::NoRoute(cause) => cause.fmt(f),
+            Self::NameNotResolved(failure) => failure.fmt(f),
+            Self::NoAnswer { syns, waited } => {
+                let plural = if *syns == 1 { "" } else { "s" };
+                write!(f, "no answer to {syns} SYN{plural} in {}", Rough(*waited))
+            }
+        }
+    }
+}
+
+/// Why a name gave no address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LookupFailure {
+    /// NXDOMAIN, or no address of the family asked for.
+    #[error("name does not resolve: unknown, or no address of the wanted family")]
+    NotFound,
+    /// The name service could not answer now (`EAI_AGAIN`).
+    #[error("name does not resolve: temporary failure of the name service")]
+    Temporary,
+    /// The name service refused or answered garbage.
+    #[error("name does not resolve: the name service failed")]
+    Failed,
+    /// No answer from the name service before the deadline.
+    #[error("name does not resolve: no answer from the name service in time")]
+    TimedOut,
+}
+
+/// A waiting time the way a person says it: `7.0 s`, `250 ms`.
+struct Rough(Duration);
+
+impl fmt::Display for Rough {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs_f64();
+        if seconds < 0.9995 {
+            write!(f, "{:.0} ms", seconds * 1e3)
+        } else {
+            write!(f, "{seconds:.1} s")
+        }
+    }
+}

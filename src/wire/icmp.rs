@@ -1,0 +1,102 @@
+//! ICMP errors and the SYN that they quote (RFC 792, RFC 1812 §5.2.7, RFC 4443 §3).
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use super::SequenceNumber;
+
+/// An ICMP error that says something about a TCP port, and who said it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IcmpError {
+    /// What it means for the port.
+    pub meaning: Meaning,
+    /// What the protocol calls it.
+    pub name: &'static str,
+    /// The host that sent it.
+    pub offender: IpAddr,
+}
+
+impl IcmpError {
+    /// The ICMP error of `kind` (the type field) and `code`, of the version that goes with the family of `offender`.
+    ///
+    /// `None` for messages that prove nothing about a port: packet too big, source quench, redirects, reassembly
+    /// time-outs, anything that is not an error.
+    pub fn new(kind: u8, code: u8, offender: IpAddr) -> Option<Self> {
+        use Meaning::{Closed, HopsExceeded, Prohibited, Unreachable};
+        let (meaning, name) = match (offender, kind, code) {
+            (IpAddr::V4(_), 3, 0) => (Unreachable, "net unreachable"),
+            (IpAddr::V4(_), 3, 1) => (Unreachable, "host unreachable"),
+            (IpAddr::V4(_), 3, 2) => (Unreachable, "protocol unreachable"),
+            (IpAddr::V4(_), 3, 3) | (IpAddr::V6(_), 1, 4) => (Closed, "port unreachable"),
+            (IpAddr::V4(_), 3, 5) => (Unreachable, "source route failed"),
+            (IpAddr::V4(_), 3, 6) => (Unreachable, "net unknown"),
+            (IpAddr::V4(_), 3, 7) => (Unreachable, "host unknown"),
+            (IpAddr::V4(_), 3, 8) => (Unreachable, "source host isolated"),
+            (IpAddr::V4(_), 3, 9) => (Prohibited, "net prohibited"),
+            (IpAddr::V4(_), 3, 10) => (Prohibited, "host prohibited"),
+            (IpAddr::V4(_), 3, 11) => (Unreachable, "net unreachable for type of service"),
+            (IpAddr::V4(_), 3, 12) => (Unreachable, "host unreachable for type of service"),
+            (IpAddr::V4(_), 3, 13) => (Prohibited, "administratively prohibited"),
+            (IpAddr::V4(_), 3, 14) => (Unreachable, "host precedence violation"),
+            (IpAddr::V4(_), 3, 15) => (Unreachable, "precedence cutoff in effect"),
+            (IpAddr::V4(_), 11, 0) => (HopsExceeded, "TTL exceeded"),
+            (IpAddr::V6(_), 1, 0) => (Unreachable, "no route"),
+            (IpAddr::V6(_), 1, 1) => (Prohibited, "administratively prohibited"),
+            (IpAddr::V6(_), 1, 2) => (Unreachable, "beyond scope of source address"),
+            (IpAddr::V6(_), 1, 3) => (Unreachable, "address unreachable"),
+            (IpAddr::V6(_), 1, 5) => (Prohibited, "source address failed policy"),
+            (IpAddr::V6(_), 1, 6) => (Prohibited, "reject route"),
+            (IpAddr::V6(_), 1, 7) => (Unreachable, "error in source routing header"),
+            (IpAddr::V6(_), 3, 0) => (HopsExceeded, "hop limit exceeded"),
+            (IpAddr::V6(_), 4, 1) => (Unreachable, "unrecognized next header"),
+            _ => return None,
+        };
+        Some(Self { meaning, name, offender })
+    }
+}
+
+impl fmt::Display for IcmpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ICMP {} from {}", self.name, self.offender)
+    }
+}
+
+/// What an ICMP error means for a TCP port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meaning {
+    /// The host is there, the port is not: final.
+    Closed,
+    /// A firewall forbids it: final.
+    Prohibited,
+    /// No way to the host: may be a routing flap.
+    Unreachable,
+    /// Went in circles, or the time to live was too small: may be a routing flap.
+    HopsExceeded,
+}
+
+/// The head of the segment that an ICMP error quotes: what proves whose it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quote {
+    /// Where the segment went.
+    pub remote: SocketAddr,
+    /// The port that it came from.
+    pub local_port: u16,
+    /// SEG.SEQ.
+    pub sequence: SequenceNumber,
+}
+
+impl Quote {
+    /// Reads the quoted TCP header: at least the 8 bytes that RFC 792 promises, sent to the address of `remote`
+    /// (its port is overwritten by the one in the header).
+    pub fn parse(mut remote: SocketAddr, bytes: &[u8]) -> Option<Self> {
+        let &[s0, s1, d0, d1, q0, q1, q2, q3, ..] = bytes else {
+            return None;
+        };
+        remote.set_port(u16::from_be_bytes([d0, d1]));
+        Some(Self {
+            remote,
+            local_port: u16::from_be_bytes([s0, s1]),
+            sequence: SequenceNumber(u32::from_be_bytes([q0, q1, q2, q3])),
+        })
+    }
+}

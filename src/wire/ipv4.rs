@@ -1,0 +1,31 @@
+//! The IPv4 header (RFC 791 §3.1) that a raw IPv4 socket delivers in front of each segment; a raw IPv6 socket
+//! delivers none.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use pnet::packet::ip::IpNextHeaderProtocols;
+use pnet::packet::ipv4::Ipv4Packet;
+
+use super::Segment;
+
+/// Reads a TCP segment with the IPv4 header before it; gives the time to live that was left on arrival as well.
+///
+/// `None` for other protocols, fragments but the first, and lengths that lie.
+pub fn parse(bytes: &[u8]) -> Option<(Segment, u8)> {
+    let packet = Ipv4Packet::new(bytes)?;
+    let header = usize::from(packet.get_header_length()) * 4;
+    let sound = packet.get_version() == 4
+        && header >= Ipv4Packet::minimum_packet_size()
+        && packet.get_next_level_protocol() == IpNextHeaderProtocols::Tcp
+        && packet.get_fragment_offset() == 0;
+    if !sound {
+        return None;
+    }
+    let port_less = |address: Ipv4Addr| SocketAddr::from((address, 0));
+    let segment = Segment::parse(
+        port_less(packet.get_source()),
+        port_less(packet.get_destination()),
+        bytes.get(header..)?,
+    )?;
+    Some((segment, packet.get_ttl()))
+}

@@ -1,0 +1,10 @@
+//! Bytes ⇄ values, pure: the only folder that knows the layout of a packet.
+//!
+//! Parsing rejects nonsense once (`None`, never a panic), so that the rest of the crate never meets it.
+
+pub mod icmp;
+pub mod ipv4;
+pub mod segment;
+
+pub use icmp::{IcmpError, Meaning, Quote};
+pub use segment::{Flags, Options, Segment, SequenceNumber};
