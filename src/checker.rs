@@ -309,6 +309,16 @@ impl Checker {
     }
 }
 
+impl Arrival {
+    /// The port of ours that it is about.
+    pub fn local_port(&self) -> u16 {
+        match self {
+            Self::Segment(segment, _) => segment.destination.port(),
+            Self::Icmp(_, quote) => quote.local_port,
+        }
+    }
+}
+
 struct Progress {
     remote: SocketAddr,
     stage: Stage,

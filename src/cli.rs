@@ -225,7 +225,7 @@ enum Expect {
 enum EngineChoice {
     /// The best that this user may have
     Auto,
-    /// Raw sockets; needs CAP_NET_RAW
+    /// Raw sockets
     Raw,
 }
 

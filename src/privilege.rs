@@ -7,8 +7,8 @@ use caps::{CapSet, Capability};
 /// A file capability set with `+p` leaves that to the program. (With `+ep`, execve itself fails where the bounding
 /// set lacks the capability, as in many containers.) Whether it worked is seen when a raw socket is opened.
 pub fn raise() {
-    let permitted = caps::has_cap(None, CapSet::Permitted, Capability::CAP_NET_RAW);
-    if matches!(permitted, Ok(true)) {
+    let has = |set| matches!(caps::has_cap(None, set, Capability::CAP_NET_RAW), Ok(true));
+    if !has(CapSet::Effective) && has(CapSet::Permitted) {
         let _ = caps::raise(None, CapSet::Effective, Capability::CAP_NET_RAW);
     }
 }

@@ -71,7 +71,9 @@ pub fn resolve(
         Host::Name(name) => {
             let mut endpoints =
                 look_up_within(limit, name.clone(), family).map_err(Unresolved::Name)?;
-            endpoints.iter_mut().for_each(|endpoint| endpoint.set_port(target.port));
+            for endpoint in &mut endpoints {
+                endpoint.set_port(target.port);
+            }
             Ok(endpoints)
         }
     }

@@ -7,7 +7,7 @@ use nix::libc::{
 use socket2::{Domain, SockFilter};
 
 /// Enough for the longest IPv4 and TCP headers, bytes.
-pub(super) const LONGEST_HEADERS: usize = 120;
+pub(super) const LONGEST_HEADERS: u32 = 120;
 
 /// Offset of the destination port in a TCP header.
 const DESTINATION_PORT: u32 = 2;
@@ -25,16 +25,17 @@ pub(super) fn to_ports(domain: Domain, ports: &[u16]) -> Vec<SockFilter> {
     }
     for &port in ports {
         program.push(jump(BPF_JMP | BPF_JEQ | BPF_K, port.into(), 0, 1));
-        program.push(statement(BPF_RET | BPF_K, LONGEST_HEADERS as u32));
+        program.push(statement(BPF_RET | BPF_K, LONGEST_HEADERS));
     }
     program.push(statement(BPF_RET | BPF_K, 0));
     program
 }
 
-fn statement(code: u32, k: u32) -> SockFilter {
-    jump(code, k, 0, 0)
+fn statement(code: u32, operand: u32) -> SockFilter {
+    jump(code, operand, 0, 0)
 }
 
-fn jump(code: u32, k: u32, if_true: u8, if_false: u8) -> SockFilter {
-    SockFilter::new(code as u16, if_true, if_false, k)
+fn jump(code: u32, operand: u32, if_true: u8, if_false: u8) -> SockFilter {
+    let code = code.try_into().expect("opcodes are 16 bits wide");
+    SockFilter::new(code, if_true, if_false, operand)
 }

@@ -62,6 +62,7 @@ impl Guard {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
 fn source_port(error: std::io::Error) -> Fault {
     Fault::SourcePort(errno(&error))
 }

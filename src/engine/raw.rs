@@ -48,6 +48,14 @@ impl RawEngine {
         Ok(Self { start, egress, lanes })
     }
 
+    fn drain(&self, arrivals: &mut Vec<(Duration, Arrival)>) {
+        for lane in &self.lanes {
+            for queue in [MsgFlags::empty(), MsgFlags::MSG_ERRQUEUE] {
+                lane.drain(queue, |arrival| arrivals.push((self.now(), arrival)));
+            }
+        }
+    }
+
     fn lane(&self, remote: SocketAddr) -> usize {
         let domain = Domain::for_address(remote);
         let lane = self.lanes.iter().position(|lane| lane.domain == domain);
@@ -77,22 +85,23 @@ impl Engine for RawEngine {
         deadline: Duration,
         arrivals: &mut Vec<(Duration, Arrival)>,
     ) -> Result<(), Fault> {
-        let timeout = TimeSpec::from_duration(deadline.saturating_sub(self.now()));
+        self.drain(arrivals);
+        let patience = deadline.saturating_sub(self.now());
+        if !arrivals.is_empty() || patience.is_zero() {
+            return Ok(());
+        }
+        // Compiling a filter takes as long as a round trip on a fast link; whoever waits has that time.
+        self.lanes.iter_mut().try_for_each(Lane::attach_filter)?;
         let mut watched: Vec<_> = self
             .lanes
             .iter()
             .map(|lane| PollFd::new(lane.raw.as_fd(), PollFlags::POLLIN))
             .collect();
-        match ppoll(&mut watched, Some(timeout), None) {
-            Ok(0) => return Ok(()),
+        match ppoll(&mut watched, Some(TimeSpec::from_duration(patience)), None) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(Fault::Receive(errno)),
         }
-        let now = self.now();
-        for lane in &self.lanes {
-            lane.drain(MsgFlags::MSG_ERRQUEUE, |arrival| arrivals.push((now, arrival)));
-            lane.drain(MsgFlags::empty(), |arrival| arrivals.push((now, arrival)));
-        }
+        self.drain(arrivals);
         Ok(())
     }
 }
@@ -102,6 +111,8 @@ struct Lane {
     domain: Domain,
     raw: Socket,
     guards: Vec<Guard>,
+    /// How many guards the packet filter knows.
+    filtered: usize,
 }
 
 impl Lane {
@@ -115,19 +126,28 @@ impl Lane {
                 .and_then(|()| setsockopt(&raw, sockopt::Ipv6RecvHopLimit, &true))
         }
         .map_err(Fault::SocketSetup)?;
-        Ok(Self { domain, raw, guards: Vec::new() })
+        Ok(Self { domain, raw, guards: Vec::new(), filtered: 0 })
     }
 
     /// The port of try `number`, reserved when it is first asked for.
     fn guarded_port(&mut self, number: usize, egress: &Egress) -> Result<u16, Fault> {
         while self.guards.len() <= number {
             self.guards.push(Guard::open(self.domain, egress)?);
+        }
+        Ok(self.guards[number].port())
+    }
+
+    /// Has the kernel drop what is not for a guarded port before it is queued: a raw socket is offered every TCP
+    /// segment of the machine.
+    fn attach_filter(&mut self) -> Result<(), Fault> {
+        if self.filtered < self.guards.len() {
             let ports: Vec<_> = self.guards.iter().map(Guard::port).collect();
             self.raw
                 .attach_filter(&filter::to_ports(self.domain, &ports))
                 .map_err(|error| Fault::SocketSetup(errno(&error)))?;
+            self.filtered = ports.len();
         }
-        Ok(self.guards[number].port())
+        Ok(())
     }
 
     /// The source address is passed along, so that it is the one in the checksum whatever routing says meanwhile.
@@ -173,10 +193,11 @@ impl Lane {
         })
     }
 
-    /// Takes in what waits in the socket's queue, or with `MSG_ERRQUEUE` in its error queue, a batch at most. An error
-    /// is the pending one of some flow, cleared by being returned; its story is in the error queue.
+    /// Takes in what waits in the socket's queue, or with `MSG_ERRQUEUE` in its error queue, a batch at most, and leaves
+    /// out what is not for a guarded port. An error is the pending one of some flow, cleared by being returned; its
+    /// story is in the error queue.
     fn drain(&self, queue: MsgFlags, mut take: impl FnMut(Arrival)) {
-        let mut buffer = [0; LONGEST_HEADERS];
+        let mut buffer = [0; LONGEST_HEADERS as usize];
         let mut control = nix::cmsg_space!(
             libc::sock_extended_err,
             libc::sockaddr_in6,
@@ -187,7 +208,10 @@ impl Lane {
             let mut bytes = [IoSliceMut::new(&mut buffer)];
             let flags = queue | MsgFlags::MSG_DONTWAIT;
             match recvmsg(self.raw.as_raw_fd(), &mut bytes, Some(&mut control), flags) {
-                Ok(message) => received::read(&message).into_iter().for_each(&mut take),
+                Ok(message) => received::read(&message)
+                    .filter(|arrival| self.guards.iter().any(|g| g.port() == arrival.local_port()))
+                    .into_iter()
+                    .for_each(&mut take),
                 Err(Errno::EAGAIN) => return,
                 Err(_) => {}
             }

@@ -6,16 +6,13 @@ use std::net::SocketAddr;
 use nix::errno::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{Egress, filter};
+use super::Egress;
 use crate::fault::Fault;
 
-/// A raw TCP socket that sends as `egress` says and receives nothing until another filter is attached.
+/// A raw TCP socket that sends as `egress` says. Needs `CAP_NET_RAW`.
 pub(super) fn raw(domain: Domain, egress: &Egress) -> Result<Socket, Fault> {
     let socket = Socket::new(domain, Type::RAW, Some(Protocol::TCP))
         .map_err(|error| Fault::RawSocket(errno(&error)))?;
-    socket
-        .attach_filter(&filter::to_ports(domain, &[]))
-        .map_err(|error| Fault::SocketSetup(errno(&error)))?;
     apply(egress, &socket, domain)?;
     if let Some(address) = egress.source {
         let source = SocketAddr::new(address, 0);

@@ -36,12 +36,13 @@ impl IcmpError {
             (IpAddr::V4(_), 3, 10) => (Prohibited, "host prohibited"),
             (IpAddr::V4(_), 3, 11) => (Unreachable, "net unreachable for type of service"),
             (IpAddr::V4(_), 3, 12) => (Unreachable, "host unreachable for type of service"),
-            (IpAddr::V4(_), 3, 13) => (Prohibited, "administratively prohibited"),
+            (IpAddr::V4(_), 3, 13) | (IpAddr::V6(_), 1, 1) => {
+                (Prohibited, "administratively prohibited")
+            }
             (IpAddr::V4(_), 3, 14) => (Unreachable, "host precedence violation"),
             (IpAddr::V4(_), 3, 15) => (Unreachable, "precedence cutoff in effect"),
             (IpAddr::V4(_), 11, 0) => (HopsExceeded, "TTL exceeded"),
             (IpAddr::V6(_), 1, 0) => (Unreachable, "no route"),
-            (IpAddr::V6(_), 1, 1) => (Prohibited, "administratively prohibited"),
             (IpAddr::V6(_), 1, 2) => (Unreachable, "beyond scope of source address"),
             (IpAddr::V6(_), 1, 3) => (Unreachable, "address unreachable"),
             (IpAddr::V6(_), 1, 5) => (Prohibited, "source address failed policy"),

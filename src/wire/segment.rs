@@ -64,23 +64,23 @@ impl Segment {
     }
 
     /// Header and options, bytes.
-    pub fn len(&self) -> usize {
+    pub fn header_len(&self) -> usize {
         HEADER + self.options.len()
     }
 
-    /// Writes the segment over the first [`Segment::len`] bytes of `buffer`, checksum included, and returns them.
+    /// Writes the segment over the first [`Segment::header_len`] bytes of `buffer`, checksum included, and returns them.
     ///
     /// # Panics
     /// When `buffer` is shorter, or the endpoints are of different families.
     pub fn emit<'a>(&self, buffer: &'a mut [u8]) -> &'a [u8] {
-        let bytes = &mut buffer[..self.len()];
+        let bytes = &mut buffer[..self.header_len()];
         bytes.fill(0);
         let mut packet = MutableTcpPacket::new(bytes).expect("at least a header long");
         packet.set_source(self.source.port());
         packet.set_destination(self.destination.port());
         packet.set_sequence(self.sequence.0);
         packet.set_acknowledgement(self.acknowledgement.0);
-        packet.set_data_offset(u8::try_from(self.len() / 4).expect("at most 60 bytes"));
+        packet.set_data_offset(u8::try_from(self.header_len() / 4).expect("at most 60 bytes"));
         packet.set_flags(self.flags.0);
         packet.set_window(self.window);
         packet.set_options(&self.options.list());
@@ -90,7 +90,7 @@ impl Segment {
             _ => panic!("endpoints of different families"),
         };
         packet.set_checksum(checksum);
-        &buffer[..self.len()]
+        &buffer[..self.header_len()]
     }
 }
 
