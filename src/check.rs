@@ -53,8 +53,8 @@ pub fn check(plan: &Plan, start: Instant) -> Report {
 pub struct Probed {
     /// How it ended.
     pub outcome: Outcome,
-    /// When SYNs were to go out; `None` where none could.
-    pub schedule: Option<Schedule>,
+    /// How it was probed and when SYNs were to go out; `None` where nothing could be sent.
+    pub means: Option<(&'static str, Schedule)>,
     /// What arrived and proved nothing.
     pub ignored: BTreeMap<Ignored, usize>,
     /// Every packet both ways, and when, from the start of the program.
@@ -63,7 +63,7 @@ pub struct Probed {
 
 impl Probed {
     fn nothing(outcome: Outcome) -> Self {
-        Self { outcome, schedule: None, ignored: BTreeMap::new(), crossings: Vec::new() }
+        Self { outcome, means: None, ignored: BTreeMap::new(), crossings: Vec::new() }
     }
 }
 
@@ -80,7 +80,7 @@ pub fn probe(start: Instant, egress: Egress, schedule: Schedule, remote: SocketA
     let outcome = record.outcome.unwrap_or_else(|| Err(ran.expect_err("ended without outcome")));
     Probed {
         outcome,
-        schedule: Some(schedule),
+        means: Some((RawEngine::NAME, schedule)),
         ignored: checker.ignored().clone(),
         crossings: record.crossings,
     }

@@ -14,9 +14,6 @@ use crate::schedule::Schedule;
 use crate::verdict::{Outcome, Reason, Verdict};
 use crate::wire::{IcmpError, Meaning, Quote, Segment};
 
-/// The hop limit that our kernel's guard socket answers by itself; see [`Checker::handle`].
-const HOP_LIMIT_HEARD_BY_GUARD: u8 = 255;
-
 /// The progress of any number of targets, each a distinct endpoint; a target is known by its index.
 ///
 /// Invariants: a target whose stage is `Due` stands once in `due`; one that is `Waiting` has its live entry in the queue
@@ -48,8 +45,15 @@ pub struct Try {
 /// What came off the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrival {
-    /// A TCP segment, with the time to live or hop limit that it had left.
-    Segment(Segment, u8),
+    /// A TCP segment.
+    Segment {
+        /// What it says.
+        segment: Segment,
+        /// The time to live or hop limit that it had left.
+        hop_limit: u8,
+        /// True when this machine's kernel has answered it with the RST that it calls for.
+        reset_by_kernel: bool,
+    },
     /// An ICMP error and what it quotes.
     Icmp(IcmpError, Quote),
 }
@@ -124,11 +128,12 @@ impl Checker {
     /// Takes in what arrived at `now`; says why where it proves nothing.
     ///
     /// An RST is queued for every SYN+ACK of ours, also after the verdict, and for an ACK without SYN: the port is
-    /// ours, so no live connection of this machine can be meant. It is left out for a segment that arrived with hop
-    /// limit 255: that one gets past the guard socket's minimum, and the kernel has sent the RST.
+    /// ours, so no live connection of this machine can be meant.
     pub fn handle(&mut self, arrival: &Arrival, now: Duration) -> Result<(), Ignored> {
         let handled = match arrival {
-            Arrival::Segment(segment, hop_limit) => self.handle_segment(segment, *hop_limit, now),
+            Arrival::Segment { segment, reset_by_kernel, .. } => {
+                self.handle_segment(segment, *reset_by_kernel, now)
+            }
             Arrival::Icmp(error, quote) => self.handle_icmp(*error, quote, now),
         };
         if let Err(ignored) = handled {
@@ -166,14 +171,14 @@ impl Checker {
     fn handle_segment(
         &mut self,
         segment: &Segment,
-        hop_limit: u8,
+        reset_by_kernel: bool,
         now: Duration,
     ) -> Result<(), Ignored> {
         let (target, sent) = self
             .find(segment.source, |sent| sent.local == segment.destination)
             .ok_or(Ignored::NotOurs)?;
         let answer = Probe::new(&self.secret, sent.local, segment.source).read(segment)?;
-        if answer != Answer::RstAck && hop_limit != HOP_LIMIT_HEARD_BY_GUARD {
+        if answer != Answer::RstAck && !reset_by_kernel {
             self.resets.push_back(probe::reset(segment));
         }
         match answer {
@@ -313,7 +318,7 @@ impl Arrival {
     /// The port of ours that it is about.
     pub fn local_port(&self) -> u16 {
         match self {
-            Self::Segment(segment, _) => segment.destination.port(),
+            Self::Segment { segment, .. } => segment.destination.port(),
             Self::Icmp(_, quote) => quote.local_port,
         }
     }

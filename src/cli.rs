@@ -104,7 +104,7 @@ Examples:
     override_usage = "halfopen [OPTIONS] HOST PORT\n       halfopen [OPTIONS] -H HOST -p PORT\n       \
                       halfopen [OPTIONS] HOST:PORT\n       halfopen --self-test",
     args_override_self = true,
-    next_help_heading = "Options"
+    next_help_heading = "Target"
 )]
 struct Arguments {
     /// HOST PORT, HOST:PORT or [V6]:PORT; an address or a name
@@ -112,19 +112,19 @@ struct Arguments {
     words: Vec<String>,
 
     /// Host to check
-    #[arg(short = 'H', long, value_name = "HOST", help_heading = "Target")]
+    #[arg(short = 'H', long, value_name = "HOST")]
     hostname: Option<String>,
 
     /// Port to check
-    #[arg(short, long, value_name = "PORT", help_heading = "Target")]
+    #[arg(short, long, value_name = "PORT")]
     port: Option<String>,
 
     /// IPv4 only
-    #[arg(short = '4', long, conflicts_with = "use_ipv6", help_heading = "Target")]
+    #[arg(short = '4', long, conflicts_with = "use_ipv6")]
     use_ipv4: bool,
 
     /// IPv6 only
-    #[arg(short = '6', long, help_heading = "Target")]
+    #[arg(short = '6', long)]
     use_ipv6: bool,
 
     /// Deadline of the whole program, name look-up included; also 500ms
@@ -223,9 +223,7 @@ enum Expect {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum EngineChoice {
-    /// The best that this user may have
     Auto,
-    /// Raw sockets
     Raw,
 }
 

@@ -1,5 +1,6 @@
 //! Faults of this machine: why nothing could be learnt. Never a port state.
 
+use std::env;
 use std::net::{IpAddr, SocketAddr};
 
 use nix::errno::Errno;
@@ -63,13 +64,14 @@ pub enum Fault {
     Random,
 }
 
-fn raw_socket_fix(errno: Errno) -> &'static str {
+fn raw_socket_fix(errno: Errno) -> String {
     match errno {
         Errno::EPERM | Errno::EACCES => {
-            "try: setcap cap_net_raw+p on this program, or run it as root"
+            let program = env::current_exe().unwrap_or_else(|_| "halfopen".into());
+            format!("try: setcap cap_net_raw+p {}", program.display())
         }
-        Errno::EMFILE | Errno::ENFILE => "try: a higher limit on open files",
-        _ => "is this address family enabled?",
+        Errno::EMFILE | Errno::ENFILE => "try: a higher limit on open files".to_owned(),
+        _ => "is this address family enabled?".to_owned(),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::env;
 use std::fmt::Display;
-use std::io::{self, Write};
-use std::panic;
+use std::io::{self, IsTerminal, Write};
+use std::panic::{self, UnwindSafe};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -17,9 +17,13 @@ use halfopen::status::Status;
 /// The exit code is the message: neither a panic nor an output that cannot be written may change what it says.
 fn main() -> ExitCode {
     let start = Instant::now();
-    let status = panic::catch_unwind(|| run(start))
-        .unwrap_or_else(|_| unknown("internal error, nothing was learnt; stderr has the details"));
-    ExitCode::from(status.exit_code())
+    ExitCode::from(contain(|| run(start)).exit_code())
+}
+
+/// What `work` says, or UNKNOWN when it panics.
+fn contain(work: impl FnOnce() -> Status + UnwindSafe) -> Status {
+    panic::catch_unwind(work)
+        .unwrap_or_else(|_| unknown("internal error, nothing was learnt; stderr has the details"))
 }
 
 fn run(start: Instant) -> Status {
@@ -30,7 +34,7 @@ fn run(start: Instant) -> Status {
     let status = match cli::parse(env::args_os()) {
         Ok(Request::Check(plan)) => {
             let report = check(&plan, start);
-            let _ = report.render(plan.format, &mut out, &mut aside);
+            let _ = report.render(plan.format, colour(), &mut out, &mut aside);
             report.status()
         }
         Ok(Request::SelfTest) => self_test(start, &mut out).unwrap_or(Status::Unknown),
@@ -42,6 +46,11 @@ fn run(start: Instant) -> Status {
     };
     print(&out, &aside);
     status
+}
+
+/// On a terminal, unless its user wants none (no-color.org).
+fn colour() -> bool {
+    io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 fn unknown(message: impl Display) -> Status {
@@ -56,4 +65,15 @@ fn print(out: &[u8], aside: &[u8]) {
     let mut stdout = io::stdout().lock();
     let _ = stdout.write_all(out).and_then(|()| stdout.flush());
     let _ = io::stderr().write_all(aside);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_means_unknown() {
+        assert_eq!(contain(|| panic!("on purpose")).exit_code(), 3);
+        assert_eq!(contain(|| Status::Warning).exit_code(), 1);
+    }
 }

@@ -27,6 +27,10 @@ pub trait Watcher {
     fn crossed(&mut self, at: Duration, crossing: Crossing);
 }
 
+/// How often what has arrived after the last verdict is looked for: enough for any crowd of late answers, and an end to
+/// any flood.
+const LAST_LOOKS: usize = 64;
+
 /// Runs `checker` over `engine` until every target has ended. Answers that have arrived by then are still taken in, so
 /// that no SYN+ACK among them goes without its RST.
 pub fn run(
@@ -35,6 +39,7 @@ pub fn run(
     watcher: &mut impl Watcher,
 ) -> Result<(), Fault> {
     let mut arrivals = Vec::new();
+    let mut last_looks = 0;
     loop {
         while let Some(this) = checker.poll_try(engine.now()) {
             if let Err(refusal) = launch(checker, engine, watcher, this) {
@@ -46,6 +51,12 @@ pub fn run(
         }
         let deadline = checker.next_deadline();
         engine.receive(deadline.unwrap_or_default(), &mut arrivals)?;
+        if deadline.is_none() {
+            last_looks += 1;
+            if arrivals.is_empty() || last_looks > LAST_LOOKS {
+                return Ok(());
+            }
+        }
         for (at, arrival) in arrivals.drain(..) {
             let handled = checker.handle(&arrival, at);
             watcher.crossed(at, Crossing::Received(arrival, handled));
@@ -55,9 +66,6 @@ pub fn run(
             if engine.send(&reset).is_ok() {
                 watcher.crossed(engine.now(), Crossing::Sent(reset));
             }
-        }
-        if deadline.is_none() {
-            return Ok(());
         }
     }
 }

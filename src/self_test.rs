@@ -115,7 +115,7 @@ fn check(
 
 fn flags(crossing: &Crossing) -> Option<String> {
     match crossing {
-        Crossing::Sent(segment) | Crossing::Received(Arrival::Segment(segment, _), _) => {
+        Crossing::Sent(segment) | Crossing::Received(Arrival::Segment { segment, .. }, _) => {
             Some(segment.flags.to_string())
         }
         Crossing::Received(Arrival::Icmp(..), _) => None,

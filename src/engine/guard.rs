@@ -6,8 +6,8 @@ use nix::sys::socket::setsockopt;
 use nix::{libc, setsockopt_impl, sockopt_impl};
 use socket2::{Domain, Socket, Type};
 
-use super::Egress;
 use super::sockets::{apply, errno};
+use super::{Egress, filter};
 use crate::fault::Fault;
 
 /// What the guard listens to: only segments that have crossed no router and were sent with the highest value there is.
@@ -29,11 +29,13 @@ sockopt_impl!(
 /// its hop limit (`tcp_v4_rcv`, `tcp_v6_rcv`), after the raw socket has had its copy. It holds the port against
 /// every other process as well. No privilege is needed.
 ///
-/// A segment that arrives with hop limit 255 gets through; the kernel then answers with an RST that carries this
-/// socket's mark.
+/// A segment that arrives with hop limit 255 gets through, and the kernel answers it with an RST that carries this
+/// socket's mark, but not its code point or time to live. Where those are asked for, a filter makes the guard wholly
+/// deaf; that takes `CAP_NET_ADMIN`.
 pub(super) struct Guard {
     _socket: Socket,
     port: u16,
+    wholly_deaf: bool,
 }
 
 impl Guard {
@@ -49,16 +51,23 @@ impl Guard {
             socket.set_only_v6(true).map_err(source_port)?;
             SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))
         };
+        let wholly_deaf = (egress.dscp.is_some() || egress.ttl.is_some())
+            && socket.attach_filter(&filter::to_ports(domain, &[])).is_ok();
         socket.bind(&any.into()).map_err(source_port)?;
         socket.listen(1).map_err(source_port)?;
         let bound = socket.local_addr().map_err(source_port)?.as_socket();
         let port = bound.expect("an internet socket").port();
-        Ok(Self { _socket: socket, port })
+        Ok(Self { _socket: socket, port, wholly_deaf })
     }
 
     /// The port that is ours as long as the guard lives.
     pub(super) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// True when the kernel sends the RST that a segment with this hop limit calls for.
+    pub(super) fn lets_kernel_reset(&self, hop_limit: u8) -> bool {
+        !self.wholly_deaf && i32::from(hop_limit) >= MINIMUM_HOP_LIMIT
     }
 }
 

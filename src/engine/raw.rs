@@ -36,6 +36,9 @@ pub struct RawEngine {
 }
 
 impl RawEngine {
+    /// As on the command line and in reports.
+    pub const NAME: &str = "raw";
+
     /// Opens what is needed to reach `remotes`; time counts from `start`. Needs `CAP_NET_RAW`.
     pub fn open(start: Instant, egress: Egress, remotes: &[SocketAddr]) -> Result<Self, Fault> {
         let mut lanes: Vec<Lane> = Vec::new();
@@ -208,13 +211,22 @@ impl Lane {
             let mut bytes = [IoSliceMut::new(&mut buffer)];
             let flags = queue | MsgFlags::MSG_DONTWAIT;
             match recvmsg(self.raw.as_raw_fd(), &mut bytes, Some(&mut control), flags) {
-                Ok(message) => received::read(&message)
-                    .filter(|arrival| self.guards.iter().any(|g| g.port() == arrival.local_port()))
-                    .into_iter()
-                    .for_each(&mut take),
+                Ok(message) => {
+                    let arrival = received::read(&message);
+                    arrival.and_then(|arrival| self.own(arrival)).into_iter().for_each(&mut take);
+                }
                 Err(Errno::EAGAIN) => return,
                 Err(_) => {}
             }
         }
+    }
+
+    /// What the filter does, for what was queued before it was attached; and who sends the RST.
+    fn own(&self, mut arrival: Arrival) -> Option<Arrival> {
+        let guard = self.guards.iter().find(|guard| guard.port() == arrival.local_port())?;
+        if let Arrival::Segment { hop_limit, reset_by_kernel, .. } = &mut arrival {
+            *reset_by_kernel = guard.lets_kernel_reset(*hop_limit);
+        }
+        Some(arrival)
     }
 }

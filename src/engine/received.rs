@@ -35,7 +35,7 @@ pub(super) fn read(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<Arrival
         SocketAddr::V4(_) => ipv4::parse(bytes)?,
         SocketAddr::V6(_) => (Segment::parse(from, to?, bytes)?, hop_limit?),
     };
-    Some(Arrival::Segment(segment, hop_limit))
+    Some(Arrival::Segment { segment, hop_limit, reset_by_kernel: false })
 }
 
 fn read_error(

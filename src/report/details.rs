@@ -57,9 +57,9 @@ fn render_plan(finding: &Finding, out: &mut impl Write) -> io::Result<()> {
         }
     }
     writeln!(out, "sources: {}", sources.join(" "))?;
-    if let Some(schedule) = finding.probed.schedule {
+    if let Some((engine, schedule)) = finding.probed.means {
         let waits = (0..schedule.tries()).map(|number| format!("{:?}", schedule.wait(number)));
-        writeln!(out, "engine: raw; waits: {}", waits.collect::<Vec<_>>().join(" "))?;
+        writeln!(out, "engine: {engine}; waits: {}", waits.collect::<Vec<_>>().join(" "))?;
     }
     Ok(())
 }
@@ -71,8 +71,10 @@ pub fn render_crossing(at: Duration, crossing: &Crossing, out: &mut impl Write) 
         Crossing::Sent(segment) => writeln!(out, "{seconds:.6} sent {segment}"),
         Crossing::Received(arrival, handled) => {
             match arrival {
-                Arrival::Segment(segment, hop_limit) => {
+                Arrival::Segment { segment, hop_limit, reset_by_kernel } => {
                     write!(out, "{seconds:.6} received {segment} ttl {hop_limit}")?;
+                    let note = if *reset_by_kernel { " (the kernel sends the RST)" } else { "" };
+                    write!(out, "{note}")?;
                 }
                 Arrival::Icmp(error, quote) => write!(
                     out,

@@ -21,7 +21,7 @@ pub fn render(report: &Report, out: &mut impl Write) -> io::Result<()> {
         status: report.status().to_string(),
         rtt: verdict.ok().and_then(|verdict| verdict.round_trip).map(microseconds),
         tries: verdict.map_or(0, |verdict| verdict.tries),
-        engine: "raw",
+        engine: finding.probed.means.map(|(engine, _)| engine),
     };
     serde_json::to_writer(&mut *out, &object)?;
     writeln!(out)
@@ -39,7 +39,7 @@ struct Object<'a> {
     /// Seconds.
     rtt: Option<f64>,
     tries: usize,
-    engine: &'static str,
+    engine: Option<&'static str>,
 }
 
 /// Seconds to the microsecond.

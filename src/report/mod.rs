@@ -61,10 +61,12 @@ impl Report {
         self.finding.judgement.status
     }
 
-    /// Writes the report: the result to `out`, and to `aside` the details that the format has no place for.
+    /// Writes the report: the result to `out`, and to `aside` the details that the format has no place for;
+    /// in colour where it is for people and `colour` says so.
     pub fn render(
         &self,
         format: Format,
+        colour: bool,
         out: &mut impl Write,
         aside: &mut impl Write,
     ) -> io::Result<()> {
@@ -78,7 +80,7 @@ impl Report {
                 details::render(self, aside)
             }
             Format::Text => {
-                text::render(self, out)?;
+                text::render(self, colour, out)?;
                 details::render(self, out)
             }
         }
