@@ -8,15 +8,37 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 
 use crate::checker::Checker;
-use crate::cli::Plan;
 use crate::engine::{Egress, RawEngine};
 use crate::fault::Fault;
 use crate::probe::{Ignored, Secret};
-use crate::report::{Finding, Report};
-use crate::resolve::{Unresolved, resolve};
+use crate::report::{Finding, Format, Report};
+use crate::resolve::{Family, Unresolved, resolve};
 use crate::run::{Crossing, Watcher, run};
 use crate::schedule::Schedule;
+use crate::status::Policy;
+use crate::target::Target;
 use crate::verdict::{Outcome, Reason, Verdict};
+
+/// A check, as the operator wants it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// What to check.
+    pub target: Target,
+    /// Which address families may be used.
+    pub family: Family,
+    /// The whole program's deadline, counted from its start.
+    pub timeout: Duration,
+    /// SYN retransmissions after the first.
+    pub retries: u8,
+    /// How segments leave.
+    pub egress: Egress,
+    /// What states and times mean.
+    pub policy: Policy,
+    /// How the result is written.
+    pub format: Format,
+    /// How much is said beside the result, 0 to 3.
+    pub verbosity: u8,
+}
 
 /// Carries out `plan` in a program that began at `start`.
 pub fn check(plan: &Plan, start: Instant) -> Report {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser, ValueEnum};
 
+use crate::check::Plan;
 use crate::engine::Egress;
 use crate::report::Format;
 use crate::resolve::Family;
@@ -23,27 +24,6 @@ pub enum Request {
     SelfTest,
     /// Print this help, or version.
     Print(String),
-}
-
-/// A check, as the operator wants it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Plan {
-    /// What to check.
-    pub target: Target,
-    /// Which address families may be used.
-    pub family: Family,
-    /// The whole program's deadline, counted from its start.
-    pub timeout: Duration,
-    /// SYN retransmissions after the first.
-    pub retries: u8,
-    /// How segments leave.
-    pub egress: Egress,
-    /// What states and times mean.
-    pub policy: Policy,
-    /// How the result is written.
-    pub format: Format,
-    /// How much is said beside the result, 0 to 3.
-    pub verbosity: u8,
 }
 
 /// A command line that cannot be understood.
