@@ -93,7 +93,7 @@ impl Engine for RawEngine {
         if !arrivals.is_empty() || patience.is_zero() {
             return Ok(());
         }
-        // Compiling a filter takes as long as a round trip on a fast link; whoever waits has that time.
+        // Compiling the filter takes as long as a round trip on a fast link; whoever waits has that time.
         self.lanes.iter_mut().try_for_each(Lane::attach_filter)?;
         let mut watched: Vec<_> = self
             .lanes
@@ -136,6 +136,9 @@ impl Lane {
     fn guarded_port(&mut self, number: usize, egress: &Egress) -> Result<u16, Fault> {
         while self.guards.len() <= number {
             self.guards.push(Guard::open(self.domain, egress)?);
+            if self.filtered > 0 {
+                self.attach_filter()?; // or the old one would drop an answer that comes at once
+            }
         }
         Ok(self.guards[number].port())
     }
