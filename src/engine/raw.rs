@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::socket::{
-    ControlMessage, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt, sockopt,
+    ControlMessage, MsgFlags, SockaddrStorage, recv, recvmsg, sendmsg, setsockopt, sockopt,
 };
 use nix::sys::time::TimeSpec;
 use socket2::{Domain, Socket};
@@ -24,6 +24,9 @@ use crate::wire::Segment;
 
 /// Answers taken in before what they call for is sent.
 const BATCH: usize = 64;
+
+/// More segments than the default receive buffer has room for.
+const LONGEST_QUEUE: usize = 1024;
 
 /// How often a send is tried whose error may be that of another flow; see [`Lane::send`].
 const SEND_ATTEMPTS: usize = 16;
@@ -93,8 +96,6 @@ impl Engine for RawEngine {
         if !arrivals.is_empty() || patience.is_zero() {
             return Ok(());
         }
-        // Compiling the filter takes as long as a round trip on a fast link; whoever waits has that time.
-        self.lanes.iter_mut().try_for_each(Lane::attach_filter)?;
         let mut watched: Vec<_> = self
             .lanes
             .iter()
@@ -114,8 +115,6 @@ struct Lane {
     domain: Domain,
     raw: Socket,
     guards: Vec<Guard>,
-    /// How many guards the packet filter knows.
-    filtered: usize,
 }
 
 impl Lane {
@@ -129,31 +128,38 @@ impl Lane {
                 .and_then(|()| setsockopt(&raw, sockopt::Ipv6RecvHopLimit, &true))
         }
         .map_err(Fault::SocketSetup)?;
-        Ok(Self { domain, raw, guards: Vec::new(), filtered: 0 })
+        Ok(Self { domain, raw, guards: Vec::new() })
     }
 
     /// The port of try `number`, reserved when it is first asked for.
     fn guarded_port(&mut self, number: usize, egress: &Egress) -> Result<u16, Fault> {
         while self.guards.len() <= number {
             self.guards.push(Guard::open(self.domain, egress)?);
-            if self.filtered > 0 {
-                self.attach_filter()?; // or the old one would drop an answer that comes at once
+            self.attach_filter()?;
+            if self.guards.len() == 1 {
+                self.empty_queue();
             }
         }
         Ok(self.guards[number].port())
     }
 
-    /// Has the kernel drop what is not for a guarded port before it is queued: a raw socket is offered every TCP
-    /// segment of the machine.
-    fn attach_filter(&mut self) -> Result<(), Fault> {
-        if self.filtered < self.guards.len() {
-            let ports: Vec<_> = self.guards.iter().map(Guard::port).collect();
-            self.raw
-                .attach_filter(&filter::to_ports(self.domain, &ports))
-                .map_err(|error| Fault::SocketSetup(errno(&error)))?;
-            self.filtered = ports.len();
+    /// Has the kernel drop what is not for a guarded port before it is queued: a raw socket is offered every TCP segment
+    /// of the machine, and a few large ones fill its queue.
+    fn attach_filter(&self) -> Result<(), Fault> {
+        let ports: Vec<_> = self.guards.iter().map(Guard::port).collect();
+        self.raw
+            .attach_filter(&filter::to_ports(self.domain, &ports))
+            .map_err(|error| Fault::SocketSetup(errno(&error)))
+    }
+
+    /// Throws away what was queued before there was a filter, to make room for answers.
+    fn empty_queue(&self) {
+        let mut nothing = [0; 1];
+        for _ in 0..LONGEST_QUEUE {
+            if recv(self.raw.as_raw_fd(), &mut nothing, MsgFlags::MSG_DONTWAIT).is_err() {
+                break;
+            }
         }
-        Ok(())
     }
 
     /// The source address is passed along, so that it is the one in the checksum whatever routing says meanwhile.
@@ -224,7 +230,7 @@ impl Lane {
         }
     }
 
-    /// What the filter does, for what was queued before it was attached; and who sends the RST.
+    /// Knows whether the guard of the port that `arrival` is about leaves the RST to us.
     fn own(&self, mut arrival: Arrival) -> Option<Arrival> {
         let guard = self.guards.iter().find(|guard| guard.port() == arrival.local_port())?;
         if let Arrival::Segment { hop_limit, reset_by_kernel, .. } = &mut arrival {

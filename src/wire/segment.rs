@@ -179,10 +179,14 @@ pub struct Options {
 }
 
 impl Options {
-    /// The first of each kind; unknown and malformed ones are passed over.
+    /// The first of each kind; unknown ones are passed over, and what follows a lie (`tcp_parse_options` stops there too).
     fn parse(packet: &TcpPacket<'_>) -> Self {
         let mut options = Self::default();
         for option in packet.get_options_iter() {
+            let room = 2 + option.payload().len();
+            if option.get_length_raw().first().is_some_and(|length| usize::from(*length) != room) {
+                break;
+            }
             match (option.get_number(), option.payload()) {
                 (TcpOptionNumbers::EOL, _) => break,
                 (TcpOptionNumbers::MSS, &[high, low]) => {
