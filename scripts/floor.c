@@ -1,0 +1,213 @@
+/* floor: the least that half-open checks of N targets can cost on a machine.
+ *
+ * One thread, IPv4, the packets and nothing else: SYN, SYN+ACK, RST. No retries, no ICMP, no report worth the name.
+ * scripts/bench holds halfopen against it.
+ *
+ *   cc -O2 -o floor floor.c
+ *   ./floor SOURCE FIRST COUNT PORT      COUNT targets from address FIRST upwards, PORT of each
+ *
+ * Exit code: 0 when every target is open, 2 when one is not, 3 when it could not try.
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <linux/filter.h>
+#include <netinet/in.h>
+#include <netinet/ip.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    BATCH = 64,         /* messages to a system call */
+    IN_FLIGHT = 32768,  /* targets that may owe an answer: more would overflow the receive buffer */
+    PATIENCE_MS = 1000, /* silence after which the missing targets count as not open */
+    EVERY_OPTION = 12,  /* bytes of the SYN's options */
+};
+
+/* A segment as it lies on the wire; only a SYN carries the options. */
+struct segment {
+    struct tcphdr header;
+    uint8_t options[EVERY_OPTION];
+};
+
+/* Segments on their way out, one sendmmsg() to a full outbox. */
+struct outbox {
+    int used;
+    struct segment segment[BATCH];
+    struct sockaddr_in to[BATCH];
+    struct iovec bytes[BATCH];
+    struct mmsghdr message[BATCH];
+};
+
+/* Packets as they came in, the IP header first. */
+struct inbox {
+    uint8_t packet[BATCH][128];
+    struct iovec bytes[BATCH];
+    struct mmsghdr message[BATCH];
+};
+
+static in_addr_t source;
+static in_port_t source_port, target_port;
+static struct outbox syns, resets;
+static struct inbox answers;
+
+static int open_guard(void);
+static int open_raw(in_addr_t only_target);
+static void put(struct outbox *box, in_addr_t to, struct tcphdr header);
+static int flush(int raw, struct outbox *box);
+static int receive(int raw, int most);
+
+/* A sequence number that the answer alone proves: it acknowledges what its own source address hashes to. */
+static uint32_t sequence_number(uint32_t target) { return target * 2654435761u; }
+
+static uint32_t smaller(uint32_t a, uint32_t b) { return a < b ? a : b; }
+
+int main(int argc, char **argv)
+{
+    if (argc != 5) {
+        fputs("usage: floor SOURCE FIRST COUNT PORT\n", stderr);
+        return 3;
+    }
+    source = inet_addr(argv[1]);
+    uint32_t first = ntohl(inet_addr(argv[2])), count = strtoul(argv[3], NULL, 10);
+    target_port = htons(atoi(argv[4]));
+
+    int guard = open_guard();
+    int raw = open_raw(count == 1 ? htonl(first) : INADDR_ANY);
+    if (guard < 0 || raw < 0) {
+        perror("floor");
+        return 3;
+    }
+
+    uint32_t sent = 0, open = 0, closed = 0;
+    while (open + closed < count) {
+        uint32_t in_flight = sent - open - closed;
+        uint32_t now = smaller(smaller(BATCH, count - sent), IN_FLIGHT - in_flight);
+        for (uint32_t i = 0; i < now; i++) {
+            uint32_t target = first + sent + i;
+            put(&syns, htonl(target), (struct tcphdr){.seq = htonl(sequence_number(target)), .syn = 1, .window = htons(64240)});
+        }
+        if (now)
+            sent += flush(raw, &syns);
+
+        int received = receive(raw, smaller(BATCH, sent - open - closed));
+        if (received == 0 && (sent == count || in_flight == IN_FLIGHT)
+            && poll(&(struct pollfd){.fd = raw, .events = POLLIN}, 1, PATIENCE_MS) == 0)
+            break;
+        for (int i = 0; i < received; i++) {
+            const struct ip *ip = (const void *)answers.packet[i];
+            const struct tcphdr *answer = (const void *)(answers.packet[i] + ip->ip_hl * 4);
+            if (ntohl(answer->ack_seq) != sequence_number(ntohl(ip->ip_src.s_addr)) + 1)
+                continue;
+            open += answer->syn;
+            closed += answer->rst;
+            if (answer->syn)
+                put(&resets, ip->ip_src.s_addr, (struct tcphdr){.seq = answer->ack_seq, .rst = 1});
+        }
+        if (resets.used)
+            flush(raw, &resets);
+    }
+    char line[64];
+    if (write(STDOUT_FILENO, line, snprintf(line, sizeof line, "%u of %u open\n", open, count)) < 0)
+        return 3;
+    return open == count ? 0 : 2;
+}
+
+/* Reserves a source port and keeps the kernel from answering on it: a listening socket too deaf for any TTL below 255. */
+static int open_guard(void)
+{
+    int guard = socket(AF_INET, SOCK_STREAM, 0), ttl = 255;
+    struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr = {source}};
+    socklen_t length = sizeof own;
+    if (guard < 0 || setsockopt(guard, IPPROTO_IP, IP_MINTTL, &ttl, sizeof ttl) || bind(guard, (void *)&own, length)
+        || listen(guard, 1) || getsockname(guard, (void *)&own, &length))
+        return -1;
+    source_port = own.sin_port;
+    return guard;
+}
+
+/* The socket that sends and receives segments. Connected, it gets those of one target; else a filter picks our port. */
+static int open_raw(in_addr_t only_target)
+{
+    int raw = socket(AF_INET, SOCK_RAW, IPPROTO_TCP), room = 64 << 20;
+    struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr = {source}};
+    if (raw < 0 || bind(raw, (void *)&own, sizeof own))
+        return -1;
+    if (only_target != INADDR_ANY) {
+        struct sockaddr_in peer = {.sin_family = AF_INET, .sin_addr = {only_target}};
+        return connect(raw, (void *)&peer, sizeof peer) ? -1 : raw;
+    }
+    struct sock_filter to_our_port[] = {
+        BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, 0), /* X = length of the IP header */
+        BPF_STMT(BPF_LD | BPF_H | BPF_IND, 2),  /* destination port */
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ntohs(source_port), 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, sizeof answers.packet[0]),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+    };
+    struct sock_fprog program = {sizeof to_our_port / sizeof *to_our_port, to_our_port};
+    if (setsockopt(raw, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program)
+        || setsockopt(raw, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room)
+        || setsockopt(raw, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room))
+        return -1;
+    return raw;
+}
+
+/* RFC 9293 §3.1: ones' complement sum over the pseudo-header and the segment. */
+static uint16_t checksum(const struct segment *segment, unsigned length, in_addr_t to)
+{
+    uint32_t sum = htons(IPPROTO_TCP) + htons(length) + (source & 0xffff) + (source >> 16) + (to & 0xffff) + (to >> 16);
+    const uint16_t *word = (const void *)segment;
+    for (unsigned i = 0; i < length / 2; i++)
+        sum += word[i];
+    while (sum >> 16)
+        sum = (sum & 0xffff) + (sum >> 16);
+    return ~sum;
+}
+
+/* Completes a header with ports, options and checksum, and lays the segment into the outbox. */
+static void put(struct outbox *box, in_addr_t to, struct tcphdr header)
+{
+    static const uint8_t options[EVERY_OPTION] = {
+        TCPOPT_MAXSEG,  4, 0x05, 0xb4,    /* 1460 */
+        TCPOPT_SACK_PERMITTED, 2, TCPOPT_NOP,
+        TCPOPT_WINDOW, 3, 7, TCPOPT_NOP, TCPOPT_NOP,
+    };
+    unsigned length = sizeof header + (header.syn ? sizeof options : 0);
+    struct segment *segment = &box->segment[box->used];
+    header.source = source_port;
+    header.dest = target_port;
+    header.doff = length / 4;
+    segment->header = header;
+    memcpy(segment->options, options, sizeof options);
+    segment->header.check = checksum(segment, length, to);
+
+    box->to[box->used] = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr = {to}};
+    box->bytes[box->used] = (struct iovec){segment, length};
+    box->message[box->used].msg_hdr = (struct msghdr){.msg_name = &box->to[box->used], .msg_namelen = sizeof box->to[0],
+                                                      .msg_iov = &box->bytes[box->used], .msg_iovlen = 1};
+    box->used++;
+}
+
+/* Empties the outbox and says how many segments left. */
+static int flush(int raw, struct outbox *box)
+{
+    int left = sendmmsg(raw, box->message, box->used, 0);
+    box->used = 0;
+    return left < 0 ? 0 : left;
+}
+
+/* Takes what has arrived, at most `most` packets, and says how many. */
+static int receive(int raw, int most)
+{
+    for (int i = 0; i < most; i++) {
+        answers.bytes[i] = (struct iovec){answers.packet[i], sizeof answers.packet[i]};
+        answers.message[i].msg_hdr = (struct msghdr){.msg_iov = &answers.bytes[i], .msg_iovlen = 1};
+    }
+    int received = recvmmsg(raw, answers.message, most, MSG_DONTWAIT, NULL);
+    return received < 0 ? 0 : received;
+}

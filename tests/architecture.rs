@@ -1,0 +1,213 @@
+//! Who may know what: the rules that keep each concern in one place, read off the source text.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What only these may name, and they do. A path with `/` at its end is a folder.
+const KNOWLEDGE: [(&str, &[&str]); 13] = [
+    ("pnet", &["wire/"]),
+    ("clap", &["cli.rs"]),
+    ("socket2", &["engine/", "self_test.rs"]),
+    ("nix", &["engine/", "fault.rs", "resolve.rs"]),
+    ("caps", &["privilege.rs"]),
+    ("dns_lookup", &["resolve.rs"]),
+    ("rand", &["check.rs"]),
+    ("siphasher", &["probe.rs"]),
+    ("serde_json", &["report/json.rs"]),
+    ("Instant::now", &["main.rs", "engine/", "self_test.rs"]),
+    ("stdout", &["main.rs"]),
+    ("stderr", &["main.rs"]),
+    ("ExitCode", &["main.rs"]),
+];
+
+/// What nobody may name: other clocks, other ways to print, other ways to end.
+const TABOO: [&str; 9] = [
+    "unsafe",
+    "SystemTime",
+    "println!",
+    "print!",
+    "eprintln!",
+    "eprint!",
+    "dbg!",
+    "process::exit",
+    "abort",
+];
+
+/// Which modules know nothing of which others.
+const IGNORANCE: [(&[&str], &[&str]); 4] = [
+    (
+        &["wire", "schedule", "target", "verdict", "probe", "checker", "status"],
+        &["engine", "run", "resolve", "check", "report", "cli", "privilege", "self_test"],
+    ),
+    (
+        &["wire", "schedule", "verdict", "probe", "checker", "engine", "run"],
+        &["status", "target", "resolve", "report", "cli", "check", "privilege", "self_test"],
+    ),
+    (&["resolve", "privilege"], &["status", "engine", "run", "report", "cli", "check"]),
+    (&["report"], &["engine", "target", "resolve", "cli", "privilege", "self_test"]),
+];
+
+#[test]
+fn each_concern_has_its_place() {
+    let files = source_files();
+    for (word, places) in KNOWLEDGE {
+        let knowing: Vec<_> = files.iter().filter(|file| file.names(word)).collect();
+        assert!(!knowing.is_empty(), "nobody names {word} any more: drop the rule");
+        for file in knowing {
+            let allowed = places.iter().any(|place| file.is_in(place));
+            assert!(allowed, "{} names {word}; only {places:?} may", file.path);
+        }
+    }
+}
+
+#[test]
+fn some_things_are_not_done_at_all() {
+    for file in source_files() {
+        for word in TABOO {
+            assert!(!file.names(word), "{} names {word}", file.path);
+        }
+    }
+}
+
+#[test]
+fn unsafe_code_is_forbidden_by_the_compiler_too() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    assert!(manifest.contains("unsafe_code = \"forbid\""));
+}
+
+#[test]
+fn modules_know_no_more_than_they_should() {
+    let imports = imports();
+    for (modules, strangers) in IGNORANCE {
+        for module in modules {
+            let known = imports.get(*module).unwrap_or_else(|| panic!("there is no {module}"));
+            for stranger in strangers {
+                assert!(imports.contains_key(*stranger), "there is no {stranger}");
+                assert!(!known.contains(*stranger), "{module} imports {stranger}");
+            }
+        }
+    }
+}
+
+#[test]
+fn only_main_knows_the_command_line() {
+    let imports = imports();
+    let knowing: Vec<_> =
+        imports.iter().filter(|(_, known)| known.contains("cli")).map(|(name, _)| name).collect();
+    assert_eq!(knowing, ["main"]);
+}
+
+#[test]
+fn imports_run_one_way() {
+    let mut imports = imports();
+    // Take away what imports nothing that is left, until nothing is: what remains goes in circles.
+    loop {
+        let leaves: BTreeSet<_> = imports
+            .iter()
+            .filter(|(_, known)| known.is_empty())
+            .map(|(name, _)| name.clone())
+            .collect();
+        if leaves.is_empty() {
+            break;
+        }
+        imports.retain(|name, _| !leaves.contains(name));
+        for known in imports.values_mut() {
+            known.retain(|name| !leaves.contains(name));
+        }
+    }
+    let circle: Vec<_> =
+        imports.iter().map(|(name, known)| format!("{name} → {known:?}")).collect();
+    assert!(circle.is_empty(), "in or above a circle: {circle:#?}");
+}
+
+#[test]
+fn files_are_short() {
+    for file in source_files() {
+        let lines = file.code.lines().count();
+        assert!(lines <= 400, "{} has {lines} lines without its tests", file.path);
+    }
+}
+
+/// A file of `src`, without its unit tests and comments.
+struct SourceFile {
+    path: String,
+    code: String,
+}
+
+impl SourceFile {
+    /// True when this word, or path of words, stands in the code by itself.
+    fn names(&self, word: &str) -> bool {
+        let part_of_name = |c: char| c.is_alphanumeric() || c == '_';
+        self.code.match_indices(word).any(|(at, _)| {
+            let before = self.code[..at].chars().next_back();
+            let after = self.code[at + word.len()..].chars().next();
+            !before.is_some_and(part_of_name) && !after.is_some_and(part_of_name)
+        })
+    }
+
+    fn is_in(&self, place: &str) -> bool {
+        if place.ends_with('/') { self.path.starts_with(place) } else { self.path == place }
+    }
+
+    /// The top-level module that it is, or belongs to.
+    fn module(&self) -> &str {
+        self.path.split(['/', '.']).next().unwrap()
+    }
+
+    /// The top-level modules of the crate that it names.
+    fn imports(&self) -> BTreeSet<String> {
+        let paths = self.code.split("crate::").skip(1).chain(self.code.split("halfopen::").skip(1));
+        let first = |path: &str| {
+            path.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap().to_owned()
+        };
+        paths.map(first).collect()
+    }
+}
+
+/// Which top-level module imports which.
+fn imports() -> BTreeMap<String, BTreeSet<String>> {
+    let files = source_files();
+    let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for file in files.iter().filter(|file| file.path != "lib.rs") {
+        let known = imports.entry(file.module().to_owned()).or_default();
+        known.extend(file.imports());
+        known.remove(file.module());
+    }
+    for known in imports.values() {
+        assert!(!known.contains(""), "an import that this test cannot read: use crate::{{…}}");
+    }
+    imports
+}
+
+fn source_files() -> Vec<SourceFile> {
+    let mut files = Vec::new();
+    let mut folders = vec![root().join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(source_file(&path));
+            }
+        }
+    }
+    assert!(files.iter().any(|file| file.path == "main.rs"), "no sources found");
+    files
+}
+
+fn source_file(path: &Path) -> SourceFile {
+    let text = fs::read_to_string(path).unwrap();
+    let code = text.split("#[cfg(test)]").next().unwrap();
+    let without_comment = |line: &str| line.split("//").next().unwrap().to_owned();
+    let relative = path.strip_prefix(root().join("src")).unwrap();
+    SourceFile {
+        path: relative.to_str().unwrap().to_owned(),
+        code: code.lines().map(without_comment).collect::<Vec<_>>().join("\n"),
+    }
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}

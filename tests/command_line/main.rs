@@ -1,0 +1,11 @@
+//! The program as its callers meet it: words in, exit code and text out.
+//!
+//! Every test that checks a port does so over the loopback interface of a network of its own.
+
+mod calls;
+mod grammar;
+mod output;
+mod privilege;
+mod program;
+mod usage;
+mod verdicts;

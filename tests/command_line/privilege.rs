@@ -1,0 +1,82 @@
+//! What can be done without privilege is to say what is missing; the self-test proves that nothing is.
+
+use serde_json::Value;
+
+use crate::program::{HALFOPEN, Loopback, Said, halfopen, run};
+
+#[test]
+fn without_the_capability_one_line_names_the_fix() {
+    let _network = Loopback::new().listen("127.0.0.1");
+    let said = without_capability(&["127.0.0.1", "8025"]);
+    let line = format!(
+        "TCP HALF-OPEN UNKNOWN - cannot open a raw socket (Operation not permitted); \
+         try: setcap cap_net_raw+p {HALFOPEN}\n"
+    );
+    assert_eq!(said, Said { code: 3, stdout: line, stderr: String::new() });
+}
+
+#[test]
+fn without_the_capability_json_has_no_state() {
+    let _network = Loopback::new().listen("127.0.0.1");
+    let said = without_capability(&["-o", "json", "127.0.0.1", "8025"]);
+    let object = said.json();
+    assert_eq!((said.code, said.stderr.as_str()), (3, ""));
+    assert_eq!(object["status"], "UNKNOWN");
+    assert_eq!(object["address"], "127.0.0.1");
+    assert_eq!(object["tries"], 0);
+    for field in ["state", "rtt", "engine"] {
+        assert_eq!(object[field], Value::Null, "{field}");
+    }
+    assert!(object["reason"].as_str().unwrap().contains("setcap cap_net_raw+p"), "{object}");
+}
+
+#[test]
+fn without_the_capability_no_expectation_is_met() {
+    let _network = Loopback::new();
+    for expected in ["open", "closed", "filtered"] {
+        let said = without_capability(&["--expect", expected, "127.0.0.1", "8026"]);
+        assert_eq!(said.code, 3, "{expected} expected");
+    }
+    assert_eq!(without_capability(&["-r", "ok", "127.0.0.1", "8026"]).code, 3);
+}
+
+#[test]
+fn without_the_capability_a_wrong_command_line_is_still_that() {
+    let said = without_capability(&["127.0.0.1", "0"]);
+    assert_eq!(said, halfopen(["127.0.0.1", "0"]));
+}
+
+#[test]
+fn the_self_test_holds() {
+    let _network = Loopback::new();
+    let said = halfopen(["--self-test"]);
+    assert_eq!((said.code, said.stderr.as_str()), (0, ""), "{}", said.stdout);
+    let first = said.first_line();
+    assert!(first.starts_with("TCP HALF-OPEN OK - self-test: "), "{first}");
+    for (claim, times) in [
+        ("is open (SYN+ACK)", 2),
+        ("nothing to accept", 2),
+        ("is closed (RST+ACK)", 2),
+        ("\nyes: 127.0.0.1:", 4),
+        ("\nyes: [::1]:", 4),
+        ("\nNO", 0),
+        (" sent ", 6),
+        (" received ", 4),
+    ] {
+        assert_eq!(said.stdout.matches(claim).count(), times, "{claim:?}: {}", said.stdout);
+    }
+}
+
+#[test]
+fn the_self_test_cannot_hold_without_privilege() {
+    let _network = Loopback::new();
+    let said = without_capability(&["--self-test"]);
+    assert_eq!((said.code, said.stderr.as_str()), (3, ""));
+    assert!(said.stdout.contains("setcap cap_net_raw+p"), "{}", said.stdout);
+}
+
+/// Runs the program where `CAP_NET_RAW` cannot be had, as in most containers.
+fn without_capability(words: &[&str]) -> Said {
+    let deprived = ["--bounding-set=-net_raw", "--inh-caps=-net_raw", HALFOPEN];
+    run("setpriv", [&deprived, words].concat())
+}

@@ -1,0 +1,101 @@
+//! The built program, what it says, and a loopback interface to say it about.
+
+use std::ffi::OsStr;
+use std::net::{SocketAddr, TcpStream};
+use std::process::Output;
+use std::time::Duration;
+
+use assert_cmd::Command;
+use nix::sched::{CloneFlags, unshare};
+use serde_json::Value;
+use socket2::{Domain, Socket, Type};
+
+/// The program under test.
+pub(crate) const HALFOPEN: &str = env!("CARGO_BIN_EXE_halfopen");
+
+/// Far beyond what any check here takes: a bound on hanging.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What a program run said.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Said {
+    pub(crate) fn first_line(&self) -> &str {
+        self.stdout.lines().next().unwrap_or_default()
+    }
+
+    /// The only line of standard output, as JSON.
+    pub(crate) fn json(&self) -> Value {
+        assert_eq!(self.stdout.lines().count(), 1, "{}", self.stdout);
+        serde_json::from_str(&self.stdout).expect("a line of JSON")
+    }
+}
+
+impl From<Output> for Said {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().expect("an exit code, not a signal"),
+            stdout: String::from_utf8(output.stdout).expect("text"),
+            stderr: String::from_utf8(output.stderr).expect("text"),
+        }
+    }
+}
+
+/// Runs the program with these words.
+pub(crate) fn halfopen(words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Said {
+    run(HALFOPEN, words)
+}
+
+/// Runs any program.
+pub(crate) fn run(program: &str, words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Said {
+    let mut command = Command::new(program);
+    let output = command.args(words).timeout(PATIENCE).output();
+    output.unwrap_or_else(|error| panic!("needs {program}: {error}")).into()
+}
+
+/// A network of this thread's own, and of the programs that it starts: nothing but a loopback interface, every port
+/// free, no route to anywhere. It stays the thread's network; what listens there goes with this value.
+pub(crate) struct Loopback {
+    listeners: Vec<Socket>,
+    connections: Vec<TcpStream>,
+}
+
+impl Loopback {
+    const OPEN: u16 = 8025;
+    const FULL: u16 = 8027;
+
+    pub(crate) fn new() -> Self {
+        unshare(CloneFlags::CLONE_NEWNET)
+            .expect("a new network: needs root, or `unshare --user --map-root-user`");
+        let up = run("ip", ["link", "set", "lo", "up"]);
+        assert_eq!(up.code, 0, "needs ip (iproute2): {}", up.stderr);
+        Self { listeners: Vec::new(), connections: Vec::new() }
+    }
+
+    /// With a listener on port 8025 of this address. Nobody accepts what it has.
+    pub(crate) fn listen(mut self, address: &str) -> Self {
+        let endpoint = SocketAddr::new(address.parse().unwrap(), Self::OPEN);
+        self.listeners.push(listener(endpoint, 128));
+        self
+    }
+
+    /// With a listener on port 8027 of 127.0.0.1 that has no more room in its accept queue: the kernel drops each SYN.
+    pub(crate) fn overload(mut self) -> Self {
+        let endpoint = SocketAddr::from(([127, 0, 0, 1], Self::FULL));
+        self.listeners.push(listener(endpoint, 0));
+        self.connections.push(TcpStream::connect(endpoint).unwrap());
+        self
+    }
+}
+
+fn listener(endpoint: SocketAddr, backlog: i32) -> Socket {
+    let socket = Socket::new(Domain::for_address(endpoint), Type::STREAM, None).unwrap();
+    socket.bind(&endpoint.into()).expect("a free port in a new network");
+    socket.listen(backlog).unwrap();
+    socket
+}

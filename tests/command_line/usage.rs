@@ -1,0 +1,262 @@
+//! Command lines that cannot be understood, and those that ask for help: always exit code 3, always on standard output.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use crate::program::{HALFOPEN, Said, halfopen};
+
+#[test]
+fn a_wrong_target_is_named() {
+    for (words, culprit) in [
+        (["127.0.0.1", "0"].as_slice(), "\"0\""),
+        (&["127.0.0.1", "65536"], "\"65536\""),
+        (&["127.0.0.1", "99999999999999999999"], "\"99999999999999999999\""),
+        (&["127.0.0.1", "-1"], "-1"),
+        (&["127.0.0.1", "+80"], "\"+80\" is not a port"),
+        (&["127.0.0.1", "80x"], "\"80x\" is not a port"),
+        (&["127.0.0.1", "0x50"], "\"0x50\" is not a port"),
+        (&["127.0.0.1", "http"], "\"http\" is not a port"),
+        (&["127.0.0.1", " 80"], "\" 80\" is not a port"),
+        (&["127.0.0.1:0"], "\"0\""),
+        (&["127.0.0.1:"], "is not a port"),
+        (&[":80"], "\"\""),
+        (&["-H", "127.0.0.1", "-p", "+80"], "+80"),
+        (&["-H", "127.0.0.1", "-p", "65536"], "65536"),
+        (&["127.0.0.1"], "names no port"),
+        (&["::1"], "names no port"),
+        (&["-H", "127.0.0.1"], "names no port"),
+        (&["::1:80"], "names no port"),
+        (&["-p", "80"], "HOST PORT"),
+        (&[], "HOST PORT"),
+        (&[""], "HOST PORT"),
+        (&["-w", "1"], "HOST PORT"),
+        (&["127.0.0.1", "80", "81"], "80"),
+        (&["127.0.0.1", "127.0.0.2", "80"], "127.0.0.2"),
+        (&["127.0.0.1:80", "127.0.0.2:80"], "127.0.0.2:80"),
+        (&["-H", "127.0.0.1", "127.0.0.2", "-p", "80"], "127.0.0.2"),
+        (&["-H", "127.0.0.1", "127.0.0.2", "80"], "127.0.0.2"),
+        (&["127.0.0.1", "80", "-p", "81"], "80"),
+    ] {
+        assert_usage_error(words, culprit);
+    }
+}
+
+#[test]
+fn a_host_that_cannot_be_one_is_named() {
+    let long = "a".repeat(300);
+    for host in [
+        "a b",
+        " ",
+        "a\nb",
+        "\n",
+        "a\tb",
+        "a,b",
+        "a/b",
+        "http://a",
+        "a@b",
+        "a|b",
+        "a;b",
+        "$(a)",
+        "[::1",
+        "::1]",
+        "[a]",
+        "127.0.0.1%lo",
+        "::1%lo",
+        "2001:db8::1::2",
+        "12345::",
+        "-a",
+        &long,
+    ] {
+        let quoted = format!("{host:?}");
+        let culprit = if host == "-a" { "-a" } else { quoted.as_str() };
+        assert_usage_error(&[host, "80"], culprit);
+    }
+    for address in [
+        "224.0.0.1",
+        "239.255.255.255",
+        "255.255.255.255",
+        "0.0.0.0",
+        "::",
+        "ff02::1",
+        "ff02::1%lo",
+        "::ffff:0.0.0.0",
+        "::ffff:224.0.0.1",
+    ] {
+        assert_usage_error(&[address, "80"], "is not the address of one host");
+    }
+    assert_usage_error(&["fe80::1", "80"], "say on which interface");
+    assert_usage_error(&["fe80::1%", "80"], "\"\"");
+    assert_usage_error(&["fe80::1%nowhere0", "80"], "\"nowhere0\"");
+    assert_usage_error(&["fe80::1%4000000000", "80"], "\"4000000000\"");
+}
+
+#[test]
+fn a_wrong_option_is_named() {
+    for (options, culprit) in [
+        (["--bogus"].as_slice(), "--bogus"),
+        (&["-x"], "-x"),
+        (&["-t"], "--timeout"),
+        (&["-w"], "--warning"),
+        (&["-p"], "--port"),
+        (&["--expect"], "--expect"),
+        (&["-t", "0"], "--timeout"),
+        (&["-t", "-1"], "-1"),
+        (&["-t", "nan"], "--timeout"),
+        (&["-t", "inf"], "--timeout"),
+        (&["-t", "2h"], "--timeout"),
+        (&["-t", "2 s"], "--timeout"),
+        (&["-t", "ms"], "--timeout"),
+        (&["-t", "1,5"], "--timeout"),
+        (&["-t", "0.0001"], "--timeout"),
+        (&["-t", "1e9"], "--timeout"),
+        (&["--retries", "11"], "--retries"),
+        (&["--retries", "-1"], "-1"),
+        (&["--retries", "1.5"], "--retries"),
+        (&["--dscp", "64"], "--dscp"),
+        (&["--ttl", "0"], "--ttl"),
+        (&["--ttl", "256"], "--ttl"),
+        (&["--mark", "x"], "--mark"),
+        (&["--mark", "4294967296"], "--mark"),
+        (&["-r", "maybe"], "--refuse"),
+        (&["--expect", "stale"], "--expect"),
+        (&["-o", "xml"], "--output"),
+        (&["--engine", "steam"], "--engine"),
+        (&["-S", "nowhere"], "--source"),
+        (&["-4", "-6"], "--use-ipv"),
+        (&["-r", "ok", "--expect", "closed"], "--expect"),
+    ] {
+        let words = [&["127.0.0.1", "80"], options].concat();
+        assert_usage_error(&words, culprit);
+    }
+}
+
+#[test]
+fn a_wrong_range_is_named() {
+    for range in
+        ["20:10", "-1", "abc", "@", ":", "@:", "inf", "nan", "1:inf", "~", "1:2:3", "10 20", "5s"]
+    {
+        for (short, long) in [("-w", "--warning"), ("-c", "--critical")] {
+            assert_usage_error(&["127.0.0.1", "80", short, range], long);
+            assert_usage_error(&["127.0.0.1", "80", &format!("{long}={range}")], long);
+        }
+    }
+}
+
+#[test]
+fn a_choice_that_is_none_of_the_offered_says_what_is_offered() {
+    for (option, offered) in [
+        ("--refuse", ["ok", "warn", "crit"].as_slice()),
+        ("--expect", &["open", "closed", "filtered"]),
+        ("--output", &["nagios", "json", "text"]),
+    ] {
+        let said = assert_usage_error(&["127.0.0.1", "80", option, "purple"], "purple");
+        for choice in offered {
+            assert!(said.stdout.contains(choice), "{}", said.stdout);
+        }
+    }
+}
+
+#[test]
+fn an_address_of_the_other_family_is_named() {
+    for (family, address) in [("-4", "::1"), ("-6", "127.0.0.1"), ("-6", "::ffff:127.0.0.1")] {
+        let literal = address.trim_start_matches("::ffff:");
+        assert_usage_error(&[family, address, "80"], literal);
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_are_a_usage_error() {
+    let not_utf8 = OsStr::from_bytes(b"a\xffb");
+    assert_is_usage_error(&halfopen([not_utf8, OsStr::new("80")]));
+    assert_is_usage_error(&halfopen([OsStr::new("127.0.0.1"), not_utf8]));
+    assert_is_usage_error(&halfopen([OsStr::new("-t"), not_utf8]));
+}
+
+#[test]
+fn what_would_read_as_performance_data_is_not_said() {
+    for words in [["a|b", "80"], ["127.0.0.1", "8|0"], ["--a|b", "80"]] {
+        let said = halfopen(words);
+        assert_is_usage_error(&said);
+        assert!(!said.stdout.contains('|'), "{}", said.stdout);
+    }
+}
+
+#[test]
+fn help_is_no_success() {
+    for words in [["-h"].as_slice(), &["--help"], &["127.0.0.1", "80", "-h"], &["", "-h"]] {
+        let said = halfopen(words);
+        assert_eq!(said.code, 3, "{words:?}");
+        assert!(said.stdout.starts_with("Half-open TCP check"), "{}", said.stdout);
+        assert_eq!(said.stderr, "");
+    }
+}
+
+#[test]
+fn version_is_no_success() {
+    for word in ["-V", "--version"] {
+        let said = halfopen([word]);
+        let version = format!("halfopen {}\n", env!("CARGO_PKG_VERSION"));
+        assert_eq!(said, Said { code: 3, stdout: version, stderr: String::new() });
+    }
+}
+
+#[test]
+fn help_names_every_option() {
+    let help = halfopen(["--help"]).stdout;
+    for option in [
+        "-H, --hostname",
+        "-p, --port",
+        "-4, --use-ipv4",
+        "-6, --use-ipv6",
+        "-t, --timeout",
+        "-w, --warning",
+        "-c, --critical",
+        "-r, --refuse",
+        "--expect",
+        "--retries",
+        "-S, --source",
+        "-I, --interface",
+        "--mark",
+        "--dscp",
+        "--ttl",
+        "--engine",
+        "-o, --output",
+        "-v, ",
+        "-h, --help",
+        "-V, --version",
+        "--self-test",
+    ] {
+        assert!(help.contains(option), "{option} is missing");
+    }
+}
+
+#[test]
+fn help_reads_well() {
+    insta::assert_snapshot!(halfopen(["--help"]).stdout);
+}
+
+/// Some callers pass no program name at all.
+#[test]
+fn an_empty_program_name_does_not_swallow_the_first_word() {
+    let output = Command::new(HALFOPEN).arg0("").arg("--version").output().unwrap();
+    let said = Said::from(output);
+    assert_eq!((said.code, said.first_line().split(' ').next()), (3, Some("halfopen")));
+}
+
+/// Runs the program with a command line that it must refuse, naming the culprit.
+fn assert_usage_error(words: &[&str], culprit: &str) -> Said {
+    let said = halfopen(words);
+    assert_is_usage_error(&said);
+    assert!(said.stdout.contains(culprit), "{words:?} do not name {culprit}: {}", said.stdout);
+    said
+}
+
+fn assert_is_usage_error(said: &Said) {
+    assert_eq!(said.code, 3, "{}", said.stdout);
+    assert!(said.stdout.starts_with("TCP HALF-OPEN UNKNOWN - "), "{}", said.stdout);
+    assert_eq!(said.stdout.matches('\n').count(), 1, "{:?}", said.stdout);
+    assert!(said.stdout.ends_with('\n'));
+    assert_eq!(said.stderr, "");
+}

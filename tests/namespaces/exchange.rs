@@ -1,0 +1,59 @@
+//! The two exchanges that a check of a port that answers may put on the wire, packet for packet.
+
+use std::net::IpAddr;
+
+use crate::lab::Captured;
+
+/// SYN, SYN+ACK, RST between the two addresses, and nothing else.
+#[track_caller]
+pub(crate) fn assert_half_open(segments: &[Captured], client: IpAddr, server: IpAddr) {
+    let [syn, syn_ack, rst] = segments else {
+        panic!("SYN, SYN+ACK, RST and no more, not {segments:#?}")
+    };
+    assert_eq!([&*syn.flags, &*syn_ack.flags, &*rst.flags], ["SYN", "SYN+ACK", "RST"]);
+    assert_ends(syn, client, server);
+    assert_answers(syn_ack, syn);
+    assert_bare_reset(rst, syn_ack);
+    assert_eq!(rst.source_port, syn.source_port);
+}
+
+/// SYN, RST+ACK between the two addresses, and nothing else.
+#[track_caller]
+pub(crate) fn assert_refused(segments: &[Captured], client: IpAddr, server: IpAddr) {
+    let [syn, refusal] = segments else { panic!("SYN, RST+ACK and no more, not {segments:#?}") };
+    assert_eq!([&*syn.flags, &*refusal.flags], ["SYN", "RST+ACK"]);
+    assert_ends(syn, client, server);
+    assert_answers(refusal, syn);
+}
+
+/// An RST that answers the segment as RFC 9293 §3.10.7.3 has it: SEQ=SEG.ACK and nothing acknowledged.
+#[track_caller]
+pub(crate) fn assert_bare_reset(rst: &Captured, answered: &Captured) {
+    assert_eq!(
+        (&*rst.flags, rst.seq, rst.ack, rst.window),
+        ("RST", answered.ack, 0, 0),
+        "{rst:#?}"
+    );
+    assert!(rst.options.is_empty(), "{:?}", rst.options);
+    assert_eq!(ends(rst), reversed(answered));
+}
+
+#[track_caller]
+fn assert_ends(syn: &Captured, client: IpAddr, server: IpAddr) {
+    assert_eq!((syn.source, syn.destination), (client, server));
+}
+
+#[track_caller]
+fn assert_answers(answer: &Captured, syn: &Captured) {
+    assert_eq!(answer.ack, syn.seq.wrapping_add(1));
+    assert_eq!(ends(answer), reversed(syn));
+}
+
+fn ends(segment: &Captured) -> [(IpAddr, u16); 2] {
+    [(segment.source, segment.source_port), (segment.destination, segment.destination_port)]
+}
+
+fn reversed(segment: &Captured) -> [(IpAddr, u16); 2] {
+    let [source, destination] = ends(segment);
+    [destination, source]
+}

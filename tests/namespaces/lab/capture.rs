@@ -1,0 +1,265 @@
+//! What really crossed the wire: a packet socket on one interface, decoded by smoltcp, which shares no code with the program.
+
+use std::io::IoSliceMut;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::cmsg_space;
+use nix::ifaddrs::getifaddrs;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{
+    AddressFamily, ControlMessageOwned, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, bind,
+    recvmsg, setsockopt, socket, sockopt,
+};
+use nix::sys::time::TimeSpec;
+use smoltcp::wire::{
+    Icmpv4Packet, Icmpv6Packet, IpProtocol, Ipv4Packet, Ipv6Packet, TcpOption, TcpPacket,
+};
+
+/// The traffic is over when nothing has crossed for so long.
+const SILENCE: u16 = 100;
+
+/// Of `linux/if_packet.h`: a packet that leaves by the interface.
+const PACKET_OUTGOING: u8 = 4;
+
+/// Everything that crosses one interface, kept by the kernel until it is read.
+pub(crate) struct Capture {
+    socket: OwnedFd,
+    interface: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// Towards the host that the interface belongs to.
+    In,
+    Out,
+}
+
+/// One TCP segment or ICMP message. The TCP fields of an ICMP message are zero and empty.
+#[derive(Debug, Clone)]
+pub(crate) struct Captured {
+    /// When it crossed, by the kernel's wall clock.
+    pub(crate) time: Duration,
+    pub(crate) direction: Direction,
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
+    pub(crate) ttl: u8,
+    pub(crate) dscp: u8,
+    pub(crate) ecn: u8,
+    pub(crate) source_port: u16,
+    pub(crate) destination_port: u16,
+    pub(crate) seq: u32,
+    pub(crate) ack: u32,
+    pub(crate) window: u16,
+    /// `SYN`, `SYN+ACK`, `RST`, `PSH+ACK`, …; `ICMP 3/13` (type/code) for an ICMP message of either family.
+    pub(crate) flags: String,
+    /// `MSS 1460`, `WS 7`, `SACK-permitted`, `TS`; padding left out.
+    pub(crate) options: Vec<String>,
+    /// Of the TCP segment. Says nothing about what a kernel's TCP sends: it leaves the sum to a network card that is not there.
+    pub(crate) checksum_valid: bool,
+}
+
+impl Captured {
+    /// How long after the other it crossed.
+    pub(crate) fn after(&self, other: &Self) -> Duration {
+        self.time.checked_sub(other.time).expect("captured in order")
+    }
+
+    fn with_tcp(self, payload: &[u8]) -> Option<Self> {
+        let tcp = TcpPacket::new_checked(payload).ok()?;
+        Some(Self {
+            source_port: tcp.src_port(),
+            destination_port: tcp.dst_port(),
+            seq: tcp.seq_number().0.cast_unsigned(),
+            ack: tcp.ack_number().0.cast_unsigned(),
+            window: tcp.window_len(),
+            flags: flags(&tcp),
+            options: options(tcp.options()),
+            checksum_valid: tcp.verify_checksum(&self.source.into(), &self.destination.into()),
+            ..self
+        })
+    }
+}
+
+impl Capture {
+    pub(super) fn on(interface: &str) -> Self {
+        let address = getifaddrs()
+            .expect("the kernel lists interfaces")
+            .filter(|entry| entry.interface_name == interface)
+            .find_map(|entry| entry.address?.as_link_addr().copied())
+            .unwrap_or_else(|| panic!("no interface {interface} in this namespace"));
+        let socket = socket(
+            AddressFamily::Packet,
+            SockType::Datagram,
+            SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC,
+            SockProtocol::EthAll,
+        )
+        .unwrap_or_else(|error| {
+            panic!("cannot open a packet socket ({error}): the tests need CAP_NET_RAW")
+        });
+        setsockopt(&socket, sockopt::ReceiveTimestampns, &true)
+            .expect("packet sockets have timestamps");
+        // Beyond rmem_max only with the machine's CAP_NET_ADMIN; a user namespace makes do with rmem_max.
+        if setsockopt(&socket, sockopt::RcvBufForce, &(32 << 20)).is_err() {
+            setsockopt(&socket, sockopt::RcvBuf, &(32 << 20))
+                .expect("the kernel trims to what it allows");
+        }
+        bind(socket.as_raw_fd(), &address).expect("binds to an interface that exists");
+        Self { socket, interface: address.ifindex() }
+    }
+
+    /// Everything since the last call, in the order in which it crossed, once the wire has fallen silent.
+    pub(crate) fn segments(&self) -> Vec<Captured> {
+        let patience = Instant::now() + Duration::from_secs(30);
+        let mut segments = Vec::new();
+        let mut bytes = vec![0; 65_536];
+        while self.readable() {
+            assert!(Instant::now() < patience, "the wire does not fall silent");
+            segments.extend(self.receive(&mut bytes));
+        }
+        segments
+    }
+
+    fn readable(&self) -> bool {
+        let mut sockets = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+        poll(&mut sockets, PollTimeout::from(SILENCE)).expect("polls its own socket") > 0
+    }
+
+    fn receive(&self, bytes: &mut [u8]) -> Option<Captured> {
+        let mut control = cmsg_space!(TimeSpec);
+        let (length, sender, time) = {
+            let mut parts = [IoSliceMut::new(bytes)];
+            let message = recvmsg::<LinkAddr>(
+                self.socket.as_raw_fd(),
+                &mut parts,
+                Some(&mut control),
+                MsgFlags::empty(),
+            )
+            .expect("a readable socket");
+            let time =
+                message.cmsgs().expect("control data fits").find_map(|control| match control {
+                    ControlMessageOwned::ScmTimestampns(time) => Some(Duration::from(time)),
+                    _ => None,
+                });
+            (
+                message.bytes,
+                message.address.expect("packets have link addresses"),
+                time.expect("asked for timestamps"),
+            )
+        };
+        // Between its creation and its binding the socket heard every interface.
+        if sender.ifindex() != self.interface {
+            return None;
+        }
+        let direction =
+            if sender.pkttype() == PACKET_OUTGOING { Direction::Out } else { Direction::In };
+        decode(&bytes[..length], time, direction)
+    }
+}
+
+/// TCP and ICMP, but not the neighbour discovery and multicast groups among IPv6's ICMP (types from 130).
+fn decode(packet: &[u8], time: Duration, direction: Direction) -> Option<Captured> {
+    match packet.first()? >> 4 {
+        4 => {
+            let ip = Ipv4Packet::new_checked(packet).ok()?;
+            let blank = Captured {
+                ttl: ip.hop_limit(),
+                dscp: ip.dscp(),
+                ecn: ip.ecn(),
+                ..blank(time, direction, ip.src_addr().into(), ip.dst_addr().into())
+            };
+            match ip.next_header() {
+                IpProtocol::Tcp => blank.with_tcp(ip.payload()),
+                IpProtocol::Icmp => {
+                    let icmp = Icmpv4Packet::new_checked(ip.payload()).ok()?;
+                    Some(Captured {
+                        flags: format!("ICMP {}/{}", u8::from(icmp.msg_type()), icmp.msg_code()),
+                        ..blank
+                    })
+                }
+                _ => None,
+            }
+        }
+        6 => {
+            let ip = Ipv6Packet::new_checked(packet).ok()?;
+            let blank = Captured {
+                ttl: ip.hop_limit(),
+                dscp: ip.traffic_class() >> 2,
+                ecn: ip.traffic_class() & 3,
+                ..blank(time, direction, ip.src_addr().into(), ip.dst_addr().into())
+            };
+            match ip.next_header() {
+                IpProtocol::Tcp => blank.with_tcp(ip.payload()),
+                IpProtocol::Icmpv6 => {
+                    let icmp = Icmpv6Packet::new_checked(ip.payload()).ok()?;
+                    let kind = u8::from(icmp.msg_type());
+                    (kind < 130).then(|| Captured {
+                        flags: format!("ICMP {kind}/{}", icmp.msg_code()),
+                        ..blank
+                    })
+                }
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+fn blank(time: Duration, direction: Direction, source: IpAddr, destination: IpAddr) -> Captured {
+    Captured {
+        time,
+        direction,
+        source,
+        destination,
+        ttl: 0,
+        dscp: 0,
+        ecn: 0,
+        source_port: 0,
+        destination_port: 0,
+        seq: 0,
+        ack: 0,
+        window: 0,
+        flags: String::new(),
+        options: Vec::new(),
+        checksum_valid: false,
+    }
+}
+
+fn flags(tcp: &TcpPacket<&[u8]>) -> String {
+    let bits = [
+        (tcp.fin(), "FIN"),
+        (tcp.syn(), "SYN"),
+        (tcp.rst(), "RST"),
+        (tcp.psh(), "PSH"),
+        (tcp.ack(), "ACK"),
+        (tcp.urg(), "URG"),
+        (tcp.ece(), "ECE"),
+        (tcp.cwr(), "CWR"),
+        (tcp.ns(), "NS"),
+    ];
+    let names: Vec<_> = bits.into_iter().filter_map(|(set, name)| set.then_some(name)).collect();
+    names.join("+")
+}
+
+fn options(mut bytes: &[u8]) -> Vec<String> {
+    let mut options = Vec::new();
+    while !bytes.is_empty() {
+        let Ok((rest, option)) = TcpOption::parse(bytes) else {
+            options.push("malformed".to_owned());
+            break;
+        };
+        match option {
+            TcpOption::EndOfList => break,
+            TcpOption::NoOperation => {}
+            TcpOption::MaxSegmentSize(size) => options.push(format!("MSS {size}")),
+            TcpOption::WindowScale(shift) => options.push(format!("WS {shift}")),
+            TcpOption::SackPermitted => options.push("SACK-permitted".to_owned()),
+            TcpOption::SackRange(_) => options.push("SACK".to_owned()),
+            TcpOption::TimeStamp { .. } => options.push("TS".to_owned()),
+            TcpOption::Unknown { kind, .. } => options.push(format!("kind {kind}")),
+        }
+        bytes = rest;
+    }
+    options
+}

@@ -1,0 +1,199 @@
+//! A network namespace: a host of its own, held by a file descriptor and by nothing else.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsRawFd;
+use std::process::{self, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sched::{CloneFlags, setns, unshare};
+
+use super::{Capture, Outcome, Running};
+
+/// A host of its own. No name under /run/netns: the kernel takes it away with the last descriptor, socket and process in it,
+/// even when the tests are killed.
+pub(crate) struct Namespace {
+    handle: File,
+}
+
+impl Namespace {
+    /// A host with a loopback interface and no other.
+    pub(crate) fn new() -> Self {
+        let handle = thread::spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET).unwrap_or_else(|error| {
+                panic!("cannot make a network namespace ({error}): run the tests as root or inside `unshare --user --map-root-user`")
+            });
+            File::open("/proc/thread-self/ns/net").expect("/proc is mounted")
+        })
+        .join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let namespace = Self { handle };
+        namespace.configure(&["link set lo up"]);
+        // Nothing but the test's own traffic, and link-local addresses that work at once.
+        for family in ["all", "default"] {
+            namespace.sysctl(&format!("net.ipv6.conf.{family}.disable_ipv6"), "0");
+            namespace.sysctl(&format!("net.ipv6.conf.{family}.accept_dad"), "0");
+            namespace.sysctl(&format!("net.ipv6.conf.{family}.router_solicitations"), "0");
+            namespace.sysctl(&format!("net.ipv4.conf.{family}.rp_filter"), "0");
+        }
+        namespace
+    }
+
+    /// Joins this host to another by a new pair of interfaces, both up.
+    pub(crate) fn cable(&self, here: &str, other: &Self, there: &str) {
+        let other_path = format!("/proc/{}/fd/{}", process::id(), other.handle.as_raw_fd());
+        self.run(
+            "ip",
+            &["link", "add", here, "type", "veth", "peer", "name", there, "netns", &other_path],
+        );
+        other.configure(&[&format!("link set {there} up")]);
+        self.configure(&[&format!("link set {here} up")]);
+        self.wait_until_usable(here);
+        other.wait_until_usable(there);
+    }
+
+    /// Gives an interface addresses, each with the length of its prefix, that work at once.
+    pub(crate) fn address(&self, interface: &str, addresses: &[&str]) {
+        for address in addresses {
+            self.configure(&[&format!("address add {address} dev {interface}")]);
+        }
+        self.wait_until_usable(interface);
+    }
+
+    /// Kernel threads do the rest of what `ip` begins. Until they have taken note of the carrier, the interface drops
+    /// what it should send; until they have taken an IPv6 address into use, neighbours ask for it in vain, and again
+    /// only a second later.
+    fn wait_until_usable(&self, interface: &str) {
+        let patience = Instant::now() + Duration::from_secs(10);
+        while !(self.sends(interface) && self.enter(|| uses_its_ipv6_addresses(interface))) {
+            assert!(Instant::now() < patience, "{interface} does not come into use");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn sends(&self, interface: &str) -> bool {
+        let told = self.run("ip", &["-o", "link", "show", "dev", interface]);
+        told.contains(" state UP ") && !told.contains(" qdisc noop ")
+    }
+
+    /// Runs the closure on a thread of this host; sockets that it opens stay here.
+    pub(crate) fn enter<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {
+        thread::scope(|scope| {
+            scope
+                .spawn(|| {
+                    setns(&self.handle, CloneFlags::CLONE_NEWNET)
+                        .expect("may enter the namespace that it made");
+                    act()
+                })
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// Runs a program to its end and gives what it printed; panics with its complaint when it fails.
+    pub(crate) fn run(&self, program: &str, arguments: &[&str]) -> String {
+        let mut command = Command::new(program);
+        command.args(arguments);
+        let outcome = self.outcome(command);
+        assert!(
+            outcome.code == 0,
+            "{program} {arguments:?} failed with {}: {}{}",
+            outcome.code,
+            outcome.stderr,
+            outcome.stdout
+        );
+        outcome.stdout
+    }
+
+    /// Runs a program to its end, whatever that is.
+    pub(crate) fn outcome(&self, command: Command) -> Outcome {
+        self.enter(|| Outcome::of(command))
+    }
+
+    /// Starts a program that ends, at the latest, when the returned value is dropped.
+    pub(crate) fn spawn(&self, command: Command) -> Running {
+        self.enter(|| Running::start(command))
+    }
+
+    /// `ip` commands, one a line, IPv6 recognised by its colons.
+    pub(crate) fn configure(&self, lines: &[&str]) {
+        for line in lines {
+            let family = if line.contains("::") { "-6" } else { "-4" };
+            let words: Vec<_> = [family].into_iter().chain(line.split_whitespace()).collect();
+            self.run("ip", &words);
+        }
+    }
+
+    /// Loads nftables rules beside those that stand.
+    pub(crate) fn nft(&self, rules: &str) {
+        let mut command = Command::new("nft");
+        command.args(["-f", "-"]).stdin(Stdio::piped());
+        let mut running = self.spawn(command);
+        running
+            .child
+            .stdin
+            .take()
+            .expect("piped above")
+            .write_all(rules.as_bytes())
+            .expect("nft reads its rules");
+        let outcome = running.wait();
+        assert!(outcome.code == 0, "nft refused {rules}: {}", outcome.stderr);
+    }
+
+    /// Sets a kernel parameter of this host alone.
+    pub(crate) fn sysctl(&self, name: &str, value: &str) {
+        let path = format!("/proc/sys/{}", name.replace('.', "/"));
+        self.enter(|| {
+            fs::write(&path, value)
+                .unwrap_or_else(|error| panic!("cannot write {value} to {path}: {error}"));
+        });
+    }
+
+    /// A listener of the kernel's own TCP, with its default queue.
+    ///
+    /// Its predecessor at the same address may live a moment longer than the value that was dropped: while another test
+    /// starts a program, the new process has every descriptor of this one until it executes.
+    pub(crate) fn listen(&self, address: SocketAddr) -> TcpListener {
+        let patience = Instant::now() + Duration::from_secs(5);
+        self.enter(|| {
+            loop {
+                match TcpListener::bind(address) {
+                    Ok(listener) => return listener,
+                    Err(error)
+                        if error.kind() == ErrorKind::AddrInUse && Instant::now() < patience =>
+                    {
+                        thread::sleep(Duration::from_millis(1));
+                    }
+                    Err(error) => panic!("cannot listen on {address}: {error}"),
+                }
+            }
+        })
+    }
+
+    /// Everything that crosses the interface from now on.
+    pub(crate) fn capture(&self, interface: &str) -> Capture {
+        self.enter(|| Capture::on(interface))
+    }
+}
+
+/// True when the interface has a link-local address, and each of its addresses has a route to this host and hears its
+/// solicited-node group (RFC 4291 §2.7.1), in the namespace of this thread.
+fn uses_its_ipv6_addresses(interface: &str) -> bool {
+    let table = |name: &str| {
+        fs::read_to_string(format!("/proc/thread-self/net/{name}")).expect("IPv6 is there")
+    };
+    let (addresses, groups, routes) = (table("if_inet6"), table("igmp6"), table("ipv6_route"));
+    let ours: Vec<_> = addresses
+        .lines()
+        .filter(|line| line.split_whitespace().last() == Some(interface))
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    let in_use = |address: &&str| {
+        let group = format!("ff0200000000000000000001ff{}", &address[26..]);
+        groups.contains(&group)
+            && routes.lines().any(|line| line.starts_with(&format!("{address} 80 ")))
+    };
+    ours.iter().any(|address| address.starts_with("fe80")) && ours.iter().all(in_use)
+}

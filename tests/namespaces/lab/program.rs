@@ -1,0 +1,144 @@
+//! Programs that run inside a namespace, and what became of them.
+
+use std::io::Read;
+use std::net::IpAddr;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+/// The built program.
+pub(crate) const HALFOPEN: &str = env!("CARGO_BIN_EXE_halfopen");
+
+/// Nothing here takes longer: a program that does hangs, and the test fails.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// How a program ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// The exit code; 128 + the signal for a program that one ended, as a shell tells it.
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) elapsed: Duration,
+}
+
+impl Outcome {
+    /// Runs the command to its end, without input.
+    pub(super) fn of(mut command: Command) -> Self {
+        command.stdin(Stdio::null());
+        Running::start(command).wait()
+    }
+
+    /// The first line that `-o json` printed.
+    pub(crate) fn json(&self) -> serde_json::Value {
+        let line = self.stdout.lines().next().unwrap_or_default();
+        serde_json::from_str(line)
+            .unwrap_or_else(|error| panic!("no JSON on the first line ({error}): {self:#?}"))
+    }
+
+    /// The same, field by field.
+    pub(crate) fn verdict(&self) -> Verdict {
+        let json = self.json();
+        let text = |field: &str| json[field].as_str().map(str::to_owned);
+        Verdict {
+            state: text("state"),
+            reason: text("reason").unwrap_or_default(),
+            status: text("status").unwrap_or_default(),
+            address: text("address").map(|address| address.parse().expect("an IP address")),
+            tries: json["tries"].as_u64(),
+            rtt: json["rtt"].as_f64(),
+            code: self.code,
+            elapsed: self.elapsed,
+        }
+    }
+}
+
+/// What the program said with `-o json`, and how it ended.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    /// `None` where nothing could be learnt.
+    pub(crate) state: Option<String>,
+    pub(crate) reason: String,
+    pub(crate) status: String,
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) tries: Option<u64>,
+    /// In seconds.
+    pub(crate) rtt: Option<f64>,
+    pub(crate) code: i32,
+    pub(crate) elapsed: Duration,
+}
+
+impl Verdict {
+    /// The state and the exit code together, for comparison.
+    pub(crate) fn ending(&self) -> (Option<&str>, i32) {
+        (self.state.as_deref(), self.code)
+    }
+}
+
+/// A program at work, in a process group of its own; dropping the value kills the group and reaps the program.
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    started: Instant,
+    stdout: Option<JoinHandle<String>>,
+    stderr: Option<JoinHandle<String>>,
+}
+
+impl Running {
+    pub(super) fn start(mut command: Command) -> Self {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        let started = Instant::now();
+        let mut child =
+            command.spawn().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+        let stdout = child.stdout.take().map(collect);
+        let stderr = child.stderr.take().map(collect);
+        Self { child, started, stdout, stderr }
+    }
+
+    /// Waits for the program's own end.
+    pub(crate) fn wait(mut self) -> Outcome {
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("waits for its own child") {
+                break status;
+            }
+            assert!(
+                self.started.elapsed() < PATIENCE,
+                "a program hangs: process {}",
+                self.child.id()
+            );
+            thread::sleep(Duration::from_millis(1));
+        };
+        let elapsed = self.started.elapsed();
+        let text = |reader: Option<JoinHandle<String>>| {
+            reader.map_or_else(String::new, |reader| reader.join().expect("reads bytes"))
+        };
+        Outcome {
+            code: status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default()),
+            stdout: text(self.stdout.take()),
+            stderr: text(self.stderr.take()),
+            elapsed,
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Not yet reaped means that its number still is its own.
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let group = Pid::from_raw(self.child.id().cast_signed());
+            let _ = killpg(group, Signal::SIGKILL);
+            let _ = self.child.wait();
+        }
+    }
+}
+
+fn collect(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = pipe.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}

@@ -1,0 +1,134 @@
+//! When this machine itself has no way to the target, or refuses to send: no route, nobody on the link, its own firewall.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::exchange::assert_half_open;
+use crate::lab::{CLIENT_V4, CLIENT_V6, Lab, SERVER_V4, SERVER_V6};
+
+#[test]
+fn a_dead_neighbour_is_unreachable_and_not_filtered() {
+    let lab = Lab::new();
+    for dead in ["198.19.0.99", "2001:db8::99"] {
+        let verdict = lab.verdict(&[dead, "80"]);
+        assert_eq!(verdict.ending(), (Some("unreachable"), 2), "{verdict:?}");
+        assert!(verdict.reason.starts_with("no answer to "), "{}", verdict.reason);
+        assert!(verdict.elapsed < Duration::from_secs(9), "{verdict:?}");
+    }
+}
+
+/// The neighbour is alive at first: its address is in the cache when it dies.
+#[test]
+fn a_neighbour_whose_cable_is_pulled_is_never_open_nor_closed() {
+    let lab = Lab::new();
+    let _listener = lab.server.listen(SocketAddr::new(SERVER_V4, 80));
+    assert_eq!(lab.verdict(&["198.19.0.2", "80"]).ending(), (Some("open"), 0));
+    lab.server.configure(&["link set server0 down"]);
+    let verdict = lab.verdict(&["-t", "1", "198.19.0.2", "80"]);
+    // Once the kernel has noticed that the link is gone, it says that there is no buffer for the SYN: a fault of ours.
+    let honest = [(Some("filtered"), 2), (Some("unreachable"), 2), (None, 3)];
+    assert!(honest.contains(&verdict.ending()), "{verdict:?}");
+}
+
+#[test]
+fn without_a_route_a_target_is_unreachable() {
+    let lab = Lab::new();
+    for target in ["198.19.77.1", "2001:db8:77::1"] {
+        let verdict = lab.verdict(&["-t", "1", target, "80"]);
+        assert_eq!(
+            (verdict.ending(), &*verdict.status),
+            ((Some("unreachable"), 2), "CRITICAL"),
+            "{verdict:?}"
+        );
+        assert!(verdict.reason.contains("no route"), "{}", verdict.reason);
+    }
+}
+
+#[test]
+fn a_route_that_leads_nowhere_makes_a_target_unreachable() {
+    let lab = Lab::new();
+    let capture = lab.server.capture("server0");
+    for kind in ["blackhole", "unreachable", "prohibit"] {
+        for (route, target) in
+            [("198.18.200.0/24", "198.18.200.1"), ("2001:db8:1:0:200::/80", "2001:db8:1:0:200::1")]
+        {
+            lab.client.configure(&[&format!("route replace {kind} {route}")]);
+            let verdict = lab.verdict(&["-t", "1", target, "80"]);
+            assert_eq!(verdict.ending(), (Some("unreachable"), 2), "{kind}: {verdict:?}");
+            lab.client.configure(&[&format!("route del {kind} {route}")]);
+        }
+    }
+    assert!(capture.segments().is_empty());
+}
+
+#[test]
+fn a_local_firewall_that_refuses_the_syn_is_a_fault_and_no_state() {
+    let lab = Lab::new();
+    lab.client.nft(
+        "table inet t { chain out { type filter hook output priority 0; tcp dport 80 drop; }; }",
+    );
+    for server in [SERVER_V4, SERVER_V6] {
+        let _listener = lab.server.listen(SocketAddr::new(server, 80));
+        let verdict = lab.verdict(&["-t", "1", &server.to_string(), "80"]);
+        assert_eq!((verdict.ending(), &*verdict.status), ((None, 3), "UNKNOWN"), "{verdict:?}");
+        assert!(verdict.reason.contains("firewall"), "{}", verdict.reason);
+        assert_eq!(verdict.rtt, None);
+
+        let outcome = lab.check(&["-t", "1", &server.to_string(), "80"]);
+        assert_eq!(outcome.code, 3);
+        assert!(outcome.stdout.starts_with("TCP HALF-OPEN UNKNOWN - "), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_local_firewall_that_refuses_only_the_first_syn_does_not_spoil_the_check() {
+    let lab = Lab::new();
+    lab.client.nft("table inet t { chain out { type filter hook output priority 0; tcp dport 80 tcp flags syn numgen inc mod 2 0 drop; }; }");
+    for (client, server) in [(CLIENT_V4, SERVER_V4), (CLIENT_V6, SERVER_V6)] {
+        let _listener = lab.server.listen(SocketAddr::new(server, 80));
+        let capture = lab.server.capture("server0");
+        let verdict = lab.verdict(&["-t", "1.4", &server.to_string(), "80"]);
+        assert_eq!(verdict.ending(), (Some("open"), 0), "{verdict:?}");
+        assert!(
+            verdict.elapsed >= Duration::from_millis(190),
+            "the second try opened it: {verdict:?}"
+        );
+        assert_half_open(&capture.segments(), client, server);
+    }
+}
+
+/// The SYN leaves, and real traffic's answers would be dropped as well.
+#[test]
+fn a_local_firewall_that_drops_the_answers_makes_a_port_filtered() {
+    let lab = Lab::new();
+    lab.client.nft(
+        "table inet t { chain in { type filter hook input priority 0; tcp sport 80 drop; }; }",
+    );
+    for server in [SERVER_V4, SERVER_V6] {
+        let _listener = lab.server.listen(SocketAddr::new(server, 80));
+        let verdict = lab.verdict(&["-t", "1", &server.to_string(), "80"]);
+        assert_eq!(verdict.ending(), (Some("filtered"), 2), "{verdict:?}");
+    }
+}
+
+#[test]
+fn without_a_free_source_port_nothing_can_be_learnt() {
+    let lab = Lab::new();
+    lab.client.sysctl("net.ipv4.ip_local_port_range", "40000 40001");
+    let _taken = [40_000, 40_001].map(|port| lab.client.listen(SocketAddr::from(([0; 16], port))));
+    for server in ["198.19.0.2", "2001:db8::2"] {
+        let verdict = lab.verdict(&["-t", "1", server, "80"]);
+        assert_eq!((verdict.ending(), &*verdict.status), ((None, 3), "UNKNOWN"), "{verdict:?}");
+        assert!(verdict.reason.contains("source port"), "{}", verdict.reason);
+    }
+}
+
+#[test]
+fn an_interface_that_is_down_makes_a_target_unreachable() {
+    let lab = Lab::new();
+    lab.client.configure(&["link set client0 down"]);
+    for server in ["198.19.0.2", "2001:db8::2"] {
+        let verdict = lab.verdict(&["-t", "1", server, "80"]);
+        assert_eq!(verdict.ending(), (Some("unreachable"), 2), "{verdict:?}");
+    }
+}

@@ -1,0 +1,22 @@
+//! Everything that needs a network of its own: two namespaces are two hosts, joined by a cable that a capture listens on.
+//! Runs as root, and as an ordinary user inside `unshare --user --map-root-user`.
+
+mod capabilities;
+mod clock;
+mod exchange;
+mod foreign_traffic;
+mod icmp;
+mod lab;
+mod local_faults;
+mod marks;
+mod names;
+mod nmap;
+mod options;
+mod overload;
+mod real_servers;
+mod silence;
+mod smoltcp_stack;
+mod stale;
+mod tun;
+mod tun_peer;
+mod wire_traffic;

@@ -1,0 +1,111 @@
+//! Policy routing by firewall mark: a second cable that only marked packets may take.
+//!
+//! Every packet of a check must take the way that its mark chose: an RST without the mark would leave by the other
+//! cable, where the server's firewall does not know the connection, and the server stays in `SYN_RECV`.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::exchange::{assert_bare_reset, assert_half_open, assert_refused};
+use crate::lab::{CLIENT_V4, CLIENT_V6, Lab, ROUTED_V4, ROUTED_V6};
+
+const MARKED_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 19, 1, 1));
+const MARKED_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 1));
+
+/// The lab with a second cable, client1 to server1, for packets with mark 7 or 0x80000001.
+fn lab_with_a_marked_way() -> Lab {
+    let lab = Lab::new();
+    lab.second_cable();
+    lab.client.configure(&[
+        "route add 198.18.0.0/16 via 198.19.1.2 table 100",
+        "route add 2001:db8:1::/64 via 2001:db8:2::2 table 100",
+    ]);
+    for mark in ["7", "0x80000001"] {
+        for family in ["-4", "-6"] {
+            lab.client.run("ip", &[family, "rule", "add", "fwmark", mark, "lookup", "100"]);
+        }
+    }
+    lab
+}
+
+fn let_the_server_send_with_hop_limit_255(lab: &Lab) {
+    lab.server.sysctl("net.ipv4.ip_default_ttl", "255");
+    for interface in ["all", "default", "lo", "server0", "server1"] {
+        lab.server.sysctl(&format!("net.ipv6.conf.{interface}.hop_limit"), "255");
+    }
+}
+
+#[test]
+fn every_packet_of_a_marked_check_takes_the_marked_way() {
+    let lab = lab_with_a_marked_way();
+    assert_all_packets_take_the_marked_way(&lab);
+}
+
+#[test]
+fn also_the_rst_that_the_kernel_sends_for_hop_limit_255() {
+    let lab = lab_with_a_marked_way();
+    let_the_server_send_with_hop_limit_255(&lab);
+    assert_all_packets_take_the_marked_way(&lab);
+}
+
+fn assert_all_packets_take_the_marked_way(lab: &Lab) {
+    for (client, server) in [(MARKED_V4, ROUTED_V4), (MARKED_V6, ROUTED_V6)] {
+        let _listener = lab.server.listen(SocketAddr::new(server, 80));
+        let (plain, marked) = (lab.server.capture("server0"), lab.server.capture("server1"));
+        for mark in ["7", "2147483649"] {
+            for check in [Lab::check, Lab::check_with_net_raw_alone] {
+                let verdict = |port| {
+                    check(lab, &["-o", "json", "--mark", mark, &server.to_string(), port]).verdict()
+                };
+                assert_eq!(verdict("80").ending(), (Some("open"), 0));
+                assert_half_open(&marked.segments(), client, server);
+                assert_eq!(verdict("81").ending(), (Some("closed"), 2));
+                assert_refused(&marked.segments(), client, server);
+            }
+        }
+        assert!(plain.segments().is_empty(), "nothing leaves by the other way");
+        assert_eq!(lab.server.run("ss", &["-Htan", "state", "syn-recv"]), "");
+    }
+}
+
+#[test]
+fn without_the_mark_nothing_takes_the_marked_way() {
+    let lab = lab_with_a_marked_way();
+    for (client, server) in [(CLIENT_V4, ROUTED_V4), (CLIENT_V6, ROUTED_V6)] {
+        let _listener = lab.server.listen(SocketAddr::new(server, 80));
+        let (plain, marked) = (lab.server.capture("server0"), lab.server.capture("server1"));
+        let verdict = lab.verdict(&[&server.to_string(), "80"]);
+        assert_eq!(verdict.ending(), (Some("open"), 0), "{verdict:?}");
+        assert_half_open(&plain.segments(), client, server);
+        assert!(marked.segments().is_empty());
+    }
+}
+
+/// As with direct server return: the answer comes in by another interface than the SYN left by.
+#[test]
+fn the_rst_goes_the_way_of_the_syn_and_not_of_the_answer() {
+    for hop_limit_255 in [false, true] {
+        let lab = lab_with_a_marked_way();
+        if hop_limit_255 {
+            let_the_server_send_with_hop_limit_255(&lab);
+        }
+        for (client, server) in [(CLIENT_V4, ROUTED_V4), (CLIENT_V6, ROUTED_V6)] {
+            let _listener = lab.server.listen(SocketAddr::new(server, 80));
+            let (plain, marked) = (lab.server.capture("server0"), lab.server.capture("server1"));
+            let verdict = lab.verdict(&[
+                "--source",
+                &client.to_string(),
+                "--mark",
+                "7",
+                &server.to_string(),
+                "80",
+            ]);
+            assert_eq!(verdict.ending(), (Some("open"), 0), "{verdict:?}");
+
+            let (plain, marked) = (plain.segments(), marked.segments());
+            let [syn, rst] = &marked[..] else { panic!("SYN and RST, not {marked:#?}") };
+            let [syn_ack] = &plain[..] else { panic!("SYN+ACK, not {plain:#?}") };
+            assert_eq!((&*syn.flags, &*syn_ack.flags), ("SYN", "SYN+ACK"));
+            assert_bare_reset(rst, syn_ack);
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Names: which address is taken, and a name service that fails or hangs.
+//!
+//! The files that the resolver reads are replaced in a mount namespace of the program's own.
+
+use std::fs;
+use std::net::{SocketAddr, UdpSocket};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::lab::{HALFOPEN, Lab, Outcome, SERVER_V4, SERVER_V6};
+
+const HOSTS: &str = "127.0.0.1 localhost
+198.19.0.2 both.test four.test
+2001:db8::2 both.test six.test
+";
+
+/// Hosts, switch and resolver files, for programs that [`Names::check`] starts.
+struct Names(TempDir);
+
+impl Names {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a scratch directory");
+        let write = |name: &str, text: &str| {
+            fs::write(folder.path().join(name), text).expect("a scratch file");
+        };
+        write("hosts", HOSTS);
+        write("nsswitch.conf", "hosts: files dns\n");
+        write("resolv.conf", "nameserver 127.0.0.1\noptions timeout:30 attempts:2\n");
+        Self(folder)
+    }
+
+    fn check(&self, lab: &Lab, arguments: &[&str]) -> Outcome {
+        let mount = r#"for file in hosts nsswitch.conf resolv.conf; do mount --bind "$0/$file" "/etc/$file" || exit 99; done; exec "$@""#;
+        let mut command = Command::new("unshare");
+        command
+            .args(["--mount", "sh", "-c", mount])
+            .arg(self.0.path())
+            .arg(HALFOPEN)
+            .args(["-o", "json"])
+            .args(arguments);
+        lab.client.outcome(command)
+    }
+}
+
+#[test]
+fn a_name_with_both_families_gives_the_one_asked_for() {
+    let (lab, names) = (Lab::new(), Names::new());
+    let _listeners =
+        [SERVER_V4, SERVER_V6].map(|server| lab.server.listen(SocketAddr::new(server, 80)));
+    for (option, address) in
+        [("-4", SERVER_V4), ("--use-ipv4", SERVER_V4), ("-6", SERVER_V6), ("--use-ipv6", SERVER_V6)]
+    {
+        let verdict = names.check(&lab, &[option, "both.test", "80"]).verdict();
+        assert_eq!(
+            (verdict.ending(), verdict.address),
+            ((Some("open"), 0), Some(address)),
+            "{option}: {verdict:?}"
+        );
+    }
+    let verdict = names.check(&lab, &["both.test", "80"]).verdict();
+    assert_eq!(verdict.ending(), (Some("open"), 0), "{verdict:?}");
+    assert!([Some(SERVER_V4), Some(SERVER_V6)].contains(&verdict.address), "{verdict:?}");
+}
+
+#[test]
+fn a_name_without_the_family_asked_for_is_unreachable() {
+    let (lab, names) = (Lab::new(), Names::new());
+    answer(name_service(&lab), denial);
+    let _listeners =
+        [SERVER_V4, SERVER_V6].map(|server| lab.server.listen(SocketAddr::new(server, 80)));
+    for (option, name) in [("-6", "four.test"), ("-4", "six.test")] {
+        let verdict = names.check(&lab, &[option, name, "80"]).verdict();
+        assert_eq!(
+            (verdict.ending(), verdict.address),
+            ((Some("unreachable"), 2), None),
+            "{verdict:?}"
+        );
+    }
+    for name in ["four.test", "six.test"] {
+        assert_eq!(names.check(&lab, &[name, "80"]).verdict().ending(), (Some("open"), 0));
+    }
+}
+
+#[test]
+fn a_name_that_does_not_exist_is_unreachable() {
+    let (lab, names) = (Lab::new(), Names::new());
+    answer(name_service(&lab), denial);
+    let verdict = names.check(&lab, &["no-such-name.test", "80"]).verdict();
+    assert_eq!(
+        (verdict.ending(), &*verdict.status),
+        ((Some("unreachable"), 2), "CRITICAL"),
+        "{verdict:?}"
+    );
+    assert!(verdict.reason.contains("does not resolve"), "{}", verdict.reason);
+    assert!(
+        verdict.elapsed < Duration::from_secs(3),
+        "the name service answered at once: {verdict:?}"
+    );
+}
+
+#[test]
+fn without_a_name_service_a_name_is_unreachable() {
+    let (lab, names) = (Lab::new(), Names::new());
+    let verdict = names.check(&lab, &["-t", "3", "no-such-name.test", "80"]).verdict();
+    assert_eq!(
+        (verdict.ending(), verdict.address),
+        ((Some("unreachable"), 2), None),
+        "{verdict:?}"
+    );
+}
+
+/// The contract's 50 ms, in the best of five runs: how long programs wait for a processor is not the question here.
+#[test]
+fn a_name_service_that_hangs_does_not_outlast_the_deadline() {
+    let (lab, names) = (Lab::new(), Names::new());
+    let _dns = name_service(&lab);
+    let best = |arguments: &[&str]| {
+        let runs = (0..5).map(|_| names.check(&lab, arguments)).inspect(|run| {
+            let verdict = run.verdict();
+            assert_eq!((verdict.ending(), verdict.address), ((Some("unreachable"), 2), None));
+            assert!(verdict.elapsed < Duration::from_secs(5), "{run:?}");
+        });
+        runs.map(|run| run.elapsed).min().expect("five runs")
+    };
+    // What the same programs need to start, when the deadline has all but passed at once.
+    let start = best(&["-t", "1ms", "no-such-name.test", "80"]);
+    let elapsed = best(&["-t", "500ms", "no-such-name.test", "80"]);
+    assert!(elapsed >= Duration::from_millis(499), "{elapsed:?}");
+    assert!(elapsed < start + Duration::from_millis(549), "{elapsed:?}, {start:?} to start");
+}
+
+#[test]
+fn the_time_for_the_name_is_part_of_the_deadline() {
+    let (lab, names) = (Lab::new(), Names::new());
+    answer(name_service(&lab), |question| {
+        thread::sleep(Duration::from_millis(1500));
+        address(question)
+    });
+    lab.server.nft(
+        "table inet t { chain in { type filter hook input priority 0; tcp dport 81 drop; }; }",
+    );
+    let _listener = lab.server.listen(SocketAddr::new(SERVER_V4, 80));
+
+    let verdict = names.check(&lab, &["-4", "-t", "3", "slow.test", "80"]).verdict();
+    assert_eq!((verdict.ending(), verdict.address), ((Some("open"), 0), Some(SERVER_V4)));
+
+    let verdict = names.check(&lab, &["-4", "-t", "3", "slow.test", "81"]).verdict();
+    assert_eq!((verdict.ending(), verdict.tries), ((Some("filtered"), 2), Some(3)), "{verdict:?}");
+    assert!(verdict.elapsed >= Duration::from_millis(2990), "{verdict:?}");
+    assert!(verdict.elapsed < Duration::from_millis(4300), "not 3 s after 1.5 s: {verdict:?}");
+}
+
+/// A name service in the client's namespace, which hears every question and answers none.
+fn name_service(lab: &Lab) -> UdpSocket {
+    lab.client.enter(|| UdpSocket::bind("127.0.0.1:53").expect("a free port"))
+}
+
+/// Has it answer, until it has heard nothing for ten seconds.
+fn answer(socket: UdpSocket, answer: impl Fn(&[u8]) -> Vec<u8> + Send + 'static) {
+    socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket of ours");
+    thread::spawn(move || {
+        let mut question = [0; 512];
+        while let Ok((length, asker)) = socket.recv_from(&mut question) {
+            let _ = socket.send_to(&answer(&question[..length]), asker);
+        }
+    });
+}
+
+/// "No such name" (RFC 1035 §4.1.1): the question itself, as a response with RCODE 3.
+fn denial(question: &[u8]) -> Vec<u8> {
+    let mut message = question.to_vec();
+    message[2..4].copy_from_slice(&[0x81, 0x83]);
+    message
+}
+
+/// The server's IPv4 address: the question itself, as a response with one answer.
+fn address(question: &[u8]) -> Vec<u8> {
+    let mut message = question.to_vec();
+    message[2..4].copy_from_slice(&[0x81, 0x80]);
+    message[7] = 1; // ANCOUNT
+    // The name at offset 12 (RFC 1035 §4.1.4), type A, class IN, for a minute, four bytes.
+    message.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 198, 19, 0, 2]);
+    message
+}

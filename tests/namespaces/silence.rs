@@ -1,0 +1,95 @@
+//! A server that does not answer, or not at once: the schedule of the SYNs and the verdict at its end.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::lab::{Captured, Lab, SERVER_V4, SERVER_V6};
+
+#[test]
+fn a_port_that_drops_every_syn_is_filtered() {
+    let lab = Lab::new();
+    lab.server.nft(
+        "table inet t { chain in { type filter hook input priority 0; tcp dport 80 drop; }; }",
+    );
+    for server in [SERVER_V4, SERVER_V6] {
+        let _listener = lab.server.listen(SocketAddr::new(server, 80));
+        let verdict = lab.verdict(&["-t", "1.4", &server.to_string(), "80"]);
+        assert_eq!(
+            (verdict.ending(), verdict.tries, verdict.rtt),
+            ((Some("filtered"), 2), Some(3), None),
+            "{verdict:?}"
+        );
+        assert!(verdict.reason.starts_with("no answer to 3 SYNs in "), "{}", verdict.reason);
+    }
+}
+
+#[test]
+fn every_try_is_a_fresh_syn_and_each_wait_doubles() {
+    let lab = Lab::new();
+    lab.server.nft(
+        "table inet t { chain in { type filter hook input priority 0; tcp dport 80 drop; }; }",
+    );
+    for server in [SERVER_V4, SERVER_V6] {
+        let capture = lab.server.capture("server0");
+        let verdict = lab.verdict(&["-t", "3.5", "--retries", "2", &server.to_string(), "80"]);
+        assert_eq!(verdict.ending(), (Some("filtered"), 2), "{verdict:?}");
+        assert!(verdict.elapsed >= Duration::from_millis(3490), "{verdict:?}");
+        assert!(verdict.elapsed < Duration::from_secs(8), "{verdict:?}");
+
+        let syns = capture.segments();
+        assert!(syns.iter().all(|segment| segment.flags == "SYN"), "{syns:#?}");
+        let [first, second, third] = &syns[..] else { panic!("three SYNs, not {syns:#?}") };
+        assert_distinct([first, second, third].map(|syn| u32::from(syn.source_port)));
+        assert_distinct([first, second, third].map(|syn| syn.seq));
+        // 0.5 s and 1 s, each with room for a machine that is busy with other tests.
+        let (short, long) = (second.after(first).as_millis(), third.after(second).as_millis());
+        assert!((350..1400).contains(&short) && (700..3000).contains(&long), "{short}, {long} ms");
+    }
+}
+
+#[test]
+fn without_retries_there_is_one_syn() {
+    let lab = Lab::new();
+    lab.server.nft(
+        "table inet t { chain in { type filter hook input priority 0; tcp dport 80 drop; }; }",
+    );
+    let capture = lab.server.capture("server0");
+    let verdict = lab.verdict(&["-t", "500ms", "--retries", "0", "198.19.0.2", "80"]);
+    assert_eq!((verdict.ending(), verdict.tries), ((Some("filtered"), 2), Some(1)), "{verdict:?}");
+    assert!(verdict.reason.starts_with("no answer to 1 SYN in "), "{}", verdict.reason);
+    assert_eq!(capture.segments().len(), 1);
+}
+
+#[test]
+fn a_lost_syn_costs_a_second_try_and_not_the_verdict() {
+    let lab = Lab::new();
+    lab.server.nft("table inet t { chain in { type filter hook input priority 0; tcp dport 80 tcp flags syn numgen inc mod 2 0 drop; }; }");
+    for server in [SERVER_V4, SERVER_V6] {
+        let _listener = lab.server.listen(SocketAddr::new(server, 80));
+        let capture = lab.server.capture("server0");
+        let verdict = lab.verdict(&["-t", "7", &server.to_string(), "80"]);
+        assert_eq!((verdict.ending(), verdict.tries), ((Some("open"), 0), Some(2)), "{verdict:?}");
+        let rtt = verdict.rtt.expect("an answer has a time");
+        assert!(rtt < 0.9, "the time of the SYN that was answered, not of the first one: {rtt}");
+        let seen: Vec<_> =
+            capture.segments().into_iter().map(|Captured { flags, .. }| flags).collect();
+        assert_eq!(seen, ["SYN", "SYN", "SYN+ACK", "RST"]);
+    }
+}
+
+#[test]
+fn a_lost_answer_costs_a_second_try_and_leaves_nothing_on_the_server() {
+    let lab = Lab::new();
+    // The SYN+ACK is lost once; the server repeats it after a second, when the second try has long been answered.
+    lab.server.nft("table inet t { chain out { type filter hook output priority 0; tcp sport 80 tcp flags & (syn | ack) == syn | ack numgen inc mod 2 0 drop; }; }");
+    for server in [SERVER_V4, SERVER_V6] {
+        let _listener = lab.server.listen(SocketAddr::new(server, 80));
+        let verdict = lab.verdict(&["-t", "7", &server.to_string(), "80"]);
+        assert_eq!((verdict.ending(), verdict.tries), ((Some("open"), 0), Some(2)), "{verdict:?}");
+    }
+}
+
+fn assert_distinct(mut values: [u32; 3]) {
+    values.sort_unstable();
+    assert!(values[0] < values[1] && values[1] < values[2], "{values:?}");
+}

@@ -1,0 +1,168 @@
+//! Old connections that the server still holds for the four-tuple of a SYN, because a firewall in between forgot them.
+//!
+//! The server answers such a SYN with a bare ACK (RFC 9293 §3.5.1); an RST clears its leftover.
+
+use std::io::{ErrorKind, Read};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
+
+use crate::exchange::assert_bare_reset;
+use crate::lab::{CLIENT_V4, CLIENT_V6, Lab, SERVER_V4, SERVER_V6};
+
+/// Connections from these ports to port 80 that the client has forgotten and the server has not; the server's ends.
+fn leave_connections(
+    lab: &Lab,
+    listener: &TcpListener,
+    client: IpAddr,
+    server: IpAddr,
+    ports: &[u16],
+) -> Vec<TcpStream> {
+    let connect_to_forget = |&port: &u16| {
+        let socket = connect(lab, SocketAddr::new(client, port), SocketAddr::new(server, 80));
+        // Closing sends an RST and forgets; the rule below loses that RST.
+        socket.set_linger(Some(Duration::ZERO)).expect("a socket of ours");
+        socket
+    };
+    let clients: Vec<_> = ports.iter().map(connect_to_forget).collect();
+    let servers = ports.iter().map(|_| listener.accept().expect("a connection").0).collect();
+    lab.client.nft("table inet forgetful { chain out { type filter hook output priority 0; tcp dport 80 drop; }; }");
+    drop(clients);
+    wait_until_forgotten(lab);
+    lab.client.nft("delete table inet forgetful");
+    servers
+}
+
+fn connect(lab: &Lab, from: SocketAddr, to: SocketAddr) -> Socket {
+    lab.client.enter(|| {
+        let socket = Socket::new(Domain::for_address(from), Type::STREAM, None).expect("a socket");
+        socket.bind(&from.into()).expect("a free port");
+        socket.connect(&to.into()).expect("the server listens");
+        socket
+    })
+}
+
+/// The client's next source ports are these and no others; an even number of them, because the kernel tries no odd one.
+fn narrow_source_ports(lab: &Lab, first: u16, last: u16) {
+    lab.client.sysctl("net.ipv4.ip_local_port_range", &format!("{first} {last}"));
+}
+
+/// Closed is not gone: while another test starts a program, the new process has every descriptor of this one until it
+/// executes.
+fn wait_until_forgotten(lab: &Lab) {
+    let patience = Instant::now() + Duration::from_secs(5);
+    while !lab.client.run("ss", &["-Htan"]).is_empty() {
+        assert!(Instant::now() < patience, "the client still has its connections");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn established(lab: &Lab) -> usize {
+    lab.server.run("ss", &["-Htan", "state", "established"]).lines().count()
+}
+
+#[test]
+fn old_connections_on_every_port_tried_are_stale_and_the_check_clears_them() {
+    let lab = Lab::new();
+    for (client, server) in [(CLIENT_V4, SERVER_V4), (CLIENT_V6, SERVER_V6)] {
+        narrow_source_ports(&lab, 32_768, 60_999);
+        let listener = lab.server.listen(SocketAddr::new(server, 80));
+        let leftovers =
+            leave_connections(&lab, &listener, client, server, &[40_000, 40_001, 40_002, 40_003]);
+        assert_eq!(established(&lab), 4);
+        narrow_source_ports(&lab, 40_000, 40_003);
+
+        let capture = lab.server.capture("server0");
+        let verdict = lab.verdict(&["-t", "3", "--retries", "3", &server.to_string(), "80"]);
+        assert_eq!(
+            (verdict.ending(), &*verdict.status),
+            ((Some("stale"), 2), "CRITICAL"),
+            "{verdict:?}"
+        );
+        assert_eq!(
+            (&*verdict.reason, verdict.tries),
+            ("ACK without SYN (old connection)", Some(4))
+        );
+
+        let segments = capture.segments();
+        assert_eq!(segments.len(), 12, "{segments:#?}");
+        for exchange in segments.chunks(3) {
+            assert_eq!([&*exchange[0].flags, &*exchange[1].flags], ["SYN", "ACK"]);
+            assert_bare_reset(&exchange[2], &exchange[1]);
+        }
+        let lasted = segments[9].after(&segments[0]);
+        assert!(
+            lasted < Duration::from_secs(1),
+            "an old connection is retried at once, not after a wait: {lasted:?}"
+        );
+
+        assert_eq!(established(&lab), 0, "the RSTs cleared the leftovers");
+        for mut leftover in leftovers {
+            assert_eq!(
+                leftover.read(&mut [0]).expect_err("reset").kind(),
+                ErrorKind::ConnectionReset
+            );
+        }
+        let verdict = lab.verdict(&["-t", "1.4", &server.to_string(), "80"]);
+        assert_eq!(verdict.ending(), (Some("open"), 0), "{verdict:?}");
+    }
+}
+
+#[test]
+fn one_free_port_is_enough_to_find_the_server_open() {
+    let lab = Lab::new();
+    for (client, server) in [(CLIENT_V4, SERVER_V4), (CLIENT_V6, SERVER_V6)] {
+        narrow_source_ports(&lab, 32_768, 60_999);
+        let listener = lab.server.listen(SocketAddr::new(server, 80));
+        let _leftovers = leave_connections(&lab, &listener, client, server, &[40_000, 40_001]);
+        narrow_source_ports(&lab, 40_000, 40_003);
+        let verdict = lab.verdict(&["-t", "1.4", &server.to_string(), "80"]);
+        assert_eq!(verdict.ending(), (Some("open"), 0), "{verdict:?}");
+    }
+}
+
+/// The server closed first and its kernel waits for stragglers: half of all sequence numbers are too old for it, and it
+/// answers those with an ACK.
+#[test]
+fn connections_in_time_wait_on_the_server_do_not_hide_that_it_is_open() {
+    let lab = Lab::new();
+    for (client, server) in [(CLIENT_V4, SERVER_V4), (CLIENT_V6, SERVER_V6)] {
+        narrow_source_ports(&lab, 32_768, 60_999);
+        let listener = lab.server.listen(SocketAddr::new(server, 80));
+        for port in [40_000, 40_001] {
+            let ours = connect(&lab, SocketAddr::new(client, port), SocketAddr::new(server, 80));
+            drop(listener.accept().expect("a connection"));
+            assert_eq!((&ours).read(&mut [0]).expect("the server's FIN"), 0);
+        }
+        narrow_source_ports(&lab, 40_000, 40_003);
+        for _ in 0..4 {
+            let verdict = lab.verdict(&["-t", "1.4", &server.to_string(), "80"]);
+            assert_eq!(verdict.ending(), (Some("open"), 0), "{verdict:?}");
+        }
+    }
+}
+
+/// A live connection of this machine holds its port, so a check can never hit it.
+#[test]
+fn live_connections_of_this_machine_are_left_alone() {
+    let lab = Lab::new();
+    for (client, server) in [(CLIENT_V4, SERVER_V4), (CLIENT_V6, SERVER_V6)] {
+        narrow_source_ports(&lab, 40_000, 40_007);
+        let listener = lab.server.listen(SocketAddr::new(server, 80));
+        let lives: Vec<_> = (0..4)
+            .map(|_| {
+                lab.client.enter(|| TcpStream::connect((server, 80)).expect("the server listens"))
+            })
+            .collect();
+        let servers: Vec<_> =
+            lives.iter().map(|_| listener.accept().expect("a connection").0).collect();
+        for _ in 0..8 {
+            let verdict = lab.verdict(&["-t", "1.4", &server.to_string(), "80"]);
+            assert_eq!(verdict.ending(), (Some("open"), 0), "{verdict:?}");
+        }
+        assert_eq!(established(&lab), 4, "{client}");
+        drop((lives, servers));
+    }
+}

@@ -1,0 +1,304 @@
+//! One check of a peer that follows a script, and the story of what happened.
+
+use std::process::Command;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::Pid;
+
+use crate::lab::{HALFOPEN, Namespace, Outcome, Verdict};
+use crate::tun::{Family, FarEnd, TunHost};
+
+use super::answer::{Answer, IcmpError, RST};
+use super::sent::Sent;
+
+/// The port that the program is told to check.
+pub(crate) const PORT: u16 = 80;
+
+/// What the far end does when a SYN arrives: told all SYNs so far, the newest last.
+type Script = Box<dyn FnMut(&[Sent]) -> Vec<Injection> + Send>;
+
+/// Packets that the far end injects one after the other.
+pub(crate) struct Injection {
+    after: Duration,
+    packets: Vec<Vec<u8>>,
+    /// The program stands still meanwhile: when it looks again, all of them have arrived.
+    at_once: bool,
+}
+
+impl Injection {
+    pub(crate) fn after(self, after: Duration) -> Self {
+        Self { after, ..self }
+    }
+}
+
+impl From<Answer> for Injection {
+    fn from(answer: Answer) -> Self {
+        Self { after: Duration::ZERO, packets: vec![answer.packet()], at_once: false }
+    }
+}
+
+impl From<IcmpError> for Injection {
+    fn from(error: IcmpError) -> Self {
+        Self { after: Duration::ZERO, packets: vec![error.packet()], at_once: false }
+    }
+}
+
+/// Answers of which the program sees none before the last has arrived.
+pub(crate) fn at_once(answers: &[Answer]) -> Injection {
+    Injection {
+        after: Duration::ZERO,
+        packets: answers.iter().map(Answer::packet).collect(),
+        at_once: true,
+    }
+}
+
+/// A script that answers the first SYN and no other.
+pub(crate) fn to_first<A: Into<Injection>>(
+    answer: impl Fn(&Sent) -> A + Send + 'static,
+) -> impl Fn(&[Sent]) -> Vec<Injection> + Send + 'static {
+    move |syns| match syns {
+        [first] => vec![answer(first).into()],
+        _ => Vec::new(),
+    }
+}
+
+/// A script that answers every SYN alike.
+pub(crate) fn to_each<A: Into<Injection>>(
+    answer: impl Fn(&Sent) -> A + Send + 'static,
+) -> impl Fn(&[Sent]) -> Vec<Injection> + Send + 'static {
+    move |syns| syns.last().map(|newest| answer(newest).into()).into_iter().collect()
+}
+
+/// A check of a peer that is silent, until it is told otherwise.
+pub(crate) struct Scenario {
+    family: Family,
+    arguments: Vec<&'static str>,
+    script: Script,
+}
+
+impl Scenario {
+    pub(crate) fn new(family: Family) -> Self {
+        Self { family, arguments: Vec::new(), script: Box::new(|_| Vec::new()) }
+    }
+
+    /// Options of the program, beside `-o json` and the target.
+    pub(crate) fn options(self, arguments: &[&'static str]) -> Self {
+        Self { arguments: arguments.to_vec(), ..self }
+    }
+
+    pub(crate) fn on_syn(
+        self,
+        script: impl FnMut(&[Sent]) -> Vec<Injection> + Send + 'static,
+    ) -> Self {
+        Self { script: Box::new(script), ..self }
+    }
+
+    /// Runs the program against the peer and holds it to the manners of every check.
+    pub(crate) fn run(self) -> Story {
+        let mut command = Command::new(HALFOPEN);
+        command
+            .args(["-o", "json"])
+            .args(&self.arguments)
+            .args([self.family.peer().to_string(), PORT.to_string()]);
+        let family = self.family;
+        let (outcome, sent) = self.play(|namespace, program| {
+            let running = namespace.spawn(command);
+            program
+                .set(Pid::from_raw(running.child.id().cast_signed()))
+                .expect("one program a scenario");
+            running.wait()
+        });
+        let story = Story { family, outcome, sent };
+        story.assert_manners();
+        story
+    }
+
+    /// Lets anything at all talk to the scripted peer; gives what it made of it, and every segment
+    /// that left the host.
+    pub(crate) fn play<T>(
+        self,
+        act: impl FnOnce(&Namespace, &OnceLock<Pid>) -> T,
+    ) -> (T, Vec<Sent>) {
+        let program = Arc::new(OnceLock::new());
+        let peer = Peer {
+            script: self.script,
+            program: Arc::clone(&program),
+            due: Vec::new(),
+            sent: Vec::new(),
+        };
+        let host = TunHost::facing(move |far_end| peer.live(far_end));
+        let result = act(&host.namespace, &program);
+        (result, host.finish())
+    }
+}
+
+/// What a check said and what it sent.
+#[derive(Debug)]
+pub(crate) struct Story {
+    family: Family,
+    pub(crate) outcome: Outcome,
+    /// Every segment that left the host, in order: the kernel's too.
+    pub(crate) sent: Vec<Sent>,
+}
+
+impl Story {
+    pub(crate) fn verdict(&self) -> Verdict {
+        self.outcome.verdict()
+    }
+
+    pub(crate) fn flags(&self) -> Vec<String> {
+        self.sent.iter().map(Sent::flag_names).collect()
+    }
+
+    pub(crate) fn syns(&self) -> Vec<&Sent> {
+        self.sent.iter().filter(|sent| sent.is_syn()).collect()
+    }
+
+    pub(crate) fn resets(&self) -> Vec<&Sent> {
+        self.sent.iter().filter(|sent| sent.flags == RST).collect()
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_verdict(&self, state: &str, tries: u64, exit_code: i32) {
+        let verdict = self.verdict();
+        let said = (verdict.state.as_deref(), verdict.tries, verdict.code);
+        assert_eq!(said, (Some(state), Some(tries), exit_code), "{self:#?}");
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_sent(&self, flags: &[&str]) {
+        assert_eq!(self.flags(), flags, "{self:#?}");
+    }
+
+    /// The verdict rests on silence, and says how many SYNs it followed.
+    #[track_caller]
+    pub(crate) fn assert_silence(&self) {
+        let (syns, reason) = (self.syns().len(), self.verdict().reason);
+        let plural = if syns == 1 { "" } else { "s" };
+        assert!(reason.starts_with(&format!("no answer to {syns} SYN{plural} in ")), "{reason}");
+    }
+
+    /// What holds for every check, whatever the answers: SYNs and bare RSTs and nothing else, each
+    /// try from a fresh port with a fresh sequence number, to and from the right addresses.
+    fn assert_manners(&self) {
+        for sent in &self.sent {
+            assert!(sent.checksum_holds, "wrong checksum: {sent:#?}");
+            assert_eq!(
+                (sent.source, sent.destination),
+                (self.family.ours(), self.family.peer()),
+                "{sent:#?}"
+            );
+            assert_eq!(sent.destination_port, PORT, "{sent:#?}");
+            assert_eq!(
+                sent.acknowledgement, 0,
+                "neither a SYN nor a bare RST acknowledges: {sent:#?}"
+            );
+            match sent.flag_names().as_str() {
+                "SYN" => {}
+                "RST" => {
+                    assert_eq!((sent.window, sent.options.len()), (0, 0), "a bare RST: {sent:#?}");
+                }
+                other => panic!("our side sent {other}: {sent:#?}"),
+            }
+        }
+        let syns = self.syns();
+        for (number, syn) in syns.iter().enumerate() {
+            for earlier in &syns[..number] {
+                assert_ne!(syn.source_port, earlier.source_port, "a fresh port a try: {self:#?}");
+                assert_ne!(
+                    syn.sequence, earlier.sequence,
+                    "a fresh sequence number a try: {self:#?}"
+                );
+            }
+        }
+        let verdict = self.outcome.json();
+        assert_eq!(verdict["address"], self.family.peer().to_string());
+        assert_eq!(verdict["port"], PORT);
+        assert_eq!(verdict["engine"], "raw");
+    }
+}
+
+/// The far end of a scenario.
+struct Peer {
+    script: Script,
+    /// The program under test, once it runs.
+    program: Arc<OnceLock<Pid>>,
+    due: Vec<(Instant, Injection)>,
+    sent: Vec<Sent>,
+}
+
+impl Peer {
+    fn live(mut self, mut far_end: FarEnd) -> Vec<Sent> {
+        loop {
+            let test_goes_on = far_end.attend(self.until_next_injection());
+            while let Some(packet) = far_end.receive() {
+                self.hear(&packet);
+            }
+            if !test_goes_on {
+                return self.sent;
+            }
+            self.inject_what_is_due(&mut far_end);
+        }
+    }
+
+    fn hear(&mut self, packet: &[u8]) {
+        let Some(sent) = Sent::decode(packet) else { return };
+        let is_syn = sent.is_syn();
+        self.sent.push(sent);
+        if is_syn {
+            let syns: Vec<Sent> = self.sent.iter().filter(|sent| sent.is_syn()).cloned().collect();
+            let now = Instant::now();
+            self.due.extend(
+                (self.script)(&syns)
+                    .into_iter()
+                    .map(|injection| (now + injection.after, injection)),
+            );
+            // A stable sort: what falls due together goes out as the script wrote it.
+            self.due.sort_by_key(|(at, _)| *at);
+        }
+    }
+
+    fn until_next_injection(&self) -> Duration {
+        self.due
+            .first()
+            .map_or(Duration::MAX, |(at, _)| at.saturating_duration_since(Instant::now()))
+    }
+
+    fn inject_what_is_due(&mut self, far_end: &mut FarEnd) {
+        let now = Instant::now();
+        let ripe = self.due.partition_point(|(at, _)| *at <= now);
+        for (_, injection) in self.due.drain(..ripe) {
+            let _standstill = injection.at_once.then(|| Standstill::of(*self.program.wait()));
+            for packet in &injection.packets {
+                far_end.inject(packet);
+            }
+        }
+    }
+}
+
+/// A program stopped until the value is dropped.
+struct Standstill(Pid);
+
+impl Standstill {
+    fn of(program: Pid) -> Self {
+        kill(program, Signal::SIGSTOP).expect("the program runs");
+        // Only told, not reaped: its end is for the test to see.
+        let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+        let status = waitid(Id::Pid(program), flags).expect("waits for its own child");
+        assert!(
+            matches!(status, WaitStatus::Stopped(..)),
+            "the program ended before its answers came: {status:?}"
+        );
+        Self(program)
+    }
+}
+
+impl Drop for Standstill {
+    fn drop(&mut self) {
+        // Nothing to do for a program that has gone.
+        let _ = kill(self.0, Signal::SIGCONT);
+    }
+}

@@ -1,0 +1,293 @@
+//! A network that loses, doubles, delays and forges at random: some things are true of every run all the same.
+//!
+//! What it forges is made without knowing our sequence numbers, as by somebody who does not see our SYNs.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use halfopen::checker::Arrival;
+use halfopen::engine::simulated::Network;
+use halfopen::run::Crossing;
+use halfopen::verdict::PortState;
+use halfopen::wire::{Flags, IcmpError, Quote, Segment, SequenceNumber};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::network::{
+    Run, SYN_ACK, answer, arrive, challenge_ack, check_all, icmp, millis, quote, rst_ack, secs,
+    syn_ack, try_number,
+};
+
+const TRIES: usize = 3;
+/// How long the last of them is waited for.
+const LAST_WAIT: Duration = secs(4);
+
+proptest! {
+    #[test]
+    fn every_target_ends_in_exactly_one_outcome(network in networks()) {
+        let run = network.run();
+        let ended: HashSet<_> = run.outcomes.iter().map(|(target, _)| *target).collect();
+        prop_assert_eq!(run.outcomes.len(), network.hosts.len());
+        prop_assert_eq!(ended.len(), network.hosts.len());
+        prop_assert!(run.end <= secs(7), "ended at {:?}", run.end);
+    }
+
+    /// The first final answer to a SYN of ours decides, and nothing that somebody made up does.
+    #[test]
+    fn only_true_answers_decide(network in networks()) {
+        let run = network.run();
+        for (index, outcome) in &run.outcomes {
+            let verdict = outcome.as_ref().expect("this machine has no faults");
+            if let Some(decisive) = first_decisive(&run, remote(*index)) {
+                prop_assert_eq!(verdict.state(), decisive.state);
+                prop_assert_eq!(verdict.round_trip, decisive.round_trip);
+            } else {
+                let undecided = [PortState::Filtered, PortState::Unreachable, PortState::Stale];
+                prop_assert!(undecided.contains(&verdict.state()), "{}", verdict.state());
+                prop_assert_eq!(verdict.round_trip, None);
+            }
+        }
+    }
+
+    /// One for each SYN+ACK that acknowledges a SYN of ours, before and after the verdict, and for each bare ACK to a port
+    /// of ours; none for anything else.
+    #[test]
+    fn every_answer_that_needs_an_rst_gets_one(network in networks()) {
+        let run = network.run();
+        let mut wanted: Vec<_> = received(&run)
+            .filter(|(_, segment)| calls_for_reset(&run, segment))
+            .map(|(at, segment)| (at, segment.destination, segment.source, segment.acknowledgement.0))
+            .collect();
+        let mut sent: Vec<_> = run
+            .resets()
+            .iter()
+            .map(|(at, rst)| (*at, rst.source, rst.destination, rst.sequence.0))
+            .collect();
+        wanted.sort_unstable();
+        sent.sort_unstable();
+        prop_assert_eq!(sent, wanted);
+    }
+
+    #[test]
+    fn no_target_is_sent_more_than_its_tries(network in networks()) {
+        let run = network.run();
+        for index in 0..network.hosts.len() {
+            let syns = run.syns().into_iter().filter(|(_, syn)| syn.destination == remote(index));
+            let ports: Vec<_> = syns.map(|(_, syn)| syn.source.port()).collect();
+            prop_assert!((1..=TRIES).contains(&ports.len()), "{} SYNs", ports.len());
+            prop_assert_eq!(ports.iter().collect::<HashSet<_>>().len(), ports.len());
+        }
+    }
+
+    #[test]
+    fn time_never_goes_backwards(network in networks()) {
+        prop_assert!(network.run().crossings.is_sorted_by_key(|(at, _)| *at));
+    }
+}
+
+/// What each target's host, and whoever stands in between, does about each try.
+#[derive(Debug, Clone)]
+struct Hostile {
+    hosts: Vec<[Vec<Event>; TRIES]>,
+    /// What follows an RST of ours.
+    after_reset: Vec<Event>,
+}
+
+/// Something that arrives some milliseconds after a SYN.
+#[derive(Debug, Clone)]
+struct Event {
+    after: u64,
+    what: What,
+}
+
+#[derive(Debug, Clone)]
+enum What {
+    /// An answer to this SYN.
+    SynAck,
+    RstAck,
+    PortUnreachable,
+    Prohibited,
+    HostUnreachable,
+    ChallengeAck,
+    /// A segment by somebody who has not seen the SYN.
+    Forged {
+        flags: u8,
+        acknowledgement: u32,
+        sequence: u32,
+    },
+    /// An ICMP error likewise.
+    ForgedIcmp {
+        kind: u8,
+        code: u8,
+        sequence: u32,
+    },
+    /// An answer to a port that nothing has left from.
+    OtherPort {
+        flags: u8,
+        ports_up: u16,
+    },
+}
+
+fn networks() -> impl Strategy<Value = Hostile> {
+    let hosts = vec([events(4), events(4), events(4)], 1..12);
+    // An answer to an RST may draw the next RST: at a pace at which that comes to an end.
+    let after_reset = events(2).prop_map(|mut events| {
+        for event in &mut events {
+            event.after += 200;
+        }
+        events
+    });
+    (hosts, after_reset).prop_map(|(hosts, after_reset)| Hostile { hosts, after_reset })
+}
+
+fn events(most: usize) -> impl Strategy<Value = Vec<Event>> {
+    let what = prop_oneof![
+        Just(What::SynAck),
+        Just(What::RstAck),
+        Just(What::PortUnreachable),
+        Just(What::Prohibited),
+        Just(What::HostUnreachable),
+        Just(What::ChallengeAck),
+        any::<(u8, u32, u32)>().prop_map(|(flags, acknowledgement, sequence)| What::Forged {
+            flags,
+            acknowledgement,
+            sequence
+        }),
+        Just(What::Forged { flags: 0x12, acknowledgement: 0, sequence: 0 }),
+        Just(What::Forged { flags: 0x14, acknowledgement: 0, sequence: 0 }),
+        (0..16_u8, any::<u32>()).prop_map(|(code, sequence)| What::ForgedIcmp {
+            kind: 3,
+            code,
+            sequence
+        }),
+        (any::<u8>(), 4..100_u16).prop_map(|(flags, ports_up)| What::OtherPort { flags, ports_up }),
+    ];
+    // Short delays, long ones, and the very moments at which something else is due.
+    let after = prop_oneof![0..50_u64, 0..9000_u64, Just(1000), Just(2000), Just(4000)];
+    vec((after, what).prop_map(|(after, what)| Event { after, what }), 0..most)
+}
+
+impl Hostile {
+    fn run(&self) -> Run {
+        let remotes: Vec<_> = (0..self.hosts.len()).map(remote).collect();
+        check_all(&remotes, self.clone())
+    }
+}
+
+impl Network for Hostile {
+    fn carry(&mut self, _now: Duration, segment: &Segment) -> Vec<(Duration, Arrival)> {
+        let events = match segment.flags {
+            Flags::SYN => &self.hosts[index(segment.destination)][try_number(segment)],
+            _ => &self.after_reset,
+        };
+        let arrivals =
+            events.iter().map(|event| (millis(event.after), event.what.arrival(segment)));
+        arrivals.filter_map(|(after, arrival)| Some((after, arrival?))).collect()
+    }
+}
+
+impl What {
+    /// What arrives because of `sent`, a SYN or an RST.
+    fn arrival(&self, sent: &Segment) -> Option<Arrival> {
+        let router = [198, 19, 0, 2].into();
+        Some(match *self {
+            Self::SynAck => syn_ack(sent),
+            Self::RstAck => rst_ack(sent),
+            Self::PortUnreachable => icmp((3, 3), router, sent),
+            Self::Prohibited => icmp((3, 13), router, sent),
+            Self::HostUnreachable => icmp((3, 1), router, sent),
+            Self::ChallengeAck => challenge_ack(sent),
+            Self::Forged { flags, acknowledgement, sequence } => arrive(Segment {
+                acknowledgement: SequenceNumber(acknowledgement),
+                sequence: SequenceNumber(sequence),
+                ..answer(sent, Flags(flags))
+            }),
+            Self::ForgedIcmp { kind, code, sequence } => Arrival::Icmp(
+                IcmpError::new(kind, code, router)?,
+                Quote { sequence: SequenceNumber(sequence), ..quote(sent) },
+            ),
+            Self::OtherPort { flags, ports_up } => {
+                let mut segment = answer(sent, Flags(flags));
+                segment.destination.set_port(sent.source.port() + ports_up);
+                arrive(segment)
+            }
+        })
+    }
+}
+
+fn remote(index: usize) -> SocketAddr {
+    ([198, 18, 0, u8::try_from(index).unwrap()], 25).into()
+}
+
+fn index(remote: SocketAddr) -> usize {
+    let SocketAddr::V4(v4) = remote else { unreachable!("all of IPv4") };
+    v4.ip().octets()[3].into()
+}
+
+/// What ends a target: the state, and the time since the SYN where an answer to it did.
+struct Decisive {
+    state: PortState,
+    round_trip: Option<Duration>,
+}
+
+/// What came first for this target, before the wait for its last try was over: an answer that is final, or the failure
+/// of the last try. Told from the packets alone.
+fn first_decisive(run: &Run, remote: SocketAddr) -> Option<Decisive> {
+    let syns: Vec<_> =
+        run.syns().into_iter().filter(|(_, syn)| syn.destination == remote).collect();
+    let last_sent = syns.get(TRIES - 1).map(|(at, _)| *at);
+    let over = last_sent.map_or(Duration::MAX, |at| at + LAST_WAIT);
+    run.crossings.iter().filter(|(at, _)| *at <= over).find_map(|(at, crossing)| {
+        let Crossing::Received(arrival, _) = crossing else { return None };
+        let (from, to, number) = match arrival {
+            Arrival::Segment { segment, .. } => {
+                (segment.source, segment.destination.port(), segment.acknowledgement)
+            }
+            Arrival::Icmp(_, quote) => (quote.remote, quote.local_port, quote.sequence + 1),
+        };
+        let (sent_at, _) = syns.iter().find(|(sent_at, syn)| {
+            (remote, syn.source.port(), syn.sequence + 1) == (from, to, number) && sent_at <= at
+        })?;
+        if let Some(state) = final_state(arrival) {
+            return Some(Decisive { state, round_trip: at.checked_sub(*sent_at) });
+        }
+        let last_failed = matches!(arrival, Arrival::Icmp(..)) && Some(*sent_at) == last_sent;
+        last_failed.then_some(Decisive { state: PortState::Unreachable, round_trip: None })
+    })
+}
+
+fn final_state(arrival: &Arrival) -> Option<PortState> {
+    match arrival {
+        Arrival::Segment { segment, .. } => match segment.flags.0 & 0x17 {
+            0x12 => Some(PortState::Open),
+            0x14 | 0x15 => Some(PortState::Closed),
+            _ => None,
+        },
+        Arrival::Icmp(error, _) => match error.name {
+            "port unreachable" => Some(PortState::Closed),
+            name if name.contains("prohibited") => Some(PortState::Filtered),
+            _ => None,
+        },
+    }
+}
+
+fn received(run: &Run) -> impl Iterator<Item = (Duration, Segment)> {
+    run.crossings.iter().filter_map(|(at, crossing)| match crossing {
+        Crossing::Received(Arrival::Segment { segment, .. }, _) => Some((*at, *segment)),
+        _ => None,
+    })
+}
+
+/// RFC 9293 §3.5.2, for a port of ours.
+fn calls_for_reset(run: &Run, segment: &Segment) -> bool {
+    let syn = run
+        .syns()
+        .into_iter()
+        .find(|(_, syn)| syn.destination == segment.source && syn.source == segment.destination);
+    let Some((_, syn)) = syn else { return false };
+    match segment.flags.0 & 0x17 {
+        0x10 => true,
+        flags => flags == SYN_ACK.0 && segment.acknowledgement == syn.sequence + 1,
+    }
+}

@@ -1,0 +1,11 @@
+//! Checks over a simulated network and a clock that jumps: everything a network can do to them, to the nanosecond.
+
+mod crowd;
+mod hostile;
+mod icmp;
+mod loss;
+mod network;
+mod refusal;
+mod segments;
+mod silence;
+mod stale;

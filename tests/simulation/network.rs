@@ -1,0 +1,214 @@
+//! A run of checks, and the answers that a simulated network gives.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use halfopen::checker::{Arrival, Checker};
+use halfopen::engine::Engine;
+use halfopen::engine::simulated::{Network, SimulatedEngine};
+use halfopen::fault::Refusal;
+use halfopen::probe::{Ignored, Secret};
+use halfopen::run::{Crossing, Watcher, run};
+use halfopen::schedule::Schedule;
+use halfopen::verdict::{Outcome, Verdict};
+use halfopen::wire::{Flags, IcmpError, Options, Quote, Segment, SequenceNumber};
+
+pub(crate) const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 18, 0, 7)), 25);
+pub(crate) const SERVER_V6: SocketAddr =
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 7)), 25);
+/// A target that nobody answers for: it keeps a run going for all of its seven seconds.
+pub(crate) const NOBODY: SocketAddr =
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 18, 99, 99)), 25);
+
+/// What one call to the loop came to.
+pub(crate) struct Run {
+    /// The targets in the order in which they ended.
+    pub(crate) outcomes: Vec<(usize, Outcome)>,
+    /// What the clock showed when the loop was done.
+    pub(crate) end: Duration,
+    pub(crate) crossings: Vec<(Duration, Crossing)>,
+    pub(crate) ignored: BTreeMap<Ignored, usize>,
+}
+
+impl Run {
+    /// The outcome of the target of this index, of which there must be one.
+    pub(crate) fn outcome_of(&self, target: usize) -> &Outcome {
+        let of_it: Vec<_> = self.outcomes.iter().filter(|(index, _)| *index == target).collect();
+        assert_eq!(of_it.len(), 1, "outcomes of target {target}");
+        &of_it[0].1
+    }
+
+    /// The verdict on the first target.
+    pub(crate) fn verdict(&self) -> &Verdict {
+        self.outcome_of(0).as_ref().expect("a verdict")
+    }
+
+    pub(crate) fn syns(&self) -> Vec<(Duration, Segment)> {
+        self.sent().into_iter().filter(|(_, segment)| segment.flags == Flags::SYN).collect()
+    }
+
+    /// When each SYN went out, milliseconds.
+    pub(crate) fn syn_times(&self) -> Vec<u128> {
+        self.syns().iter().map(|(at, _)| at.as_millis()).collect()
+    }
+
+    /// Everything sent that is no SYN: it must be an RST.
+    pub(crate) fn resets(&self) -> Vec<(Duration, Segment)> {
+        self.sent().into_iter().filter(|(_, segment)| segment.flags != Flags::SYN).collect()
+    }
+
+    pub(crate) fn sent(&self) -> Vec<(Duration, Segment)> {
+        let sent = |(at, crossing): &(Duration, Crossing)| match crossing {
+            Crossing::Sent(segment) => Some((*at, *segment)),
+            Crossing::Received(..) => None,
+        };
+        self.crossings.iter().filter_map(sent).collect()
+    }
+
+    pub(crate) fn ignored_once(&self, why: Ignored) {
+        assert_eq!(self.ignored, BTreeMap::from([(why, 1)]));
+    }
+}
+
+/// Checks [`SERVER`] by the default schedule: three tries, ten seconds.
+pub(crate) fn check(network: impl Network) -> Run {
+    check_all(&[SERVER], network)
+}
+
+/// Checks these by the default schedule.
+pub(crate) fn check_all(remotes: &[SocketAddr], network: impl Network) -> Run {
+    check_by(Schedule::fit(2, secs(10)), remotes, network)
+}
+
+pub(crate) fn check_by(schedule: Schedule, remotes: &[SocketAddr], network: impl Network) -> Run {
+    check_with_secret([7; 16], schedule, remotes, network)
+}
+
+pub(crate) fn check_with_secret(
+    secret: [u8; 16],
+    schedule: Schedule,
+    remotes: &[SocketAddr],
+    network: impl Network,
+) -> Run {
+    let mut checker = Checker::new(Secret::new(secret), schedule, remotes.iter().copied());
+    let mut engine = SimulatedEngine::new(network);
+    let mut record = Record::default();
+    run(&mut checker, &mut engine, &mut record).expect("a simulated network has no faults");
+    let sent = record.crossings.iter().filter(|(_, c)| matches!(c, Crossing::Sent(_))).count();
+    assert_eq!(engine.sent().len(), sent, "the watcher is told of everything sent");
+    Run {
+        outcomes: record.outcomes,
+        end: engine.now(),
+        crossings: record.crossings,
+        ignored: checker.ignored().clone(),
+    }
+}
+
+#[derive(Default)]
+struct Record {
+    outcomes: Vec<(usize, Outcome)>,
+    crossings: Vec<(Duration, Crossing)>,
+}
+
+impl Watcher for Record {
+    fn ended(&mut self, target: usize, outcome: Outcome) {
+        self.outcomes.push((target, outcome));
+    }
+
+    fn crossed(&mut self, at: Duration, crossing: Crossing) {
+        self.crossings.push((at, crossing));
+    }
+}
+
+/// A network with this rule for SYNs, each with the number of its try, and none for RSTs.
+pub(crate) fn on_syn(
+    mut rule: impl FnMut(usize, &Segment) -> Vec<(Duration, Arrival)>,
+) -> impl FnMut(Duration, &Segment) -> Vec<(Duration, Arrival)> {
+    move |_, segment| match segment.flags {
+        Flags::SYN => rule(try_number(segment), segment),
+        _ => Vec::new(),
+    }
+}
+
+/// Which try a segment of ours belongs to: the simulated engine counts source ports up.
+pub(crate) fn try_number(segment: &Segment) -> usize {
+    let first_port =
+        SimulatedEngine::<fn(Duration, &Segment) -> Vec<(Duration, Arrival)>>::FIRST_PORT;
+    (segment.source.port() - first_port).into()
+}
+
+/// A network whose routing has a rule, too.
+pub(crate) struct Routed<R, N> {
+    pub(crate) route: R,
+    pub(crate) network: N,
+}
+
+impl<R, N> Network for Routed<R, N>
+where
+    R: FnMut(usize) -> Result<(), Refusal>,
+    N: Network,
+{
+    fn carry(&mut self, now: Duration, segment: &Segment) -> Vec<(Duration, Arrival)> {
+        self.network.carry(now, segment)
+    }
+
+    fn route(&mut self, _remote: SocketAddr, number: usize) -> Result<(), Refusal> {
+        (self.route)(number)
+    }
+}
+
+/// The target's answer to `syn` with these flags, acknowledging it.
+pub(crate) fn answer(syn: &Segment, flags: Flags) -> Segment {
+    Segment {
+        source: syn.destination,
+        destination: syn.source,
+        sequence: SequenceNumber(0x1234_5678),
+        acknowledgement: syn.sequence + 1,
+        flags,
+        window: 65_160,
+        options: Options::default(),
+    }
+}
+
+pub(crate) const SYN_ACK: Flags = Flags(0x12);
+pub(crate) const RST_ACK: Flags = Flags(0x14);
+
+pub(crate) fn syn_ack(syn: &Segment) -> Arrival {
+    arrive(answer(syn, SYN_ACK))
+}
+
+pub(crate) fn rst_ack(syn: &Segment) -> Arrival {
+    arrive(answer(syn, RST_ACK))
+}
+
+/// An ACK of what an old connection had got to, nothing to do with our SYN.
+pub(crate) fn challenge_ack(syn: &Segment) -> Arrival {
+    arrive(Segment { acknowledgement: SequenceNumber(0x0bad_cafe), ..answer(syn, Flags::ACK) })
+}
+
+pub(crate) fn arrive(segment: Segment) -> Arrival {
+    Arrival::Segment { segment, hop_limit: 64, reset_by_kernel: false }
+}
+
+/// An ICMP error from `offender` quoting `segment`, of the version of its address family.
+pub(crate) fn icmp((kind, code): (u8, u8), offender: IpAddr, segment: &Segment) -> Arrival {
+    let error = IcmpError::new(kind, code, offender).expect("an error about a port");
+    Arrival::Icmp(error, quote(segment))
+}
+
+pub(crate) fn quote(segment: &Segment) -> Quote {
+    Quote {
+        remote: segment.destination,
+        local_port: segment.source.port(),
+        sequence: segment.sequence,
+    }
+}
+
+pub(crate) const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+pub(crate) const fn millis(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}

@@ -1,0 +1,190 @@
+//! Segments that prove something, and those that prove nothing, whatever their flags and numbers.
+
+use std::net::SocketAddr;
+
+use halfopen::checker::Arrival;
+use halfopen::probe::Ignored;
+use halfopen::verdict::PortState;
+use halfopen::wire::{Flags, Segment, SequenceNumber};
+
+use crate::network::{
+    RST_ACK, Run, SERVER, SERVER_V6, SYN_ACK, answer, arrive, check, check_all, millis, on_syn,
+    secs, syn_ack,
+};
+
+#[test]
+fn wrong_acknowledgements_prove_nothing() {
+    for flags in [SYN_ACK, RST_ACK] {
+        for offset in [0, 2, u32::MAX, 0x8000_0000, 0x1234_5678] {
+            let run = check_forged(|syn| Segment {
+                acknowledgement: syn.sequence + offset,
+                ..answer(syn, flags)
+            });
+            assert_proves_nothing(&run, Ignored::WrongAcknowledgement);
+        }
+        let run = check_forged(|syn| Segment {
+            acknowledgement: SequenceNumber(0),
+            ..answer(syn, flags)
+        });
+        assert_proves_nothing(&run, Ignored::WrongAcknowledgement);
+    }
+}
+
+/// Even with the right number in a field that means nothing without its flag.
+#[test]
+fn a_bare_rst_proves_nothing() {
+    let run = check_forged(|syn| answer(syn, Flags::RST));
+    assert_proves_nothing(&run, Ignored::BareReset);
+}
+
+#[test]
+fn a_bare_syn_proves_nothing() {
+    let run = check_forged(|syn| answer(syn, Flags::SYN));
+    assert_proves_nothing(&run, Ignored::BareSyn);
+}
+
+#[test]
+fn impossible_flags_prove_nothing() {
+    let with_ack = [Flags::SYN | Flags::RST, Flags::SYN | Flags::FIN].map(|f| f | Flags::ACK);
+    let without = [Flags::SYN | Flags::RST, Flags::SYN | Flags::FIN, Flags(0), Flags::FIN];
+    for flags in with_ack.into_iter().chain(without) {
+        let run = check_forged(|syn| answer(syn, flags));
+        assert_proves_nothing(&run, Ignored::ImpossibleFlags);
+    }
+}
+
+#[test]
+fn the_end_of_an_old_connection_proves_nothing() {
+    let run = check_forged(|syn| answer(syn, Flags::FIN | Flags::ACK));
+    assert_proves_nothing(&run, Ignored::OldConnection);
+}
+
+#[test]
+fn a_segment_from_elsewhere_proves_nothing() {
+    let other_port = SocketAddr::new(SERVER.ip(), 26);
+    let other_host = SocketAddr::new("198.18.0.8".parse().unwrap(), 25);
+    for source in [other_port, other_host, SERVER_V6] {
+        let run = check_forged(|syn| Segment { source, ..answer(syn, SYN_ACK) });
+        assert_proves_nothing(&run, Ignored::NotOurs);
+    }
+}
+
+#[test]
+fn a_segment_to_elsewhere_proves_nothing() {
+    let not_used_yet = |syn: &Segment| SocketAddr::new(syn.source.ip(), syn.source.port() + 1);
+    let other_address = |syn: &Segment| ([198, 19, 0, 9], syn.source.port()).into();
+    for destination in [not_used_yet, other_address] {
+        let run =
+            check_forged(|syn| Segment { destination: destination(syn), ..answer(syn, SYN_ACK) });
+        assert_proves_nothing(&run, Ignored::NotOurs);
+    }
+}
+
+/// Each of the 256 combinations of flags, with the right acknowledgement number: only SYN+ACK opens, only RST+ACK closes.
+#[test]
+fn only_an_acknowledgement_with_syn_or_rst_decides() {
+    for flags in (0..=255).map(Flags) {
+        let run = check_forged(|syn| answer(syn, flags));
+        let has = |flag| flags.contains(flag);
+        let state = run.verdict().state();
+        let wanted = match (has(Flags::ACK), has(Flags::SYN), has(Flags::RST), has(Flags::FIN)) {
+            (true, true, false, false) => PortState::Open,
+            (true, false, true, false) => PortState::Closed,
+            (true, false, true, true) => continue, // nobody says what RST+FIN+ACK is
+            (true, false, false, false) => PortState::Stale,
+            _ => PortState::Filtered,
+        };
+        assert_eq!(state, wanted, "{flags}");
+        let answered = [PortState::Open, PortState::Stale].contains(&wanted);
+        assert_eq!(run.resets().len(), usize::from(answered), "RSTs for {flags}");
+    }
+}
+
+/// With a wrong acknowledgement number none of the 256 combinations opens or closes anything.
+#[test]
+fn no_flags_make_up_for_a_wrong_acknowledgement() {
+    for flags in (0..=255).map(Flags) {
+        let run =
+            check_forged(|syn| Segment { acknowledgement: syn.sequence + 2, ..answer(syn, flags) });
+        let state = run.verdict().state();
+        assert!([PortState::Filtered, PortState::Stale].contains(&state), "{flags}: {state}");
+    }
+}
+
+#[test]
+fn what_proves_nothing_does_not_hide_the_answer_behind_it() {
+    let run = check(on_syn(|_, syn| {
+        let forged = [Flags(0), Flags::RST, Flags::SYN, Flags::SYN | Flags::RST | Flags::ACK];
+        let mut arrivals: Vec<_> =
+            forged.iter().map(|flags| (millis(1), arrive(answer(syn, *flags)))).collect();
+        arrivals.push((millis(2), syn_ack(syn)));
+        arrivals
+    }));
+    assert_eq!(run.verdict().state(), PortState::Open);
+    assert_eq!(run.verdict().round_trip, Some(millis(2)));
+    assert_eq!(run.ignored.values().sum::<usize>(), 4);
+}
+
+#[test]
+fn data_and_urgent_flags_do_not_matter() {
+    let extra = Flags(0x08 | 0x20 | 0x40 | 0x80);
+    let run = check_forged(|syn| answer(syn, SYN_ACK | extra));
+    assert_eq!(run.verdict().state(), PortState::Open);
+}
+
+#[test]
+fn the_sequence_number_wraps_in_its_acknowledgement() {
+    // One of many targets has the sequence number with the highest wrap distance; all must be open.
+    let remotes: Vec<_> = (1..=2000).map(|port| (SERVER.ip(), port).into()).collect();
+    let run = check_all(&remotes, on_syn(|_, syn| vec![(millis(5), syn_ack(syn))]));
+    for target in 0..remotes.len() {
+        assert_eq!(run.outcome_of(target).as_ref().unwrap().state(), PortState::Open);
+    }
+}
+
+#[test]
+fn where_the_kernel_has_sent_the_rst_we_send_none() {
+    for flags in [SYN_ACK, Flags::ACK] {
+        let run = check(on_syn(|number, syn| match number {
+            0 => {
+                let segment = answer(syn, flags);
+                vec![(
+                    millis(20),
+                    Arrival::Segment { segment, hop_limit: 255, reset_by_kernel: true },
+                )]
+            }
+            _ => vec![],
+        }));
+        assert!(run.resets().is_empty());
+        let state = if flags == SYN_ACK { PortState::Open } else { PortState::Stale };
+        assert_eq!(run.verdict().state(), state);
+    }
+}
+
+#[test]
+fn the_hop_limit_alone_does_not_keep_our_rst_back() {
+    for hop_limit in [0, 1, 64, 254, 255] {
+        let run = check(on_syn(|_, syn| {
+            let segment = answer(syn, SYN_ACK);
+            vec![(millis(20), Arrival::Segment { segment, hop_limit, reset_by_kernel: false })]
+        }));
+        assert_eq!(run.resets().len(), 1);
+    }
+}
+
+/// A run in which the first SYN brings this, and nothing else ever comes.
+fn check_forged(mut forge: impl FnMut(&Segment) -> Segment) -> Run {
+    check(on_syn(|number, syn| match number {
+        0 => vec![(millis(20), arrive(forge(syn)))],
+        _ => vec![],
+    }))
+}
+
+/// The run went on as if nothing had come, counted it, and did not answer.
+fn assert_proves_nothing(run: &Run, why: Ignored) {
+    run.ignored_once(why);
+    assert_eq!(run.verdict().state(), PortState::Filtered);
+    assert_eq!(run.syn_times(), [0, 1000, 3000]);
+    assert_eq!(run.end, secs(7));
+    assert!(run.resets().is_empty());
+}

@@ -1,0 +1,149 @@
+//! Nobody answers: when SYNs go out, and when the verdict falls.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use halfopen::schedule::Schedule;
+use halfopen::verdict::{PortState, Reason};
+use halfopen::wire::{Flags, Options, Segment};
+
+use crate::network::{
+    Run, SERVER, SERVER_V6, check, check_by, check_with_secret, millis, on_syn, secs, syn_ack,
+};
+
+#[test]
+fn three_syns_in_seven_seconds_are_the_default() {
+    let run = check(silence());
+    assert_eq!(run.syn_times(), [0, 1000, 3000]);
+    assert_eq!(run.end, secs(7));
+    let verdict = run.verdict();
+    assert_eq!(verdict.state(), PortState::Filtered);
+    assert_eq!(verdict.reason, Reason::NoAnswer { syns: 3, waited: secs(7) });
+    assert_eq!(verdict.reason.to_string(), "no answer to 3 SYNs in 7.0 s");
+    assert_eq!((verdict.tries, verdict.round_trip), (3, None));
+    assert!(run.resets().is_empty());
+}
+
+#[test]
+fn two_seconds_are_used_up_and_not_exceeded() {
+    let run = check_by(Schedule::fit(2, secs(2)), &[SERVER], silence());
+    assert_eq!(run.syn_times(), [0, 285, 857]); // 2 s · 1/7, 2 s · 3/7
+    assert_about(run.end, 2.0);
+    assert!(run.end <= secs(2));
+}
+
+#[test]
+fn without_retries_one_second_decides() {
+    let run = check_by(Schedule::fit(0, secs(10)), &[SERVER], silence());
+    assert_eq!(run.syn_times(), [0]);
+    assert_eq!(run.end, secs(1));
+    assert_eq!(run.verdict().reason.to_string(), "no answer to 1 SYN in 1.0 s");
+}
+
+#[test]
+fn without_retries_a_deadline_below_a_second_decides() {
+    let run = check_by(Schedule::fit(0, millis(500)), &[SERVER], silence());
+    assert_eq!(run.end, millis(500));
+    assert_eq!(run.verdict().reason.to_string(), "no answer to 1 SYN in 500 ms");
+}
+
+/// First wait rto = min(1 s, T / (2ⁿ − 1)) for n tries, each later one doubles, the verdict at rto · (2ⁿ − 1).
+#[test]
+fn every_schedule_fits_its_deadline() {
+    for retries in 0..=10_u8 {
+        for deadline in [0.001, 0.5, 1.0, 2.0, 6.9, 7.0, 7.1, 60.0, 2047.0, 86_400.0] {
+            let limit = Duration::from_secs_f64(deadline);
+            let run = check_by(Schedule::fit(retries, limit), &[SERVER], silence());
+            let tries = i32::from(retries) + 1;
+            let parts = 2_f64.powi(tries) - 1.0;
+            let first_wait = f64::min(1.0, deadline / parts);
+            assert_about(run.end, first_wait * parts);
+            assert!(run.end <= limit, "{retries} retries in {deadline} s end at {:?}", run.end);
+            assert_eq!(run.syns().len(), usize::from(retries) + 1);
+            for (number, (at, _)) in (0..).zip(run.syns()) {
+                assert_about(at, first_wait * (2_f64.powi(number) - 1.0));
+            }
+        }
+    }
+}
+
+#[test]
+fn each_try_has_its_own_port_and_sequence_number() {
+    for remote in [SERVER, SERVER_V6] {
+        let run = check_by(Schedule::fit(10, secs(10)), &[remote], silence());
+        let distinct = |of: fn(&Segment) -> u32| {
+            run.syns().iter().map(|(_, syn)| of(syn)).collect::<HashSet<_>>().len()
+        };
+        assert_eq!(distinct(|syn| syn.source.port().into()), 11);
+        assert_eq!(distinct(|syn| syn.sequence.0), 11);
+    }
+}
+
+#[test]
+fn another_secret_means_other_sequence_numbers() {
+    let schedule = Schedule::fit(10, secs(10));
+    let sequences = |secret| -> HashSet<u32> {
+        let run = check_with_secret(secret, schedule, &[SERVER], silence());
+        run.syns().iter().map(|(_, syn)| syn.sequence.0).collect()
+    };
+    assert!(sequences([1; 16]).is_disjoint(&sequences([2; 16])));
+}
+
+#[test]
+fn targets_next_to_each_other_get_unrelated_sequence_numbers() {
+    let remotes: Vec<_> = (1..=1000).map(|port| (SERVER.ip(), port).into()).collect();
+    let run = check_by(Schedule::fit(0, secs(1)), &remotes, silence());
+    let sequences: Vec<_> = run.syns().iter().map(|(_, syn)| syn.sequence.0).collect();
+    let steps: HashSet<_> =
+        sequences.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
+    assert!(steps.len() > 990, "only {} different steps", steps.len());
+    let high_bits: u32 = sequences.iter().map(|sequence| sequence >> 31).sum();
+    assert!((400..600).contains(&high_bits), "{high_bits} of 1000 in the upper half");
+}
+
+#[test]
+fn a_syn_looks_like_that_of_any_other_stack() {
+    for (remote, max_segment_size) in [(SERVER, 1460), (SERVER_V6, 1440)] {
+        let run = check_by(Schedule::fit(2, secs(10)), &[remote], silence());
+        for (_, syn) in run.syns() {
+            assert_eq!(syn.destination, remote);
+            assert_eq!(syn.flags, Flags::SYN);
+            assert_eq!(syn.window, 64_240);
+            assert_eq!(syn.acknowledgement.0, 0);
+            let options = Options { max_segment_size: Some(max_segment_size), ..syn.options };
+            assert_eq!(syn.options, options);
+            assert!(syn.options.sack_permitted && syn.options.window_scale.is_some());
+        }
+    }
+}
+
+/// What waits at the very moment that the verdict would fall counts.
+#[test]
+fn an_answer_in_the_last_moment_is_in_time() {
+    let open = check(on_syn(|number, syn| match number {
+        2 => vec![(secs(4), syn_ack(syn))],
+        _ => vec![],
+    }));
+    assert_eq!(open.verdict().state(), PortState::Open);
+    let late = check(on_syn(|number, syn| match number {
+        2 => vec![(secs(4) + Duration::from_nanos(1), syn_ack(syn))],
+        _ => vec![],
+    }));
+    assert_eq!(late.verdict().state(), PortState::Filtered);
+}
+
+#[test]
+fn nothing_to_check_ends_at_once() {
+    let run: Run = check_by(Schedule::fit(2, secs(10)), &[], silence());
+    assert!(run.outcomes.is_empty() && run.crossings.is_empty());
+    assert_eq!(run.end, Duration::ZERO);
+}
+
+fn silence() -> impl halfopen::engine::simulated::Network {
+    on_syn(|_, _| Vec::new())
+}
+
+/// Within what rounding to nanoseconds can add up to.
+fn assert_about(time: Duration, seconds: f64) {
+    assert!((time.as_secs_f64() - seconds).abs() < 5e-6, "{time:?} should be {seconds} s");
+}

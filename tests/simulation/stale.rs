@@ -1,0 +1,128 @@
+//! The server holds an old connection on our port and answers with a bare ACK (RFC 9293 §3.5.1, RFC 5961 §4).
+
+use halfopen::verdict::{PortState, Reason};
+use halfopen::wire::{Flags, SequenceNumber};
+
+use crate::network::{
+    NOBODY, SERVER, challenge_ack, check, check_all, icmp, millis, on_syn, rst_ack, secs, syn_ack,
+    try_number,
+};
+
+#[test]
+fn the_old_connection_is_reset_and_the_next_try_goes_out_at_once() {
+    let run = check(on_syn(|number, syn| match number {
+        0 => vec![(millis(20), challenge_ack(syn))],
+        _ => vec![(millis(20), syn_ack(syn))],
+    }));
+    let verdict = run.verdict();
+    assert_eq!((verdict.state(), verdict.tries), (PortState::Open, 2));
+    assert_eq!(run.syn_times(), [0, 20]);
+    assert_eq!(run.end, millis(40));
+
+    let (at, rst) = run.resets()[0];
+    let (_, syn) = run.syns()[0];
+    assert_eq!(at, millis(20));
+    assert_eq!((rst.source, rst.destination), (syn.source, SERVER));
+    assert_eq!(rst.flags, Flags::RST);
+    assert_eq!(rst.sequence, SequenceNumber(0x0bad_cafe)); // SEG.ACK
+    assert_ne!(run.syns()[1].1.source.port(), syn.source.port());
+}
+
+#[test]
+fn an_old_connection_on_every_port_is_stale_when_the_last_wait_is_over() {
+    let run = check(on_syn(|_, syn| vec![(millis(20), challenge_ack(syn))]));
+    let verdict = run.verdict();
+    assert_eq!(verdict.state(), PortState::Stale);
+    assert_eq!(verdict.reason, Reason::AckWithoutSyn);
+    assert_eq!(verdict.tries, 3);
+    assert_eq!(run.syn_times(), [0, 20, 40]);
+    assert_eq!(run.end, millis(40) + secs(4));
+    assert_eq!(run.resets().len(), 3);
+}
+
+/// A bare ACK is proven by its ports alone; whoever forged it must not hide the true answer.
+#[test]
+fn a_syn_ack_during_the_last_wait_is_open() {
+    for answered in 0..3 {
+        let run = check(on_syn(|number, syn| {
+            let mut arrivals = vec![(millis(20), challenge_ack(syn))];
+            if number == answered {
+                arrivals.push((secs(4), syn_ack(syn)));
+            }
+            arrivals
+        }));
+        assert_eq!(run.verdict().state(), PortState::Open, "try {answered} answered");
+        assert_eq!(run.verdict().round_trip, Some(secs(4)));
+        assert_eq!(run.resets().len(), 4);
+    }
+}
+
+#[test]
+fn a_refusal_during_the_last_wait_is_closed() {
+    let run = check(on_syn(|_, syn| {
+        vec![(millis(20), challenge_ack(syn)), (millis(1000), rst_ack(syn))]
+    }));
+    assert_eq!(run.verdict().state(), PortState::Closed);
+}
+
+#[test]
+fn more_old_acks_do_not_use_up_more_tries() {
+    let run = check(on_syn(|number, syn| match number {
+        0 => vec![(millis(20), challenge_ack(syn)); 10],
+        _ => vec![],
+    }));
+    assert_eq!(run.syn_times(), [0, 20, 2020]);
+    assert_eq!(run.resets().len(), 10);
+    assert_eq!(run.end, millis(20) + secs(6));
+}
+
+#[test]
+fn an_old_ack_to_an_earlier_try_does_not_hurry_the_next_one() {
+    let run = check(on_syn(|number, syn| match number {
+        0 => vec![(millis(1500), challenge_ack(syn))],
+        _ => vec![],
+    }));
+    assert_eq!(run.syn_times(), [0, 1000, 3000]);
+    assert_eq!(run.resets().len(), 1);
+    assert_eq!(run.end, secs(7));
+}
+
+#[test]
+fn an_old_ack_after_the_verdict_is_still_reset() {
+    let run = check_all(
+        &[SERVER, NOBODY],
+        on_syn(|_, syn| match syn.destination {
+            SERVER => vec![(millis(20), syn_ack(syn)), (secs(2), challenge_ack(syn))],
+            _ => vec![],
+        }),
+    );
+    assert_eq!(run.verdict().state(), PortState::Open);
+    assert_eq!(run.resets().len(), 2);
+    assert_eq!(run.resets()[1].1.sequence, SequenceNumber(0x0bad_cafe));
+    let to_server = run.syns().iter().filter(|(_, syn)| syn.destination == SERVER).count();
+    assert_eq!(to_server, 1);
+}
+
+#[test]
+fn without_retries_an_old_ack_leaves_only_waiting() {
+    let schedule = halfopen::schedule::Schedule::fit(0, secs(10));
+    let stale = crate::network::check_by(
+        schedule,
+        &[SERVER],
+        on_syn(|_, syn| vec![(millis(20), challenge_ack(syn))]),
+    );
+    assert_eq!(stale.verdict().state(), PortState::Stale);
+    assert_eq!((stale.syns().len(), stale.end), (1, secs(1)));
+}
+
+/// What was learnt last decides when no try is left.
+#[test]
+fn unreachable_on_the_last_try_outweighs_old_acks_before() {
+    let run = check(on_syn(|number, syn| match number {
+        2 => vec![(millis(20), icmp((3, 1), "198.18.0.1".parse().unwrap(), syn))],
+        _ => vec![(millis(20), challenge_ack(syn))],
+    }));
+    assert_eq!(run.verdict().state(), PortState::Unreachable);
+    assert_eq!(run.end, millis(60));
+    assert!(run.resets().iter().all(|(_, rst)| try_number(rst) < 2));
+}

@@ -1,0 +1,6 @@
+//! Bytes ⇄ values: constants of packets as stacks send them, headers that lie, and a second implementation as judge.
+
+mod icmp;
+mod ipv4;
+mod packets;
+mod segment;

@@ -1,0 +1,317 @@
+//! TCP segments.
+
+use std::net::{IpAddr, SocketAddr};
+
+use halfopen::wire::{Flags, Options, Segment, SequenceNumber};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::wire::{IpAddress, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber, TcpTimestampRepr};
+
+use crate::packets::{
+    CLIENT_V4, CLIENT_V6, LINUX_SYN_ACK_V6, SERVER_V4, SERVER_V6, SYN_V4, linux_syn_ack_v4,
+    linux_syn_ack_v6, ours,
+};
+
+#[test]
+fn what_we_send_is_these_bytes() {
+    for (bytes, segment) in ours() {
+        let mut buffer = [0xaa; Segment::LONGEST];
+        assert_eq!(segment.emit(&mut buffer), bytes);
+        assert_eq!(segment.header_len(), bytes.len());
+    }
+}
+
+#[test]
+fn what_we_send_is_read_back() {
+    for (bytes, segment) in ours() {
+        assert_eq!(parse(bytes, &segment), Some(segment));
+    }
+}
+
+#[test]
+fn bytes_beyond_the_segment_are_left_alone() {
+    let (_, rst) = ours()[2];
+    let mut buffer = [0xaa; 24];
+    rst.emit(&mut buffer);
+    assert_eq!(buffer[20..], [0xaa; 4]);
+}
+
+#[test]
+fn an_ipv6_answer_with_timestamps_is_read() {
+    let segment = linux_syn_ack_v6();
+    assert_eq!(parse(&LINUX_SYN_ACK_V6, &segment), Some(segment));
+}
+
+#[test]
+fn ports_come_from_the_header() {
+    let (source, destination) = (SocketAddr::new(SERVER_V6, 9), SocketAddr::new(CLIENT_V6, 9));
+    let segment = Segment::parse(source, destination, &LINUX_SYN_ACK_V6).unwrap();
+    assert_eq!((segment.source.port(), segment.destination.port()), (80, 40_001));
+}
+
+#[test]
+fn what_is_cut_short_is_not_read() {
+    let answer = linux_syn_ack_v6();
+    for (bytes, segment) in ours().into_iter().chain([(LINUX_SYN_ACK_V6.as_slice(), answer)]) {
+        for length in 0..bytes.len() {
+            assert_eq!(parse(&bytes[..length], &segment), None, "{length} of {segment}");
+        }
+    }
+}
+
+#[test]
+fn data_offset_below_the_least_or_past_the_end_is_not_read() {
+    for words in 0..16_u8 {
+        let mut bytes = LINUX_SYN_ACK_V6;
+        bytes[12] = words << 4;
+        let read = parse(&bytes, &linux_syn_ack_v6());
+        assert_eq!(read.is_some(), (5..=10).contains(&words), "{words} words");
+        if let Some(segment) = read {
+            assert_eq!(segment.acknowledgement, linux_syn_ack_v6().acknowledgement);
+            assert_eq!(segment.flags, Flags::SYN | Flags::ACK);
+        }
+    }
+}
+
+#[test]
+fn the_checksum_is_not_looked_at() {
+    let mut bytes = LINUX_SYN_ACK_V6;
+    bytes[16..18].fill(0);
+    assert_eq!(parse(&bytes, &linux_syn_ack_v6()), Some(linux_syn_ack_v6()));
+}
+
+#[test]
+fn options_are_found_behind_padding_and_unknown_ones() {
+    let all = Options { max_segment_size: Some(1460), window_scale: Some(7), sack_permitted: true };
+    let none = Options::default();
+    let mss = Options { max_segment_size: Some(1460), ..none };
+    for (options, found) in [
+        ([0; 8].as_slice(), none),                   // nothing but the end
+        (&[1; 8], none),                             // nothing but padding
+        (&[1, 1, 1, 1, 2, 4, 5, 0xb4], mss),         // padding first
+        (&[1, 2, 4, 5, 0xb4, 0, 0, 0], mss),         // not on a word's boundary
+        (&[254, 4, 0xf9, 0x89, 2, 4, 5, 0xb4], mss), // an experiment (RFC 6994) first
+        (&[34, 2, 1, 1, 2, 4, 5, 0xb4], mss),        // a Fast Open request first
+        (&[19, 18, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 1, 1, 2, 4, 5, 0xb4], mss), // MD5 first
+        (&[4, 2, 3, 3, 7, 2, 4, 5, 0xb4, 0, 0, 0], all), // in no usual order
+        (&[2, 4, 5, 0xb4, 0, 3, 3, 7, 4, 2, 0, 0], mss), // behind the end there is nothing
+    ] {
+        assert_eq!(parse_options(options).options, found, "{options:?}");
+    }
+}
+
+#[test]
+fn options_whose_length_lies_are_passed_over() {
+    let none = Options::default();
+    let mss = Options { max_segment_size: Some(1460), ..none };
+    for (options, found) in [
+        ([2, 3, 5, 0].as_slice(), none), // an MSS too short for its value
+        (&[2, 5, 5, 0xb4, 0, 0, 0, 0], none), // or too long
+        (&[2, 0, 0, 0], none),           // length zero (RFC 9293 §3.2, MUST-7)
+        (&[3, 1, 0, 0], none),           // shorter than kind and length themselves
+        (&[1, 1, 2, 4], none),           // cut off before its value
+        (&[1, 2, 4, 5], none),           // or within it
+        (&[1, 1, 1, 2], none),           // cut off before its length
+        (&[2, 255, 5, 0xb4], none),      // past the end of the header
+        (&[3, 4, 7, 7], none),
+        (&[3, 200, 7, 0], none),
+        (&[4, 3, 1, 1], none),
+        (&[4, 40, 0, 0], none),
+        (&[2, 4, 5, 0xb4, 3, 0, 0, 0], mss), // what stands before the lie stays
+        (&[2, 4, 5, 0xb4, 8, 10, 0, 0], mss),
+        (&[2, 4, 5, 0xb4, 3, 255, 7, 0], mss),
+    ] {
+        assert_eq!(parse_options(options).options, found, "{options:?}");
+    }
+}
+
+#[test]
+fn sequence_numbers_wrap() {
+    assert_eq!(SequenceNumber(7) + 1, SequenceNumber(8));
+    assert_eq!(SequenceNumber(u32::MAX) + 1, SequenceNumber(0));
+    assert_eq!(SequenceNumber(0x8000_0000) + 0x8000_0001, SequenceNumber(1));
+}
+
+#[test]
+fn flags_read_as_the_field_writes_them() {
+    assert_eq!((Flags::SYN | Flags::ACK).to_string(), "SYN+ACK");
+    assert_eq!((Flags::RST | Flags::ACK).to_string(), "RST+ACK");
+    assert_eq!(Flags(0).to_string(), "none");
+    assert_eq!(Flags(0xff).to_string(), "FIN+SYN+RST+PSH+ACK+URG+ECE+CWR");
+}
+
+#[test]
+fn a_segment_reads_as_a_line_of_a_trace() {
+    assert_eq!(
+        ours()[0].1.to_string(),
+        "198.18.0.1:40000 > 198.18.0.2:25 SYN seq 168496141 win 64240 mss 1460 sackOK wscale 7"
+    );
+    assert_eq!(
+        linux_syn_ack_v4().to_string(),
+        "198.18.0.2:80 > 198.18.0.1:40001 SYN+ACK seq 505877181 ack 2058400453 win 65160 \
+         mss 1460 sackOK wscale 10"
+    );
+    assert_eq!(
+        ours()[3].1.to_string(),
+        "[2001:db8::1]:40000 > [2001:db8::2]:25 RST seq 168496142 win 0"
+    );
+}
+
+proptest! {
+    #[test]
+    fn every_ipv4_segment_survives_the_wire(segment in segments(CLIENT_V4, SERVER_V4)) {
+        prop_assert_eq!(round_trip(&segment), Some(segment));
+    }
+
+    #[test]
+    fn every_ipv6_segment_survives_the_wire(segment in segments(CLIENT_V6, SERVER_V6)) {
+        prop_assert_eq!(round_trip(&segment), Some(segment));
+    }
+
+    #[test]
+    fn smoltcp_reads_what_we_write_over_ipv4(segment in segments(CLIENT_V4, SERVER_V4)) {
+        judge(&segment)?;
+    }
+
+    #[test]
+    fn smoltcp_reads_what_we_write_over_ipv6(segment in segments(CLIENT_V6, SERVER_V6)) {
+        judge(&segment)?;
+    }
+
+    #[test]
+    fn we_read_what_smoltcp_writes(
+        options in options(14),
+        timestamp in option::of(any::<(u32, u32)>()),
+        (sequence, acknowledgement) in any::<(i32, i32)>(),
+        window: u16,
+        payload in vec(any::<u8>(), 0..8),
+    ) {
+        let repr = TcpRepr {
+            src_port: 80,
+            dst_port: 40_001,
+            control: TcpControl::Syn,
+            seq_number: TcpSeqNumber(sequence),
+            ack_number: Some(TcpSeqNumber(acknowledgement)),
+            window_len: window,
+            window_scale: options.window_scale,
+            max_seg_size: options.max_segment_size,
+            sack_permitted: options.sack_permitted,
+            sack_ranges: [None; 3],
+            timestamp: timestamp.map(|(value, echo)| TcpTimestampRepr::new(value, echo)),
+            payload: &payload,
+        };
+        let mut bytes = vec![0; repr.buffer_len()];
+        repr.emit(
+            &mut TcpPacket::new_unchecked(&mut bytes),
+            &SERVER_V4.into(),
+            &CLIENT_V4.into(),
+            &ChecksumCapabilities::default(),
+        );
+        let segment = Segment {
+            sequence: SequenceNumber(sequence.cast_unsigned()),
+            acknowledgement: SequenceNumber(acknowledgement.cast_unsigned()),
+            window,
+            options,
+            ..linux_syn_ack_v4()
+        };
+        prop_assert_eq!(parse(&bytes, &segment), Some(segment));
+    }
+
+    #[test]
+    fn random_bytes_never_panic(bytes in vec(any::<u8>(), 0..80)) {
+        let read = parse(&bytes, &ours()[0].1);
+        if let Some(segment) = read {
+            prop_assert_eq!(round_trip(&segment), Some(segment));
+        }
+    }
+
+    /// Behind a sound header, so that the options are always come to.
+    #[test]
+    fn random_options_touch_nothing_else(options in vec(any::<[u8; 4]>(), 0..=10)) {
+        let bare = parse_options(&[]);
+        let read = parse_options(options.as_flattened());
+        prop_assert_eq!(Segment { options: bare.options, ..read }, bare);
+    }
+}
+
+/// Any segment between these addresses.
+pub(crate) fn segments(from: IpAddr, to: IpAddr) -> impl Strategy<Value = Segment> {
+    let endpoints = (1..=u16::MAX, 1..=u16::MAX)
+        .prop_map(move |(s, d)| (SocketAddr::new(from, s), SocketAddr::new(to, d)));
+    (endpoints, any::<(u32, u32, u8, u16)>(), options(255)).prop_map(
+        |((source, destination), (sequence, acknowledgement, flags, window), options)| Segment {
+            source,
+            destination,
+            sequence: SequenceNumber(sequence),
+            acknowledgement: SequenceNumber(acknowledgement),
+            flags: Flags(flags),
+            window,
+            options,
+        },
+    )
+}
+
+fn options(most_window_scale: u8) -> impl Strategy<Value = Options> {
+    (option::of(any::<u16>()), option::of(0..=most_window_scale), any::<bool>()).prop_map(
+        |(max_segment_size, window_scale, sack_permitted)| Options {
+            max_segment_size,
+            window_scale,
+            sack_permitted,
+        },
+    )
+}
+
+/// What smoltcp, which shares no code with us, makes of the segment.
+fn judge(segment: &Segment) -> Result<(), TestCaseError> {
+    let mut buffer = [0; Segment::LONGEST];
+    let packet = TcpPacket::new_checked(segment.emit(&mut buffer)).unwrap();
+    let [from, to] = [segment.source, segment.destination].map(|end| IpAddress::from(end.ip()));
+    prop_assert!(packet.verify_checksum(&from, &to));
+    prop_assert_eq!(packet.src_port(), segment.source.port());
+    prop_assert_eq!(packet.dst_port(), segment.destination.port());
+    prop_assert_eq!(packet.seq_number(), TcpSeqNumber(segment.sequence.0.cast_signed()));
+    prop_assert_eq!(packet.ack_number(), TcpSeqNumber(segment.acknowledgement.0.cast_signed()));
+    prop_assert_eq!(usize::from(packet.header_len()), segment.header_len());
+    prop_assert_eq!(packet.window_len(), segment.window);
+    prop_assert_eq!(packet.urgent_at(), 0);
+    prop_assert!(packet.payload().is_empty());
+    let flags = [
+        packet.fin(),
+        packet.syn(),
+        packet.rst(),
+        packet.psh(),
+        packet.ack(),
+        packet.urg(),
+        packet.ece(),
+        packet.cwr(),
+    ];
+    for (bit, set) in flags.into_iter().enumerate() {
+        prop_assert_eq!(set, segment.flags.0 & 1 << bit != 0, "flag {}", bit);
+    }
+    let summary = packet.options_summary().unwrap();
+    prop_assert_eq!(summary.max_segment_size, segment.options.max_segment_size);
+    prop_assert_eq!(summary.window_scale, segment.options.window_scale);
+    prop_assert_eq!(summary.sack_permitted, segment.options.sack_permitted);
+    Ok(())
+}
+
+fn round_trip(segment: &Segment) -> Option<Segment> {
+    let mut buffer = [0; Segment::LONGEST];
+    parse(segment.emit(&mut buffer), segment)
+}
+
+/// Reads `bytes` as travelling between the addresses of `segment`.
+fn parse(bytes: &[u8], segment: &Segment) -> Option<Segment> {
+    let port_less = |endpoint: SocketAddr| SocketAddr::new(endpoint.ip(), 0);
+    Segment::parse(port_less(segment.source), port_less(segment.destination), bytes)
+}
+
+/// The SYN with these options instead of its own: a multiple of four bytes, 40 at most.
+fn parse_options(options: &[u8]) -> Segment {
+    let mut bytes = SYN_V4[..20].to_vec();
+    bytes.extend(options);
+    bytes[12] = u8::try_from(bytes.len() / 4).unwrap() << 4;
+    parse(&bytes, &ours()[0].1).unwrap()
+}
