@@ -2,6 +2,7 @@
 
 use std::env;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -59,6 +60,31 @@ pub enum Fault {
     /// Waiting for answers, or reading them, failed.
     #[error("cannot receive answers ({})", .0.desc())]
     Receive(Errno),
+    /// The deadline came before the target's last SYN was sent and waited for.
+    #[error("the deadline came before the last SYN was sent and waited for")]
+    OutOfTime,
+    /// Name look-ups could not be begun.
+    #[error("cannot start a thread for name look-ups")]
+    Threads,
+    /// Signals could not be made readable.
+    #[error("cannot watch for signals ({})", .0.desc())]
+    Signals(Errno),
+    /// The operator, or a supervisor, wants the program to end.
+    #[error("interrupted before the verdict")]
+    Interrupted,
+    /// So many first SYNs do not fit in the time there is.
+    #[error(
+        "{targets} targets at --rate {rate} take {:.1} s, and --timeout is {} s: raise one of them",
+        *targets as f64 / f64::from(*rate), timeout.as_secs_f64()
+    )]
+    TooManyTargets {
+        /// Endpoints to probe.
+        targets: u128,
+        /// SYNs a second.
+        rate: u32,
+        /// The deadline.
+        timeout: Duration,
+    },
     /// The operating system's random generator failed.
     #[error("cannot draw random numbers")]
     Random,

@@ -30,9 +30,7 @@ pub(super) fn raw(domain: Domain, egress: &Egress) -> Result<Socket, Fault> {
 pub(super) fn apply(egress: &Egress, socket: &Socket, domain: Domain) -> Result<(), Fault> {
     let refused = |option| move |error| Fault::Option { option, errno: errno(&error) };
     let v4 = domain == Domain::IPV4;
-    if let Some(interface) = &egress.interface {
-        socket.bind_device(Some(interface.as_bytes())).map_err(refused("--interface"))?;
-    }
+    bind_interface(egress, socket)?;
     if let Some(mark) = egress.mark {
         socket.set_mark(mark).map_err(refused("--mark"))?;
     }
@@ -46,6 +44,14 @@ pub(super) fn apply(egress: &Egress, socket: &Socket, domain: Domain) -> Result<
         set.map_err(refused("--ttl"))?;
     }
     Ok(())
+}
+
+/// Keeps `socket` to the interface of `egress`.
+pub(super) fn bind_interface(egress: &Egress, socket: &Socket) -> Result<(), Fault> {
+    let Some(interface) = &egress.interface else { return Ok(()) };
+    socket
+        .bind_device(Some(interface.as_bytes()))
+        .map_err(|error| Fault::Option { option: "--interface", errno: errno(&error) })
 }
 
 /// The address of a raw socket, whose port field is the protocol for IPv6 and nothing for IPv4.
