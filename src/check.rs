@@ -93,7 +93,7 @@ impl Session<'_> {
         if self.report.is_pool() && self.report.plan.format != Format::Json {
             return; // the fault is all there is to say
         }
-        while let Some((place, remote)) = self.roster.next() {
+        while let Some((place, remote)) = self.roster.poll() {
             self.found(place, remote.port(), Some(remote), Err(fault.clone()));
         }
         for place in self.roster.unresolved() {
@@ -153,7 +153,7 @@ impl Client for Session<'_> {
         if self.lookups.is_some() {
             self.take_in_names();
         }
-        match self.roster.next() {
+        match self.roster.poll() {
             Some((place, remote)) => {
                 let left = self.report.plan.timeout.saturating_sub(now);
                 Next::Target(place, remote, Schedule::fit(self.report.plan.retries, left))

@@ -17,6 +17,9 @@ use crate::schedule::Schedule;
 use crate::verdict::{Outcome, Reason, Verdict};
 use crate::wire::{IcmpError, Meaning, Quote, Segment};
 
+/// Outcomes that may wait to be told.
+const OUTCOMES: usize = 1024;
+
 /// The progress of any number of targets, each a distinct endpoint. A target takes memory while it is pending, and none
 /// before or after: its sequence numbers are a hash, so even an answer that comes after the verdict is known for ours.
 ///
@@ -107,6 +110,9 @@ impl Checker {
 
     /// Takes on `remote`, which must not be pending already, at `now`; `label` comes back with its outcome. The schedule
     /// has as many tries as the checker.
+    ///
+    /// # Panics
+    /// When 2³² targets are pending.
     pub fn admit(&mut self, label: u32, remote: SocketAddr, schedule: Schedule, now: Duration) {
         let progress = Progress {
             remote,
@@ -125,7 +131,7 @@ impl Checker {
         } else {
             self.slots.push(progress);
             self.sent_at.resize(self.slots.len() * self.tries, 0);
-            Slot::try_from(self.slots.len() - 1).expect("pending targets fit in memory")
+            Slot::try_from(self.slots.len() - 1).expect("fewer than 2³² pending")
         };
         let slots = &self.slots;
         let hash = |slot: &Slot| self.secret.hash(slots[*slot as usize].remote);
@@ -146,7 +152,7 @@ impl Checker {
             if progress.stage == Stage::Due {
                 // A try beyond the last repeats the last: an answer to it may have been lost on this machine.
                 let number = usize::from(progress.begun).min(self.tries - 1);
-                progress.begun = (number + 1) as u8;
+                progress.begun += u16::from(usize::from(progress.begun) < self.tries);
                 return Some(Try { slot, remote: progress.remote, number });
             }
         }
@@ -159,6 +165,9 @@ impl Checker {
     }
 
     /// The SYN of `this` left from `local` at `now`. The port must be the same for all tries of that number and family.
+    ///
+    /// # Panics
+    /// When SYNs left from more than 2¹⁶ addresses of this machine.
     pub fn sent(&mut self, this: Try, local: SocketAddr, now: Duration) {
         let ports = &mut self.ports[family(local)];
         if ports.len() <= this.number {
@@ -238,10 +247,9 @@ impl Checker {
 
     /// Ends what has no verdict yet, for this reason.
     pub fn stop(&mut self, fault: &Fault) {
-        for slot in 0..self.slots.len() {
-            if self.slots[slot].stage != Stage::Ended {
-                self.end(slot as Slot, Err(fault.clone()));
-            }
+        let pending: Vec<_> = self.by_remote.iter().copied().collect();
+        for slot in pending {
+            self.end(slot, Err(fault.clone()));
         }
     }
 
@@ -385,9 +393,12 @@ impl Checker {
         self.waiting.push(Reverse(Wait { until: progress.until, slot: this.slot }));
     }
 
-    /// Ends the waits that are over at `now`.
+    /// Ends waits that are over at `now`: as many as can be told of at a time, so that a crowd takes no more memory when it
+    /// ends.
     fn expire(&mut self, now: Duration) {
-        while let Some(wait) = self.first_wait().filter(|wait| wait.until <= micros(now)) {
+        while self.outcomes.len() < OUTCOMES
+            && let Some(wait) = self.first_wait().filter(|wait| wait.until <= micros(now))
+        {
             let progress = &mut self.slots[wait.slot as usize];
             let last = usize::from(progress.begun) == self.tries;
             if last && !self.may_have_missed(wait.slot, now) {
@@ -466,7 +477,7 @@ struct Progress {
     /// Where they left from: an index.
     source: u16,
     /// Tries begun, whether or not their SYN could leave.
-    begun: u8,
+    begun: u16,
     stage: Stage,
 }
 
@@ -503,5 +514,5 @@ fn micros(time: Duration) -> u64 {
 
 /// The low half: enough for differences of up to 71 minutes, and no wait is that long.
 fn wrapped(time: Duration) -> u32 {
-    (micros(time) & u64::from(u32::MAX)) as u32
+    u32::try_from(micros(time) & u64::from(u32::MAX)).expect("masked")
 }

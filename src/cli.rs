@@ -93,6 +93,8 @@ Examples:
 #[command(
     name = "halfopen",
     version,
+    disable_help_flag = true,
+    disable_version_flag = true,
     after_help = EXAMPLES,
     override_usage = "halfopen [OPTIONS] HOST PORT\n       halfopen [OPTIONS] -H HOST -p PORT\n       \
                       halfopen [OPTIONS] TARGET...\n       halfopen [OPTIONS] --targets FILE\n       \
@@ -211,6 +213,14 @@ struct Arguments {
     /// Check a port on loopback, show the packets, prove that nothing was accepted
     #[arg(long, help_heading = "Output")]
     self_test: bool,
+
+    /// Print this
+    #[arg(short, long, action = ArgAction::HelpShort, help_heading = "Output")]
+    help: Option<bool>,
+
+    /// Print the version
+    #[arg(short = 'V', long, action = ArgAction::Version, help_heading = "Output")]
+    version: Option<bool>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -259,7 +269,7 @@ impl Arguments {
             ([], Some(host), Some(port)) => vec![Target::new(host, port)?],
             ([], Some(host), None) => vec![host.parse()?],
             ([host], None, Some(port)) => vec![Target::new(host, port)?],
-            ([host, port], None, None) if is_bare_number(port) => vec![Target::new(host, port)?],
+            ([host, port], None, None) if !port.contains(':') => vec![Target::new(host, port)?],
             (words, None, None) => words.iter().map(|w| w.parse()).collect::<Result<_, _>>()?,
             ([host, ..], Some(_), _) => return Err(UsageError::TwoHosts(host.clone())),
             ([_, extra, ..], None, Some(_)) => return Err(UsageError::TooMany(extra.clone())),
@@ -314,10 +324,6 @@ impl Arguments {
     }
 }
 
-fn is_bare_number(word: &str) -> bool {
-    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit())
-}
-
 fn expected(refuse: Option<Refuse>, expect: Option<Expect>) -> Expected {
     match (expect, refuse) {
         (Some(Expect::Closed), _) => Expected::State(PortState::Closed),
@@ -345,16 +351,27 @@ fn timeout(text: &str) -> Result<Duration, TimeoutError> {
     Ok(Duration::from_secs_f64(seconds))
 }
 
-fn mark(text: &str) -> Result<u32, std::num::ParseIntError> {
+/// A text that is no firewall mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a mark: write a number, such as 7 or 0x7")]
+struct MarkError;
+
+fn mark(text: &str) -> Result<u32, MarkError> {
     match text.strip_prefix("0x") {
         Some(digits) => u32::from_str_radix(digits, 16),
         None => text.parse(),
     }
+    .map_err(|_| MarkError)
 }
 
-/// The words without the empty ones, and without options whose value is empty.
+/// The words without the empty ones, and without options whose value is empty; the first is the program's name.
 fn without_blanks(words: Vec<OsString>) -> Vec<OsString> {
+    if !words.iter().any(|word| word.is_empty()) {
+        return words;
+    }
     let command = Arguments::command();
+    let mut words = words.into_iter();
+    let name = words.next().unwrap_or_default();
     let mut kept: Vec<OsString> = Vec::new();
     for word in words {
         if word.is_empty() {
@@ -363,6 +380,7 @@ fn without_blanks(words: Vec<OsString>) -> Vec<OsString> {
             kept.push(word);
         }
     }
+    kept.insert(0, name);
     kept
 }
 
@@ -379,8 +397,11 @@ fn wants_value(command: &clap::Command, word: &str) -> bool {
     first.is_some_and(|at| at + 1 == cluster.len())
 }
 
-/// The first line of clap's message says what is wrong.
+/// The first line of clap's message says what is wrong, the second, at times, what would be right.
 fn usage_error(text: &str) -> UsageError {
-    let line = text.lines().next().unwrap_or_default();
-    UsageError::Option(line.strip_prefix("error: ").unwrap_or(line).to_owned())
+    let mut lines = text.lines();
+    let wrong = lines.next().unwrap_or_default();
+    let wrong = wrong.strip_prefix("error: ").unwrap_or(wrong);
+    let right = lines.next().map(str::trim).filter(|line| line.starts_with("[possible values"));
+    UsageError::Option(right.map_or_else(|| wrong.to_owned(), |right| format!("{wrong} {right}")))
 }

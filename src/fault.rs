@@ -13,10 +13,12 @@ pub enum Fault {
     #[error("cannot open a raw socket ({}); {}", .0.desc(), raw_socket_fix(*.0))]
     RawSocket(Errno),
     /// A socket option that the operator asked for was refused.
-    #[error("cannot set {option} ({})", .errno.desc())]
+    #[error("cannot set {option} {value} ({})", .errno.desc())]
     Option {
         /// As on the command line.
         option: &'static str,
+        /// What it should be.
+        value: String,
         /// The kernel's answer.
         errno: Errno,
     },
@@ -41,10 +43,12 @@ pub enum Fault {
     #[error("there is no network interface {0:?}")]
     Interface(String),
     /// No source port could be reserved.
-    #[error("cannot reserve a source port ({})", .0.desc())]
+    #[error("cannot reserve a source port ({}); are all of net.ipv4.ip_local_port_range in use?", .0.desc())]
     SourcePort(Errno),
     /// A rule of the local firewall, or its full connection table, refused the SYN (`EPERM`).
-    #[error("local firewall refused the SYN to {0} (Operation not permitted)")]
+    #[error(
+        "local firewall refused the SYN to {0} (Operation not permitted); see: nft list ruleset"
+    )]
     Firewall(SocketAddr),
     /// The target is a broadcast address.
     #[error("{0} is a broadcast address")]
@@ -74,8 +78,8 @@ pub enum Fault {
     Interrupted,
     /// So many first SYNs do not fit in the time there is.
     #[error(
-        "{targets} targets at --rate {rate} take {:.1} s, and --timeout is {} s: raise one of them",
-        *targets as f64 / f64::from(*rate), timeout.as_secs_f64()
+        "{targets} targets at --rate {rate} take {} s, and --timeout is {} s: raise one of them",
+        targets.div_ceil(u128::from(*rate)), timeout.as_secs_f64()
     )]
     TooManyTargets {
         /// Endpoints to probe.

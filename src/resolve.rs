@@ -2,7 +2,6 @@
 
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU32;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, mpsc};
@@ -10,7 +9,7 @@ use std::{io, thread};
 
 use dns_lookup::{AddrInfoHints, LookupErrorKind, getaddrinfo};
 use nix::libc;
-use nix::net::if_::if_nametoindex;
+use nix::net::if_::{if_indextoname, if_nametoindex};
 
 use crate::fault::Fault;
 use crate::target::is_one_host;
@@ -91,8 +90,10 @@ impl AsFd for Lookups {
 
 /// The number of the interface behind the `%` of a link-local address, given by name or by number (RFC 4007 §11.2).
 pub fn interface_index(scope: &str) -> Result<u32, Fault> {
-    let by_number = scope.parse().map(NonZeroU32::get);
-    by_number.or_else(|_| if_nametoindex(scope)).map_err(|_| Fault::Interface(scope.to_owned()))
+    let by_number = scope.parse().ok().filter(|index| if_indextoname(*index).is_ok());
+    by_number
+        .or_else(|| if_nametoindex(scope).ok())
+        .ok_or_else(|| Fault::Interface(scope.to_owned()))
 }
 
 fn look_up(name: &str, family: Family) -> Addresses {

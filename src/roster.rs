@@ -41,7 +41,7 @@ impl Roster {
             unresolved: BTreeSet::new(),
             targets,
         };
-        for place in 0..u32::try_from(roster.targets.len()).expect("bounded by memory") {
+        for place in (0..).take(roster.targets.len()) {
             match &roster.target(place).hosts {
                 Hosts::Block(block) if !family.admits(block.ip()) => {
                     return Err(Fault::Family(block.ip()));
@@ -98,7 +98,7 @@ impl Roster {
     }
 
     /// The next endpoint to probe, with the place of a target that stands for it.
-    pub fn next(&mut self) -> Option<(u32, SocketAddr)> {
+    pub fn poll(&mut self) -> Option<(u32, SocketAddr)> {
         loop {
             if let Some(resolved) = self.resolved.pop_front() {
                 return Some(resolved);
@@ -122,7 +122,7 @@ impl Roster {
     }
 
     /// The look-up for the target at `place` has ended, with this address, without port, or none. Gives the endpoints whose
-    /// outcome is known already; the others are to come from [`Roster::next`].
+    /// outcome is known already; the others are to come from [`Roster::poll`].
     pub fn resolve(
         &mut self,
         place: u32,

@@ -20,7 +20,7 @@ use super::sockets::{self, errno, port_less};
 use super::{Egress, received};
 use crate::checker::Arrival;
 use crate::fault::{Fault, Refusal};
-use crate::wire::Segment;
+use crate::wire::{Flags, Segment};
 
 /// Segments handed over, or taken in, with one system call at most.
 pub(super) const BATCH: usize = 64;
@@ -67,11 +67,6 @@ impl Lane {
             .map_err(|error| Fault::SocketSetup(errno(&error)))?;
         let router = Router::open(domain, egress)?;
         Ok(Self { domain, raw, router, guards: Vec::new(), lost: 0 })
-    }
-
-    /// True when `address` is of this lane's family.
-    pub(super) fn carries(&self, address: SocketAddr) -> bool {
-        Domain::for_address(address) == self.domain
     }
 
     /// Makes the receive queue large, for crowds; gives how many answers it holds for certain.
@@ -228,7 +223,8 @@ impl Lane {
         match &mut arrival {
             Arrival::Segment { segment, hop_limit, reset_by_kernel } => {
                 let guard = guard(segment.destination.port())?;
-                *reset_by_kernel = guard.lets_kernel_reset(*hop_limit);
+                *reset_by_kernel =
+                    guard.lets_kernel_reset(*hop_limit) && !segment.flags.contains(Flags::RST);
             }
             Arrival::Icmp(_, quote) => {
                 guard(quote.local_port)?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::{Finding, Report};
@@ -15,9 +16,8 @@ pub(super) fn render(report: &Report, out: &mut impl Write) -> io::Result<()> {
         for finding in &report.findings {
             render_finding(finding, out)?;
         }
-        for (why, count) in &report.ignored {
-            writeln!(out, "ignored: {count} ({why})")?;
-        }
+        let ignored = report.ignored.iter().map(|(why, count)| format!("{count} × {why}"));
+        render_list("ignored", ", ", ignored, out)?;
     }
     if report.plan.verbosity >= 2 {
         render_plan(report, out)?;
@@ -32,7 +32,7 @@ pub(super) fn render(report: &Report, out: &mut impl Write) -> io::Result<()> {
 
 fn render_finding(finding: &Finding, out: &mut impl Write) -> io::Result<()> {
     write!(out, "{}", finding.target)?;
-    if let Some(address) = finding.address {
+    if let Some(address) = finding.address.filter(|address| !names(&finding.target, *address)) {
         write!(out, " at {address}")?;
     }
     match &finding.outcome {
@@ -47,23 +47,41 @@ fn render_finding(finding: &Finding, out: &mut impl Write) -> io::Result<()> {
     writeln!(out)
 }
 
+/// True when `target` is written with its address.
+fn names(target: &str, address: IpAddr) -> bool {
+    target.trim_start_matches('[').starts_with(&address.to_string())
+}
+
 fn render_plan(report: &Report, out: &mut impl Write) -> io::Result<()> {
     for addresses in &report.addresses {
-        let addresses: Vec<_> = addresses.iter().map(|found| found.ip().to_string()).collect();
-        writeln!(out, "addresses: {}", addresses.join(" "))?;
+        render_list("addresses", " ", addresses.iter().map(|found| found.ip().to_string()), out)?;
     }
     let sources = report.crossings.iter().filter_map(|(_, crossing)| match crossing {
-        Crossing::Sent(segment) => Some(segment.source.to_string()),
+        Crossing::Sent(segment) => Some(segment.source),
         Crossing::Received(..) => None,
     });
     let sources: BTreeSet<_> = sources.collect();
-    writeln!(out, "sources: {}", Vec::from_iter(sources).join(" "))?;
+    render_list("sources", " ", sources.iter().map(SocketAddr::to_string), out)?;
     if let Some(engine) = report.engine {
         let waits = Schedule::fit(report.plan.retries, report.plan.timeout).waits();
         let waits: Vec<_> = waits.map(|wait| format!("{wait:?}")).collect();
         writeln!(out, "engine: {engine}; rate: {}; waits: {}", report.plan.rate, waits.join(" "))?;
     }
     Ok(())
+}
+
+/// Writes a line with all of `items`, none where there are none.
+fn render_list(
+    name: &str,
+    separator: &str,
+    items: impl Iterator<Item = String>,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let items: Vec<_> = items.collect();
+    if items.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "{name}: {}", items.join(separator))
 }
 
 /// Writes a line for a packet: when, which way, what, and why it proves nothing where it does not.

@@ -37,13 +37,20 @@ pub fn render(report: &Report, out: &mut impl Write) -> io::Result<()> {
 
 /// Writes a line that is a status and what is to say of it.
 pub fn line(status: Status, message: impl Display, out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "{SERVICE} {status} - {message}")
+    writeln!(out, "{SERVICE} {status} - {}", barless(message))
+}
+
+/// A bar would begin the performance data.
+fn barless(message: impl Display) -> String {
+    message.to_string().replace('|', "/")
 }
 
 fn render_single(report: &Report, finding: &Finding, out: &mut impl Write) -> io::Result<()> {
     let data = time(report, finding).map(|data| format!("|time={data}")).unwrap_or_default();
     match &finding.outcome {
-        Ok(_) => line(report.status(), format_args!("{}{data}", said(finding)), out),
+        Ok(_) => {
+            writeln!(out, "{SERVICE} {} - {}{data}", report.status(), barless(said(finding)))
+        }
         Err(fault) => line(report.status(), fault, out),
     }
 }
@@ -52,20 +59,23 @@ fn render_pool(report: &Report, findings: &[Finding], out: &mut impl Write) -> i
     let (open, total) = (report.tally.open, report.total);
     let bad: Vec<_> =
         findings.iter().filter(|finding| finding.judgement.status != Status::Ok).collect();
-    let mut first = format!("{SERVICE} {} - {}", report.status(), summary(report));
     let named: Vec<_> = bad.iter().take(NAMED).map(|finding| brief(finding)).collect();
-    if !named.is_empty() {
-        let more = report.tally.targets() - report.tally.ok - named.len() as u128;
-        first += &format!(": {}", named.join(", "));
-        first += &if more > 0 { format!(" and {more} more") } else { String::new() };
-    }
+    let named = match report.tally.targets() - report.tally.ok - named.len() as u128 {
+        _ if named.is_empty() => String::new(),
+        0 => format!(": {}", named.join(", ")),
+        more => format!(": {} and {more} more", named.join(", ")),
+    };
     let wanted = report.wanted_open().map(|wanted| format!("{wanted}:")).unwrap_or_default();
-    first += &format!("|open={open};;{wanted};0;{total}");
+    let mut first = format!(
+        "{SERVICE} {} - {}{named}|open={open};;{wanted};0;{total}",
+        report.status(),
+        summary(report)
+    );
     for finding in findings.iter().filter(|_| total <= MEASURED) {
         let Some(time) = time(report, finding) else { continue };
         let datum = format!(" '{}'={time}", finding.target);
         if first.len() + datum.len() < LONGEST_LINE {
-            first += &datum;
+            first.push_str(&datum);
         }
     }
     writeln!(out, "{first}")?;
@@ -79,18 +89,16 @@ fn render_pool(report: &Report, findings: &[Finding], out: &mut impl Write) -> i
 
 /// How many targets are open, and what else the count should be read with.
 pub(super) fn summary(report: &Report) -> String {
-    let mut text = format!("{} of {} open", report.tally.open, report.total);
-    if let Some(wanted) = report.wanted_open() {
-        text += &format!(" ({wanted} wanted)");
-    }
-    match report.not_probed() {
-        0 => {}
-        count => text += &format!(", {count} not probed"),
-    }
-    if report.interrupted {
-        text += ", interrupted";
-    }
-    text
+    let (open, total) = (report.tally.open, report.total);
+    let wanted = report.wanted_open().map(|wanted| format!(" ({wanted} wanted)"));
+    let rest = Some(report.not_probed()).filter(|count| *count > 0);
+    let rest = rest.map(|count| format!(", {count} not probed"));
+    let interrupted = if report.interrupted { ", interrupted" } else { "" };
+    format!(
+        "{open} of {total} open{}{}{interrupted}",
+        wanted.unwrap_or_default(),
+        rest.unwrap_or_default()
+    )
 }
 
 /// What became of a target, in a few words.
@@ -103,23 +111,20 @@ fn brief(finding: &Finding) -> String {
 
 /// What became of a target, and how that is known.
 fn said(finding: &Finding) -> String {
-    let mut text = brief(finding);
+    let brief = brief(finding);
     let verdict = match &finding.outcome {
         Ok(verdict) => verdict,
-        Err(fault) => return format!("{text} ({fault})"),
+        Err(fault) => return format!("{brief} ({fault})"),
     };
-    let open = verdict.state() == PortState::Open;
     let time = verdict.round_trip.map(|time| format!(" in {}", milliseconds(time)));
-    let reason = if open { String::new() } else { verdict.reason.to_string() };
-    let remark = finding.judgement.remark.as_ref().map(ToString::to_string);
-    let evidence = reason + &time.unwrap_or_default();
-    text += &match (open, remark) {
-        (true, None) => evidence,
-        (true, Some(remark)) => format!("{evidence} ({remark})"),
-        (false, None) => format!(" ({evidence})"),
-        (false, Some(remark)) => format!(" ({evidence}; {remark})"),
-    };
-    text
+    let time = time.unwrap_or_default();
+    let reason = &verdict.reason;
+    match (verdict.state(), &finding.judgement.remark) {
+        (PortState::Open, None) => format!("{brief}{time}"),
+        (PortState::Open, Some(remark)) => format!("{brief}{time} ({remark})"),
+        (_, None) => format!("{brief} ({reason}{time})"),
+        (_, Some(remark)) => format!("{brief} ({reason}{time}; {remark})"),
+    }
 }
 
 /// The response time as performance data, `None` where the port is not open.
