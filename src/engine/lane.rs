@@ -22,8 +22,11 @@ use crate::checker::Arrival;
 use crate::fault::{Fault, Refusal};
 use crate::wire::{Flags, Segment};
 
-/// Segments handed over, or taken in, with one system call at most.
+/// Segments handed over with one system call at most, and taken in where there is a crowd.
 pub(super) const BATCH: usize = 64;
+
+/// Segments taken in with one system call at most where there is one target.
+const FEW: usize = 4;
 
 /// How often a send is tried whose error may be that of another flow; see [`Lane::send`].
 const SEND_ATTEMPTS: usize = 16;
@@ -46,6 +49,8 @@ pub(super) struct Lane {
     raw: Socket,
     router: Router,
     guards: Vec<Guard>,
+    /// How many segments are taken in with one system call.
+    batch: usize,
     /// Answers lost to a full queue so far, as the kernel counts them.
     lost: u32,
 }
@@ -66,13 +71,14 @@ impl Lane {
         raw.set_write_timeout(Some(SEND_PATIENCE))
             .map_err(|error| Fault::SocketSetup(errno(&error)))?;
         let router = Router::open(domain, egress)?;
-        Ok(Self { domain, raw, router, guards: Vec::new(), lost: 0 })
+        Ok(Self { domain, raw, router, guards: Vec::new(), batch: FEW, lost: 0 })
     }
 
-    /// Makes the receive queue large, for crowds; gives how many answers it holds for certain.
+    /// Makes ready for crowds, with a large receive queue; gives how many answers it holds for certain.
     ///
     /// Without `CAP_NET_ADMIN` the limit is `net.core.rmem_max`.
-    pub(super) fn widen(&self) -> usize {
+    pub(super) fn widen(&mut self) -> usize {
+        self.batch = BATCH;
         let _ = setsockopt(&self.raw, sockopt::RcvBufForce, &RECEIVE_BUFFER)
             .or_else(|_| setsockopt(&self.raw, sockopt::RcvBuf, &RECEIVE_BUFFER));
         self.raw.recv_buffer_size().unwrap_or_default() / ANSWER_SIZE
@@ -148,7 +154,7 @@ impl Lane {
             }
         };
         let control = [source];
-        let mut buffers = [[0; Segment::LONGEST]; BATCH];
+        let mut buffers = vec![[0; Segment::LONGEST]; segments.len()];
         let bytes: Vec<_> = segments
             .iter()
             .zip(&mut buffers)
@@ -192,7 +198,7 @@ impl Lane {
     /// out what is not for a guarded port. An error is the pending one of some flow, cleared by being returned; its
     /// story is in the error queue.
     pub(super) fn drain(&mut self, queue: MsgFlags, mut take: impl FnMut(Arrival)) {
-        let mut buffers = [[0; LONGEST_HEADERS as usize]; BATCH];
+        let mut buffers = vec![[0; LONGEST_HEADERS as usize]; self.batch];
         let space = nix::cmsg_space!(
             libc::sock_extended_err,
             libc::sockaddr_in6,
@@ -202,7 +208,7 @@ impl Lane {
         );
         let mut bytes: Vec<_> =
             buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
-        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(BATCH, Some(space));
+        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(self.batch, Some(space));
         let flags = queue | MsgFlags::MSG_DONTWAIT;
         let messages = recvmmsg(self.raw.as_raw_fd(), &mut headers, &mut bytes, flags, None);
         for message in messages.into_iter().flatten() {

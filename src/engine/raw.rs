@@ -39,6 +39,10 @@ impl Lanes {
     fn iter(&self) -> impl Iterator<Item = &Lane> {
         [&self.v4, &self.v6].into_iter().flatten().flatten()
     }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Lane> {
+        [&mut self.v4, &mut self.v6].into_iter().flatten().flatten()
+    }
 }
 
 impl RawEngine {
@@ -59,14 +63,13 @@ impl RawEngine {
     }
 
     /// Makes room for crowds of answers; gives how many may be on their way at once.
-    pub fn widen(&self) -> usize {
-        self.lanes.iter().map(Lane::widen).min().unwrap_or_default()
+    pub fn widen(&mut self) -> usize {
+        self.lanes.iter_mut().map(Lane::widen).min().unwrap_or_default()
     }
 
     fn drain(&mut self, arrivals: &mut Vec<(Duration, Arrival)>) {
         let now = || self.start.elapsed();
-        let Lanes { v4, v6 } = &mut self.lanes;
-        for lane in [v4, v6].into_iter().flatten().flatten() {
+        for lane in self.lanes.iter_mut() {
             for queue in [MsgFlags::empty(), MsgFlags::MSG_ERRQUEUE] {
                 lane.drain(queue, |arrival| arrivals.push((now(), arrival)));
             }
