@@ -1,127 +1,201 @@
-//! One check, from the plan to the report.
+//! A check, from the plan to the report.
 
-use std::collections::BTreeMap;
+use std::io::Write;
+use std::mem;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rand::TryRng;
 use rand::rngs::SysRng;
 
-use crate::checker::Checker;
-use crate::engine::{Egress, RawEngine};
+use crate::checker::{Checker, Ended};
+use crate::engine::RawEngine;
 use crate::fault::Fault;
-use crate::probe::{Ignored, Secret};
-use crate::report::{Finding, Format, Report};
-use crate::resolve::{Family, Unresolved, resolve};
-use crate::run::{Crossing, Watcher, run};
+use crate::pacer::Pacer;
+use crate::plan::{Format, Plan};
+use crate::probe::Secret;
+use crate::report::{Finding, Report, json};
+use crate::resolve::Lookups;
+use crate::roster::Roster;
+use crate::run::{Client, Crossing, Next, run};
 use crate::schedule::Schedule;
-use crate::status::Policy;
 use crate::target::Target;
-use crate::verdict::{Outcome, Reason, Verdict};
+use crate::verdict::{LookupFailure, Outcome, Reason, Verdict};
 
-/// A check, as the operator wants it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Plan {
-    /// What to check.
-    pub target: Target,
-    /// Which address families may be used.
-    pub family: Family,
-    /// The whole program's deadline, counted from its start.
-    pub timeout: Duration,
-    /// SYN retransmissions after the first.
-    pub retries: u8,
-    /// How segments leave.
-    pub egress: Egress,
-    /// What states and times mean.
-    pub policy: Policy,
-    /// How the result is written.
-    pub format: Format,
-    /// How much is said beside the result, 0 to 3.
-    pub verbosity: u8,
+/// How much later than the deadline the last verdict may fall, for delays on this machine.
+const GRACE: Duration = Duration::from_millis(25);
+
+/// Carries out `plan` in a program that began at `start`. What can be said before the end goes to `out` as it falls.
+/// Fails where the plan cannot be carried out as it stands.
+pub fn check(mut plan: Plan, start: Instant, out: &mut dyn Write) -> Result<Report, Fault> {
+    let targets = mem::take(&mut plan.targets);
+    let total = targets.iter().map(Target::count).fold(0, u128::saturating_add);
+    let least = total.saturating_mul(1000).checked_div(plan.rate.into());
+    if least.is_some_and(|least| least >= plan.timeout.as_millis()) {
+        let (rate, timeout) = (plan.rate, plan.timeout);
+        return Err(Fault::TooManyTargets { targets: total, rate, timeout });
+    }
+    let roster = Roster::new(targets, plan.family)?;
+    let report = Report::new(plan, total);
+    let mut session = Session { roster, report, lookups: None, signals: None, out };
+    if let Err(fault) = session.probe(start) {
+        session.fail(&fault);
+    }
+    session.report.findings.sort_by_key(|finding| finding.place);
+    session.report.elapsed = start.elapsed();
+    Ok(session.report)
 }
 
-/// Carries out `plan` in a program that began at `start`.
-pub fn check(plan: &Plan, start: Instant) -> Report {
-    let left = || plan.timeout.saturating_sub(start.elapsed());
-    let addresses = resolve(&plan.target, plan.family, left());
-    let probed = match &addresses {
-        Ok(addresses) => {
-            let schedule = Schedule::fit(plan.retries, left());
-            probe(start, plan.egress.clone(), schedule, addresses[0])
+/// The client of the loop: knows the targets by name and keeps the report.
+struct Session<'a> {
+    roster: Roster,
+    report: Report,
+    lookups: Option<Lookups>,
+    signals: Option<SignalFd>,
+    out: &'a mut dyn Write,
+}
+
+impl Session<'_> {
+    fn probe(&mut self, start: Instant) -> Result<(), Fault> {
+        let plan = &self.report.plan;
+        let (v4, v6) = self.roster.families(plan.family);
+        let mut engine = RawEngine::open(start, plan.egress.clone(), v4, v6)?;
+        let window = if self.report.is_pool() { engine.widen() } else { 1 };
+        let mut pacer = Pacer::new(plan.rate, window);
+        let mut checker = Checker::new(secret()?, usize::from(plan.retries) + 1);
+        let deadline = plan.timeout + GRACE;
+        self.report.engine = Some(RawEngine::NAME);
+        self.signals = Some(endings()?);
+        let names = self.roster.names();
+        if !names.is_empty() {
+            let lookups = Lookups::start(names, plan.family);
+            self.lookups = Some(lookups.map_err(|_| Fault::Threads)?);
         }
-        Err(Unresolved::Name(failure)) => {
-            let reason = Reason::NameNotResolved(*failure);
-            Probed::nothing(Ok(Verdict::without_probe(reason)))
+        run(&mut checker, &mut engine, &mut pacer, self, deadline)?;
+        self.report.ignored = checker.ignored().clone();
+        for place in self.roster.unresolved() {
+            let outcome = if self.report.interrupted {
+                Err(Fault::Interrupted)
+            } else {
+                Ok(Verdict::without_probe(Reason::NameNotResolved(LookupFailure::TimedOut)))
+            };
+            self.found_all_ports(place, &outcome);
         }
-        Err(Unresolved::Fault(fault)) => Probed::nothing(Err(fault.clone())),
-    };
-    Report {
-        finding: Finding {
-            target: plan.target.to_string(),
-            port: plan.target.port,
-            addresses: addresses.unwrap_or_default(),
-            judgement: plan.policy.judge(&probed.outcome),
-            probed,
-        },
-        warning: plan.policy.warning.clone(),
-        critical: plan.policy.critical.clone(),
-        timeout: plan.timeout,
-        verbosity: plan.verbosity,
+        Ok(())
+    }
+
+    /// Nothing can be learnt of any target that is left.
+    fn fail(&mut self, fault: &Fault) {
+        self.report.fault = Some(fault.clone());
+        if self.report.is_pool() && self.report.plan.format != Format::Json {
+            return; // the fault is all there is to say
+        }
+        while let Some((place, remote)) = self.roster.poll() {
+            self.found(place, remote.port(), Some(remote), Err(fault.clone()));
+        }
+        for place in self.roster.unresolved() {
+            self.found_all_ports(place, &Err(fault.clone()));
+        }
+    }
+
+    fn found_all_ports(&mut self, place: u32, outcome: &Outcome) {
+        for port in self.roster.target(place).ports.iter() {
+            self.found(place, port, None, outcome.clone());
+        }
+    }
+
+    fn found(&mut self, place: u32, port: u16, endpoint: Option<SocketAddr>, outcome: Outcome) {
+        if self.report.is_pool() && outcome == Err(Fault::Interrupted) {
+            return; // as good as not probed
+        }
+        let judgement = self.report.plan.policy.judge(&outcome);
+        if !self.report.count(&outcome, judgement.status) {
+            return;
+        }
+        let target = self.roster.target(place).label(port, endpoint);
+        let address = endpoint.map(|endpoint| endpoint.ip());
+        let finding = Finding { place, target, address, port, outcome, judgement };
+        if self.report.plan.format == Format::Json {
+            // Whether anybody reads it does not change the verdict.
+            let _ = json::render_finding(&finding, self.report.engine, self.out);
+        }
+        if self.report.plan.format != Format::Json || self.report.plan.verbosity > 0 {
+            self.report.findings.push(finding);
+        }
+    }
+
+    /// Takes in what the name service has said since.
+    fn take_in_names(&mut self) {
+        while let Some((place, addresses)) = self.lookups.as_mut().and_then(Lookups::poll) {
+            let first = addresses.as_ref().ok().and_then(|addresses| addresses.first());
+            for (endpoint, outcome) in self.roster.resolve(place, first.copied()) {
+                self.found(place, endpoint.port(), Some(endpoint), outcome);
+            }
+            match addresses {
+                Ok(addresses) => self.report.addresses.push(addresses),
+                Err(failure) => {
+                    let reason = Reason::NameNotResolved(failure);
+                    self.found_all_ports(place, &Ok(Verdict::without_probe(reason)));
+                }
+            }
+        }
+        if self.roster.unresolved().next().is_none() {
+            self.lookups = None;
+        }
     }
 }
 
-/// What became of one endpoint.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Probed {
-    /// How it ended.
-    pub outcome: Outcome,
-    /// How it was probed and when SYNs were to go out; `None` where nothing could be sent.
-    pub means: Option<(&'static str, Schedule)>,
-    /// What arrived and proved nothing.
-    pub ignored: BTreeMap<Ignored, usize>,
-    /// Every packet both ways, and when, from the start of the program.
-    pub crossings: Vec<(Duration, Crossing)>,
-}
+impl Client for Session<'_> {
+    fn next(&mut self, now: Duration) -> Next {
+        if self.lookups.is_some() {
+            self.take_in_names();
+        }
+        match self.roster.poll() {
+            Some((place, remote)) => {
+                let left = self.report.plan.timeout.saturating_sub(now);
+                Next::Target(place, remote, Schedule::fit(self.report.plan.retries, left))
+            }
+            None if self.lookups.is_some() => Next::Later,
+            None => Next::Nothing,
+        }
+    }
 
-impl Probed {
-    fn nothing(outcome: Outcome) -> Self {
-        Self { outcome, means: None, ignored: BTreeMap::new(), crossings: Vec::new() }
+    fn ended(&mut self, ended: Ended) {
+        let Ended { remote, outcome, .. } = ended;
+        for place in self.roster.named(remote, &outcome) {
+            self.found(place, remote.port(), Some(remote), outcome.clone());
+        }
+    }
+
+    fn crossed(&mut self, at: Duration, crossing: &Crossing) {
+        if self.report.plan.verbosity >= 2 {
+            self.report.crossings.push((at, *crossing));
+        }
+    }
+
+    fn interrupts(&self) -> Vec<BorrowedFd<'_>> {
+        let lookups = self.lookups.iter().map(AsFd::as_fd);
+        lookups.chain(self.signals.iter().map(AsFd::as_fd)).collect()
+    }
+
+    fn gives_up(&mut self) -> bool {
+        let signal = self.signals.as_ref().map(SignalFd::read_signal);
+        self.report.interrupted |= matches!(signal, Some(Ok(Some(_))));
+        self.report.interrupted
     }
 }
 
-/// Probes `remote` through raw sockets.
-pub fn probe(start: Instant, egress: Egress, schedule: Schedule, remote: SocketAddr) -> Probed {
-    let ready = RawEngine::open(start, egress, &[remote]).and_then(|raw| Ok((raw, secret()?)));
-    let (mut engine, secret) = match ready {
-        Ok(ready) => ready,
-        Err(fault) => return Probed::nothing(Err(fault)),
-    };
-    let mut checker = Checker::new(secret, schedule, [remote]);
-    let mut record = Record::default();
-    let ran = run(&mut checker, &mut engine, &mut record);
-    let outcome = record.outcome.unwrap_or_else(|| Err(ran.expect_err("ended without outcome")));
-    Probed {
-        outcome,
-        means: Some((RawEngine::NAME, schedule)),
-        ignored: checker.ignored().clone(),
-        crossings: record.crossings,
-    }
-}
-
-#[derive(Default)]
-struct Record {
-    outcome: Option<Outcome>,
-    crossings: Vec<(Duration, Crossing)>,
-}
-
-impl Watcher for Record {
-    fn ended(&mut self, _target: usize, outcome: Outcome) {
-        self.outcome = Some(outcome);
-    }
-
-    fn crossed(&mut self, at: Duration, crossing: Crossing) {
-        self.crossings.push((at, crossing));
-    }
+/// The signals that ask the program to end: from now on they can be read here, and do nothing else.
+fn endings() -> Result<SignalFd, Fault> {
+    let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
+    let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
+    signals
+        .thread_block()
+        .and_then(|()| SignalFd::with_flags(&signals, flags))
+        .map_err(Fault::Signals)
 }
 
 fn secret() -> Result<Secret, Fault> {

@@ -1,12 +1,15 @@
 //! Every target's progress: what to send next, what an answer means, when to give up.
 //!
 //! Pure: no sockets, no clock, no randomness of its own. Time comes in as an argument, counted from any fixed moment
-//! and never backwards. The caller sends what [`Checker::poll_try`] and [`Checker::poll_reset`] ask for, feeds
-//! what arrives to [`Checker::handle`], and takes outcomes from [`Checker::poll_outcome`].
+//! and never backwards. The caller admits targets, sends what [`Checker::poll_try`] and [`Checker::poll_reset`] ask for,
+//! feeds what arrives to [`Checker::handle`], and takes outcomes from [`Checker::poll_outcome`].
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+
+use hashbrown::HashTable;
 
 use crate::fault::{Fault, Refusal};
 use crate::probe::{self, Answer, Ignored, Probe, Secret};
@@ -14,32 +17,54 @@ use crate::schedule::Schedule;
 use crate::verdict::{Outcome, Reason, Verdict};
 use crate::wire::{IcmpError, Meaning, Quote, Segment};
 
-/// The progress of any number of targets, each a distinct endpoint; a target is known by its index.
+/// Outcomes that may wait to be told.
+const OUTCOMES: usize = 1024;
+
+/// The progress of any number of targets, each a distinct endpoint. A target takes memory while it is pending, and none
+/// before or after: its sequence numbers are a hash, so even an answer that comes after the verdict is known for ours.
 ///
-/// Invariants: a target whose stage is `Due` stands once in `due`; one that is `Waiting` has its live entry in the queue
-/// of its newest try. All tries of one number wait equally long, so each queue is sorted by deadline.
+/// Invariants: the slot of a target whose stage is `Due` stands in `due`; one that is `Waiting` has an entry in `waiting`
+/// with its own time. Entries whose slot has moved on since are passed over.
 pub struct Checker {
     secret: Secret,
-    schedule: Schedule,
-    targets: Vec<Progress>,
-    by_remote: HashMap<SocketAddr, usize>,
-    due: VecDeque<usize>,
-    waiting: Vec<VecDeque<Wait>>,
+    tries: usize,
+    slots: Vec<Progress>,
+    free: Vec<Slot>,
+    by_remote: HashTable<Slot>,
+    /// When each try of each slot was sent, in microseconds, wrapping: `tries` entries a slot.
+    sent_at: Vec<u32>,
+    /// Source ports by try number, for IPv4 and for IPv6.
+    ports: [Vec<u16>; 2],
+    /// Source addresses seen so far: few.
+    sources: Vec<IpAddr>,
+    due: VecDeque<Slot>,
+    waiting: BinaryHeap<Reverse<Wait>>,
     resets: VecDeque<Segment>,
-    outcomes: VecDeque<(usize, Outcome)>,
-    undecided: usize,
+    outcomes: VecDeque<Ended>,
     ignored: BTreeMap<Ignored, usize>,
+    /// When answers were last lost to our own receive queue, in microseconds.
+    lost_at: Option<u64>,
 }
 
 /// A SYN that should leave now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Try {
-    /// Whose.
-    pub target: usize,
+    slot: Slot,
     /// Where to.
     pub remote: SocketAddr,
     /// Counted from 0; each number wants a source port of its own.
     pub number: usize,
+}
+
+/// A target that has ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ended {
+    /// What it was admitted as.
+    pub label: u32,
+    /// The target.
+    pub remote: SocketAddr,
+    /// How it ended.
+    pub outcome: Outcome,
 }
 
 /// What came off the wire.
@@ -56,38 +81,79 @@ pub enum Arrival {
     },
     /// An ICMP error and what it quotes.
     Icmp(IcmpError, Quote),
+    /// That many answers found our own receive queue full: silence until now proves nothing.
+    Lost(u32),
 }
 
+type Slot = u32;
+
 impl Checker {
-    /// A checker of `remotes`, which must be distinct.
-    pub fn new(
-        secret: Secret,
-        schedule: Schedule,
-        remotes: impl IntoIterator<Item = SocketAddr>,
-    ) -> Self {
-        let targets: Vec<_> = remotes.into_iter().map(Progress::new).collect();
+    /// A checker without targets that gives each of them so many tries.
+    pub fn new(secret: Secret, tries: usize) -> Self {
         Self {
             secret,
-            schedule,
-            by_remote: targets.iter().enumerate().map(|(i, t)| (t.remote, i)).collect(),
-            due: (0..targets.len()).collect(),
-            waiting: (0..schedule.tries()).map(|_| VecDeque::new()).collect(),
+            tries,
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_remote: HashTable::new(),
+            sent_at: Vec::new(),
+            ports: [Vec::new(), Vec::new()],
+            sources: Vec::new(),
+            due: VecDeque::new(),
+            waiting: BinaryHeap::new(),
             resets: VecDeque::new(),
             outcomes: VecDeque::new(),
-            undecided: targets.len(),
             ignored: BTreeMap::new(),
-            targets,
+            lost_at: None,
         }
+    }
+
+    /// Takes on `remote`, which must not be pending already, at `now`; `label` comes back with its outcome. The schedule
+    /// has as many tries as the checker.
+    ///
+    /// # Panics
+    /// When 2³² targets are pending.
+    pub fn admit(&mut self, label: u32, remote: SocketAddr, schedule: Schedule, now: Duration) {
+        let progress = Progress {
+            remote,
+            until: micros(now),
+            setback: None,
+            label,
+            first_wait: schedule.first_wait(),
+            sent: 0,
+            source: 0,
+            begun: 0,
+            stage: Stage::Due,
+        };
+        let slot = if let Some(slot) = self.free.pop() {
+            self.slots[slot as usize] = progress;
+            slot
+        } else {
+            self.slots.push(progress);
+            self.sent_at.resize(self.slots.len() * self.tries, 0);
+            Slot::try_from(self.slots.len() - 1).expect("fewer than 2³² pending")
+        };
+        let slots = &self.slots;
+        let hash = |slot: &Slot| self.secret.hash(slots[*slot as usize].remote);
+        self.by_remote.insert_unique(hash(&slot), slot, hash);
+        self.due.push_back(slot);
+    }
+
+    /// Targets admitted and not ended.
+    pub fn pending(&self) -> usize {
+        self.by_remote.len()
     }
 
     /// The next try that is due at `now`; report back with [`Checker::sent`] or [`Checker::refused`].
     pub fn poll_try(&mut self, now: Duration) -> Option<Try> {
         self.expire(now);
-        while let Some(target) = self.due.pop_front() {
-            let progress = &mut self.targets[target];
+        while let Some(slot) = self.due.pop_front() {
+            let progress = &mut self.slots[slot as usize];
             if progress.stage == Stage::Due {
-                progress.begun += 1;
-                return Some(Try { target, remote: progress.remote, number: progress.begun - 1 });
+                // A try beyond the last repeats the last: an answer to it may have been lost on this machine.
+                let number = usize::from(progress.begun).min(self.tries - 1);
+                progress.begun += u16::from(usize::from(progress.begun) < self.tries);
+                return Some(Try { slot, remote: progress.remote, number });
             }
         }
         None
@@ -98,28 +164,46 @@ impl Checker {
         Probe::new(&self.secret, local, remote).syn()
     }
 
-    /// The SYN of `this` left from `local` at `now`.
+    /// The SYN of `this` left from `local` at `now`. The port must be the same for all tries of that number and family.
+    ///
+    /// # Panics
+    /// When SYNs left from more than 2¹⁶ addresses of this machine.
     pub fn sent(&mut self, this: Try, local: SocketAddr, now: Duration) {
-        self.targets[this.target].sent.push(Sent { number: this.number, local, at: now });
+        let ports = &mut self.ports[family(local)];
+        if ports.len() <= this.number {
+            ports.resize(this.number + 1, 0);
+        }
+        ports[this.number] = local.port();
+        let source = self.sources.iter().position(|known| *known == local.ip());
+        let source = source.unwrap_or_else(|| {
+            self.sources.push(local.ip());
+            self.sources.len() - 1
+        });
+        let at = self.at(this.slot, this.number);
+        self.sent_at[at] = wrapped(now);
+        let progress = &mut self.slots[this.slot as usize];
+        progress.source = u16::try_from(source).expect("a machine has few addresses");
+        progress.sent |= 1 << this.number;
         self.wait(this, now);
     }
 
     /// The SYN of `this` could not leave. The remaining tries still go out: a route, a buffer or room in the
     /// firewall's table may be back by then.
     pub fn refused(&mut self, this: Try, refusal: Refusal, now: Duration) {
-        let progress = &mut self.targets[this.target];
+        let progress = &mut self.slots[this.slot as usize];
+        let setback = progress.setback.get_or_insert_default();
         let hopeless = match refusal {
             Refusal::NoRoute(cause) => {
-                progress.evidence = Some(Reason::NoRoute(cause));
+                setback.evidence = Some(Reason::NoRoute(cause));
                 true
             }
             Refusal::Fault(fault) => {
-                progress.fault = Some(fault);
-                progress.sent.is_empty()
+                setback.fault = Some(fault);
+                progress.sent == 0
             }
         };
-        if hopeless && this.number + 1 == self.schedule.tries() {
-            self.give_up(this.target, now);
+        if hopeless && this.number + 1 == self.tries {
+            self.give_up(this.slot, now);
         } else {
             self.wait(this, now);
         }
@@ -135,6 +219,10 @@ impl Checker {
                 self.handle_segment(segment, *reset_by_kernel, now)
             }
             Arrival::Icmp(error, quote) => self.handle_icmp(*error, quote, now),
+            Arrival::Lost(_) => {
+                self.lost_at = Some(micros(now));
+                Ok(())
+            }
         };
         if let Err(ignored) = handled {
             *self.ignored.entry(ignored).or_default() += 1;
@@ -148,19 +236,21 @@ impl Checker {
     }
 
     /// The next target to have ended; each ends once.
-    pub fn poll_outcome(&mut self) -> Option<(usize, Outcome)> {
+    pub fn poll_outcome(&mut self) -> Option<Ended> {
         self.outcomes.pop_front()
     }
 
-    /// When [`Checker::poll_try`] should be called at the latest; `None` when every target has ended.
+    /// When the first wait ends, and [`Checker::poll_try`] may have something new; `None` when nothing is waited for.
     pub fn next_deadline(&mut self) -> Option<Duration> {
-        if self.undecided == 0 {
-            return None;
+        self.first_wait().map(|wait| Duration::from_micros(wait.until))
+    }
+
+    /// Ends what has no verdict yet, for this reason.
+    pub fn stop(&mut self, fault: &Fault) {
+        let pending: Vec<_> = self.by_remote.iter().copied().collect();
+        for slot in pending {
+            self.end(slot, Err(fault.clone()));
         }
-        if !self.due.is_empty() {
-            return Some(Duration::ZERO);
-        }
-        (0..self.waiting.len()).filter_map(|number| self.first_wait(number)).map(|w| w.until).min()
     }
 
     /// How often segments arrived that prove nothing, by why they do not.
@@ -174,17 +264,22 @@ impl Checker {
         reset_by_kernel: bool,
         now: Duration,
     ) -> Result<(), Ignored> {
-        let (target, sent) = self
-            .find(segment.source, |sent| sent.local == segment.destination)
-            .ok_or(Ignored::NotOurs)?;
-        let answer = Probe::new(&self.secret, sent.local, segment.source).read(segment)?;
+        let number = self.number(segment.destination).ok_or(Ignored::NotOurs)?;
+        let probe = Probe::new(&self.secret, segment.destination, segment.source);
+        let slot = self.find(segment.source).filter(|slot| self.was_sent(*slot, number));
+        let answer = match (probe.read(segment), slot) {
+            // What only the endpoints prove needs a target; so does the blame for what proves nothing.
+            (Ok(Answer::AckWithoutSyn) | Err(_), None) => return Err(Ignored::NotOurs),
+            (read, _) => read?,
+        };
         if answer != Answer::RstAck && !reset_by_kernel {
             self.resets.push_back(probe::reset(segment));
         }
-        match answer {
-            Answer::SynAck => self.decide(target, sent, Reason::SynAck, now),
-            Answer::RstAck => self.decide(target, sent, Reason::RstAck, now),
-            Answer::AckWithoutSyn => self.try_another_port(target, sent),
+        match (answer, slot) {
+            (_, None) => {} // decided before
+            (Answer::SynAck, Some(slot)) => self.decide(slot, number, Reason::SynAck, now),
+            (Answer::RstAck, Some(slot)) => self.decide(slot, number, Reason::RstAck, now),
+            (Answer::AckWithoutSyn, Some(slot)) => self.try_another_port(slot, number, now),
         }
         Ok(())
     }
@@ -195,156 +290,203 @@ impl Checker {
         quote: &Quote,
         now: Duration,
     ) -> Result<(), Ignored> {
-        let (target, sent) = self
-            .find(quote.remote, |sent| sent.local.port() == quote.local_port)
-            .filter(|(_, sent)| {
-                Probe::new(&self.secret, sent.local, quote.remote).sequence == quote.sequence
-            })
+        let port = SocketAddr::new(quote.remote.ip(), quote.local_port);
+        let number = self.number(port).ok_or(Ignored::IcmpNotOurs)?;
+        let ours = self.secret.sequence(quote.local_port, quote.remote) == quote.sequence;
+        let slot = self
+            .find(quote.remote)
+            .filter(|slot| ours && self.was_sent(*slot, number))
             .ok_or(Ignored::IcmpNotOurs)?;
-        let from_here = error.offender == sent.local.ip() && error.offender != quote.remote.ip();
+        let source = self.sources[usize::from(self.slots[slot as usize].source)];
+        let from_here = error.offender == source && error.offender != quote.remote.ip();
         match error.meaning {
             Meaning::Closed | Meaning::Prohibited => {
-                self.decide(target, sent, Reason::Icmp(error), now);
+                self.decide(slot, number, Reason::Icmp(error), now);
             }
             // ipv4_link_failure() and ndisc_error_report() send it when the next hop does not answer.
             Meaning::Unreachable if from_here => {
-                self.lose(target, sent, Reason::NoNeighbour(error), now);
+                self.lose(slot, number, Reason::NoNeighbour(error), now);
             }
             Meaning::Unreachable | Meaning::HopsExceeded => {
-                self.lose(target, sent, Reason::Icmp(error), now);
+                self.lose(slot, number, Reason::Icmp(error), now);
             }
         }
         Ok(())
     }
 
-    fn find(&self, remote: SocketAddr, ours: impl Fn(&Sent) -> bool) -> Option<(usize, Sent)> {
-        let target = *self.by_remote.get(&remote)?;
-        let sent = self.targets[target].sent.iter().find(|sent| ours(sent))?;
-        Some((target, *sent))
+    fn find(&self, remote: SocketAddr) -> Option<Slot> {
+        let same = |slot: &Slot| self.slots[*slot as usize].remote == remote;
+        self.by_remote.find(self.secret.hash(remote), same).copied()
+    }
+
+    /// Which try leaves from the port of `local`.
+    fn number(&self, local: SocketAddr) -> Option<usize> {
+        self.ports[family(local)].iter().position(|port| *port == local.port())
+    }
+
+    fn was_sent(&self, slot: Slot, number: usize) -> bool {
+        self.slots[slot as usize].sent & (1 << number) != 0
+    }
+
+    fn at(&self, slot: Slot, number: usize) -> usize {
+        slot as usize * self.tries + number
+    }
+
+    /// Time since a try was sent, to the microsecond.
+    fn since(&self, slot: Slot, number: usize, now: Duration) -> Duration {
+        let micros = wrapped(now).wrapping_sub(self.sent_at[self.at(slot, number)]);
+        Duration::from_micros(micros.into())
     }
 
     /// An answer that is final.
-    fn decide(&mut self, target: usize, sent: Sent, reason: Reason, now: Duration) {
-        let verdict = Verdict {
-            reason,
-            round_trip: Some(now.saturating_sub(sent.at)),
-            tries: self.targets[target].sent.len(),
-            local: Some(sent.local),
-        };
-        self.end(target, Ok(verdict));
+    fn decide(&mut self, slot: Slot, number: usize, reason: Reason, now: Duration) {
+        let round_trip = Some(self.since(slot, number, now));
+        let verdict = self.verdict(slot, number, reason, round_trip);
+        self.end(slot, Ok(verdict));
+    }
+
+    fn verdict(
+        &self,
+        slot: Slot,
+        number: usize,
+        reason: Reason,
+        round_trip: Option<Duration>,
+    ) -> Verdict {
+        let progress = &self.slots[slot as usize];
+        let tries = progress.sent.count_ones() as usize;
+        let local = (tries > 0).then(|| {
+            let port = self.ports[family(progress.remote)][number];
+            SocketAddr::new(self.sources[usize::from(progress.source)], port)
+        });
+        Verdict { reason, round_trip, tries, local }
     }
 
     /// A try has failed in a way that may pass: the rest still go out, and the last one to fail decides.
-    fn lose(&mut self, target: usize, sent: Sent, reason: Reason, now: Duration) {
-        self.targets[target].evidence = Some(reason);
-        if sent.number + 1 == self.schedule.tries() {
-            self.give_up(target, now);
+    fn lose(&mut self, slot: Slot, number: usize, reason: Reason, now: Duration) {
+        let progress = &mut self.slots[slot as usize];
+        progress.setback.get_or_insert_default().evidence = Some(reason);
+        if number + 1 == self.tries {
+            self.give_up(slot, now);
         }
     }
 
     /// An old connection is in the way. Our RST clears it, and the next try goes out at once; the last try is waited
     /// out, because an ACK is proven by its endpoints alone and a SYN+ACK may still be on its way.
-    fn try_another_port(&mut self, target: usize, sent: Sent) {
-        let progress = &mut self.targets[target];
-        progress.evidence = Some(Reason::AckWithoutSyn);
-        if progress.waits_for(sent.number) && progress.begun < self.schedule.tries() {
+    fn try_another_port(&mut self, slot: Slot, number: usize, now: Duration) {
+        let progress = &mut self.slots[slot as usize];
+        progress.setback.get_or_insert_default().evidence = Some(Reason::AckWithoutSyn);
+        let newest = progress.stage == Stage::Waiting && usize::from(progress.begun) == number + 1;
+        if newest && number + 1 < self.tries {
             progress.stage = Stage::Due;
-            self.due.push_back(target);
+            progress.until = micros(now);
+            self.due.push_back(slot);
         }
     }
 
+    /// Waits for the newest try. Waits follow one another as scheduled, so that a delay of one try does not postpone the
+    /// verdict; but most of each is always granted.
     fn wait(&mut self, this: Try, now: Duration) {
-        self.targets[this.target].stage = Stage::Waiting;
-        let until = now + self.schedule.wait(this.number);
-        self.waiting[this.number].push_back(Wait { until, target: this.target });
+        let progress = &mut self.slots[this.slot as usize];
+        let wait = u64::from(progress.first_wait) << this.number;
+        progress.until = (progress.until + wait).max(micros(now) + wait / 4 * 3);
+        progress.stage = Stage::Waiting;
+        self.waiting.push(Reverse(Wait { until: progress.until, slot: this.slot }));
     }
 
-    /// Ends the waits that are over at `now`.
+    /// Ends waits that are over at `now`: as many as can be told of at a time, so that a crowd takes no more memory when it
+    /// ends.
     fn expire(&mut self, now: Duration) {
-        for number in 0..self.waiting.len() {
-            while let Some(wait) = self.first_wait(number).filter(|wait| wait.until <= now) {
-                let progress = &mut self.targets[wait.target];
-                if progress.begun == self.schedule.tries() {
-                    self.give_up(wait.target, now);
-                } else {
-                    progress.stage = Stage::Due;
-                    self.due.push_back(wait.target);
-                }
+        while self.outcomes.len() < OUTCOMES
+            && let Some(wait) = self.first_wait().filter(|wait| wait.until <= micros(now))
+        {
+            let progress = &mut self.slots[wait.slot as usize];
+            let last = usize::from(progress.begun) == self.tries;
+            if last && !self.may_have_missed(wait.slot, now) {
+                self.give_up(wait.slot, now);
+            } else {
+                self.slots[wait.slot as usize].stage = Stage::Due;
+                self.due.push_back(wait.slot);
             }
         }
     }
 
-    /// The live wait of this try number that ends first; those that are no longer waited for are dropped.
-    fn first_wait(&mut self, number: usize) -> Option<Wait> {
-        let queue = &mut self.waiting[number];
-        while let Some(&wait) = queue.front() {
-            if self.targets[wait.target].waits_for(number) {
+    /// True when an answer to the newest try may be among those that were lost on this machine.
+    fn may_have_missed(&self, slot: Slot, now: Duration) -> bool {
+        let number = usize::from(self.slots[slot as usize].begun) - 1;
+        let sent_at = micros(now.saturating_sub(self.since(slot, number, now)));
+        self.was_sent(slot, number) && self.lost_at.is_some_and(|lost_at| sent_at <= lost_at)
+    }
+
+    /// The wait that ends first; those that are no longer waited for are dropped.
+    fn first_wait(&mut self) -> Option<Wait> {
+        while let Some(&Reverse(wait)) = self.waiting.peek() {
+            let progress = &self.slots[wait.slot as usize];
+            if progress.stage == Stage::Waiting && progress.until == wait.until {
                 return Some(wait);
             }
-            queue.pop_front();
+            self.waiting.pop();
         }
         None
     }
 
     /// No try is left: what was learnt short of an answer decides, or silence.
-    fn give_up(&mut self, target: usize, now: Duration) {
-        let progress = &mut self.targets[target];
-        let syns = progress.sent.len();
-        let reason = match (progress.evidence.take(), progress.sent.first(), &progress.fault) {
-            (Some(reason), _, _) => reason,
-            (None, Some(first), _) => {
-                Reason::NoAnswer { syns, waited: now.saturating_sub(first.at) }
+    fn give_up(&mut self, slot: Slot, now: Duration) {
+        let progress = &mut self.slots[slot as usize];
+        let Setback { evidence, fault } = progress.setback.take().map(|s| *s).unwrap_or_default();
+        let sent = progress.sent;
+        let reason = match (evidence, sent) {
+            (Some(reason), _) => reason,
+            (None, 0) => {
+                let fault = fault.expect("a try that was not sent was refused");
+                return self.end(slot, Err(fault));
             }
-            (None, None, fault) => {
-                let fault = fault.clone().expect("a try that was not sent was refused");
-                return self.end(target, Err(fault));
-            }
+            (None, _) => Reason::NoAnswer {
+                syns: sent.count_ones() as usize,
+                waited: self.since(slot, sent.trailing_zeros() as usize, now),
+            },
         };
-        let local = progress.sent.last().map(|sent| sent.local);
-        self.end(target, Ok(Verdict { reason, round_trip: None, tries: syns, local }));
+        let last = sent.checked_ilog2().unwrap_or_default() as usize;
+        let verdict = self.verdict(slot, last, reason, None);
+        self.end(slot, Ok(verdict));
     }
 
-    fn end(&mut self, target: usize, outcome: Outcome) {
-        let progress = &mut self.targets[target];
-        if progress.stage != Stage::Ended {
-            progress.stage = Stage::Ended;
-            self.undecided -= 1;
-            self.outcomes.push_back((target, outcome));
+    fn end(&mut self, slot: Slot, outcome: Outcome) {
+        let progress = &mut self.slots[slot as usize];
+        progress.stage = Stage::Ended;
+        let (label, remote) = (progress.label, progress.remote);
+        if let Ok(entry) = self.by_remote.find_entry(self.secret.hash(remote), |s| *s == slot) {
+            entry.remove();
         }
+        self.free.push(slot);
+        self.outcomes.push_back(Ended { label, remote, outcome });
     }
 }
 
-impl Arrival {
-    /// The port of ours that it is about.
-    pub fn local_port(&self) -> u16 {
-        match self {
-            Self::Segment { segment, .. } => segment.destination.port(),
-            Self::Icmp(_, quote) => quote.local_port,
-        }
-    }
-}
-
+/// A target that is pending, in few bytes: there may be a million of them.
 struct Progress {
     remote: SocketAddr,
-    stage: Stage,
+    /// When the wait for its newest try ends, in microseconds.
+    until: u64,
+    /// What stood in the way so far.
+    setback: Option<Box<Setback>>,
+    label: u32,
+    /// The wait of its first try, in microseconds.
+    first_wait: u32,
+    /// The tries whose SYN left, a bit each.
+    sent: u16,
+    /// Where they left from: an index.
+    source: u16,
     /// Tries begun, whether or not their SYN could leave.
-    begun: usize,
-    sent: Vec<Sent>,
+    begun: u16,
+    stage: Stage,
+}
+
+#[derive(Default)]
+struct Setback {
     /// The latest that the network or the routing table said, short of a final answer.
     evidence: Option<Reason>,
     /// The latest fault that kept a SYN from leaving.
     fault: Option<Fault>,
-}
-
-impl Progress {
-    fn new(remote: SocketAddr) -> Self {
-        Self { remote, stage: Stage::Due, begun: 0, sent: Vec::new(), evidence: None, fault: None }
-    }
-
-    /// True while try `number` is the newest and its time is not over.
-    fn waits_for(&self, number: usize) -> bool {
-        self.stage == Stage::Waiting && self.begun == number + 1
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -354,17 +496,23 @@ enum Stage {
     Ended,
 }
 
-/// A SYN on its way.
-#[derive(Clone, Copy)]
-struct Sent {
-    number: usize,
-    local: SocketAddr,
-    at: Duration,
+/// When the wait for a target's newest try ends, in microseconds.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Wait {
+    until: u64,
+    slot: Slot,
 }
 
-/// When the wait for a target's newest try ends.
-#[derive(Clone, Copy)]
-struct Wait {
-    until: Duration,
-    target: usize,
+fn family(address: SocketAddr) -> usize {
+    usize::from(address.is_ipv6())
+}
+
+/// Whole microseconds; 2⁶⁴ of them are half a million years.
+fn micros(time: Duration) -> u64 {
+    time.as_secs() * 1_000_000 + u64::from(time.subsec_micros())
+}
+
+/// The low half: enough for differences of up to 71 minutes, and no wait is that long.
+fn wrapped(time: Duration) -> u32 {
+    u32::try_from(micros(time) & u64::from(u32::MAX)).expect("masked")
 }

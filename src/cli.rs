@@ -1,18 +1,20 @@
 //! The command line: the only file that knows clap.
 
 use std::ffi::OsString;
+use std::fs::File;
+use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser, ValueEnum};
 
-use crate::check::Plan;
 use crate::engine::Egress;
-use crate::report::Format;
+use crate::plan::{Format, Plan};
 use crate::resolve::Family;
-use crate::status::{Expected, Policy, Range, Status};
+use crate::status::{Expected, MinOpen, Policy, Range, Status};
 use crate::target::{Target, TargetError};
+use crate::target_file::{self, FileError};
 use crate::verdict::PortState;
 
 /// What the command line asks for.
@@ -27,7 +29,7 @@ pub enum Request {
 }
 
 /// A command line that cannot be understood.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum UsageError {
     /// An option is unknown, lacks its value, or has one that cannot be read.
     #[error("{0}")]
@@ -41,9 +43,20 @@ pub enum UsageError {
     /// The host stands twice.
     #[error("the host is given twice: as {0:?} and with -H")]
     TwoHosts(String),
-    /// One program run checks one target.
-    #[error("one target at a time, please: {0:?} is one too many")]
+    /// A file of targets cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// -H and -p name one target; more of them are written HOST:PORT.
+    #[error("{0:?} is one word too many beside -H or -p: write HOST:PORT for each target")]
     TooMany(String),
+    /// More targets must be open than there are.
+    #[error("--min-open {wanted}: there are only {total} targets")]
+    MinOpen {
+        /// Targets wanted open.
+        wanted: u128,
+        /// Targets there are.
+        total: u128,
+    },
 }
 
 /// Reads the command line, whose first word is the program's name. Empty words count as not written, an option with an
@@ -80,14 +93,17 @@ Examples:
 #[command(
     name = "halfopen",
     version,
+    disable_help_flag = true,
+    disable_version_flag = true,
     after_help = EXAMPLES,
     override_usage = "halfopen [OPTIONS] HOST PORT\n       halfopen [OPTIONS] -H HOST -p PORT\n       \
-                      halfopen [OPTIONS] HOST:PORT\n       halfopen --self-test",
+                      halfopen [OPTIONS] TARGET...\n       halfopen [OPTIONS] --targets FILE\n       \
+                      halfopen --self-test",
     args_override_self = true,
     next_help_heading = "Target"
 )]
 struct Arguments {
-    /// HOST PORT, HOST:PORT or [V6]:PORT; an address or a name
+    /// HOST:PORT, [V6]:PORT; PORT may be 25,80,8000-8010, HOST a block 198.18.0.0/24
     #[arg(value_name = "TARGET")]
     words: Vec<String>,
 
@@ -98,6 +114,10 @@ struct Arguments {
     /// Port to check
     #[arg(short, long, value_name = "PORT")]
     port: Option<String>,
+
+    /// Targets from a file, one a line; - is standard input
+    #[arg(long, value_name = "FILE")]
+    targets: Option<String>,
 
     /// IPv4 only
     #[arg(short = '4', long, conflicts_with = "use_ipv6")]
@@ -114,6 +134,10 @@ struct Arguments {
     /// SYN retransmissions after the first
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=10), help_heading = "Time")]
     retries: u8,
+
+    /// SYNs a second at most; 0 is as fast as the machine goes
+    #[arg(long, value_name = "N", default_value_t = 10_000, help_heading = "Time")]
+    rate: u32,
 
     /// Response times that are a warning, [@]start:end
     #[arg(
@@ -142,6 +166,10 @@ struct Arguments {
     /// The state that is OK; any other is critical [default: open]
     #[arg(long, value_name = "STATE", help_heading = "Verdict")]
     expect: Option<Expect>,
+
+    /// A pool is OK when so many targets are open, N or N% [default: all]
+    #[arg(long, value_name = "N", conflicts_with = "expect", help_heading = "Verdict")]
+    min_open: Option<MinOpen>,
 
     /// Source address, one of this machine's
     #[arg(short = 'S', long, value_name = "ADDR", help_heading = "Way out")]
@@ -185,6 +213,14 @@ struct Arguments {
     /// Check a port on loopback, show the packets, prove that nothing was accepted
     #[arg(long, help_heading = "Output")]
     self_test: bool,
+
+    /// Print this
+    #[arg(short, long, action = ArgAction::HelpShort, help_heading = "Output")]
+    help: Option<bool>,
+
+    /// Print the version
+    #[arg(short = 'V', long, action = ArgAction::Version, help_heading = "Output")]
+    version: Option<bool>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -225,9 +261,42 @@ impl From<Output> for Format {
 }
 
 impl Arguments {
+    fn all_targets(&self) -> Result<Vec<Target>, UsageError> {
+        let (host, port) = (self.hostname.as_deref(), self.port.as_deref());
+        let mut targets = match (self.words.as_slice(), host, port) {
+            ([], None, None) if self.targets.is_some() => Vec::new(),
+            ([], None, _) => return Err(UsageError::NoTarget),
+            ([], Some(host), Some(port)) => vec![Target::new(host, port)?],
+            ([], Some(host), None) => vec![host.parse()?],
+            ([host], None, Some(port)) => vec![Target::new(host, port)?],
+            ([host, port], None, None) if !port.contains(':') => vec![Target::new(host, port)?],
+            (words, None, None) => words.iter().map(|w| w.parse()).collect::<Result<_, _>>()?,
+            ([host, ..], Some(_), _) => return Err(UsageError::TwoHosts(host.clone())),
+            ([_, extra, ..], None, Some(_)) => return Err(UsageError::TooMany(extra.clone())),
+        };
+        match self.targets.as_deref() {
+            None => {}
+            Some("-") => targets.extend(target_file::read("standard input", io::stdin())?),
+            Some(name) => {
+                let file = File::open(name)
+                    .map_err(|source| FileError::Read { file: name.to_owned(), source })?;
+                targets.extend(target_file::read(name, file)?);
+            }
+        }
+        Ok(targets)
+    }
+
     fn plan(self) -> Result<Plan, UsageError> {
+        let targets = self.all_targets()?;
+        if let Some(min_open) = self.min_open {
+            let total = targets.iter().map(Target::count).fold(0, u128::saturating_add);
+            let wanted = min_open.of(total);
+            if wanted > total {
+                return Err(UsageError::MinOpen { wanted, total });
+            }
+        }
         Ok(Plan {
-            target: target(&self.words, self.hostname.as_deref(), self.port.as_deref())?,
+            targets,
             family: match (self.use_ipv4, self.use_ipv6) {
                 (true, _) => Family::V4,
                 (_, true) => Family::V6,
@@ -235,6 +304,7 @@ impl Arguments {
             },
             timeout: self.timeout,
             retries: self.retries,
+            rate: self.rate,
             egress: Egress {
                 source: self.source.map(|address| address.to_canonical()),
                 interface: self.interface,
@@ -247,27 +317,11 @@ impl Arguments {
                 warning: self.warning,
                 critical: self.critical,
             },
+            min_open: self.min_open,
             format: self.output.into(),
             verbosity: self.verbose,
         })
     }
-}
-
-fn target(words: &[String], host: Option<&str>, port: Option<&str>) -> Result<Target, UsageError> {
-    Ok(match (words, host, port) {
-        ([], Some(host), Some(port)) => Target::new(host, port)?,
-        ([host], None, Some(port)) => Target::new(host, port)?,
-        ([host, port], None, None) if is_bare_number(port) => Target::new(host, port)?,
-        ([target], None, None) => target.parse()?,
-        ([host, ..], Some(_), _) => return Err(UsageError::TwoHosts(host.clone())),
-        ([_, extra, ..], ..) => return Err(UsageError::TooMany(extra.clone())),
-        ([], Some(host), None) => host.parse()?,
-        ([], None, _) => return Err(UsageError::NoTarget),
-    })
-}
-
-fn is_bare_number(word: &str) -> bool {
-    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn expected(refuse: Option<Refuse>, expect: Option<Expect>) -> Expected {
@@ -297,16 +351,27 @@ fn timeout(text: &str) -> Result<Duration, TimeoutError> {
     Ok(Duration::from_secs_f64(seconds))
 }
 
-fn mark(text: &str) -> Result<u32, std::num::ParseIntError> {
+/// A text that is no firewall mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a mark: write a number, such as 7 or 0x7")]
+struct MarkError;
+
+fn mark(text: &str) -> Result<u32, MarkError> {
     match text.strip_prefix("0x") {
         Some(digits) => u32::from_str_radix(digits, 16),
         None => text.parse(),
     }
+    .map_err(|_| MarkError)
 }
 
-/// The words without the empty ones, and without options whose value is empty.
+/// The words without the empty ones, and without options whose value is empty; the first is the program's name.
 fn without_blanks(words: Vec<OsString>) -> Vec<OsString> {
+    if !words.iter().any(|word| word.is_empty()) {
+        return words;
+    }
     let command = Arguments::command();
+    let mut words = words.into_iter();
+    let name = words.next().unwrap_or_default();
     let mut kept: Vec<OsString> = Vec::new();
     for word in words {
         if word.is_empty() {
@@ -315,6 +380,7 @@ fn without_blanks(words: Vec<OsString>) -> Vec<OsString> {
             kept.push(word);
         }
     }
+    kept.insert(0, name);
     kept
 }
 
@@ -331,8 +397,11 @@ fn wants_value(command: &clap::Command, word: &str) -> bool {
     first.is_some_and(|at| at + 1 == cluster.len())
 }
 
-/// The first line of clap's message says what is wrong.
+/// The first line of clap's message says what is wrong, the second, at times, what would be right.
 fn usage_error(text: &str) -> UsageError {
-    let line = text.lines().next().unwrap_or_default();
-    UsageError::Option(line.strip_prefix("error: ").unwrap_or(line).to_owned())
+    let mut lines = text.lines();
+    let wrong = lines.next().unwrap_or_default();
+    let wrong = wrong.strip_prefix("error: ").unwrap_or(wrong);
+    let right = lines.next().map(str::trim).filter(|line| line.starts_with("[possible values"));
+    UsageError::Option(right.map_or_else(|| wrong.to_owned(), |right| format!("{wrong} {right}")))
 }

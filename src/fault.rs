@@ -2,6 +2,7 @@
 
 use std::env;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -12,10 +13,12 @@ pub enum Fault {
     #[error("cannot open a raw socket ({}); {}", .0.desc(), raw_socket_fix(*.0))]
     RawSocket(Errno),
     /// A socket option that the operator asked for was refused.
-    #[error("cannot set {option} ({})", .errno.desc())]
+    #[error("cannot set {option} {value} ({})", .errno.desc())]
     Option {
         /// As on the command line.
         option: &'static str,
+        /// What it should be.
+        value: String,
         /// The kernel's answer.
         errno: Errno,
     },
@@ -40,10 +43,12 @@ pub enum Fault {
     #[error("there is no network interface {0:?}")]
     Interface(String),
     /// No source port could be reserved.
-    #[error("cannot reserve a source port ({})", .0.desc())]
+    #[error("cannot reserve a source port ({}); are all of net.ipv4.ip_local_port_range in use?", .0.desc())]
     SourcePort(Errno),
     /// A rule of the local firewall, or its full connection table, refused the SYN (`EPERM`).
-    #[error("local firewall refused the SYN to {0} (Operation not permitted)")]
+    #[error(
+        "local firewall refused the SYN to {0} (Operation not permitted); see: nft list ruleset"
+    )]
     Firewall(SocketAddr),
     /// The target is a broadcast address.
     #[error("{0} is a broadcast address")]
@@ -59,6 +64,31 @@ pub enum Fault {
     /// Waiting for answers, or reading them, failed.
     #[error("cannot receive answers ({})", .0.desc())]
     Receive(Errno),
+    /// The deadline came before the target's last SYN was sent and waited for.
+    #[error("the deadline came before the last SYN was sent and waited for")]
+    OutOfTime,
+    /// Name look-ups could not be begun.
+    #[error("cannot start a thread for name look-ups")]
+    Threads,
+    /// Signals could not be made readable.
+    #[error("cannot watch for signals ({})", .0.desc())]
+    Signals(Errno),
+    /// The operator, or a supervisor, wants the program to end.
+    #[error("interrupted before the verdict")]
+    Interrupted,
+    /// So many first SYNs do not fit in the time there is.
+    #[error(
+        "{targets} targets at --rate {rate} take {} s, and --timeout is {} s: raise one of them",
+        targets.div_ceil(u128::from(*rate)), timeout.as_secs_f64()
+    )]
+    TooManyTargets {
+        /// Endpoints to probe.
+        targets: u128,
+        /// SYNs a second.
+        rate: u32,
+        /// The deadline.
+        timeout: Duration,
+    },
     /// The operating system's random generator failed.
     #[error("cannot draw random numbers")]
     Random,

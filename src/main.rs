@@ -28,21 +28,25 @@ fn contain(work: impl FnOnce() -> Status + UnwindSafe) -> Status {
 
 fn run(start: Instant) -> Status {
     privilege::raise();
-    let mut out = Vec::new();
-    let mut aside = Vec::new();
+    let request = match cli::parse(env::args_os()) {
+        Ok(request) => request,
+        Err(error) => return unknown(format_args!("{error}; see halfopen --help")),
+    };
+    let (mut out, mut aside) = (Vec::new(), Vec::new());
     // Writing to memory does not fail.
-    let status = match cli::parse(env::args_os()) {
-        Ok(Request::Check(plan)) => {
-            let report = check(&plan, start);
-            let _ = report.render(plan.format, colour(), &mut out, &mut aside);
-            report.status()
-        }
-        Ok(Request::SelfTest) => self_test(start, &mut out).unwrap_or(Status::Unknown),
-        Ok(Request::Print(text)) => {
+    let status = match request {
+        Request::Check(plan) => match check(*plan, start, &mut io::stdout()) {
+            Ok(report) => {
+                let _ = report.render(colour(), &mut out, &mut aside);
+                report.status()
+            }
+            Err(fault) => return unknown(fault),
+        },
+        Request::SelfTest => self_test(start, &mut out).unwrap_or(Status::Unknown),
+        Request::Print(text) => {
             out.extend(text.bytes());
             Status::Unknown
         }
-        Err(error) => unknown(format_args!("{error}; see halfopen --help")),
     };
     print(&out, &aside);
     status

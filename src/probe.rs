@@ -24,7 +24,7 @@ pub struct Probe {
 impl Probe {
     /// The probe that `secret` makes of this pair of endpoints: always the same one, so it need not be stored.
     pub fn new(secret: &Secret, local: SocketAddr, remote: SocketAddr) -> Self {
-        Self { local, remote, sequence: secret.sequence(local, remote) }
+        Self { local, remote, sequence: secret.sequence(local.port(), remote) }
     }
 
     /// The SYN: the options and the window of an ordinary stack, because networks drop odd ones. No timestamps (PAWS
@@ -128,7 +128,7 @@ pub enum Ignored {
 }
 
 /// What makes sequence numbers unpredictable: a random key (the scheme of RFC 6528, without its clock, because each
-/// pair of endpoints is used once).
+/// source port is used once for a target).
 #[derive(Clone)]
 pub struct Secret(SipHasher13);
 
@@ -138,10 +138,16 @@ impl Secret {
         Self(SipHasher13::new_with_key(&key))
     }
 
-    fn sequence(&self, local: SocketAddr, remote: SocketAddr) -> SequenceNumber {
-        let mut hasher = self.0;
-        (local, remote).hash(&mut hasher);
-        let [a, b, c, d, ..] = hasher.finish().to_le_bytes();
+    /// The sequence number of the SYN from this port of ours to `remote`.
+    pub fn sequence(&self, local_port: u16, remote: SocketAddr) -> SequenceNumber {
+        let [a, b, c, d, ..] = self.hash((local_port, remote)).to_le_bytes();
         SequenceNumber(u32::from_le_bytes([a, b, c, d]))
+    }
+
+    /// A hash that nobody else can steer into collisions.
+    pub fn hash(&self, value: impl Hash) -> u64 {
+        let mut hasher = self.0;
+        value.hash(&mut hasher);
+        hasher.finish()
     }
 }

@@ -1,18 +1,22 @@
-//! From a [`Target`] to its endpoints: the only name look-up.
+//! Names and interfaces to addresses: the only name look-up.
 
+use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroU32;
-use std::sync::mpsc;
-use std::thread;
-use std::time::Duration;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, mpsc};
+use std::{io, thread};
 
 use dns_lookup::{AddrInfoHints, LookupErrorKind, getaddrinfo};
 use nix::libc;
-use nix::net::if_::if_nametoindex;
+use nix::net::if_::{if_indextoname, if_nametoindex};
 
 use crate::fault::Fault;
-use crate::target::{Host, Target, is_one_host};
+use crate::target::is_one_host;
 use crate::verdict::LookupFailure;
+
+/// Look-ups under way at once.
+const THREADS: usize = 16;
 
 /// Which address families may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,68 +41,62 @@ impl Family {
     }
 }
 
-/// Why there is no endpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unresolved {
-    /// What the name service said.
-    Name(LookupFailure),
-    /// What is wrong on this machine or its command line.
-    Fault(Fault),
+/// The addresses of a name, without ports, in the resolver's order; at least one.
+pub type Addresses = Result<Vec<SocketAddr>, LookupFailure>;
+
+/// Name look-ups on threads of their own. The system's name service may hang for as long as it likes: what is not done when
+/// nobody waits any more is left behind, and ends with the program.
+pub struct Lookups {
+    results: mpsc::Receiver<(u32, Addresses)>,
+    bell: UnixStream,
 }
 
-/// The endpoints of `target` of that family, in the resolver's order; never empty.
-///
-/// The system's name service may hang for as long as it likes: it runs on a thread of its own, which is left behind
-/// after `limit` and ends with the program.
-pub fn resolve(
-    target: &Target,
-    family: Family,
-    limit: Duration,
-) -> Result<Vec<SocketAddr>, Unresolved> {
-    match &target.host {
-        Host::Address(address) | Host::LinkLocal(address, _) if !family.admits(*address) => {
-            Err(Unresolved::Fault(Fault::Family(*address)))
+impl Lookups {
+    /// Begins to look up `names`, each known by a number.
+    pub fn start(names: Vec<(u32, Box<str>)>, family: Family) -> io::Result<Self> {
+        let (bell, ring) = UnixStream::pair()?;
+        bell.set_nonblocking(true)?;
+        ring.set_nonblocking(true)?;
+        let (sender, results) = mpsc::channel();
+        let threads = names.len().min(THREADS);
+        let queue = Arc::new(Mutex::new(names.into_iter()));
+        for _ in 0..threads {
+            let (queue, sender, mut ring) = (Arc::clone(&queue), sender.clone(), ring.try_clone()?);
+            thread::Builder::new().name("name look-up".to_owned()).spawn(move || {
+                let next = || queue.lock().ok()?.next();
+                while let Some((number, name)) = next() {
+                    // A full stream has rung already; nobody listens once the program has its verdicts.
+                    let _ = sender.send((number, look_up(&name, family)));
+                    let _ = io::Write::write(&mut ring, &[0]);
+                }
+            })?;
         }
-        Host::Address(address) => Ok(vec![SocketAddr::new(*address, target.port)]),
-        Host::LinkLocal(address, scope) => {
-            let index = interface_index(scope).map_err(Unresolved::Fault)?;
-            let mut endpoint = SocketAddr::new(*address, target.port);
-            if let SocketAddr::V6(v6) = &mut endpoint {
-                v6.set_scope_id(index);
-            }
-            Ok(vec![endpoint])
-        }
-        Host::Name(name) => {
-            let mut endpoints =
-                look_up_within(limit, name.clone(), family).map_err(Unresolved::Name)?;
-            for endpoint in &mut endpoints {
-                endpoint.set_port(target.port);
-            }
-            Ok(endpoints)
-        }
+        Ok(Self { results, bell })
+    }
+
+    /// A look-up that has ended since.
+    pub fn poll(&mut self) -> Option<(u32, Addresses)> {
+        let _ = self.bell.read(&mut [0; 64]);
+        self.results.try_recv().ok()
     }
 }
 
-/// By name or by number (RFC 4007 §11.2).
-fn interface_index(scope: &str) -> Result<u32, Fault> {
-    let by_number = scope.parse().map(NonZeroU32::get);
-    by_number.or_else(|_| if_nametoindex(scope)).map_err(|_| Fault::Interface(scope.to_owned()))
+impl AsFd for Lookups {
+    /// Can be read when a look-up has ended.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
 }
 
-fn look_up_within(
-    limit: Duration,
-    name: String,
-    family: Family,
-) -> Result<Vec<SocketAddr>, LookupFailure> {
-    let (sender, receiver) = mpsc::channel();
-    thread::Builder::new()
-        .name("name look-up".to_owned())
-        .spawn(move || sender.send(look_up(&name, family)))
-        .map_err(|_| LookupFailure::Failed)?;
-    receiver.recv_timeout(limit).map_err(|_| LookupFailure::TimedOut)?
+/// The number of the interface behind the `%` of a link-local address, given by name or by number (RFC 4007 §11.2).
+pub fn interface_index(scope: &str) -> Result<u32, Fault> {
+    let by_number = scope.parse().ok().filter(|index| if_indextoname(*index).is_ok());
+    by_number
+        .or_else(|| if_nametoindex(scope).ok())
+        .ok_or_else(|| Fault::Interface(scope.to_owned()))
 }
 
-fn look_up(name: &str, family: Family) -> Result<Vec<SocketAddr>, LookupFailure> {
+fn look_up(name: &str, family: Family) -> Addresses {
     let hints = AddrInfoHints {
         address: match family {
             Family::Any => libc::AF_UNSPEC,
@@ -115,7 +113,7 @@ fn look_up(name: &str, family: Family) -> Result<Vec<SocketAddr>, LookupFailure>
         LookupErrorKind::Again => LookupFailure::Temporary,
         _ => LookupFailure::Failed,
     })?;
-    let endpoints: Vec<_> =
+    let addresses: Vec<_> =
         found.flatten().map(|info| info.sockaddr).filter(|found| is_one_host(found.ip())).collect();
-    if endpoints.is_empty() { Err(LookupFailure::NotFound) } else { Ok(endpoints) }
+    if addresses.is_empty() { Err(LookupFailure::NotFound) } else { Ok(addresses) }
 }

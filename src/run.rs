@@ -1,13 +1,23 @@
 //! The loop: moves segments between a [`Checker`] and an [`Engine`] until every target has ended.
 
+use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use crate::checker::{Arrival, Checker, Try};
+use crate::checker::{Arrival, Checker, Ended, Try};
 use crate::engine::Engine;
 use crate::fault::{Fault, Refusal};
+use crate::pacer::Pacer;
 use crate::probe::Ignored;
-use crate::verdict::Outcome;
+use crate::schedule::Schedule;
 use crate::wire::Segment;
+
+/// SYNs handed to the engine together, when so many are due.
+const BATCH: usize = 64;
+
+/// How often what has arrived after the last verdict is looked for: enough for any crowd of late answers, and an end to
+/// any flood.
+const LAST_LOOKS: usize = 64;
 
 /// Something that crossed between us and the network, for those who want to watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,69 +28,161 @@ pub enum Crossing {
     Received(Arrival, Result<(), Ignored>),
 }
 
-/// Who is told what happens, and when, as it happens.
-pub trait Watcher {
-    /// The target of this index has ended.
-    fn ended(&mut self, target: usize, outcome: Outcome);
+/// Who wants to know: names the targets and is told what becomes of them, as it happens.
+pub trait Client {
+    /// The next target, when there is one by now.
+    fn next(&mut self, now: Duration) -> Next;
+
+    /// A target has ended.
+    fn ended(&mut self, ended: Ended);
 
     /// A packet has crossed at `at`.
-    fn crossed(&mut self, at: Duration, crossing: Crossing);
+    fn crossed(&mut self, at: Duration, crossing: &Crossing);
+
+    /// What can be read when [`Client::next`] or [`Client::gives_up`] may say something new.
+    fn interrupts(&self) -> Vec<BorrowedFd<'_>>;
+
+    /// True when the rest need not be known any more.
+    fn gives_up(&mut self) -> bool;
 }
 
-/// How often what has arrived after the last verdict is looked for: enough for any crowd of late answers, and an end to
-/// any flood.
-const LAST_LOOKS: usize = 64;
+/// What a client wants next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// This target, which is not pending, under this label, with SYNs as scheduled.
+    Target(u32, SocketAddr, Schedule),
+    /// To be asked again.
+    Later,
+    /// No more.
+    Nothing,
+}
 
-/// Runs `checker` over `engine` until every target has ended. Answers that have arrived by then are still taken in, so
-/// that no SYN+ACK among them goes without its RST.
+/// Runs `checker` over `engine` until every target of `client` has ended, to `deadline` at the latest. Answers that have
+/// arrived by then are still taken in, so that no SYN+ACK among them goes without its RST.
 pub fn run(
     checker: &mut Checker,
     engine: &mut impl Engine,
-    watcher: &mut impl Watcher,
+    pacer: &mut Pacer,
+    client: &mut impl Client,
+    deadline: Duration,
 ) -> Result<(), Fault> {
-    let mut arrivals = Vec::new();
-    let mut last_looks = 0;
+    let mut exchange = Exchange { checker, engine, pacer, client, arrivals: Vec::new() };
     loop {
-        while let Some(this) = checker.poll_try(engine.now()) {
-            if let Err(refusal) = launch(checker, engine, watcher, this) {
-                checker.refused(this, refusal, engine.now());
+        let outlook = exchange.send_syns();
+        let end = if exchange.client.gives_up() {
+            Some(Fault::Interrupted)
+        } else {
+            (exchange.engine.now() >= deadline).then_some(Fault::OutOfTime)
+        };
+        if let Some(fault) = &end {
+            exchange.checker.stop(fault);
+        }
+        exchange.tell();
+        let wake = match outlook {
+            _ if end.is_some() => break,
+            Outlook::Done => break,
+            Outlook::MoreAt(time) => Some(time),
+            Outlook::Waiting => None,
+        };
+        let wake = wake.into_iter().chain(exchange.checker.next_deadline()).min();
+        exchange.take_in(wake.unwrap_or(deadline).min(deadline))?;
+    }
+    for _ in 0..LAST_LOOKS {
+        if exchange.take_in(Duration::ZERO)? == 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// What is left to send.
+enum Outlook {
+    /// Something, and it may go then.
+    MoreAt(Duration),
+    /// Nothing for now.
+    Waiting,
+    /// Nothing at all: every target has ended.
+    Done,
+}
+
+struct Exchange<'a, E, C> {
+    checker: &'a mut Checker,
+    engine: &'a mut E,
+    pacer: &'a mut Pacer,
+    client: &'a mut C,
+    arrivals: Vec<(Duration, Arrival)>,
+}
+
+impl<E: Engine, C: Client> Exchange<'_, E, C> {
+    /// Sends SYNs that are due, a batch at most.
+    fn send_syns(&mut self) -> Outlook {
+        let mut batch = Vec::new();
+        let outlook = loop {
+            let now = self.engine.now();
+            let ready = self.pacer.ready_at(now);
+            if batch.len() == BATCH || ready > now {
+                break Outlook::MoreAt(ready);
             }
-        }
-        while let Some((target, outcome)) = checker.poll_outcome() {
-            watcher.ended(target, outcome);
-        }
-        let deadline = checker.next_deadline();
-        engine.receive(deadline.unwrap_or_default(), &mut arrivals)?;
-        if deadline.is_none() {
-            last_looks += 1;
-            if arrivals.is_empty() || last_looks > LAST_LOOKS {
-                return Ok(());
+            let Some(this) = self.checker.poll_try(now) else {
+                break match self.client.next(now) {
+                    Next::Target(label, remote, schedule) => {
+                        self.checker.admit(label, remote, schedule, now);
+                        continue;
+                    }
+                    Next::Nothing if self.checker.pending() == 0 => Outlook::Done,
+                    Next::Nothing | Next::Later => Outlook::Waiting,
+                };
+            };
+            match self.engine.local_endpoint(this.remote, this.number) {
+                Ok(local) => {
+                    self.pacer.sent(now);
+                    batch.push((this, self.checker.syn(local, this.remote)));
+                }
+                Err(refusal) => self.checker.refused(this, refusal, now),
             }
-        }
-        for (at, arrival) in arrivals.drain(..) {
-            let handled = checker.handle(&arrival, at);
-            watcher.crossed(at, Crossing::Received(arrival, handled));
-        }
-        while let Some(reset) = checker.poll_reset() {
-            // A lost RST is asked for again by the server's next SYN+ACK.
-            if engine.send(&reset).is_ok() {
-                watcher.crossed(engine.now(), Crossing::Sent(reset));
+        };
+        self.send_batch(&batch);
+        outlook
+    }
+
+    fn send_batch(&mut self, batch: &[(Try, Segment)]) {
+        let syns: Vec<_> = batch.iter().map(|(_, syn)| *syn).collect();
+        let at = self.engine.now();
+        let results = self.engine.send(&syns);
+        for ((this, syn), result) in batch.iter().zip(results) {
+            match result {
+                Ok(()) => {
+                    self.checker.sent(*this, syn.source, at);
+                    self.client.crossed(at, &Crossing::Sent(*syn));
+                }
+                Err(fault) => self.checker.refused(*this, Refusal::Fault(fault), at),
             }
         }
     }
-}
 
-fn launch(
-    checker: &mut Checker,
-    engine: &mut impl Engine,
-    watcher: &mut impl Watcher,
-    this: Try,
-) -> Result<(), Refusal> {
-    let local = engine.local_endpoint(this.remote, this.number)?;
-    let syn = checker.syn(local, this.remote);
-    let at = engine.now();
-    engine.send(&syn).map_err(Refusal::Fault)?;
-    checker.sent(this, local, at);
-    watcher.crossed(at, Crossing::Sent(syn));
-    Ok(())
+    fn tell(&mut self) {
+        while let Some(ended) = self.checker.poll_outcome() {
+            self.client.ended(ended);
+        }
+    }
+
+    /// Waits for answers until `until` and sends the RSTs that they call for; gives how much arrived.
+    fn take_in(&mut self, until: Duration) -> Result<usize, Fault> {
+        self.engine.receive(until, &self.client.interrupts(), &mut self.arrivals)?;
+        let count = self.arrivals.len();
+        for (at, arrival) in self.arrivals.drain(..) {
+            let handled = self.checker.handle(&arrival, at);
+            if handled.is_ok() {
+                self.pacer.answered();
+            }
+            self.client.crossed(at, &Crossing::Received(arrival, handled));
+        }
+        let resets: Vec<_> = std::iter::from_fn(|| self.checker.poll_reset()).collect();
+        // A lost RST is asked for again by the server's next SYN+ACK.
+        let results = self.engine.send(&resets);
+        for (reset, _) in resets.iter().zip(results).filter(|(_, result)| result.is_ok()) {
+            self.client.crossed(self.engine.now(), &Crossing::Sent(*reset));
+        }
+        Ok(count)
+    }
 }

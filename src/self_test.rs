@@ -7,13 +7,12 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
-use crate::check::{Probed, probe};
+use crate::check;
 use crate::checker::Arrival;
-use crate::engine::Egress;
 use crate::fault::Fault;
+use crate::plan::Plan;
 use crate::report::{nagios, render_crossing};
 use crate::run::Crossing;
-use crate::schedule::Schedule;
 use crate::status::Status;
 use crate::verdict::PortState;
 
@@ -102,9 +101,15 @@ fn check(
     wanted: PortState,
     segments: &[&str],
 ) -> Result<Claim, Obstacle> {
-    let schedule = Schedule::fit(2, LIMIT);
-    let Probed { outcome, crossings, .. } = probe(start, Egress::default(), schedule, endpoint);
-    let verdict = outcome.map_err(Obstacle::Fault)?;
+    let plan = Plan {
+        timeout: start.elapsed() + LIMIT,
+        verbosity: 3, // for the packets
+        ..Plan::of(endpoint.into())
+    };
+    let report = check::check(plan, start, &mut io::sink()).map_err(Obstacle::Fault)?;
+    let outcome = report.findings.into_iter().next().map(|finding| finding.outcome);
+    let verdict = outcome.unwrap_or(Err(Fault::Interrupted)).map_err(Obstacle::Fault)?;
+    let crossings = report.crossings;
     let crossed: Vec<_> = crossings.iter().filter_map(|(_, crossing)| flags(crossing)).collect();
     Ok(Claim {
         text: format!("{endpoint} is {wanted} ({}), by {}", verdict.reason, segments.join(", ")),
@@ -118,7 +123,7 @@ fn flags(crossing: &Crossing) -> Option<String> {
         Crossing::Sent(segment) | Crossing::Received(Arrival::Segment { segment, .. }, _) => {
             Some(segment.flags.to_string())
         }
-        Crossing::Received(Arrival::Icmp(..), _) => None,
+        Crossing::Received(Arrival::Icmp(..) | Arrival::Lost(_), _) => None,
     }
 }
 

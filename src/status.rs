@@ -126,6 +126,48 @@ impl Policy {
     }
 }
 
+/// How many targets of a pool must be open.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum MinOpen {
+    /// That many.
+    Count(u64),
+    /// That share of them, in percent.
+    Percent(f64),
+}
+
+impl MinOpen {
+    /// How many of `total` that is.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of a count, rounded up"
+    )]
+    pub fn of(self, total: u128) -> u128 {
+        match self {
+            Self::Count(count) => count.into(),
+            Self::Percent(share) => (total as f64 * share / 100.0).ceil() as u128,
+        }
+    }
+}
+
+impl FromStr for MinOpen {
+    type Err = MinOpenError;
+
+    fn from_str(text: &str) -> Result<Self, MinOpenError> {
+        let Some(share) = text.strip_suffix('%') else {
+            return text.parse().map(Self::Count).map_err(|_| MinOpenError);
+        };
+        let share = share.parse().map_err(|_| MinOpenError)?;
+        if (0.0..=100.0).contains(&share) { Ok(Self::Percent(share)) } else { Err(MinOpenError) }
+    }
+}
+
+/// A text that is no number of targets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("write a number of targets, or a percentage such as 50%")]
+pub struct MinOpenError;
+
 /// A Nagios threshold range, `[@]start:end` (Monitoring Plugins guidelines, "Threshold and Ranges"): alerts outside
 /// of start to end, both included, or inside with `@`. Start is 0 when left out, `~` is minus infinity, an end left out
 /// is infinity.

@@ -1,29 +1,35 @@
 //! Targets as people write them.
 
 use std::fmt;
-use std::net::IpAddr;
-use std::num::NonZeroU16;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-/// A host and one of its ports.
+use ipnetwork::IpNetwork;
+
+/// Hosts and ports: one target, or many.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// The host.
-    pub host: Host,
-    /// The port.
-    pub port: u16,
+    /// The hosts.
+    pub hosts: Hosts,
+    /// The ports.
+    pub ports: Ports,
 }
 
-/// A host, by address or by name.
+/// A host, by address or by name, or a block of addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Host {
-    /// An address; IPv4-mapped IPv6 addresses are IPv4 ones.
-    Address(IpAddr),
+pub enum Hosts {
+    /// The addresses of a block, of a single one (`/32`, `/128`) most of the time. IPv4-mapped IPv6 addresses are IPv4 ones.
+    Block(IpNetwork),
     /// A link-local IPv6 address and the interface behind its `%`.
-    LinkLocal(IpAddr, String),
+    LinkLocal(IpAddr, Box<str>),
     /// A name to look up.
-    Name(String),
+    Name(Box<str>),
 }
+
+/// Ports, ascending, each once; at least one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ports(Box<[RangeInclusive<u16>]>);
 
 /// Why a target cannot be understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,9 +37,12 @@ pub enum TargetError {
     /// HOST without PORT.
     #[error("{0:?} names no port: write HOST PORT, HOST:PORT or [V6]:PORT")]
     NoPort(String),
-    /// Not a number from 1 to 65535.
+    /// Not a number from 1 to 65535, nor a list or range of them.
     #[error("{0:?} is not a port: a number from 1 to 65535")]
     Port(String),
+    /// 8010-8000.
+    #[error("the range of ports {0:?} ends before it begins")]
+    ReversedPorts(String),
     /// Neither an address nor a name.
     #[error("{0:?} is neither an address nor a host name")]
     Host(String),
@@ -43,12 +52,44 @@ pub enum TargetError {
     /// Multicast, broadcast, unspecified.
     #[error("{0} is not the address of one host")]
     NotOneHost(IpAddr),
+    /// `198.18.0.1/16`.
+    #[error("the block {0} has host bits: write {network}/{prefix}", network = .0.network(), prefix = .0.prefix())]
+    HostBits(IpNetwork),
 }
 
 impl Target {
-    /// Reads HOST and PORT.
+    /// Reads HOST and PORT, each of which may stand for many.
     pub fn new(host: &str, port: &str) -> Result<Self, TargetError> {
-        Ok(Self { host: host.parse()?, port: parse_port(port)? })
+        Ok(Self { hosts: host.parse()?, ports: port.parse()? })
+    }
+
+    /// How many endpoints it stands for: a name stands for one address.
+    pub fn count(&self) -> u128 {
+        let addresses = match &self.hosts {
+            Hosts::Block(block) => {
+                let free = if block.is_ipv4() { 32 } else { 128 } - u32::from(block.prefix());
+                1u128.checked_shl(free).unwrap_or(u128::MAX)
+            }
+            Hosts::LinkLocal(..) | Hosts::Name(_) => 1,
+        };
+        addresses.saturating_mul(self.ports.iter().count() as u128)
+    }
+
+    /// What it, or its part on that port and endpoint, is called in reports.
+    pub fn label(&self, port: u16, endpoint: Option<SocketAddr>) -> String {
+        match (&self.hosts, endpoint) {
+            (Hosts::Block(_), Some(endpoint)) => endpoint.to_string(),
+            (Hosts::Block(block), None) => format!("{block}:{port}"),
+            (Hosts::LinkLocal(address, scope), _) => format!("[{address}%{scope}]:{port}"),
+            (Hosts::Name(name), _) => format!("{name}:{port}"),
+        }
+    }
+}
+
+impl From<SocketAddr> for Target {
+    fn from(endpoint: SocketAddr) -> Self {
+        let port = endpoint.port();
+        Self { hosts: Hosts::Block(endpoint.ip().into()), ports: Ports([port..=port].into()) }
     }
 }
 
@@ -66,42 +107,78 @@ impl FromStr for Target {
     }
 }
 
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.host {
-            Host::Address(address) if address.is_ipv6() => write!(f, "[{address}]:{}", self.port),
-            Host::Address(address) => write!(f, "{address}:{}", self.port),
-            Host::LinkLocal(address, scope) => write!(f, "[{address}%{scope}]:{}", self.port),
-            Host::Name(name) => write!(f, "{name}:{}", self.port),
-        }
-    }
-}
-
-impl FromStr for Host {
+impl FromStr for Hosts {
     type Err = TargetError;
 
-    /// Reads an address, bare or in brackets, a link-local one with its interface behind `%`, or a name.
+    /// Reads an address or a block of them, bare or in brackets, a link-local one with its interface behind `%`, or a name.
     fn from_str(text: &str) -> Result<Self, TargetError> {
         let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+        if bare.contains('/') {
+            return block(bare).ok_or_else(|| TargetError::Host(text.to_owned()))?;
+        }
         let (address, scope) = match bare.split_once('%') {
             Some((address, scope)) => (address, Some(scope)),
             None => (bare, None),
         };
         let Ok(address) = address.parse::<IpAddr>() else {
-            let name = is_name(text).then(|| Self::Name(text.to_owned()));
+            let name = is_name(text).then(|| Self::Name(text.into()));
             return name.ok_or_else(|| TargetError::Host(text.to_owned()));
         };
         let address = address.to_canonical();
         if !is_one_host(address) {
             return Err(TargetError::NotOneHost(address));
         }
-        let link_local = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
         match scope {
-            None if link_local => Err(TargetError::NoScope(address)),
-            Some(scope) if link_local => Ok(Self::LinkLocal(address, scope.to_owned())),
-            None => Ok(Self::Address(address)),
+            None if is_link_local(address) => Err(TargetError::NoScope(address)),
+            Some(scope) if is_link_local(address) => Ok(Self::LinkLocal(address, scope.into())),
+            None => Ok(Self::Block(address.into())),
             Some(_) => Err(TargetError::Host(text.to_owned())),
         }
+    }
+}
+
+impl Ports {
+    /// One after the other.
+    pub fn iter(&self) -> impl Iterator<Item = u16> + Clone + use<> {
+        self.0.clone().into_iter().flatten()
+    }
+
+    /// True when `port` is one of them.
+    pub fn contains(&self, port: u16) -> bool {
+        self.0.iter().any(|range| range.contains(&port))
+    }
+}
+
+impl FromStr for Ports {
+    type Err = TargetError;
+
+    /// Reads `25`, `25,80` and `25,80,8000-8010`.
+    fn from_str(text: &str) -> Result<Self, TargetError> {
+        let mut ranges = text.split(',').map(port_range).collect::<Result<Vec<_>, _>>()?;
+        ranges.sort_unstable_by_key(|range| *range.start());
+        let mut merged: Vec<RangeInclusive<u16>> = Vec::new();
+        for range in ranges {
+            match merged.last_mut() {
+                Some(last) if range.start() <= last.end() => {
+                    *last = *last.start()..=*last.end().max(range.end());
+                }
+                _ => merged.push(range),
+            }
+        }
+        Ok(Self(merged.into()))
+    }
+}
+
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, range) in self.0.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            match range.end() - range.start() {
+                0 => write!(f, "{comma}{}", range.start())?,
+                _ => write!(f, "{comma}{}-{}", range.start(), range.end())?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -111,9 +188,38 @@ pub fn is_one_host(address: IpAddr) -> bool {
     !(address.is_multicast() || address.is_unspecified() || broadcast)
 }
 
-fn parse_port(text: &str) -> Result<u16, TargetError> {
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
+}
+
+/// Reads ADDRESS/PREFIX; `None` where it is not of that form.
+fn block(text: &str) -> Option<Result<Hosts, TargetError>> {
+    let block: IpNetwork = text.parse().ok()?;
+    let first = block.network();
+    Some(if first != block.ip() {
+        Err(TargetError::HostBits(block))
+    } else if is_link_local(first) {
+        Err(TargetError::NoScope(first))
+    } else if let Some(end) = [first, block.broadcast()].into_iter().find(|end| !is_one_host(*end))
+    {
+        Err(TargetError::NotOneHost(end))
+    } else {
+        Ok(Hosts::Block(block))
+    })
+}
+
+fn port_range(text: &str) -> Result<RangeInclusive<u16>, TargetError> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = (port(first)?, port(last)?);
+    if first > last {
+        return Err(TargetError::ReversedPorts(text.to_owned()));
+    }
+    Ok(first..=last)
+}
+
+fn port(text: &str) -> Result<u16, TargetError> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit()); // no +80
-    let port = text.parse().ok().filter(|_| digits).map(NonZeroU16::get);
+    let port = text.parse().ok().filter(|port| digits && *port != 0);
     port.ok_or_else(|| TargetError::Port(text.to_owned()))
 }
 

@@ -131,16 +131,16 @@ impl fmt::Display for Reason {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LookupFailure {
     /// NXDOMAIN, or no address of the family asked for.
-    #[error("name does not resolve: unknown, or no address of the wanted family")]
+    #[error("name does not resolve: not found")]
     NotFound,
     /// The name service could not answer now (`EAI_AGAIN`).
-    #[error("name does not resolve: temporary failure of the name service")]
+    #[error("name does not resolve: temporary failure")]
     Temporary,
     /// The name service refused or answered garbage.
-    #[error("name does not resolve: the name service failed")]
+    #[error("name does not resolve: name service failed")]
     Failed,
     /// No answer from the name service before the deadline.
-    #[error("name does not resolve: no answer from the name service in time")]
+    #[error("name does not resolve: no answer in time")]
     TimedOut,
 }
 

@@ -2,6 +2,7 @@
 
 mod filter;
 mod guard;
+mod lane;
 pub mod raw;
 mod received;
 mod route;
@@ -9,6 +10,7 @@ pub mod simulated;
 mod sockets;
 
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 pub use raw::RawEngine;
@@ -27,14 +29,15 @@ pub trait Engine {
     /// is ours alone until the engine is dropped. Numbers have different ports.
     fn local_endpoint(&mut self, remote: SocketAddr, number: usize) -> Result<SocketAddr, Refusal>;
 
-    /// Hands `segment`, whose source is one of our endpoints, to the network.
-    fn send(&mut self, segment: &Segment) -> Result<(), Fault>;
+    /// Hands `segments`, whose sources are endpoints of ours, to the network; says what became of each.
+    fn send(&mut self, segments: &[Segment]) -> Vec<Result<(), Fault>>;
 
-    /// Waits until something arrives or `deadline` has come (at once where it is past), then adds all that is there to
-    /// `arrivals`, with the time.
+    /// Waits until something arrives, one of `interrupts` can be read, or `deadline` has come (at once where it is past),
+    /// then adds what is there to `arrivals`, with the time.
     fn receive(
         &mut self,
         deadline: Duration,
+        interrupts: &[BorrowedFd<'_>],
         arrivals: &mut Vec<(Duration, Arrival)>,
     ) -> Result<(), Fault>;
 }

@@ -8,34 +8,41 @@ use nix::sys::socket::{ControlMessageOwned, RecvMsg, SockaddrStorage};
 use crate::checker::Arrival;
 use crate::wire::{IcmpError, Quote, Segment, ipv4};
 
-/// Reads a message of a raw TCP socket, from its queue or from its error queue; `None` where it is not sound.
+/// Reads a message of a raw TCP socket, from its queue or from its error queue: what arrived, `None` where that is not
+/// sound, and how many messages the queue has had no room for, as the kernel counts them.
 ///
 /// In the queue, an IPv4 message begins with the IP header; an IPv6 one does not, and what its header said is in
 /// control messages. In the error queue the message is the quoted segment, its address the one that it went to.
-pub(super) fn read(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<Arrival> {
-    let bytes = message.iovs().next()?;
-    let from = message.address.as_ref().and_then(socket_address)?;
-    let (mut to, mut hop_limit) = (None, None);
-    for control in message.cmsgs().ok()? {
+pub(super) fn read(message: &RecvMsg<'_, '_, SockaddrStorage>) -> (Option<Arrival>, Option<u32>) {
+    let (mut to, mut hop_limit, mut lost, mut icmp) = (None, None, None, None);
+    for control in message.cmsgs().into_iter().flatten() {
         match control {
             ControlMessageOwned::Ipv4RecvErr(error, Some(offender)) => {
                 let offender = Ipv4Addr::from(u32::from_be(offender.sin_addr.s_addr));
-                return read_error(&error, offender.into(), from, bytes);
+                icmp = Some((error, offender.into()));
             }
             ControlMessageOwned::Ipv6RecvErr(error, Some(offender)) => {
-                let offender = Ipv6Addr::from(offender.sin6_addr.s6_addr);
-                return read_error(&error, offender.into(), from, bytes);
+                icmp = Some((error, Ipv6Addr::from(offender.sin6_addr.s6_addr).into()));
             }
             ControlMessageOwned::Ipv6PacketInfo(info) => to = Some(arrived_at(&info)),
             ControlMessageOwned::Ipv6HopLimit(limit) => hop_limit = u8::try_from(limit).ok(),
+            ControlMessageOwned::RxqOvfl(count) => lost = Some(count),
             _ => {}
         }
     }
-    let (segment, hop_limit) = match from {
-        SocketAddr::V4(_) => ipv4::parse(bytes)?,
-        SocketAddr::V6(_) => (Segment::parse(from, to?, bytes)?, hop_limit?),
+    let arrival = || {
+        let bytes = message.iovs().next()?;
+        let from = message.address.as_ref().and_then(socket_address)?;
+        if let Some((error, offender)) = icmp {
+            return read_error(&error, offender, from, bytes);
+        }
+        let (segment, hop_limit) = match from {
+            SocketAddr::V4(_) => ipv4::parse(bytes)?,
+            SocketAddr::V6(_) => (Segment::parse(from, to?, bytes)?, hop_limit?),
+        };
+        Some(Arrival::Segment { segment, hop_limit, reset_by_kernel: false })
     };
-    Some(Arrival::Segment { segment, hop_limit, reset_by_kernel: false })
+    (arrival(), lost)
 }
 
 fn read_error(

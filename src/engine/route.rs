@@ -2,29 +2,66 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+
+use nix::libc;
+use nix::sys::socket::{SockaddrIn, connect};
+use socket2::{Domain, Socket};
 
 use super::Egress;
-use super::sockets::{self, errno, port_less};
+use super::sockets::{self, bind_interface, errno, port_less};
 use crate::fault::{Fault, NoRoute, Refusal};
-use socket2::Domain;
 
-/// Address, without port, from which segments to `remote` leave.
-///
-/// Asked of a socket that is used for nothing else, so that its error is about this target alone; of a raw TCP socket,
-/// because policy routing may look at the protocol.
-pub(super) fn source(egress: &Egress, remote: SocketAddr) -> Result<SocketAddr, Refusal> {
-    let socket = sockets::raw(Domain::for_address(remote), egress).map_err(Refusal::Fault)?;
-    socket.set_broadcast(true).map_err(setup)?; // or EACCES would have two meanings
-    socket.connect(&port_less(remote).into()).map_err(|error| {
-        let errno = errno(&error);
-        NoRoute::from_errno(errno)
-            .map_or(Refusal::Fault(Fault::Send { to: remote, errno }), Refusal::NoRoute)
-    })?;
-    let local = socket.local_addr().map_err(setup)?;
-    Ok(local.as_socket().expect("an internet socket"))
+/// A socket that is used for nothing but to ask the routing table, so that its error is about one target alone; a raw TCP
+/// socket, because policy routing may look at the protocol.
+pub(super) struct Router {
+    socket: Socket,
+    connected: bool,
+}
+
+impl Router {
+    /// Opens the socket. Needs `CAP_NET_RAW`.
+    pub(super) fn open(domain: Domain, egress: &Egress) -> Result<Self, Fault> {
+        let socket = sockets::raw(domain, egress)?;
+        // Or EACCES would have two meanings.
+        socket.set_broadcast(true).map_err(|error| Fault::SocketSetup(errno(&error)))?;
+        Ok(Self { socket, connected: false })
+    }
+
+    /// Address, without port, from which segments to `remote` leave.
+    pub(super) fn source(
+        &mut self,
+        remote: SocketAddr,
+        egress: &Egress,
+    ) -> Result<SocketAddr, Refusal> {
+        if self.connected {
+            self.disconnect(egress).map_err(Refusal::Fault)?;
+        }
+        self.socket.connect(&port_less(remote).into()).map_err(|error| {
+            let errno = errno(&error);
+            NoRoute::from_errno(errno)
+                .map_or(Refusal::Fault(Fault::Send { to: remote, errno }), Refusal::NoRoute)
+        })?;
+        self.connected = true;
+        let local = self.socket.local_addr().map_err(setup).map_err(Refusal::Fault)?;
+        Ok(local.as_socket().expect("an internet socket"))
+    }
+
+    /// Forgets the source address of the last target, and the interface with it (`__udp_disconnect()`).
+    fn disconnect(&mut self, egress: &Egress) -> Result<(), Fault> {
+        let nobody = SockaddrIn::from(libc::sockaddr_in {
+            sin_family: libc::AF_UNSPEC.try_into().expect("zero"),
+            sin_port: 0,
+            sin_addr: libc::in_addr { s_addr: 0 },
+            sin_zero: [0; 8],
+        });
+        connect(self.socket.as_raw_fd(), &nobody).map_err(Fault::SocketSetup)?;
+        self.connected = false;
+        bind_interface(egress, &self.socket)
+    }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
-fn setup(error: io::Error) -> Refusal {
-    Refusal::Fault(Fault::SocketSetup(errno(&error)))
+fn setup(error: io::Error) -> Fault {
+    Fault::SocketSetup(errno(&error))
 }

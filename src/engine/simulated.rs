@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use super::Engine;
@@ -74,18 +75,21 @@ impl<N: Network> Engine for SimulatedEngine<N> {
         })
     }
 
-    fn send(&mut self, segment: &Segment) -> Result<(), Fault> {
-        self.sent.push((self.now, *segment));
-        for (delay, arrival) in self.network.carry(self.now, segment) {
-            self.carried += 1;
-            self.in_flight.insert((self.now + delay, self.carried), arrival);
+    fn send(&mut self, segments: &[Segment]) -> Vec<Result<(), Fault>> {
+        for segment in segments {
+            self.sent.push((self.now, *segment));
+            for (delay, arrival) in self.network.carry(self.now, segment) {
+                self.carried += 1;
+                self.in_flight.insert((self.now + delay, self.carried), arrival);
+            }
         }
-        Ok(())
+        vec![Ok(()); segments.len()]
     }
 
     fn receive(
         &mut self,
         deadline: Duration,
+        _interrupts: &[BorrowedFd<'_>],
         arrivals: &mut Vec<(Duration, Arrival)>,
     ) -> Result<(), Fault> {
         let first = self.in_flight.first_key_value().map(|((at, _), _)| *at);

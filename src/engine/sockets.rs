@@ -1,5 +1,6 @@
 //! Sockets as the operator wants them.
 
+use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 
@@ -28,24 +29,33 @@ pub(super) fn raw(domain: Domain, egress: &Egress) -> Result<Socket, Fault> {
 
 /// Makes `socket` send as `egress` says, but for the source address.
 pub(super) fn apply(egress: &Egress, socket: &Socket, domain: Domain) -> Result<(), Fault> {
-    let refused = |option| move |error| Fault::Option { option, errno: errno(&error) };
     let v4 = domain == Domain::IPV4;
-    if let Some(interface) = &egress.interface {
-        socket.bind_device(Some(interface.as_bytes())).map_err(refused("--interface"))?;
-    }
+    bind_interface(egress, socket)?;
     if let Some(mark) = egress.mark {
-        socket.set_mark(mark).map_err(refused("--mark"))?;
+        socket.set_mark(mark).map_err(|error| refused("--mark", mark, &error))?;
     }
     if let Some(dscp) = egress.dscp {
         let class = u32::from(dscp) << 2; // RFC 2474 §3: the upper six bits
         let set = if v4 { socket.set_tos_v4(class) } else { socket.set_tclass_v6(class) };
-        set.map_err(refused("--dscp"))?;
+        set.map_err(|error| refused("--dscp", dscp, &error))?;
     }
     if let Some(ttl) = egress.ttl.map(u32::from) {
         let set = if v4 { socket.set_ttl_v4(ttl) } else { socket.set_unicast_hops_v6(ttl) };
-        set.map_err(refused("--ttl"))?;
+        set.map_err(|error| refused("--ttl", ttl, &error))?;
     }
     Ok(())
+}
+
+/// Keeps `socket` to the interface of `egress`.
+pub(super) fn bind_interface(egress: &Egress, socket: &Socket) -> Result<(), Fault> {
+    let Some(interface) = &egress.interface else { return Ok(()) };
+    socket
+        .bind_device(Some(interface.as_bytes()))
+        .map_err(|error| refused("--interface", interface, &error))
+}
+
+fn refused(option: &'static str, value: impl Display, error: &io::Error) -> Fault {
+    Fault::Option { option, value: value.to_string(), errno: errno(error) }
 }
 
 /// The address of a raw socket, whose port field is the protocol for IPv6 and nothing for IPv4.

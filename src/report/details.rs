@@ -1,35 +1,41 @@
 //! What `-v`, `-vv` and `-vvv` add: the details of the target, the plan, every packet.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::{Finding, Report};
 use crate::checker::Arrival;
 use crate::run::Crossing;
+use crate::schedule::Schedule;
 
 /// Writes as much as the report's verbosity asks for.
 pub(super) fn render(report: &Report, out: &mut impl Write) -> io::Result<()> {
-    let finding = &report.finding;
-    if report.verbosity >= 1 {
-        render_target(finding, out)?;
+    if report.plan.verbosity >= 1 {
+        for finding in &report.findings {
+            render_finding(finding, out)?;
+        }
+        let ignored = report.ignored.iter().map(|(why, count)| format!("{count} × {why}"));
+        render_list("ignored", ", ", ignored, out)?;
     }
-    if report.verbosity >= 2 {
-        render_plan(finding, out)?;
+    if report.plan.verbosity >= 2 {
+        render_plan(report, out)?;
     }
-    if report.verbosity >= 3 {
-        for (at, crossing) in &finding.probed.crossings {
+    if report.plan.verbosity >= 3 {
+        for (at, crossing) in &report.crossings {
             render_crossing(*at, crossing, out)?;
         }
     }
     Ok(())
 }
 
-fn render_target(finding: &Finding, out: &mut impl Write) -> io::Result<()> {
+fn render_finding(finding: &Finding, out: &mut impl Write) -> io::Result<()> {
     write!(out, "{}", finding.target)?;
-    if let Some(endpoint) = finding.addresses.first() {
-        write!(out, " at {}", endpoint.ip())?;
+    if let Some(address) = finding.address.filter(|address| !names(&finding.target, *address)) {
+        write!(out, " at {address}")?;
     }
-    match &finding.probed.outcome {
+    match &finding.outcome {
         Ok(verdict) => {
             write!(out, ": {}, {}, SYNs sent: {}", verdict.state(), verdict.reason, verdict.tries)?;
             if let Some(local) = verdict.local {
@@ -38,30 +44,44 @@ fn render_target(finding: &Finding, out: &mut impl Write) -> io::Result<()> {
         }
         Err(fault) => write!(out, ": {fault}")?,
     }
-    for (why, count) in &finding.probed.ignored {
-        write!(out, ", ignored: {count} ({why})")?;
-    }
     writeln!(out)
 }
 
-fn render_plan(finding: &Finding, out: &mut impl Write) -> io::Result<()> {
-    let addresses: Vec<_> = finding.addresses.iter().map(|found| found.ip().to_string()).collect();
-    writeln!(out, "addresses: {}", addresses.join(" "))?;
-    let mut sources: Vec<String> = Vec::new();
-    for (_, crossing) in &finding.probed.crossings {
-        if let Crossing::Sent(segment) = crossing {
-            let source = segment.source.to_string();
-            if !sources.contains(&source) {
-                sources.push(source);
-            }
-        }
+/// True when `target` is written with its address.
+fn names(target: &str, address: IpAddr) -> bool {
+    target.trim_start_matches('[').starts_with(&address.to_string())
+}
+
+fn render_plan(report: &Report, out: &mut impl Write) -> io::Result<()> {
+    for addresses in &report.addresses {
+        render_list("addresses", " ", addresses.iter().map(|found| found.ip().to_string()), out)?;
     }
-    writeln!(out, "sources: {}", sources.join(" "))?;
-    if let Some((engine, schedule)) = finding.probed.means {
-        let waits = (0..schedule.tries()).map(|number| format!("{:?}", schedule.wait(number)));
-        writeln!(out, "engine: {engine}; waits: {}", waits.collect::<Vec<_>>().join(" "))?;
+    let sources = report.crossings.iter().filter_map(|(_, crossing)| match crossing {
+        Crossing::Sent(segment) => Some(segment.source),
+        Crossing::Received(..) => None,
+    });
+    let sources: BTreeSet<_> = sources.collect();
+    render_list("sources", " ", sources.iter().map(SocketAddr::to_string), out)?;
+    if let Some(engine) = report.engine {
+        let waits = Schedule::fit(report.plan.retries, report.plan.timeout).waits();
+        let waits: Vec<_> = waits.map(|wait| format!("{wait:?}")).collect();
+        writeln!(out, "engine: {engine}; rate: {}; waits: {}", report.plan.rate, waits.join(" "))?;
     }
     Ok(())
+}
+
+/// Writes a line with all of `items`, none where there are none.
+fn render_list(
+    name: &str,
+    separator: &str,
+    items: impl Iterator<Item = String>,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let items: Vec<_> = items.collect();
+    if items.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "{name}: {}", items.join(separator))
 }
 
 /// Writes a line for a packet: when, which way, what, and why it proves nothing where it does not.
@@ -76,6 +96,7 @@ pub fn render_crossing(at: Duration, crossing: &Crossing, out: &mut impl Write) 
                     let note = if *reset_by_kernel { " (the kernel sends the RST)" } else { "" };
                     write!(out, "{note}")?;
                 }
+                Arrival::Lost(count) => write!(out, "{seconds:.6} lost {count} for want of room")?,
                 Arrival::Icmp(error, quote) => write!(
                     out,
                     "{seconds:.6} received {error}, quoting port {} > {} seq {}",

@@ -1,4 +1,4 @@
-//! JSON Lines: one object a target.
+//! JSON Lines: an object a target as its verdict falls, and one that sums a pool up.
 
 use std::io::{self, Write};
 use std::net::IpAddr;
@@ -6,25 +6,48 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Report;
+use super::{Finding, Report};
 
-/// Writes one object on a line of its own.
-pub fn render(report: &Report, out: &mut impl Write) -> io::Result<()> {
-    let finding = &report.finding;
-    let verdict = finding.probed.outcome.as_ref();
+/// Writes a target's object on a line of its own, and makes sure that a reader has it.
+pub fn render_finding(
+    finding: &Finding,
+    engine: Option<&'static str>,
+    out: &mut (impl Write + ?Sized),
+) -> io::Result<()> {
+    let verdict = finding.outcome.as_ref();
     let object = Object {
         target: &finding.target,
-        address: finding.addresses.first().map(std::net::SocketAddr::ip),
+        address: finding.address,
         port: finding.port,
         state: verdict.ok().map(|verdict| verdict.state().to_string()),
         reason: verdict.map_or_else(ToString::to_string, |verdict| verdict.reason.to_string()),
-        status: report.status().to_string(),
+        status: finding.judgement.status.to_string(),
         rtt: verdict.ok().and_then(|verdict| verdict.round_trip).map(microseconds),
         tries: verdict.map_or(0, |verdict| verdict.tries),
-        engine: finding.probed.means.map(|(engine, _)| engine),
+        engine: engine.filter(|_| finding.address.is_some()),
     };
-    serde_json::to_writer(&mut *out, &object)?;
-    writeln!(out)
+    write_line(&object, out)
+}
+
+/// Writes what the targets of a pool come to; nothing for a single one.
+pub fn render_summary(report: &Report, out: &mut impl Write) -> io::Result<()> {
+    if !report.is_pool() {
+        return Ok(());
+    }
+    let tally = &report.tally;
+    let summary = Summary {
+        targets: report.total,
+        open: tally.open,
+        closed: tally.closed,
+        filtered: tally.filtered,
+        unreachable: tally.unreachable,
+        stale: tally.stale,
+        unknown: tally.unknown,
+        not_probed: report.not_probed(),
+        status: report.status().to_string(),
+        elapsed: microseconds(report.elapsed),
+    };
+    write_line(&Closing { summary }, out)
 }
 
 /// The fields keep their names and meanings for good; `null` where there is nothing to say.
@@ -40,6 +63,32 @@ struct Object<'a> {
     rtt: Option<f64>,
     tries: usize,
     engine: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Closing {
+    summary: Summary,
+}
+
+#[derive(Serialize)]
+struct Summary {
+    targets: u128,
+    open: u128,
+    closed: u128,
+    filtered: u128,
+    unreachable: u128,
+    stale: u128,
+    unknown: u128,
+    not_probed: u128,
+    status: String,
+    /// Seconds.
+    elapsed: f64,
+}
+
+fn write_line(object: &impl Serialize, out: &mut (impl Write + ?Sized)) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, object)?;
+    writeln!(out)?;
+    out.flush()
 }
 
 /// Seconds to the microsecond.

@@ -5,84 +5,207 @@ pub mod json;
 pub mod nagios;
 pub mod text;
 
-pub use details::render_crossing;
-
+use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::check::Probed;
-use crate::status::{Judgement, Range, Status};
+pub use details::render_crossing;
 
-/// A way to write a report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// A plugin's line with performance data.
-    Nagios,
-    /// JSON Lines.
-    Json,
-    /// For people.
-    Text,
-}
+use crate::fault::Fault;
+use crate::plan::{Format, Plan};
+use crate::probe::Ignored;
+use crate::run::Crossing;
+use crate::status::{Judgement, Status};
+use crate::verdict::{Outcome, PortState, Verdict};
+
+/// Findings kept for the nagios format at most: more than fit in what a monitor reads.
+const KEPT: usize = 500;
+
+/// Pools up to this size have performance data for each of their targets.
+const MEASURED: u128 = 50;
 
 /// The result of a program run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
-    /// What was found.
-    pub finding: Finding,
-    /// The warning threshold, for performance data.
-    pub warning: Option<Range>,
-    /// The critical threshold, for performance data.
-    pub critical: Option<Range>,
-    /// The longest a response can take.
-    pub timeout: Duration,
-    /// How much is said beside the result, 0 to 3.
-    pub verbosity: u8,
+    /// What was asked for, without its targets.
+    pub plan: Plan,
+    /// How many targets there are.
+    pub total: u128,
+    /// What kept the whole program from learning anything.
+    pub fault: Option<Fault>,
+    /// True when the program was asked to end early.
+    pub interrupted: bool,
+    /// How many targets ended how.
+    pub tally: Tally,
+    /// What was found; not all of it where there is more than can be said.
+    pub findings: Vec<Finding>,
+    /// How targets were probed; `None` where nothing could be sent.
+    pub engine: Option<&'static str>,
+    /// What each name resolved to, in the resolver's order.
+    pub addresses: Vec<Vec<SocketAddr>>,
+    /// What arrived and proved nothing.
+    pub ignored: BTreeMap<Ignored, usize>,
+    /// Packets both ways, and when, from the start of the program; where the verbosity asks for them.
+    pub crossings: Vec<(Duration, Crossing)>,
+    /// How long the program took.
+    pub elapsed: Duration,
+}
+
+/// How many targets ended how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Open.
+    pub open: u128,
+    /// Closed.
+    pub closed: u128,
+    /// Filtered.
+    pub filtered: u128,
+    /// Unreachable.
+    pub unreachable: u128,
+    /// Stale.
+    pub stale: u128,
+    /// Nothing could be learnt.
+    pub unknown: u128,
+    /// Status OK.
+    pub ok: u128,
+    /// Status WARNING.
+    pub warning: u128,
+    /// Status CRITICAL.
+    pub critical: u128,
 }
 
 /// What was found of one target.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
+    /// The place of its target on the command line or in the file.
+    pub place: u32,
     /// As it was written.
     pub target: String,
+    /// Its address; `None` when its name does not resolve.
+    pub address: Option<IpAddr>,
     /// Its port.
     pub port: u16,
-    /// Its endpoints, the probed one first; empty when its name does not resolve.
-    pub addresses: Vec<SocketAddr>,
-    /// What became of it.
-    pub probed: Probed,
+    /// How it ended.
+    pub outcome: Outcome,
     /// What that means to the operator.
     pub judgement: Judgement,
 }
 
 impl Report {
-    /// The status that the program exits with.
-    pub fn status(&self) -> Status {
-        self.finding.judgement.status
+    /// A report of `plan`, before anything is known of its `total` targets.
+    pub fn new(plan: Plan, total: u128) -> Self {
+        Self {
+            plan,
+            total,
+            fault: None,
+            interrupted: false,
+            tally: Tally::default(),
+            findings: Vec::new(),
+            engine: None,
+            addresses: Vec::new(),
+            ignored: BTreeMap::new(),
+            crossings: Vec::new(),
+            elapsed: Duration::ZERO,
+        }
     }
 
-    /// Writes the report: the result to `out`, and to `aside` the details that the format has no place for;
-    /// in colour where it is for people and `colour` says so.
+    /// True when there are several targets.
+    pub fn is_pool(&self) -> bool {
+        self.total != 1
+    }
+
+    /// Counts a target that has ended; says whether its finding is wanted.
+    pub fn count(&mut self, outcome: &Outcome, status: Status) -> bool {
+        self.tally.count(outcome, status);
+        match self.plan.format {
+            Format::Json | Format::Text => true,
+            Format::Nagios => {
+                let detailed = self.total <= MEASURED || self.plan.verbosity > 0;
+                self.findings.len() < KEPT && (status != Status::Ok || detailed)
+            }
+        }
+    }
+
+    /// Targets of which nothing was said before the program ended.
+    pub fn not_probed(&self) -> u128 {
+        self.total.saturating_sub(self.tally.targets())
+    }
+
+    /// The status that the program exits with: the worst of its targets, or what the wanted number of open ones makes of
+    /// their count.
+    pub fn status(&self) -> Status {
+        let tally = &self.tally;
+        let unknown = tally.unknown + self.not_probed();
+        if self.fault.is_some() || self.interrupted {
+            Status::Unknown
+        } else if let Some(wanted) = self.wanted_open() {
+            if tally.open >= wanted {
+                Status::Ok
+            } else if tally.open + unknown >= wanted {
+                Status::Unknown
+            } else {
+                Status::Critical
+            }
+        } else if tally.critical > 0 {
+            Status::Critical
+        } else if tally.warning > 0 {
+            Status::Warning
+        } else if unknown > 0 {
+            Status::Unknown
+        } else {
+            Status::Ok
+        }
+    }
+
+    /// How many targets must be open, where the operator said so.
+    pub fn wanted_open(&self) -> Option<u128> {
+        self.plan.min_open.map(|min_open| min_open.of(self.total))
+    }
+
+    /// Writes the report: the result to `out`, and to `aside` the details that the format has no place for; in colour where
+    /// it is for people and `colour` says so.
     pub fn render(
         &self,
-        format: Format,
         colour: bool,
         out: &mut impl Write,
         aside: &mut impl Write,
     ) -> io::Result<()> {
-        match format {
-            Format::Nagios => {
-                nagios::render(self, out)?;
-                details::render(self, out)
-            }
+        match self.plan.format {
+            Format::Nagios => nagios::render(self, out),
             Format::Json => {
-                json::render(self, out)?;
+                json::render_summary(self, out)?;
                 details::render(self, aside)
             }
             Format::Text => {
                 text::render(self, colour, out)?;
                 details::render(self, out)
             }
+        }
+    }
+}
+
+impl Tally {
+    /// Targets that have ended.
+    pub fn targets(&self) -> u128 {
+        self.open + self.closed + self.filtered + self.unreachable + self.stale + self.unknown
+    }
+
+    fn count(&mut self, outcome: &Outcome, status: Status) {
+        let state = match outcome.as_ref().map(Verdict::state) {
+            Ok(PortState::Open) => &mut self.open,
+            Ok(PortState::Closed) => &mut self.closed,
+            Ok(PortState::Filtered) => &mut self.filtered,
+            Ok(PortState::Unreachable) => &mut self.unreachable,
+            Ok(PortState::Stale) => &mut self.stale,
+            Err(_) => &mut self.unknown,
+        };
+        *state += 1;
+        match status {
+            Status::Ok => self.ok += 1,
+            Status::Warning => self.warning += 1,
+            Status::Critical => self.critical += 1,
+            Status::Unknown => {}
         }
     }
 }

@@ -1,49 +1,150 @@
-//! One line and performance data (Monitoring Plugins guidelines, "Plugin Output for Nagios").
+//! A line, performance data, and more lines for pools and details (Monitoring Plugins guidelines, "Plugin Output for
+//! Nagios").
 
 use std::fmt::Display;
 use std::io::{self, Write};
 
-use super::{Report, milliseconds};
-use crate::status::Status;
+use super::{Finding, MEASURED, Report, details, milliseconds};
+use crate::status::{Range, Status};
 use crate::verdict::PortState;
 
 /// The first words of every line that a monitor reads.
 pub const SERVICE: &str = "TCP HALF-OPEN";
 
-/// Writes the status line.
+/// What Nagios reads of a plugin (`MAX_PLUGIN_OUTPUT_LENGTH`), bytes.
+const LONGEST: usize = 8192;
+
+/// Room for the first line.
+const LONGEST_LINE: usize = 4096;
+
+/// How much of the first line the targets that are not OK may take.
+const NAMED: usize = 3;
+
+/// Writes the status line, and what the verbosity and the kind of report add.
 pub fn render(report: &Report, out: &mut impl Write) -> io::Result<()> {
-    let finding = &report.finding;
-    let status = report.status();
-    let verdict = match &finding.probed.outcome {
-        Ok(verdict) => verdict,
-        Err(fault) => return line(Status::Unknown, fault, out),
-    };
-    let remark = finding.judgement.remark.as_ref().map(ToString::to_string);
-    let time = verdict.round_trip.map(milliseconds);
-    write!(out, "{SERVICE} {status} - {} {}", finding.target, verdict.state())?;
-    if verdict.state() == PortState::Open {
-        write!(out, " in {}", time.unwrap_or_default())?;
-        if let Some(remark) = remark {
-            write!(out, " ({remark})")?;
-        }
-        let seconds = verdict.round_trip.unwrap_or_default().as_secs_f64();
-        let bound = |range: &Option<_>| range.as_ref().map(ToString::to_string).unwrap_or_default();
-        let (warning, critical) = (bound(&report.warning), bound(&report.critical));
-        let longest = report.timeout.as_secs_f64();
-        writeln!(out, "|time={seconds:.6}s;{warning};{critical};0;{longest}")
-    } else {
-        write!(out, " ({}", verdict.reason)?;
-        if let Some(time) = time {
-            write!(out, " in {time}")?;
-        }
-        if let Some(remark) = remark {
-            write!(out, "; {remark}")?;
-        }
-        writeln!(out, ")")
+    let mut text = Vec::new();
+    match (&report.fault, report.findings.as_slice()) {
+        (None, [finding]) if !report.is_pool() => render_single(report, finding, &mut text)?,
+        (None, findings) => render_pool(report, findings, &mut text)?,
+        (Some(fault), _) => line(Status::Unknown, fault, &mut text)?,
     }
+    details::render(report, &mut text)?;
+    if report.is_pool() {
+        shorten(&mut text);
+    }
+    out.write_all(&text)
 }
 
 /// Writes a line that is a status and what is to say of it.
 pub fn line(status: Status, message: impl Display, out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "{SERVICE} {status} - {message}")
+    writeln!(out, "{SERVICE} {status} - {}", barless(message))
+}
+
+/// A bar would begin the performance data.
+fn barless(message: impl Display) -> String {
+    message.to_string().replace('|', "/")
+}
+
+fn render_single(report: &Report, finding: &Finding, out: &mut impl Write) -> io::Result<()> {
+    let data = time(report, finding).map(|data| format!("|time={data}")).unwrap_or_default();
+    match &finding.outcome {
+        Ok(_) => {
+            writeln!(out, "{SERVICE} {} - {}{data}", report.status(), barless(said(finding)))
+        }
+        Err(fault) => line(report.status(), fault, out),
+    }
+}
+
+fn render_pool(report: &Report, findings: &[Finding], out: &mut impl Write) -> io::Result<()> {
+    let (open, total) = (report.tally.open, report.total);
+    let bad: Vec<_> =
+        findings.iter().filter(|finding| finding.judgement.status != Status::Ok).collect();
+    let named: Vec<_> = bad.iter().take(NAMED).map(|finding| brief(finding)).collect();
+    let named = match report.tally.targets() - report.tally.ok - named.len() as u128 {
+        _ if named.is_empty() => String::new(),
+        0 => format!(": {}", named.join(", ")),
+        more => format!(": {} and {more} more", named.join(", ")),
+    };
+    let wanted = report.wanted_open().map(|wanted| format!("{wanted}:")).unwrap_or_default();
+    let mut first = format!(
+        "{SERVICE} {} - {}{named}|open={open};;{wanted};0;{total}",
+        report.status(),
+        summary(report)
+    );
+    for finding in findings.iter().filter(|_| total <= MEASURED) {
+        let Some(time) = time(report, finding) else { continue };
+        let datum = format!(" '{}'={time}", finding.target);
+        if first.len() + datum.len() < LONGEST_LINE {
+            first.push_str(&datum);
+        }
+    }
+    writeln!(out, "{first}")?;
+    if report.plan.verbosity == 0 {
+        for finding in bad {
+            writeln!(out, "{}", said(finding))?;
+        }
+    }
+    Ok(())
+}
+
+/// How many targets are open, and what else the count should be read with.
+pub(super) fn summary(report: &Report) -> String {
+    let (open, total) = (report.tally.open, report.total);
+    let wanted = report.wanted_open().map(|wanted| format!(" ({wanted} wanted)"));
+    let rest = Some(report.not_probed()).filter(|count| *count > 0);
+    let rest = rest.map(|count| format!(", {count} not probed"));
+    let interrupted = if report.interrupted { ", interrupted" } else { "" };
+    format!(
+        "{open} of {total} open{}{}{interrupted}",
+        wanted.unwrap_or_default(),
+        rest.unwrap_or_default()
+    )
+}
+
+/// What became of a target, in a few words.
+fn brief(finding: &Finding) -> String {
+    match &finding.outcome {
+        Ok(verdict) => format!("{} {}", finding.target, verdict.state()),
+        Err(_) => format!("{} unknown", finding.target),
+    }
+}
+
+/// What became of a target, and how that is known.
+fn said(finding: &Finding) -> String {
+    let brief = brief(finding);
+    let verdict = match &finding.outcome {
+        Ok(verdict) => verdict,
+        Err(fault) => return format!("{brief} ({fault})"),
+    };
+    let time = verdict.round_trip.map(|time| format!(" in {}", milliseconds(time)));
+    let time = time.unwrap_or_default();
+    let reason = &verdict.reason;
+    match (verdict.state(), &finding.judgement.remark) {
+        (PortState::Open, None) => format!("{brief}{time}"),
+        (PortState::Open, Some(remark)) => format!("{brief}{time} ({remark})"),
+        (_, None) => format!("{brief} ({reason}{time})"),
+        (_, Some(remark)) => format!("{brief} ({reason}{time}; {remark})"),
+    }
+}
+
+/// The response time as performance data, `None` where the port is not open.
+fn time(report: &Report, finding: &Finding) -> Option<String> {
+    let verdict = finding.outcome.as_ref().ok()?;
+    let seconds = verdict.round_trip.filter(|_| verdict.state() == PortState::Open)?.as_secs_f64();
+    let bound = |range: &Option<Range>| range.as_ref().map(Range::to_string).unwrap_or_default();
+    let (warning, critical) =
+        (bound(&report.plan.policy.warning), bound(&report.plan.policy.critical));
+    let longest = report.plan.timeout.as_secs_f64();
+    Some(format!("{seconds:.6}s;{warning};{critical};0;{longest}"))
+}
+
+/// Keeps to what a monitor reads, in whole lines, and says so where something is left out.
+fn shorten(text: &mut Vec<u8>) {
+    const NOTE: &[u8] = b"(more lines than a monitor reads are left out)\n";
+    if text.len() >= LONGEST {
+        text.truncate(LONGEST - 1 - NOTE.len());
+        let end = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        text.truncate(end);
+        text.extend_from_slice(NOTE);
+    }
 }

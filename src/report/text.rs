@@ -4,32 +4,40 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
-use super::{Report, milliseconds};
+use super::{Finding, Report, milliseconds, nagios};
 use crate::status::Status;
 
-/// Writes a line of aligned columns, target, state, time and reason, and a summary.
+/// Writes aligned columns, a line a target, and a summary.
 pub fn render(report: &Report, colour: bool, out: &mut impl Write) -> io::Result<()> {
-    let finding = &report.finding;
+    let style = |status| if colour { style(status) } else { Style::new() };
+    let widths = report.findings.iter().map(|finding| finding.target.len());
+    let width = widths.max().unwrap_or_default().max("TARGET".len());
+    writeln!(out, "{:width$}  {:11}  {:>10}  REASON", "TARGET", "STATE", "TIME")?;
+    for finding in &report.findings {
+        let Finding { target, judgement, .. } = finding;
+        let style = style(judgement.status);
+        let (state, time, reason) = columns(finding);
+        write!(out, "{target:width$}  {style}{state:11}{style:#}  {time:>10}  {reason}")?;
+        if let Some(remark) = &judgement.remark {
+            write!(out, " ({remark})")?;
+        }
+        writeln!(out)?;
+    }
     let status = report.status();
-    let style = if colour { style(status) } else { Style::new() };
-    let width = finding.target.len().max("TARGET".len());
-    let (state, time, reason) = match &finding.probed.outcome {
+    let style = style(status);
+    let seconds = report.elapsed.as_secs_f64();
+    writeln!(out, "{style}{status}{style:#}: {} in {seconds:.1} s", nagios::summary(report))
+}
+
+fn columns(finding: &Finding) -> (String, String, String) {
+    match &finding.outcome {
         Ok(verdict) => (
             verdict.state().to_string(),
-            verdict.round_trip.map(milliseconds),
+            verdict.round_trip.map_or("-".to_owned(), milliseconds),
             verdict.reason.to_string(),
         ),
-        Err(fault) => ("-".to_owned(), None, fault.to_string()),
-    };
-    let time = time.as_deref().unwrap_or("-");
-    let target = &finding.target;
-    writeln!(out, "{:width$}  {:11}  {:>10}  REASON", "TARGET", "STATE", "TIME")?;
-    writeln!(out, "{target:width$}  {style}{state:11}{style:#}  {time:>10}  {reason}")?;
-    write!(out, "{style}{status}{style:#}")?;
-    if let Some(remark) = &finding.judgement.remark {
-        write!(out, ": {remark}")?;
+        Err(fault) => ("unknown".to_owned(), "-".to_owned(), fault.to_string()),
     }
-    writeln!(out)
 }
 
 fn style(status: Status) -> Style {

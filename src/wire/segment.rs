@@ -6,7 +6,7 @@ use std::ops::{Add, BitOr};
 
 use pnet::packet::Packet;
 use pnet::packet::tcp::{
-    MutableTcpPacket, TcpOption, TcpOptionNumbers, TcpPacket, ipv4_checksum, ipv6_checksum,
+    MutableTcpPacket, TcpOptionNumbers, TcpPacket, ipv4_checksum, ipv6_checksum,
 };
 
 /// Header without options, bytes.
@@ -83,7 +83,7 @@ impl Segment {
         packet.set_data_offset(u8::try_from(self.header_len() / 4).expect("at most 60 bytes"));
         packet.set_flags(self.flags.0);
         packet.set_window(self.window);
-        packet.set_options(&self.options.list());
+        self.options.emit(packet.get_options_raw_mut());
         let checksum = match (self.source.ip(), self.destination.ip()) {
             (IpAddr::V4(from), IpAddr::V4(to)) => ipv4_checksum(&packet.to_immutable(), &from, &to),
             (IpAddr::V6(from), IpAddr::V6(to)) => ipv6_checksum(&packet.to_immutable(), &from, &to),
@@ -202,20 +202,31 @@ impl Options {
         options
     }
 
-    /// In the order and with the padding of Linux without timestamps (`tcp_options_write`), a multiple of 4 bytes:
-    /// a SYN that looks like any other passes where an odd one is dropped.
-    fn list(self) -> Vec<TcpOption> {
-        let mut list = Vec::new();
+    /// Writes the options in the order and with the padding of Linux without timestamps (`tcp_options_write`): a SYN that
+    /// looks like any other passes where an odd one is dropped.
+    fn emit(self, mut buffer: &mut [u8]) {
+        let mut put = |four: [u8; 4]| {
+            let (head, tail) = std::mem::take(&mut buffer).split_at_mut(4);
+            head.copy_from_slice(&four);
+            buffer = tail;
+        };
+        let [nop, mss, wscale, sack] = [
+            TcpOptionNumbers::NOP,
+            TcpOptionNumbers::MSS,
+            TcpOptionNumbers::WSCALE,
+            TcpOptionNumbers::SACK_PERMITTED,
+        ]
+        .map(|kind| kind.0);
         if let Some(size) = self.max_segment_size {
-            list.push(TcpOption::mss(size));
+            let [high, low] = size.to_be_bytes();
+            put([mss, 4, high, low]);
         }
         if self.sack_permitted {
-            list.extend([TcpOption::nop(), TcpOption::nop(), TcpOption::sack_perm()]);
+            put([nop, nop, sack, 2]);
         }
         if let Some(shift) = self.window_scale {
-            list.extend([TcpOption::nop(), TcpOption::wscale(shift)]);
+            put([nop, wscale, 3, shift]);
         }
-        list
     }
 
     fn len(self) -> usize {

@@ -1,0 +1,253 @@
+//! The raw socket of one address family and the ports that its probes leave from.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::socket::{
+    ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, recv, recvmmsg, sendmmsg, setsockopt,
+    sockopt,
+};
+use socket2::{Domain, Socket};
+
+use super::filter::{self, LONGEST_HEADERS};
+use super::guard::Guard;
+use super::route::Router;
+use super::sockets::{self, errno, port_less};
+use super::{Egress, received};
+use crate::checker::Arrival;
+use crate::fault::{Fault, Refusal};
+use crate::wire::{Flags, Segment};
+
+/// Segments handed over with one system call at most, and taken in where there is a crowd.
+pub(super) const BATCH: usize = 64;
+
+/// Segments taken in with one system call at most where there is one target.
+const FEW: usize = 4;
+
+/// How often a send is tried whose error may be that of another flow; see [`Lane::send`].
+const SEND_ATTEMPTS: usize = 16;
+
+/// More segments than the default receive buffer has room for.
+const LONGEST_QUEUE: usize = 1024;
+
+/// How long a full send buffer is waited for.
+const SEND_PATIENCE: Duration = Duration::from_millis(20);
+
+/// What the receive queue should hold, bytes of kernel memory; a small segment takes about a thousand.
+const RECEIVE_BUFFER: usize = 32 << 20;
+
+/// Kernel memory that a queued answer takes at most, bytes.
+const ANSWER_SIZE: usize = 1024;
+
+/// The raw socket of one address family and the ports that its probes leave from.
+pub(super) struct Lane {
+    domain: Domain,
+    raw: Socket,
+    router: Router,
+    guards: Vec<Guard>,
+    /// How many segments are taken in with one system call.
+    batch: usize,
+    /// Answers lost to a full queue so far, as the kernel counts them.
+    lost: u32,
+}
+
+impl Lane {
+    /// Opens the lane; ports are reserved as tries ask for them.
+    pub(super) fn open(domain: Domain, egress: &Egress) -> Result<Self, Fault> {
+        let raw = sockets::raw(domain, egress)?;
+        if domain == Domain::IPV4 {
+            setsockopt(&raw, sockopt::Ipv4RecvErr, &true)
+        } else {
+            setsockopt(&raw, sockopt::Ipv6RecvErr, &true)
+                .and_then(|()| setsockopt(&raw, sockopt::Ipv6RecvPacketInfo, &true))
+                .and_then(|()| setsockopt(&raw, sockopt::Ipv6RecvHopLimit, &true))
+        }
+        .and_then(|()| setsockopt(&raw, sockopt::RxqOvfl, &1))
+        .map_err(Fault::SocketSetup)?;
+        raw.set_write_timeout(Some(SEND_PATIENCE))
+            .map_err(|error| Fault::SocketSetup(errno(&error)))?;
+        let router = Router::open(domain, egress)?;
+        Ok(Self { domain, raw, router, guards: Vec::new(), batch: FEW, lost: 0 })
+    }
+
+    /// Makes ready for crowds, with a large receive queue; gives how many answers it holds for certain.
+    ///
+    /// Without `CAP_NET_ADMIN` the limit is `net.core.rmem_max`.
+    pub(super) fn widen(&mut self) -> usize {
+        self.batch = BATCH;
+        let _ = setsockopt(&self.raw, sockopt::RcvBufForce, &RECEIVE_BUFFER)
+            .or_else(|_| setsockopt(&self.raw, sockopt::RcvBuf, &RECEIVE_BUFFER));
+        self.raw.recv_buffer_size().unwrap_or_default() / ANSWER_SIZE
+    }
+
+    /// Where try `number` to `remote` leaves from. The port is reserved when it is first asked for.
+    pub(super) fn local_endpoint(
+        &mut self,
+        remote: SocketAddr,
+        number: usize,
+        egress: &Egress,
+    ) -> Result<SocketAddr, Refusal> {
+        let mut local = self.router.source(remote, egress)?;
+        while self.guards.len() <= number {
+            self.add_guard(egress).map_err(Refusal::Fault)?;
+        }
+        local.set_port(self.guards[number].port());
+        Ok(local)
+    }
+
+    fn add_guard(&mut self, egress: &Egress) -> Result<(), Fault> {
+        self.guards.push(Guard::open(self.domain, egress)?);
+        self.attach_filter()?;
+        if self.guards.len() == 1 {
+            self.empty_queue();
+        }
+        Ok(())
+    }
+
+    /// Has the kernel drop what is not for a guarded port before it is queued: a raw socket is offered every TCP segment
+    /// of the machine, and a few large ones fill its queue.
+    fn attach_filter(&self) -> Result<(), Fault> {
+        let ports: Vec<_> = self.guards.iter().map(Guard::port).collect();
+        self.raw
+            .attach_filter(&filter::to_ports(self.domain, &ports))
+            .map_err(|error| Fault::SocketSetup(errno(&error)))
+    }
+
+    /// Throws away what was queued before there was a filter, to make room for answers.
+    fn empty_queue(&self) {
+        let mut nothing = [0; 1];
+        for _ in 0..LONGEST_QUEUE {
+            if recv(self.raw.as_raw_fd(), &mut nothing, MsgFlags::MSG_DONTWAIT).is_err() {
+                break;
+            }
+        }
+    }
+
+    /// Sends segments that have one source address, a batch at most; adds to `results` what became of each.
+    ///
+    /// The source address is passed along, so that it is the one in the checksum whatever routing says meanwhile.
+    ///
+    /// With the error queue on, a send fails with the pending ICMP error of any flow of this machine (`sock_error()`);
+    /// that clears it, so what counts is an error that stays. The target is never to blame: whether there is a
+    /// route has been asked before.
+    pub(super) fn send(&self, segments: &[Segment], results: &mut Vec<Result<(), Fault>>) {
+        let (v4, v6);
+        let source = match segments[0].source.ip() {
+            IpAddr::V4(address) => {
+                v4 = libc::in_pktinfo {
+                    ipi_ifindex: 0,
+                    ipi_spec_dst: libc::in_addr { s_addr: u32::from_ne_bytes(address.octets()) },
+                    ipi_addr: libc::in_addr { s_addr: 0 },
+                };
+                ControlMessage::Ipv4PacketInfo(&v4)
+            }
+            IpAddr::V6(address) => {
+                v6 = libc::in6_pktinfo {
+                    ipi6_ifindex: 0,
+                    ipi6_addr: libc::in6_addr { s6_addr: address.octets() },
+                };
+                ControlMessage::Ipv6PacketInfo(&v6)
+            }
+        };
+        let control = [source];
+        let mut buffers = vec![[0; Segment::LONGEST]; segments.len()];
+        let bytes: Vec<_> = segments
+            .iter()
+            .zip(&mut buffers)
+            .map(|(segment, buffer)| [IoSlice::new(segment.emit(buffer))])
+            .collect();
+        let to: Vec<_> = segments
+            .iter()
+            .map(|segment| Some(SockaddrStorage::from(port_less(segment.destination))))
+            .collect();
+        let space = nix::cmsg_space!(libc::in6_pktinfo);
+        let mut headers = MultiHeaders::preallocate(segments.len(), Some(space));
+        let (mut done, mut attempts) = (0, 0);
+        while done < segments.len() {
+            let raw = self.raw.as_raw_fd();
+            let (bytes, to) = (&bytes[done..], &to[done..]);
+            match sendmmsg(raw, &mut headers, bytes, to, control, MsgFlags::empty()) {
+                Ok(sent) => {
+                    let sent = sent.count();
+                    results.extend((0..sent).map(|_| Ok(())));
+                    done += sent;
+                    attempts = 0;
+                }
+                Err(errno) => {
+                    attempts += 1;
+                    let to = segments[done].destination;
+                    let fault = match errno {
+                        Errno::EPERM => Fault::Firewall(to),
+                        _ if attempts < SEND_ATTEMPTS && !is_local(errno) => continue,
+                        Errno::EACCES => Fault::Broadcast(to.ip()),
+                        errno => Fault::Send { to, errno },
+                    };
+                    results.push(Err(fault));
+                    done += 1;
+                    attempts = 0;
+                }
+            }
+        }
+    }
+
+    /// Takes in what waits in the socket's queue, or with `MSG_ERRQUEUE` in its error queue, a batch at most, and leaves
+    /// out what is not for a guarded port. An error is the pending one of some flow, cleared by being returned; its
+    /// story is in the error queue.
+    pub(super) fn drain(&mut self, queue: MsgFlags, mut take: impl FnMut(Arrival)) {
+        let mut buffers = vec![[0; LONGEST_HEADERS as usize]; self.batch];
+        let space = nix::cmsg_space!(
+            libc::sock_extended_err,
+            libc::sockaddr_in6,
+            libc::in6_pktinfo,
+            libc::c_int,
+            u32
+        );
+        let mut bytes: Vec<_> =
+            buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
+        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(self.batch, Some(space));
+        let flags = queue | MsgFlags::MSG_DONTWAIT;
+        let messages = recvmmsg(self.raw.as_raw_fd(), &mut headers, &mut bytes, flags, None);
+        for message in messages.into_iter().flatten() {
+            let (arrival, lost) = received::read(&message);
+            if let Some(lost) = lost.filter(|lost| *lost != self.lost) {
+                take(Arrival::Lost(lost.wrapping_sub(self.lost)));
+                self.lost = lost;
+            }
+            if let Some(arrival) = arrival.and_then(|arrival| self.own(arrival)) {
+                take(arrival);
+            }
+        }
+    }
+
+    /// Knows whether the guard of the port that `arrival` is about leaves the RST to us.
+    fn own(&self, mut arrival: Arrival) -> Option<Arrival> {
+        let guard = |port| self.guards.iter().find(|guard| guard.port() == port);
+        match &mut arrival {
+            Arrival::Segment { segment, hop_limit, reset_by_kernel } => {
+                let guard = guard(segment.destination.port())?;
+                *reset_by_kernel =
+                    guard.lets_kernel_reset(*hop_limit) && !segment.flags.contains(Flags::RST);
+            }
+            Arrival::Icmp(_, quote) => {
+                guard(quote.local_port)?;
+            }
+            Arrival::Lost(_) => {}
+        }
+        Some(arrival)
+    }
+}
+
+impl AsFd for Lane {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.raw.as_fd()
+    }
+}
+
+/// True for errors that no ICMP message causes: this machine is short of something.
+fn is_local(errno: Errno) -> bool {
+    matches!(errno, Errno::EAGAIN | Errno::ENOBUFS | Errno::ENOMEM)
+}

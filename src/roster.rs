@@ -1,0 +1,210 @@
+//! The endpoints that targets stand for: one after the other, each once, expanded as they are asked for.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+
+use ipnetwork::IpNetwork;
+
+use crate::fault::Fault;
+use crate::resolve::{Family, interface_index};
+use crate::target::{Hosts, Target};
+use crate::verdict::Outcome;
+
+/// The targets of a pool, known by their place in it, and which endpoints they stand for.
+///
+/// An endpoint that several targets stand for is given out once; [`Roster::named`] says for whom. Those of blocks
+/// are found by their addresses alone, so a block takes no memory. Those of names are known only when the names are resolved,
+/// perhaps after another target's verdict: while look-ups are under way, outcomes are remembered.
+pub struct Roster {
+    targets: Vec<Target>,
+    blocks: Blocks,
+    /// The target whose endpoints come next, and those of the one before that are left.
+    next: u32,
+    current: Box<dyn Iterator<Item = SocketAddr>>,
+    resolved: VecDeque<(u32, SocketAddr)>,
+    by_name: HashMap<SocketAddr, Vec<u32>>,
+    ended: HashMap<SocketAddr, Outcome>,
+    unresolved: BTreeSet<u32>,
+}
+
+impl Roster {
+    /// A roster of `targets`, whose names are yet to be resolved. Fails where an interface is unknown, or an address is not
+    /// of `family`.
+    pub fn new(targets: Vec<Target>, family: Family) -> Result<Self, Fault> {
+        let mut roster = Self {
+            blocks: Blocks::of(&targets),
+            next: 0,
+            current: Box::new(std::iter::empty()),
+            resolved: VecDeque::new(),
+            by_name: HashMap::new(),
+            ended: HashMap::new(),
+            unresolved: BTreeSet::new(),
+            targets,
+        };
+        for place in (0..).take(roster.targets.len()) {
+            match &roster.target(place).hosts {
+                Hosts::Block(block) if !family.admits(block.ip()) => {
+                    return Err(Fault::Family(block.ip()));
+                }
+                Hosts::LinkLocal(address, _) if !family.admits(*address) => {
+                    return Err(Fault::Family(*address));
+                }
+                Hosts::Block(_) => {}
+                Hosts::LinkLocal(address, scope) => {
+                    let mut endpoint = SocketAddr::new(*address, 0);
+                    if let SocketAddr::V6(v6) = &mut endpoint {
+                        v6.set_scope_id(interface_index(scope)?);
+                    }
+                    roster.place(place, endpoint);
+                }
+                Hosts::Name(_) => {
+                    roster.unresolved.insert(place);
+                }
+            }
+        }
+        Ok(roster)
+    }
+
+    /// The target at `place`.
+    pub fn target(&self, place: u32) -> &Target {
+        &self.targets[place as usize]
+    }
+
+    /// The names to look up, each with the place of its target.
+    pub fn names(&self) -> Vec<(u32, Box<str>)> {
+        let targets = (0..).zip(&self.targets);
+        let name = |(place, target): (u32, &Target)| match &target.hosts {
+            Hosts::Name(name) => Some((place, name.clone())),
+            Hosts::Block(_) | Hosts::LinkLocal(..) => None,
+        };
+        targets.filter_map(name).collect()
+    }
+
+    /// The places of targets whose look-up has not ended.
+    pub fn unresolved(&self) -> impl Iterator<Item = u32> + use<> {
+        self.unresolved.clone().into_iter()
+    }
+
+    /// Whether there are, or may be, IPv4 and IPv6 targets.
+    pub fn families(&self, family: Family) -> (bool, bool) {
+        let names = !self.unresolved.is_empty();
+        let v6 = |target: &Target| match &target.hosts {
+            Hosts::Block(block) => Some(block.is_ipv6()),
+            Hosts::LinkLocal(..) => Some(true),
+            Hosts::Name(_) => None,
+        };
+        let any = |wanted| self.targets.iter().filter_map(v6).any(|v6| v6 == wanted);
+        (any(false) || names && family != Family::V6, any(true) || names && family != Family::V4)
+    }
+
+    /// The next endpoint to probe, with the place of a target that stands for it.
+    pub fn poll(&mut self) -> Option<(u32, SocketAddr)> {
+        loop {
+            if let Some(resolved) = self.resolved.pop_front() {
+                return Some(resolved);
+            }
+            if let Some(endpoint) = self.current.next() {
+                let place = self.next - 1;
+                if self.blocks.naming(endpoint, &self.targets).next() == Some(place) {
+                    return Some((place, endpoint));
+                }
+                continue;
+            }
+            let Target { hosts, ports } = self.targets.get(self.next as usize)?;
+            self.next += 1;
+            if let Hosts::Block(block) = hosts {
+                let (block, ports) = (*block, ports.iter());
+                let on_ports =
+                    move |address| ports.clone().map(move |p| SocketAddr::new(address, p));
+                self.current = Box::new(block.iter().flat_map(on_ports));
+            }
+        }
+    }
+
+    /// The look-up for the target at `place` has ended, with this address, without port, or none. Gives the endpoints whose
+    /// outcome is known already; the others are to come from [`Roster::poll`].
+    pub fn resolve(
+        &mut self,
+        place: u32,
+        address: Option<SocketAddr>,
+    ) -> Vec<(SocketAddr, Outcome)> {
+        self.unresolved.remove(&place);
+        let known = address.map(|address| self.place(place, address)).unwrap_or_default();
+        if self.unresolved.is_empty() {
+            self.ended = HashMap::new();
+        }
+        known
+    }
+
+    /// The places of all targets that stand for an endpoint that has ended so.
+    pub fn named(&mut self, endpoint: SocketAddr, outcome: &Outcome) -> Vec<u32> {
+        if !self.unresolved.is_empty() {
+            self.ended.insert(endpoint, outcome.clone());
+        }
+        let by_name = self.by_name.get(&endpoint).into_iter().flatten().copied();
+        self.blocks.naming(endpoint, &self.targets).chain(by_name).collect()
+    }
+
+    fn place(&mut self, place: u32, address: SocketAddr) -> Vec<(SocketAddr, Outcome)> {
+        let mut known = Vec::new();
+        for port in self.targets[place as usize].ports.iter() {
+            let mut endpoint = address;
+            endpoint.set_port(port);
+            if let Some(outcome) = self.ended.get(&endpoint) {
+                known.push((endpoint, outcome.clone()));
+                continue;
+            }
+            let others = self.by_name.entry(endpoint).or_default();
+            let in_block = self.blocks.naming(endpoint, &self.targets).next().is_some();
+            if others.is_empty() && !in_block {
+                self.resolved.push_back((place, endpoint));
+            }
+            others.push(place);
+        }
+        known
+    }
+}
+
+/// The blocks among the targets, to be found by an address of theirs: sorted, and searched once for each length of prefix
+/// there is.
+struct Blocks {
+    sorted: Vec<(IpNetwork, u32)>,
+    prefixes: Vec<u8>,
+}
+
+impl Blocks {
+    fn of(targets: &[Target]) -> Self {
+        let block = |(place, target): (u32, &Target)| match &target.hosts {
+            Hosts::Block(block) => Some((*block, place)),
+            Hosts::LinkLocal(..) | Hosts::Name(_) => None,
+        };
+        let mut sorted: Vec<_> = (0..).zip(targets).filter_map(block).collect();
+        sorted.sort_unstable();
+        let mut prefixes: Vec<_> = sorted.iter().map(|(block, _)| block.prefix()).collect();
+        prefixes.sort_unstable();
+        prefixes.dedup();
+        Self { sorted, prefixes }
+    }
+
+    /// The places of targets whose block and ports have `endpoint`; the smallest place of a block first.
+    fn naming(&self, endpoint: SocketAddr, targets: &[Target]) -> impl Iterator<Item = u32> {
+        let mut places: Vec<u32> = Vec::new();
+        for &prefix in &self.prefixes {
+            let Some(block) = enclosing(endpoint.ip(), prefix) else { continue };
+            let first = self.sorted.partition_point(|(other, _)| *other < block);
+            let same = self.sorted[first..].iter().take_while(|(other, _)| *other == block);
+            places.extend(
+                same.map(|(_, place)| *place)
+                    .filter(|place| targets[*place as usize].ports.contains(endpoint.port())),
+            );
+        }
+        places.sort_unstable();
+        places.into_iter()
+    }
+}
+
+/// The block of that length that `address` is in; `None` when the length is the other family's.
+fn enclosing(address: IpAddr, prefix: u8) -> Option<IpNetwork> {
+    let network = IpNetwork::new(address, prefix).ok()?.network();
+    IpNetwork::new(network, prefix).ok()
+}

@@ -1,0 +1,83 @@
+//! A file of targets: one a line, with comments and blank lines.
+
+use std::io::{self, Read};
+
+use crate::target::{Target, TargetError};
+
+/// The longest file that is read, bytes.
+const LONGEST: u64 = 64 << 20;
+
+/// Why a file of targets cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The file cannot be read.
+    #[error("cannot read {file}: {source}")]
+    Read {
+        /// Its name.
+        file: String,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The file is too long.
+    #[error(
+        "{0} is longer than 64 MiB; say it shorter, with blocks 198.18.0.0/16 and ranges 80,8000-8010"
+    )]
+    TooLong(String),
+    /// A line is not a target.
+    #[error("{file}:{line}:{column}: {cause}")]
+    Line {
+        /// Its name.
+        file: String,
+        /// Counted from 1.
+        line: usize,
+        /// Bytes into the line, counted from 1.
+        column: usize,
+        /// What is wrong.
+        cause: LineError,
+    },
+    /// No line is a target.
+    #[error("{0} names no target")]
+    Empty(String),
+}
+
+/// Why a line is not a target.
+#[derive(Debug, thiserror::Error)]
+pub enum LineError {
+    /// It cannot be understood.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// It is not text.
+    #[error("not text (UTF-8)")]
+    NotText,
+}
+
+/// Reads the targets of `input`, which messages call `file`. What follows a `#` is a comment.
+pub fn read(file: &str, input: impl Read) -> Result<Vec<Target>, FileError> {
+    let mut bytes = Vec::new();
+    input
+        .take(LONGEST + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|source| FileError::Read { file: file.to_owned(), source })?;
+    if bytes.len() as u64 > LONGEST {
+        return Err(FileError::TooLong(file.to_owned()));
+    }
+    let mut targets = Vec::new();
+    for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        let line = line.split(|byte| *byte == b'#').next().unwrap_or_default();
+        let word = line.trim_ascii();
+        if word.is_empty() {
+            continue;
+        }
+        let target = std::str::from_utf8(word)
+            .map_err(|_| LineError::NotText)
+            .and_then(|word| Ok(word.parse()?))
+            .map_err(|cause| FileError::Line {
+                file: file.to_owned(),
+                line: index + 1,
+                column: line.len() - line.trim_ascii_start().len() + 1,
+                cause,
+            })?;
+        targets.push(target);
+    }
+    if targets.is_empty() { Err(FileError::Empty(file.to_owned())) } else { Ok(targets) }
+}
