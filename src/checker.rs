@@ -6,7 +6,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use hashbrown::HashTable;
@@ -36,13 +36,13 @@ pub struct Checker {
     /// Source ports by try number, for IPv4 and for IPv6.
     ports: [Vec<u16>; 2],
     /// Source addresses seen so far: few.
-    sources: Vec<IpAddr>,
+    sources: Vec<SocketAddr>,
     due: VecDeque<Slot>,
     waiting: BinaryHeap<Reverse<Wait>>,
     resets: VecDeque<Segment>,
     outcomes: VecDeque<Ended>,
     ignored: BTreeMap<Ignored, usize>,
-    /// When answers were last lost to our own receive queue, in microseconds.
+    /// When answers were last lost to our own receive queue, in nanoseconds.
     lost_at: Option<u64>,
 }
 
@@ -116,7 +116,7 @@ impl Checker {
     pub fn admit(&mut self, label: u32, remote: SocketAddr, schedule: Schedule, now: Duration) {
         let progress = Progress {
             remote,
-            until: micros(now),
+            until: nanos(now),
             setback: None,
             label,
             first_wait: schedule.first_wait(),
@@ -174,9 +174,9 @@ impl Checker {
             ports.resize(this.number + 1, 0);
         }
         ports[this.number] = local.port();
-        let source = self.sources.iter().position(|known| *known == local.ip());
+        let source = self.sources.iter().position(|known| known.ip() == local.ip());
         let source = source.unwrap_or_else(|| {
-            self.sources.push(local.ip());
+            self.sources.push(local);
             self.sources.len() - 1
         });
         let at = self.at(this.slot, this.number);
@@ -220,7 +220,7 @@ impl Checker {
             }
             Arrival::Icmp(error, quote) => self.handle_icmp(*error, quote, now),
             Arrival::Lost(_) => {
-                self.lost_at = Some(micros(now));
+                self.lost_at = Some(nanos(now));
                 Ok(())
             }
         };
@@ -242,7 +242,7 @@ impl Checker {
 
     /// When the first wait ends, and [`Checker::poll_try`] may have something new; `None` when nothing is waited for.
     pub fn next_deadline(&mut self) -> Option<Duration> {
-        self.first_wait().map(|wait| Duration::from_micros(wait.until))
+        self.first_wait().map(|wait| Duration::from_nanos(wait.until))
     }
 
     /// Ends what has no verdict yet, for this reason.
@@ -265,18 +265,18 @@ impl Checker {
         now: Duration,
     ) -> Result<(), Ignored> {
         let number = self.number(segment.destination).ok_or(Ignored::NotOurs)?;
-        let probe = Probe::new(&self.secret, segment.destination, segment.source);
         let slot = self.find(segment.source).filter(|slot| self.was_sent(*slot, number));
-        let answer = match (probe.read(segment), slot) {
-            // What only the endpoints prove needs a target; so does the blame for what proves nothing.
-            (Ok(Answer::AckWithoutSyn) | Err(_), None) => return Err(Ignored::NotOurs),
-            (read, _) => read?,
-        };
+        let answer = Probe::new(&self.secret, segment.destination, segment.source)
+            .read(segment)
+            .map_err(|ignored| match slot {
+                Some(slot) if self.local(slot, number) == segment.destination => ignored,
+                _ => Ignored::NotOurs,
+            })?;
         if answer != Answer::RstAck && !reset_by_kernel {
             self.resets.push_back(probe::reset(segment));
         }
         match (answer, slot) {
-            (_, None) => {} // decided before
+            (_, None) => {} // decided before, or an old connection of somebody else's
             (Answer::SynAck, Some(slot)) => self.decide(slot, number, Reason::SynAck, now),
             (Answer::RstAck, Some(slot)) => self.decide(slot, number, Reason::RstAck, now),
             (Answer::AckWithoutSyn, Some(slot)) => self.try_another_port(slot, number, now),
@@ -292,12 +292,13 @@ impl Checker {
     ) -> Result<(), Ignored> {
         let port = SocketAddr::new(quote.remote.ip(), quote.local_port);
         let number = self.number(port).ok_or(Ignored::IcmpNotOurs)?;
-        let ours = self.secret.sequence(quote.local_port, quote.remote) == quote.sequence;
-        let slot = self
-            .find(quote.remote)
-            .filter(|slot| ours && self.was_sent(*slot, number))
-            .ok_or(Ignored::IcmpNotOurs)?;
-        let source = self.sources[usize::from(self.slots[slot as usize].source)];
+        let slot = self.find(quote.remote).filter(|slot| self.was_sent(*slot, number));
+        let slot = slot.ok_or(Ignored::IcmpNotOurs)?;
+        let local = self.local(slot, number);
+        if Probe::new(&self.secret, local, quote.remote).sequence != quote.sequence {
+            return Err(Ignored::IcmpNotOurs);
+        }
+        let source = local.ip();
         let from_here = error.offender == source && error.offender != quote.remote.ip();
         match error.meaning {
             Meaning::Closed | Meaning::Prohibited => {
@@ -322,6 +323,14 @@ impl Checker {
     /// Which try leaves from the port of `local`.
     fn number(&self, local: SocketAddr) -> Option<usize> {
         self.ports[family(local)].iter().position(|port| *port == local.port())
+    }
+
+    /// Where that try of a target left from.
+    fn local(&self, slot: Slot, number: usize) -> SocketAddr {
+        let progress = &self.slots[slot as usize];
+        let mut local = self.sources[usize::from(progress.source)];
+        local.set_port(self.ports[family(progress.remote)][number]);
+        local
     }
 
     fn was_sent(&self, slot: Slot, number: usize) -> bool {
@@ -354,10 +363,7 @@ impl Checker {
     ) -> Verdict {
         let progress = &self.slots[slot as usize];
         let tries = progress.sent.count_ones() as usize;
-        let local = (tries > 0).then(|| {
-            let port = self.ports[family(progress.remote)][number];
-            SocketAddr::new(self.sources[usize::from(progress.source)], port)
-        });
+        let local = (tries > 0).then(|| self.local(slot, number));
         Verdict { reason, round_trip, tries, local }
     }
 
@@ -378,7 +384,7 @@ impl Checker {
         let newest = progress.stage == Stage::Waiting && usize::from(progress.begun) == number + 1;
         if newest && number + 1 < self.tries {
             progress.stage = Stage::Due;
-            progress.until = micros(now);
+            progress.until = nanos(now);
             self.due.push_back(slot);
         }
     }
@@ -388,7 +394,7 @@ impl Checker {
     fn wait(&mut self, this: Try, now: Duration) {
         let progress = &mut self.slots[this.slot as usize];
         let wait = u64::from(progress.first_wait) << this.number;
-        progress.until = (progress.until + wait).max(micros(now) + wait / 4 * 3);
+        progress.until = (progress.until + wait).max(nanos(now) + wait / 4 * 3);
         progress.stage = Stage::Waiting;
         self.waiting.push(Reverse(Wait { until: progress.until, slot: this.slot }));
     }
@@ -397,7 +403,7 @@ impl Checker {
     /// ends.
     fn expire(&mut self, now: Duration) {
         while self.outcomes.len() < OUTCOMES
-            && let Some(wait) = self.first_wait().filter(|wait| wait.until <= micros(now))
+            && let Some(wait) = self.first_wait().filter(|wait| wait.until <= nanos(now))
         {
             let progress = &mut self.slots[wait.slot as usize];
             let last = usize::from(progress.begun) == self.tries;
@@ -413,7 +419,7 @@ impl Checker {
     /// True when an answer to the newest try may be among those that were lost on this machine.
     fn may_have_missed(&self, slot: Slot, now: Duration) -> bool {
         let number = usize::from(self.slots[slot as usize].begun) - 1;
-        let sent_at = micros(now.saturating_sub(self.since(slot, number, now)));
+        let sent_at = nanos(now.saturating_sub(self.since(slot, number, now)));
         self.was_sent(slot, number) && self.lost_at.is_some_and(|lost_at| sent_at <= lost_at)
     }
 
@@ -465,12 +471,12 @@ impl Checker {
 /// A target that is pending, in few bytes: there may be a million of them.
 struct Progress {
     remote: SocketAddr,
-    /// When the wait for its newest try ends, in microseconds.
+    /// When the wait for its newest try ends, in nanoseconds.
     until: u64,
     /// What stood in the way so far.
     setback: Option<Box<Setback>>,
     label: u32,
-    /// The wait of its first try, in microseconds.
+    /// The wait of its first try, in nanoseconds.
     first_wait: u32,
     /// The tries whose SYN left, a bit each.
     sent: u16,
@@ -496,7 +502,7 @@ enum Stage {
     Ended,
 }
 
-/// When the wait for a target's newest try ends, in microseconds.
+/// When the wait for a target's newest try ends, in nanoseconds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Wait {
     until: u64,
@@ -507,12 +513,12 @@ fn family(address: SocketAddr) -> usize {
     usize::from(address.is_ipv6())
 }
 
-/// Whole microseconds; 2⁶⁴ of them are half a million years.
-fn micros(time: Duration) -> u64 {
-    time.as_secs() * 1_000_000 + u64::from(time.subsec_micros())
+/// 2⁶⁴ of them are half a millennium.
+fn nanos(time: Duration) -> u64 {
+    time.as_secs() * 1_000_000_000 + u64::from(time.subsec_nanos())
 }
 
-/// The low half: enough for differences of up to 71 minutes, and no wait is that long.
+/// Microseconds, wrapping: enough for differences of up to 71 minutes, and no wait is that long.
 fn wrapped(time: Duration) -> u32 {
-    u32::try_from(micros(time) & u64::from(u32::MAX)).expect("masked")
+    u32::try_from((nanos(time) / 1000) & u64::from(u32::MAX)).expect("masked")
 }

@@ -24,7 +24,7 @@ pub struct Probe {
 impl Probe {
     /// The probe that `secret` makes of this pair of endpoints: always the same one, so it need not be stored.
     pub fn new(secret: &Secret, local: SocketAddr, remote: SocketAddr) -> Self {
-        Self { local, remote, sequence: secret.sequence(local.port(), remote) }
+        Self { local, remote, sequence: secret.sequence(local, remote) }
     }
 
     /// The SYN: the options and the window of an ordinary stack, because networks drop odd ones. No timestamps (PAWS
@@ -138,9 +138,8 @@ impl Secret {
         Self(SipHasher13::new_with_key(&key))
     }
 
-    /// The sequence number of the SYN from this port of ours to `remote`.
-    pub fn sequence(&self, local_port: u16, remote: SocketAddr) -> SequenceNumber {
-        let [a, b, c, d, ..] = self.hash((local_port, remote)).to_le_bytes();
+    fn sequence(&self, local: SocketAddr, remote: SocketAddr) -> SequenceNumber {
+        let [a, b, c, d, ..] = self.hash((local, remote)).to_le_bytes();
         SequenceNumber(u32::from_le_bytes([a, b, c, d]))
     }
 

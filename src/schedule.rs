@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// The first wait at most, in microseconds: what RFC 6298 §2 gives a connection whose round-trip time is unknown.
-const FIRST_WAIT: u32 = 1_000_000;
+/// The first wait at most, in nanoseconds: what RFC 6298 §2 gives a connection whose round-trip time is unknown.
+const FIRST_WAIT: u32 = 1_000_000_000;
 
 /// The SYNs of one target: how many, and how long each is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +17,7 @@ impl Schedule {
     /// min(1 s, limit / (2ⁿ − 1)) for n tries, and each later one doubles.
     pub fn fit(retries: u8, limit: Duration) -> Self {
         let parts = (1u32 << (retries + 1)) - 1;
-        let first_wait = u32::try_from((limit / parts).as_micros()).unwrap_or(FIRST_WAIT);
+        let first_wait = u32::try_from((limit / parts).as_nanos()).unwrap_or(FIRST_WAIT);
         Self { first_wait: first_wait.min(FIRST_WAIT), tries: usize::from(retries) + 1 }
     }
 
@@ -26,14 +26,14 @@ impl Schedule {
         self.tries
     }
 
-    /// How long the first SYN is waited for, in microseconds.
+    /// How long the first SYN is waited for, in nanoseconds: up to a second.
     pub fn first_wait(self) -> u32 {
         self.first_wait
     }
 
     /// How long each try is waited for before the next one, or the verdict.
     pub fn waits(self) -> impl Iterator<Item = Duration> {
-        let first = Duration::from_micros(self.first_wait.into());
+        let first = Duration::from_nanos(self.first_wait.into());
         (0..self.tries).map(move |number| first * (1 << number))
     }
 }

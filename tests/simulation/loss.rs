@@ -212,6 +212,7 @@ fn crossed(run: &Run) -> Vec<String> {
     let flags = |(_, crossing): &_| match crossing {
         Sent(segment) | Received(Arrival::Segment { segment, .. }, _) => segment.flags.to_string(),
         Received(Arrival::Icmp(error, _), _) => error.to_string(),
+        Received(Arrival::Lost(count), _) => format!("{count} lost"),
     };
     run.crossings.iter().map(flags).collect()
 }

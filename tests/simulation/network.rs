@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use halfopen::checker::{Arrival, Checker};
+use halfopen::checker::{Arrival, Checker, Ended};
 use halfopen::engine::Engine;
 use halfopen::engine::simulated::{Network, SimulatedEngine};
 use halfopen::fault::Refusal;
+use halfopen::pacer::Pacer;
 use halfopen::probe::{Ignored, Secret};
-use halfopen::run::{Crossing, Watcher, run};
+use halfopen::run::{Client, Crossing, Next, run};
 use halfopen::schedule::Schedule;
 use halfopen::verdict::{Outcome, Verdict};
 use halfopen::wire::{Flags, IcmpError, Options, Quote, Segment, SequenceNumber};
@@ -91,10 +93,18 @@ pub(crate) fn check_with_secret(
     remotes: &[SocketAddr],
     network: impl Network,
 ) -> Run {
-    let mut checker = Checker::new(Secret::new(secret), schedule, remotes.iter().copied());
+    let mut checker = Checker::new(Secret::new(secret), schedule.tries());
     let mut engine = SimulatedEngine::new(network);
-    let mut record = Record::default();
-    run(&mut checker, &mut engine, &mut record).expect("a simulated network has no faults");
+    let mut pacer = Pacer::new(0, usize::MAX);
+    let mut record = Record {
+        schedule,
+        remotes: remotes.to_vec(),
+        begun: 0,
+        outcomes: Vec::new(),
+        crossings: Vec::new(),
+    };
+    run(&mut checker, &mut engine, &mut pacer, &mut record, secs(10_000))
+        .expect("a simulated network has no faults");
     let sent = record.crossings.iter().filter(|(_, c)| matches!(c, Crossing::Sent(_))).count();
     assert_eq!(engine.sent().len(), sent, "the watcher is told of everything sent");
     Run {
@@ -105,19 +115,37 @@ pub(crate) fn check_with_secret(
     }
 }
 
-#[derive(Default)]
 struct Record {
+    schedule: Schedule,
+    remotes: Vec<SocketAddr>,
+    begun: usize,
     outcomes: Vec<(usize, Outcome)>,
     crossings: Vec<(Duration, Crossing)>,
 }
 
-impl Watcher for Record {
-    fn ended(&mut self, target: usize, outcome: Outcome) {
-        self.outcomes.push((target, outcome));
+impl Client for Record {
+    fn next(&mut self, _now: Duration) -> Next {
+        let Some(remote) = self.remotes.get(self.begun) else { return Next::Nothing };
+        self.begun += 1;
+        let label = u32::try_from(self.begun - 1).expect("few targets");
+        Next::Target(label, *remote, self.schedule)
     }
 
-    fn crossed(&mut self, at: Duration, crossing: Crossing) {
-        self.crossings.push((at, crossing));
+    fn ended(&mut self, ended: Ended) {
+        assert_eq!(self.remotes[ended.label as usize], ended.remote);
+        self.outcomes.push((ended.label as usize, ended.outcome));
+    }
+
+    fn crossed(&mut self, at: Duration, crossing: &Crossing) {
+        self.crossings.push((at, *crossing));
+    }
+
+    fn interrupts(&self) -> Vec<BorrowedFd<'_>> {
+        Vec::new()
+    }
+
+    fn gives_up(&mut self) -> bool {
+        false
     }
 }
 
