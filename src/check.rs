@@ -17,6 +17,7 @@ use crate::fault::Fault;
 use crate::pacer::Pacer;
 use crate::plan::{Format, Plan};
 use crate::probe::Secret;
+use crate::report::progress::Progress;
 use crate::report::{Finding, Report, json};
 use crate::resolve::Lookups;
 use crate::roster::Roster;
@@ -28,9 +29,14 @@ use crate::verdict::{LookupFailure, Outcome, Reason, Verdict};
 /// How much later than the deadline the last verdict may fall, for delays on this machine.
 const GRACE: Duration = Duration::from_millis(25);
 
-/// Carries out `plan` in a program that began at `start`. What can be said before the end goes to `out` as it falls.
-/// Fails where the plan cannot be carried out as it stands.
-pub fn check(mut plan: Plan, start: Instant, out: &mut dyn Write) -> Result<Report, Fault> {
+/// Carries out `plan` in a program that began at `start`. What can be said before the end goes to `out` as it falls, and
+/// how far it is to `progress`. Fails where the plan cannot be carried out as it stands.
+pub fn check(
+    mut plan: Plan,
+    start: Instant,
+    out: &mut dyn Write,
+    progress: Option<Progress>,
+) -> Result<Report, Fault> {
     let targets = mem::take(&mut plan.targets);
     let total = targets.iter().map(Target::count).fold(0, u128::saturating_add);
     let least = total.saturating_mul(1000).checked_div(plan.rate.into());
@@ -40,7 +46,7 @@ pub fn check(mut plan: Plan, start: Instant, out: &mut dyn Write) -> Result<Repo
     }
     let roster = Roster::new(targets, plan.family)?;
     let report = Report::new(plan, total);
-    let mut session = Session { roster, report, lookups: None, signals: None, out };
+    let mut session = Session { roster, report, lookups: None, signals: None, out, progress };
     if let Err(fault) = session.probe(start) {
         session.fail(&fault);
     }
@@ -56,6 +62,7 @@ struct Session<'a> {
     lookups: Option<Lookups>,
     signals: Option<SignalFd>,
     out: &'a mut dyn Write,
+    progress: Option<Progress>,
 }
 
 impl Session<'_> {
@@ -150,6 +157,9 @@ impl Session<'_> {
 
 impl Client for Session<'_> {
     fn next(&mut self, now: Duration) -> Next {
+        if let Some(progress) = &mut self.progress {
+            progress.advance(self.report.tally.targets(), self.report.total, now);
+        }
         if self.lookups.is_some() {
             self.take_in_names();
         }

@@ -9,8 +9,10 @@ use std::time::Instant;
 
 use halfopen::check::check;
 use halfopen::cli::{self, Request};
+use halfopen::plan::Format;
 use halfopen::privilege;
 use halfopen::report::nagios;
+use halfopen::report::progress::Progress;
 use halfopen::self_test::self_test;
 use halfopen::status::Status;
 
@@ -35,13 +37,17 @@ fn run(start: Instant) -> Status {
     let (mut out, mut aside) = (Vec::new(), Vec::new());
     // Writing to memory does not fail.
     let status = match request {
-        Request::Check(plan) => match check(*plan, start, &mut io::stdout()) {
-            Ok(report) => {
-                let _ = report.render(colour(), &mut out, &mut aside);
-                report.status()
+        Request::Check(plan) => {
+            let people_wait = plan.format == Format::Text && io::stderr().is_terminal();
+            let progress = people_wait.then(Progress::default);
+            match check(*plan, start, &mut io::stdout(), progress) {
+                Ok(report) => {
+                    let _ = report.render(colour(), &mut out, &mut aside);
+                    report.status()
+                }
+                Err(fault) => return unknown(fault),
             }
-            Err(fault) => return unknown(fault),
-        },
+        }
         Request::SelfTest => self_test(start, &mut out).unwrap_or(Status::Unknown),
         Request::Print(text) => {
             out.extend(text.bytes());

@@ -106,7 +106,7 @@ fn check(
         verbosity: 3, // for the packets
         ..Plan::of(endpoint.into())
     };
-    let report = check::check(plan, start, &mut io::sink()).map_err(Obstacle::Fault)?;
+    let report = check::check(plan, start, &mut io::sink(), None).map_err(Obstacle::Fault)?;
     let outcome = report.findings.into_iter().next().map(|finding| finding.outcome);
     let verdict = outcome.unwrap_or(Err(Fault::Interrupted)).map_err(Obstacle::Fault)?;
     let crossings = report.crossings;

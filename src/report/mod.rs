@@ -3,6 +3,7 @@
 mod details;
 pub mod json;
 pub mod nagios;
+pub mod progress;
 pub mod text;
 
 use std::collections::BTreeMap;
