@@ -40,7 +40,7 @@ pub fn check(
     let targets = mem::take(&mut plan.targets);
     let total = targets.iter().map(Target::count).fold(0, u128::saturating_add);
     let least = total.saturating_mul(1000).checked_div(plan.rate.into());
-    if least.is_some_and(|least| least >= plan.timeout.as_millis()) {
+    if total > 1 && least.is_some_and(|least| least >= last_call(plan.timeout).as_millis()) {
         let (rate, timeout) = (plan.rate, plan.timeout);
         return Err(Fault::TooManyTargets { targets: total, rate, timeout });
     }
@@ -53,6 +53,11 @@ pub fn check(
     session.report.findings.sort_by_key(|finding| finding.place);
     session.report.elapsed = start.elapsed();
     Ok(session.report)
+}
+
+/// When the last target may begin: a quarter of the time belongs to its answer. Silence for less would be a guess.
+fn last_call(timeout: Duration) -> Duration {
+    timeout / 4 * 3
 }
 
 /// The client of the loop: knows the targets by name and keeps the report.
@@ -70,7 +75,7 @@ impl Session<'_> {
         let plan = &self.report.plan;
         let (v4, v6) = self.roster.families(plan.family);
         let mut engine = RawEngine::open(start, plan.egress.clone(), v4, v6)?;
-        let window = if self.report.is_pool() { engine.widen() } else { 1 };
+        let window = if self.report.is_pool() { engine.widen() } else { usize::MAX };
         let mut pacer = Pacer::new(plan.rate, window);
         let mut checker = Checker::new(secret()?, usize::from(plan.retries) + 1);
         let deadline = plan.timeout + GRACE;
@@ -90,6 +95,11 @@ impl Session<'_> {
                 Ok(Verdict::without_probe(Reason::NameNotResolved(LookupFailure::TimedOut)))
             };
             self.found_all_ports(place, &outcome);
+        }
+        if !self.report.is_pool()
+            && let Some((place, remote)) = self.roster.poll()
+        {
+            self.found(place, remote.port(), Some(remote), Err(Fault::OutOfTime));
         }
         Ok(())
     }
@@ -163,10 +173,13 @@ impl Client for Session<'_> {
         if self.lookups.is_some() {
             self.take_in_names();
         }
+        let Plan { timeout, retries, .. } = self.report.plan;
+        if now > last_call(timeout) {
+            return Next::Nothing;
+        }
         match self.roster.poll() {
             Some((place, remote)) => {
-                let left = self.report.plan.timeout.saturating_sub(now);
-                Next::Target(place, remote, Schedule::fit(self.report.plan.retries, left))
+                Next::Target(place, remote, Schedule::fit(retries, timeout.saturating_sub(now)))
             }
             None if self.lookups.is_some() => Next::Later,
             None => Next::Nothing,

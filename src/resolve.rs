@@ -15,8 +15,11 @@ use crate::fault::Fault;
 use crate::target::is_one_host;
 use crate::verdict::LookupFailure;
 
-/// Look-ups under way at once.
-const THREADS: usize = 16;
+/// Look-ups under way at once: so many names may hang before others have to wait for them.
+const THREADS: usize = 128;
+
+/// What a look-up needs of a stack, with room to spare, bytes.
+const STACK: usize = 512 << 10;
 
 /// Which address families may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -62,7 +65,8 @@ impl Lookups {
         let queue = Arc::new(Mutex::new(names.into_iter()));
         for _ in 0..threads {
             let (queue, sender, mut ring) = (Arc::clone(&queue), sender.clone(), ring.try_clone()?);
-            thread::Builder::new().name("name look-up".to_owned()).spawn(move || {
+            let thread = thread::Builder::new().name("name look-up".to_owned()).stack_size(STACK);
+            thread.spawn(move || {
                 let next = || queue.lock().ok()?.next();
                 while let Some((number, name)) = next() {
                     // A full stream has rung already; nobody listens once the program has its verdicts.

@@ -117,21 +117,28 @@ impl<E: Engine, C: Client> Exchange<'_, E, C> {
     /// Sends SYNs that are due, a batch at most.
     fn send_syns(&mut self) -> Outlook {
         let mut batch = Vec::new();
-        let outlook = loop {
+        let outlook = self.collect(&mut batch);
+        self.send_batch(&batch);
+        outlook
+    }
+
+    /// Adds SYNs that may leave now; gives up after a while in any case, so that answers need not wait.
+    fn collect(&mut self, batch: &mut Vec<(Try, Segment)>) -> Outlook {
+        for _ in 0..2 * BATCH {
             let now = self.engine.now();
             let ready = self.pacer.ready_at(now);
             if batch.len() == BATCH || ready > now {
-                break Outlook::MoreAt(ready);
+                return Outlook::MoreAt(ready);
             }
             let Some(this) = self.checker.poll_try(now) else {
-                break match self.client.next(now) {
+                match self.client.next(now) {
                     Next::Target(label, remote, schedule) => {
                         self.checker.admit(label, remote, schedule, now);
                         continue;
                     }
-                    Next::Nothing if self.checker.pending() == 0 => Outlook::Done,
-                    Next::Nothing | Next::Later => Outlook::Waiting,
-                };
+                    Next::Nothing if self.checker.pending() == 0 => return Outlook::Done,
+                    Next::Nothing | Next::Later => return Outlook::Waiting,
+                }
             };
             match self.engine.local_endpoint(this.remote, this.number) {
                 Ok(local) => {
@@ -140,9 +147,8 @@ impl<E: Engine, C: Client> Exchange<'_, E, C> {
                 }
                 Err(refusal) => self.checker.refused(this, refusal, now),
             }
-        };
-        self.send_batch(&batch);
-        outlook
+        }
+        Outlook::MoreAt(self.engine.now())
     }
 
     fn send_batch(&mut self, batch: &[(Try, Segment)]) {

@@ -25,6 +25,9 @@ pub fn render(report: &Report, colour: bool, out: &mut impl Write) -> io::Result
     }
     let status = report.status();
     let style = style(status);
+    if let Some(fault) = &report.fault {
+        return writeln!(out, "{style}{status}{style:#}: {fault}");
+    }
     let seconds = report.elapsed.as_secs_f64();
     writeln!(out, "{style}{status}{style:#}: {} in {seconds:.1} s", nagios::summary(report))
 }
