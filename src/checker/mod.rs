@@ -4,13 +4,14 @@
 //! and never backwards. The caller admits targets, sends what [`Checker::poll_try`] and [`Checker::poll_reset`] ask for,
 //! feeds what arrives to [`Checker::handle`], and takes outcomes from [`Checker::poll_outcome`].
 
+mod pending;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hashbrown::HashTable;
-
+use self::pending::{Pending, Progress, Setback, Slot, Stage, nanos};
 use crate::fault::{Fault, Refusal};
 use crate::probe::{self, Answer, Ignored, Probe, Secret};
 use crate::schedule::Schedule;
@@ -28,15 +29,7 @@ const OUTCOMES: usize = 1024;
 pub struct Checker {
     secret: Secret,
     tries: usize,
-    slots: Vec<Progress>,
-    free: Vec<Slot>,
-    by_remote: HashTable<Slot>,
-    /// When each try of each slot was sent, in microseconds, wrapping: `tries` entries a slot.
-    sent_at: Vec<u32>,
-    /// Source ports by try number, for IPv4 and for IPv6.
-    ports: [Vec<u16>; 2],
-    /// Source addresses seen so far: few.
-    sources: Vec<SocketAddr>,
+    pending: Pending,
     due: VecDeque<Slot>,
     waiting: BinaryHeap<Reverse<Wait>>,
     resets: VecDeque<Segment>,
@@ -85,20 +78,13 @@ pub enum Arrival {
     Lost(u32),
 }
 
-type Slot = u32;
-
 impl Checker {
     /// A checker without targets that gives each of them so many tries.
     pub fn new(secret: Secret, tries: usize) -> Self {
         Self {
+            pending: Pending::new(secret.clone(), tries),
             secret,
             tries,
-            slots: Vec::new(),
-            free: Vec::new(),
-            by_remote: HashTable::new(),
-            sent_at: Vec::new(),
-            ports: [Vec::new(), Vec::new()],
-            sources: Vec::new(),
             due: VecDeque::new(),
             waiting: BinaryHeap::new(),
             resets: VecDeque::new(),
@@ -125,30 +111,20 @@ impl Checker {
             begun: 0,
             stage: Stage::Due,
         };
-        let slot = if let Some(slot) = self.free.pop() {
-            self.slots[slot as usize] = progress;
-            slot
-        } else {
-            self.slots.push(progress);
-            self.sent_at.resize(self.slots.len() * self.tries, 0);
-            Slot::try_from(self.slots.len() - 1).expect("fewer than 2³² pending")
-        };
-        let slots = &self.slots;
-        let hash = |slot: &Slot| self.secret.hash(slots[*slot as usize].remote);
-        self.by_remote.insert_unique(hash(&slot), slot, hash);
+        let slot = self.pending.insert(progress);
         self.due.push_back(slot);
     }
 
     /// Targets admitted and not ended.
     pub fn pending(&self) -> usize {
-        self.by_remote.len()
+        self.pending.len()
     }
 
     /// The next try that is due at `now`; report back with [`Checker::sent`] or [`Checker::refused`].
     pub fn poll_try(&mut self, now: Duration) -> Option<Try> {
         self.expire(now);
         while let Some(slot) = self.due.pop_front() {
-            let progress = &mut self.slots[slot as usize];
+            let progress = &mut self.pending[slot];
             if progress.stage == Stage::Due {
                 // A try beyond the last repeats the last: an answer to it may have been lost on this machine.
                 let number = usize::from(progress.begun).min(self.tries - 1);
@@ -169,28 +145,14 @@ impl Checker {
     /// # Panics
     /// When SYNs left from more than 2¹⁶ addresses of this machine.
     pub fn sent(&mut self, this: Try, local: SocketAddr, now: Duration) {
-        let ports = &mut self.ports[family(local)];
-        if ports.len() <= this.number {
-            ports.resize(this.number + 1, 0);
-        }
-        ports[this.number] = local.port();
-        let source = self.sources.iter().position(|known| known.ip() == local.ip());
-        let source = source.unwrap_or_else(|| {
-            self.sources.push(local);
-            self.sources.len() - 1
-        });
-        let at = self.at(this.slot, this.number);
-        self.sent_at[at] = wrapped(now);
-        let progress = &mut self.slots[this.slot as usize];
-        progress.source = u16::try_from(source).expect("a machine has few addresses");
-        progress.sent |= 1 << this.number;
+        self.pending.mark_sent(this.slot, this.number, local, now);
         self.wait(this, now);
     }
 
     /// The SYN of `this` could not leave. The remaining tries still go out: a route, a buffer or room in the
     /// firewall's table may be back by then.
     pub fn refused(&mut self, this: Try, refusal: Refusal, now: Duration) {
-        let progress = &mut self.slots[this.slot as usize];
+        let progress = &mut self.pending[this.slot];
         let setback = progress.setback.get_or_insert_default();
         let hopeless = match refusal {
             Refusal::NoRoute(cause) => {
@@ -247,8 +209,7 @@ impl Checker {
 
     /// Ends what has no verdict yet, for this reason.
     pub fn stop(&mut self, fault: &Fault) {
-        let pending: Vec<_> = self.by_remote.iter().copied().collect();
-        for slot in pending {
+        for slot in self.pending.slots() {
             self.end(slot, Err(fault.clone()));
         }
     }
@@ -264,12 +225,13 @@ impl Checker {
         reset_by_kernel: bool,
         now: Duration,
     ) -> Result<(), Ignored> {
-        let number = self.number(segment.destination).ok_or(Ignored::NotOurs)?;
-        let slot = self.find(segment.source).filter(|slot| self.was_sent(*slot, number));
+        let number = self.pending.number(segment.destination).ok_or(Ignored::NotOurs)?;
+        let slot =
+            self.pending.find(segment.source).filter(|slot| self.pending.was_sent(*slot, number));
         let answer = Probe::new(&self.secret, segment.destination, segment.source)
             .read(segment)
             .map_err(|ignored| match slot {
-                Some(slot) if self.local(slot, number) == segment.destination => ignored,
+                Some(slot) if self.pending.local(slot, number) == segment.destination => ignored,
                 _ => Ignored::NotOurs,
             })?;
         if answer != Answer::RstAck && !reset_by_kernel {
@@ -291,10 +253,11 @@ impl Checker {
         now: Duration,
     ) -> Result<(), Ignored> {
         let port = SocketAddr::new(quote.remote.ip(), quote.local_port);
-        let number = self.number(port).ok_or(Ignored::IcmpNotOurs)?;
-        let slot = self.find(quote.remote).filter(|slot| self.was_sent(*slot, number));
+        let number = self.pending.number(port).ok_or(Ignored::IcmpNotOurs)?;
+        let slot =
+            self.pending.find(quote.remote).filter(|slot| self.pending.was_sent(*slot, number));
         let slot = slot.ok_or(Ignored::IcmpNotOurs)?;
-        let local = self.local(slot, number);
+        let local = self.pending.local(slot, number);
         if Probe::new(&self.secret, local, quote.remote).sequence != quote.sequence {
             return Err(Ignored::IcmpNotOurs);
         }
@@ -315,41 +278,9 @@ impl Checker {
         Ok(())
     }
 
-    fn find(&self, remote: SocketAddr) -> Option<Slot> {
-        let same = |slot: &Slot| self.slots[*slot as usize].remote == remote;
-        self.by_remote.find(self.secret.hash(remote), same).copied()
-    }
-
-    /// Which try leaves from the port of `local`.
-    fn number(&self, local: SocketAddr) -> Option<usize> {
-        self.ports[family(local)].iter().position(|port| *port == local.port())
-    }
-
-    /// Where that try of a target left from.
-    fn local(&self, slot: Slot, number: usize) -> SocketAddr {
-        let progress = &self.slots[slot as usize];
-        let mut local = self.sources[usize::from(progress.source)];
-        local.set_port(self.ports[family(progress.remote)][number]);
-        local
-    }
-
-    fn was_sent(&self, slot: Slot, number: usize) -> bool {
-        self.slots[slot as usize].sent & (1 << number) != 0
-    }
-
-    fn at(&self, slot: Slot, number: usize) -> usize {
-        slot as usize * self.tries + number
-    }
-
-    /// Time since a try was sent, to the microsecond.
-    fn since(&self, slot: Slot, number: usize, now: Duration) -> Duration {
-        let micros = wrapped(now).wrapping_sub(self.sent_at[self.at(slot, number)]);
-        Duration::from_micros(micros.into())
-    }
-
     /// An answer that is final.
     fn decide(&mut self, slot: Slot, number: usize, reason: Reason, now: Duration) {
-        let round_trip = Some(self.since(slot, number, now));
+        let round_trip = Some(self.pending.since(slot, number, now));
         let verdict = self.verdict(slot, number, reason, round_trip);
         self.end(slot, Ok(verdict));
     }
@@ -361,15 +292,15 @@ impl Checker {
         reason: Reason,
         round_trip: Option<Duration>,
     ) -> Verdict {
-        let progress = &self.slots[slot as usize];
+        let progress = &self.pending[slot];
         let tries = progress.sent.count_ones() as usize;
-        let local = (tries > 0).then(|| self.local(slot, number));
+        let local = (tries > 0).then(|| self.pending.local(slot, number));
         Verdict { reason, round_trip, tries, local }
     }
 
     /// A try has failed in a way that may pass: the rest still go out, and the last one to fail decides.
     fn lose(&mut self, slot: Slot, number: usize, reason: Reason, now: Duration) {
-        let progress = &mut self.slots[slot as usize];
+        let progress = &mut self.pending[slot];
         progress.setback.get_or_insert_default().evidence = Some(reason);
         if number + 1 == self.tries {
             self.give_up(slot, now);
@@ -379,7 +310,7 @@ impl Checker {
     /// An old connection is in the way. Our RST clears it, and the next try goes out at once; the last try is waited
     /// out, because an ACK is proven by its endpoints alone and a SYN+ACK may still be on its way.
     fn try_another_port(&mut self, slot: Slot, number: usize, now: Duration) {
-        let progress = &mut self.slots[slot as usize];
+        let progress = &mut self.pending[slot];
         progress.setback.get_or_insert_default().evidence = Some(Reason::AckWithoutSyn);
         let newest = progress.stage == Stage::Waiting && usize::from(progress.begun) == number + 1;
         if newest && number + 1 < self.tries {
@@ -392,7 +323,7 @@ impl Checker {
     /// Waits for the newest try. Waits follow one another as scheduled, so that a delay of one try does not postpone the
     /// verdict; but most of each is always granted.
     fn wait(&mut self, this: Try, now: Duration) {
-        let progress = &mut self.slots[this.slot as usize];
+        let progress = &mut self.pending[this.slot];
         let wait = u64::from(progress.first_wait) << this.number;
         progress.until = (progress.until + wait).max(nanos(now) + wait / 4 * 3);
         progress.stage = Stage::Waiting;
@@ -405,12 +336,12 @@ impl Checker {
         while self.outcomes.len() < OUTCOMES
             && let Some(wait) = self.first_wait().filter(|wait| wait.until <= nanos(now))
         {
-            let progress = &mut self.slots[wait.slot as usize];
+            let progress = &mut self.pending[wait.slot];
             let last = usize::from(progress.begun) == self.tries;
             if last && !self.may_have_missed(wait.slot, now) {
                 self.give_up(wait.slot, now);
             } else {
-                self.slots[wait.slot as usize].stage = Stage::Due;
+                self.pending[wait.slot].stage = Stage::Due;
                 self.due.push_back(wait.slot);
             }
         }
@@ -418,15 +349,16 @@ impl Checker {
 
     /// True when an answer to the newest try may be among those that were lost on this machine.
     fn may_have_missed(&self, slot: Slot, now: Duration) -> bool {
-        let number = usize::from(self.slots[slot as usize].begun) - 1;
-        let sent_at = nanos(now.saturating_sub(self.since(slot, number, now)));
-        self.was_sent(slot, number) && self.lost_at.is_some_and(|lost_at| sent_at <= lost_at)
+        let number = usize::from(self.pending[slot].begun) - 1;
+        let sent_at = nanos(now.saturating_sub(self.pending.since(slot, number, now)));
+        self.pending.was_sent(slot, number)
+            && self.lost_at.is_some_and(|lost_at| sent_at <= lost_at)
     }
 
     /// The wait that ends first; those that are no longer waited for are dropped.
     fn first_wait(&mut self) -> Option<Wait> {
         while let Some(&Reverse(wait)) = self.waiting.peek() {
-            let progress = &self.slots[wait.slot as usize];
+            let progress = &self.pending[wait.slot];
             if progress.stage == Stage::Waiting && progress.until == wait.until {
                 return Some(wait);
             }
@@ -437,7 +369,7 @@ impl Checker {
 
     /// No try is left: what was learnt short of an answer decides, or silence.
     fn give_up(&mut self, slot: Slot, now: Duration) {
-        let progress = &mut self.slots[slot as usize];
+        let progress = &mut self.pending[slot];
         let Setback { evidence, fault } = progress.setback.take().map(|s| *s).unwrap_or_default();
         let sent = progress.sent;
         let reason = match (evidence, sent) {
@@ -448,7 +380,7 @@ impl Checker {
             }
             (None, _) => Reason::NoAnswer {
                 syns: sent.count_ones() as usize,
-                waited: self.since(slot, sent.trailing_zeros() as usize, now),
+                waited: self.pending.since(slot, sent.trailing_zeros() as usize, now),
             },
         };
         let last = sent.checked_ilog2().unwrap_or_default() as usize;
@@ -457,49 +389,12 @@ impl Checker {
     }
 
     fn end(&mut self, slot: Slot, outcome: Outcome) {
-        let progress = &mut self.slots[slot as usize];
+        let progress = &mut self.pending[slot];
         progress.stage = Stage::Ended;
         let (label, remote) = (progress.label, progress.remote);
-        if let Ok(entry) = self.by_remote.find_entry(self.secret.hash(remote), |s| *s == slot) {
-            entry.remove();
-        }
-        self.free.push(slot);
+        self.pending.remove(slot);
         self.outcomes.push_back(Ended { label, remote, outcome });
     }
-}
-
-/// A target that is pending, in few bytes: there may be a million of them.
-struct Progress {
-    remote: SocketAddr,
-    /// When the wait for its newest try ends, in nanoseconds.
-    until: u64,
-    /// What stood in the way so far.
-    setback: Option<Box<Setback>>,
-    label: u32,
-    /// The wait of its first try, in nanoseconds.
-    first_wait: u32,
-    /// The tries whose SYN left, a bit each.
-    sent: u16,
-    /// Where they left from: an index.
-    source: u16,
-    /// Tries begun, whether or not their SYN could leave.
-    begun: u16,
-    stage: Stage,
-}
-
-#[derive(Default)]
-struct Setback {
-    /// The latest that the network or the routing table said, short of a final answer.
-    evidence: Option<Reason>,
-    /// The latest fault that kept a SYN from leaving.
-    fault: Option<Fault>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Due,
-    Waiting,
-    Ended,
 }
 
 /// When the wait for a target's newest try ends, in nanoseconds.
@@ -507,18 +402,4 @@ enum Stage {
 struct Wait {
     until: u64,
     slot: Slot,
-}
-
-fn family(address: SocketAddr) -> usize {
-    usize::from(address.is_ipv6())
-}
-
-/// 2⁶⁴ of them are half a millennium.
-fn nanos(time: Duration) -> u64 {
-    time.as_secs() * 1_000_000_000 + u64::from(time.subsec_nanos())
-}
-
-/// Microseconds, wrapping: enough for differences of up to 71 minutes, and no wait is that long.
-fn wrapped(time: Duration) -> u32 {
-    u32::try_from((nanos(time) / 1000) & u64::from(u32::MAX)).expect("masked")
 }
