@@ -1,0 +1,221 @@
+//! The words and options of the command line, as clap knows them.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use clap::{ArgAction, Parser, ValueEnum};
+
+use crate::plan::Format;
+use crate::status::{MinOpen, Range};
+
+const EXAMPLES: &str = "\
+States: open, closed, filtered (no answer or forbidden), unreachable, stale (old connection).
+Exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (also for -h, -V and wrong usage).
+
+Examples:
+  halfopen 192.0.2.7 25                    as a load balancer calls it
+  halfopen -H mail -p 25 -w 0.1 -c 0.5     as a Nagios plugin, with response times in seconds
+  halfopen -vvv '[2001:db8::7]:443'        by hand, showing every packet
+  halfopen --self-test                     prove that it works on this machine";
+
+/// Half-open TCP check: SYN, SYN+ACK, RST; the application never hears of it.
+#[derive(Parser)]
+#[command(
+    name = "halfopen",
+    version,
+    disable_help_flag = true,
+    disable_version_flag = true,
+    after_help = EXAMPLES,
+    override_usage = "halfopen [OPTIONS] HOST PORT\n       halfopen [OPTIONS] -H HOST -p PORT\n       \
+                      halfopen [OPTIONS] TARGET...\n       halfopen [OPTIONS] --targets FILE\n       \
+                      halfopen --self-test",
+    args_override_self = true,
+    next_help_heading = "Target"
+)]
+pub(super) struct Arguments {
+    /// HOST:PORT, [V6]:PORT; PORT may be 25,80,8000-8010, HOST a block 198.18.0.0/24
+    #[arg(value_name = "TARGET")]
+    pub(super) words: Vec<String>,
+
+    /// Host to check
+    #[arg(short = 'H', long, value_name = "HOST")]
+    pub(super) hostname: Option<String>,
+
+    /// Port to check
+    #[arg(short, long, value_name = "PORT")]
+    pub(super) port: Option<String>,
+
+    /// Targets from a file, one a line; - is standard input
+    #[arg(long, value_name = "FILE")]
+    pub(super) targets: Option<String>,
+
+    /// IPv4 only
+    #[arg(short = '4', long, conflicts_with = "use_ipv6")]
+    pub(super) use_ipv4: bool,
+
+    /// IPv6 only
+    #[arg(short = '6', long)]
+    pub(super) use_ipv6: bool,
+
+    /// Deadline of the whole program, name look-up included; also 500ms
+    #[arg(short, long, value_name = "SECONDS", default_value = "10", value_parser = timeout, help_heading = "Time")]
+    pub(super) timeout: Duration,
+
+    /// SYN retransmissions after the first
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=10), help_heading = "Time")]
+    pub(super) retries: u8,
+
+    /// SYNs a second at most; 0 is as fast as the machine goes
+    #[arg(long, value_name = "N", default_value_t = 10_000, help_heading = "Time")]
+    pub(super) rate: u32,
+
+    /// Response times that are a warning, [@]start:end
+    #[arg(
+        short,
+        long,
+        value_name = "RANGE",
+        allow_negative_numbers = true,
+        help_heading = "Verdict"
+    )]
+    pub(super) warning: Option<Range>,
+
+    /// Response times that are critical, [@]start:end
+    #[arg(
+        short,
+        long,
+        value_name = "RANGE",
+        allow_negative_numbers = true,
+        help_heading = "Verdict"
+    )]
+    pub(super) critical: Option<Range>,
+
+    /// What a closed port means [default: crit]
+    #[arg(short, long, value_name = "STATUS", conflicts_with = "expect", help_heading = "Verdict")]
+    pub(super) refuse: Option<Refuse>,
+
+    /// The state that is OK; any other is critical [default: open]
+    #[arg(long, value_name = "STATE", help_heading = "Verdict")]
+    pub(super) expect: Option<Expect>,
+
+    /// A pool is OK when so many targets are open, N or N% [default: all]
+    #[arg(long, value_name = "N", conflicts_with = "expect", help_heading = "Verdict")]
+    pub(super) min_open: Option<MinOpen>,
+
+    /// Source address, one of this machine's
+    #[arg(short = 'S', long, value_name = "ADDR", help_heading = "Way out")]
+    pub(super) source: Option<IpAddr>,
+
+    /// Network interface
+    #[arg(short = 'I', long, value_name = "IFACE", help_heading = "Way out")]
+    pub(super) interface: Option<String>,
+
+    /// Firewall mark, decimal or 0x hexadecimal
+    #[arg(long, value_name = "FWMARK", value_parser = mark, help_heading = "Way out")]
+    pub(super) mark: Option<u32>,
+
+    /// Differentiated services code point, 0 to 63
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=63), help_heading = "Way out")]
+    pub(super) dscp: Option<u8>,
+
+    /// Time to live, or hop limit
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..), help_heading = "Way out")]
+    pub(super) ttl: Option<u8>,
+
+    /// How the handshake is made
+    #[arg(long = "engine", value_enum, default_value = "auto", help_heading = "Way out")]
+    pub(super) _engine: EngineChoice, // both are one and the same so far
+
+    /// Output format
+    #[arg(
+        short,
+        long,
+        value_enum,
+        default_value = "nagios",
+        value_name = "FORMAT",
+        help_heading = "Output"
+    )]
+    pub(super) output: Output,
+
+    /// More: the details, the plan (-vv), every packet (-vvv)
+    #[arg(short, long, action = ArgAction::Count, help_heading = "Output")]
+    pub(super) verbose: u8,
+
+    /// Check a port on loopback, show the packets, prove that nothing was accepted
+    #[arg(long, help_heading = "Output")]
+    pub(super) self_test: bool,
+
+    /// Print this
+    #[arg(short, long, action = ArgAction::HelpShort, help_heading = "Output")]
+    pub(super) help: Option<bool>,
+
+    /// Print the version
+    #[arg(short = 'V', long, action = ArgAction::Version, help_heading = "Output")]
+    pub(super) version: Option<bool>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum Refuse {
+    Ok,
+    Warn,
+    Crit,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum Expect {
+    Open,
+    Closed,
+    Filtered,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum EngineChoice {
+    Auto,
+    Raw,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum Output {
+    Nagios,
+    Json,
+    Text,
+}
+
+impl From<Output> for Format {
+    fn from(output: Output) -> Self {
+        match output {
+            Output::Nagios => Self::Nagios,
+            Output::Json => Self::Json,
+            Output::Text => Self::Text,
+        }
+    }
+}
+
+/// A text that is no timeout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a time: write seconds, such as 2 or 1.5, or 500ms; from 1ms to a day")]
+struct TimeoutError;
+
+fn timeout(text: &str) -> Result<Duration, TimeoutError> {
+    let (number, unit) = match text.strip_suffix("ms") {
+        Some(number) => (number, 1e-3),
+        None => (text.strip_suffix('s').unwrap_or(text), 1.0),
+    };
+    let seconds = number.parse::<f64>().map_err(|_| TimeoutError)? * unit;
+    if !(0.001..=86_400.0).contains(&seconds) {
+        return Err(TimeoutError);
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+/// A text that is no firewall mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a mark: write a number, such as 7 or 0x7")]
+struct MarkError;
+
+fn mark(text: &str) -> Result<u32, MarkError> {
+    match text.strip_prefix("0x") {
+        Some(digits) => u32::from_str_radix(digits, 16),
+        None => text.parse(),
+    }
+    .map_err(|_| MarkError)
+}

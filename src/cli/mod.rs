@@ -1,0 +1,165 @@
+//! The command line: the only folder that knows clap.
+
+mod arguments;
+mod words;
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use self::arguments::{Arguments, Expect, Refuse};
+use self::words::without_blanks;
+use crate::engine::Egress;
+use crate::plan::Plan;
+use crate::resolve::Family;
+use crate::status::{Expected, Policy, Status};
+use crate::target::{Target, TargetError};
+use crate::target_file::{self, FileError};
+use crate::verdict::PortState;
+
+/// What the command line asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Request {
+    /// Check a target.
+    Check(Box<Plan>),
+    /// Prove on this machine that checks work.
+    SelfTest,
+    /// Print this help, or version.
+    Print(String),
+}
+
+/// A command line that cannot be understood.
+#[derive(Debug, thiserror::Error)]
+pub enum UsageError {
+    /// An option is unknown, lacks its value, or has one that cannot be read.
+    #[error("{0}")]
+    Option(String),
+    /// A target cannot be understood.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// There is nothing to check.
+    #[error("what should be checked? write HOST PORT, HOST:PORT or -H HOST -p PORT")]
+    NoTarget,
+    /// The host stands twice.
+    #[error("the host is given twice: as {0:?} and with -H")]
+    TwoHosts(String),
+    /// A file of targets cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// -H and -p name one target; more of them are written HOST:PORT.
+    #[error("{0:?} is one word too many beside -H or -p: write HOST:PORT for each target")]
+    TooMany(String),
+    /// More targets must be open than there are.
+    #[error("--min-open {wanted}: there are only {total} targets")]
+    MinOpen {
+        /// Targets wanted open.
+        wanted: u128,
+        /// Targets there are.
+        total: u128,
+    },
+}
+
+/// Reads the command line, whose first word is the program's name. Empty words count as not written, an option with an
+/// empty value likewise: monitors pass them for unset macros.
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, UsageError> {
+    let words = without_blanks(words.into_iter().collect());
+    let arguments = match Arguments::try_parse_from(words) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let printed =
+                matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            let text = error.to_string();
+            return if printed { Ok(Request::Print(text)) } else { Err(usage_error(&text)) };
+        }
+    };
+    if arguments.self_test {
+        return Ok(Request::SelfTest);
+    }
+    Ok(Request::Check(Box::new(arguments.plan()?)))
+}
+
+impl Arguments {
+    fn all_targets(&self) -> Result<Vec<Target>, UsageError> {
+        let (host, port) = (self.hostname.as_deref(), self.port.as_deref());
+        let mut targets = match (self.words.as_slice(), host, port) {
+            ([], None, None) if self.targets.is_some() => Vec::new(),
+            ([], None, _) => return Err(UsageError::NoTarget),
+            ([], Some(host), Some(port)) => vec![Target::new(host, port)?],
+            ([], Some(host), None) => vec![host.parse()?],
+            ([host], None, Some(port)) => vec![Target::new(host, port)?],
+            ([host, port], None, None) if !port.contains(':') => vec![Target::new(host, port)?],
+            (words, None, None) => words.iter().map(|w| w.parse()).collect::<Result<_, _>>()?,
+            ([host, ..], Some(_), _) => return Err(UsageError::TwoHosts(host.clone())),
+            ([_, extra, ..], None, Some(_)) => return Err(UsageError::TooMany(extra.clone())),
+        };
+        match self.targets.as_deref() {
+            None => {}
+            Some("-") => targets.extend(target_file::read("standard input", io::stdin())?),
+            Some(name) => {
+                let file = File::open(name)
+                    .map_err(|source| FileError::Read { file: name.to_owned(), source })?;
+                targets.extend(target_file::read(name, file)?);
+            }
+        }
+        Ok(targets)
+    }
+
+    fn plan(self) -> Result<Plan, UsageError> {
+        let targets = self.all_targets()?;
+        if let Some(min_open) = self.min_open {
+            let total = targets.iter().map(Target::count).fold(0, u128::saturating_add);
+            let wanted = min_open.of(total);
+            if wanted > total {
+                return Err(UsageError::MinOpen { wanted, total });
+            }
+        }
+        Ok(Plan {
+            targets,
+            family: match (self.use_ipv4, self.use_ipv6) {
+                (true, _) => Family::V4,
+                (_, true) => Family::V6,
+                _ => Family::Any,
+            },
+            timeout: self.timeout,
+            retries: self.retries,
+            rate: self.rate,
+            egress: Egress {
+                source: self.source.map(|address| address.to_canonical()),
+                interface: self.interface,
+                mark: self.mark,
+                dscp: self.dscp,
+                ttl: self.ttl,
+            },
+            policy: Policy {
+                expected: expected(self.refuse, self.expect),
+                warning: self.warning,
+                critical: self.critical,
+            },
+            min_open: self.min_open,
+            format: self.output.into(),
+            verbosity: self.verbose,
+        })
+    }
+}
+
+fn expected(refuse: Option<Refuse>, expect: Option<Expect>) -> Expected {
+    match (expect, refuse) {
+        (Some(Expect::Closed), _) => Expected::State(PortState::Closed),
+        (Some(Expect::Filtered), _) => Expected::State(PortState::Filtered),
+        (_, Some(Refuse::Ok)) => Expected::Open { refused: Status::Ok },
+        (_, Some(Refuse::Warn)) => Expected::Open { refused: Status::Warning },
+        (_, Some(Refuse::Crit) | None) => Expected::Open { refused: Status::Critical },
+    }
+}
+
+/// The first line of clap's message says what is wrong, the second, at times, what would be right.
+fn usage_error(text: &str) -> UsageError {
+    let mut lines = text.lines();
+    let wrong = lines.next().unwrap_or_default();
+    let wrong = wrong.strip_prefix("error: ").unwrap_or(wrong);
+    let right = lines.next().map(str::trim).filter(|line| line.starts_with("[possible values"));
+    UsageError::Option(right.map_or_else(|| wrong.to_owned(), |right| format!("{wrong} {right}")))
+}

@@ -1,0 +1,40 @@
+//! Words that count as not written.
+
+use std::ffi::OsString;
+
+use clap::{Command, CommandFactory};
+
+use super::arguments::Arguments;
+
+/// The words without the empty ones, and without options whose value is empty; the first is the program's name.
+pub(super) fn without_blanks(words: Vec<OsString>) -> Vec<OsString> {
+    if !words.iter().any(|word| word.is_empty()) {
+        return words;
+    }
+    let command = Arguments::command();
+    let mut words = words.into_iter();
+    let name = words.next().unwrap_or_default();
+    let mut kept: Vec<OsString> = Vec::new();
+    for word in words {
+        if word.is_empty() {
+            kept.pop_if(|last| last.to_str().is_some_and(|last| wants_value(&command, last)));
+        } else {
+            kept.push(word);
+        }
+    }
+    kept.insert(0, name);
+    kept
+}
+
+/// True when `word` is an option, or a cluster of short ones, that takes the next word as its value.
+fn wants_value(command: &Command, word: &str) -> bool {
+    let takes_value = |is_it: &dyn Fn(&clap::Arg) -> bool| {
+        command.get_arguments().any(|a| is_it(a) && a.get_action().takes_values())
+    };
+    if let Some(long) = word.strip_prefix("--") {
+        return takes_value(&|argument| argument.get_long() == Some(long));
+    }
+    let Some(cluster) = word.strip_prefix('-') else { return false };
+    let first = cluster.find(|short| takes_value(&|argument| argument.get_short() == Some(short)));
+    first.is_some_and(|at| at + 1 == cluster.len())
+}
