@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use crate::checker::{Arrival, Checker, Ended, Try};
+use crate::checker::{Checker, Ended, Try};
 use crate::engine::Engine;
 use crate::fault::{Fault, Refusal};
 use crate::pacer::Pacer;
 use crate::probe::Ignored;
 use crate::schedule::Schedule;
-use crate::wire::Segment;
+use crate::wire::{Arrival, Segment};
 
 /// SYNs handed to the engine together, when so many are due.
 const BATCH: usize = 64;

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Socket, Type};
 
 use crate::check;
-use crate::checker::Arrival;
 use crate::fault::Fault;
 use crate::plan::Plan;
 use crate::report::{nagios, render_crossing};
 use crate::run::Crossing;
 use crate::status::Status;
 use crate::verdict::PortState;
+use crate::wire::Arrival;
 
 /// How long one step may take.
 const LIMIT: Duration = Duration::from_secs(2);

@@ -16,7 +16,7 @@ use crate::fault::{Fault, Refusal};
 use crate::probe::{self, Answer, Ignored, Probe, Secret};
 use crate::schedule::Schedule;
 use crate::verdict::{Outcome, Reason, Verdict};
-use crate::wire::{IcmpError, Meaning, Quote, Segment};
+use crate::wire::{Arrival, IcmpError, Meaning, Quote, Segment};
 
 /// Outcomes that may wait to be told.
 const OUTCOMES: usize = 1024;
@@ -58,24 +58,6 @@ pub struct Ended {
     pub remote: SocketAddr,
     /// How it ended.
     pub outcome: Outcome,
-}
-
-/// What came off the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Arrival {
-    /// A TCP segment.
-    Segment {
-        /// What it says.
-        segment: Segment,
-        /// The time to live or hop limit that it had left.
-        hop_limit: u8,
-        /// True when this machine's kernel has answered it with the RST that it calls for.
-        reset_by_kernel: bool,
-    },
-    /// An ICMP error and what it quotes.
-    Icmp(IcmpError, Quote),
-    /// That many answers found our own receive queue full: silence until now proves nothing.
-    Lost(u32),
 }
 
 impl Checker {

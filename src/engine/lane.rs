@@ -18,9 +18,8 @@ use super::guard::Guard;
 use super::route::Router;
 use super::sockets::{self, errno, port_less};
 use super::{Egress, received};
-use crate::checker::Arrival;
 use crate::fault::{Fault, Refusal};
-use crate::wire::{Flags, Segment};
+use crate::wire::{Arrival, Flags, Segment};
 
 /// Segments handed over with one system call at most, and taken in where there is a crowd.
 pub(super) const BATCH: usize = 64;

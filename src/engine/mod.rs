@@ -16,9 +16,8 @@ use std::time::Duration;
 pub use raw::RawEngine;
 pub use simulated::SimulatedEngine;
 
-use crate::checker::Arrival;
 use crate::fault::{Fault, Refusal};
-use crate::wire::Segment;
+use crate::wire::{Arrival, Segment};
 
 /// What the loop needs of a network and of a clock.
 pub trait Engine {

@@ -12,9 +12,8 @@ use socket2::Domain;
 
 use super::lane::{BATCH, Lane};
 use super::{Egress, Engine};
-use crate::checker::Arrival;
 use crate::fault::{Fault, Refusal};
-use crate::wire::Segment;
+use crate::wire::{Arrival, Segment};
 
 /// One lane an address family.
 pub struct RawEngine {

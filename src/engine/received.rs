@@ -5,8 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 use nix::libc;
 use nix::sys::socket::{ControlMessageOwned, RecvMsg, SockaddrStorage};
 
-use crate::checker::Arrival;
-use crate::wire::{IcmpError, Quote, Segment, ipv4};
+use crate::wire::{Arrival, IcmpError, Quote, Segment, ipv4};
 
 /// Reads a message of a raw TCP socket, from its queue or from its error queue: what arrived, `None` where that is not
 /// sound, and how many messages the queue has had no room for, as the kernel counts them.

@@ -6,9 +6,8 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use super::Engine;
-use crate::checker::Arrival;
 use crate::fault::{Fault, Refusal};
-use crate::wire::Segment;
+use crate::wire::{Arrival, Segment};
 
 /// The rule: what becomes of each segment.
 pub trait Network {

@@ -6,9 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::{Finding, Report};
-use crate::checker::Arrival;
 use crate::run::Crossing;
 use crate::schedule::Schedule;
+use crate::wire::Arrival;
 
 /// Writes as much as the report's verbosity asks for.
 pub(super) fn render(report: &Report, out: &mut impl Write) -> io::Result<()> {

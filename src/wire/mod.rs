@@ -2,9 +2,11 @@
 //!
 //! Parsing rejects nonsense once (`None`, never a panic), so that the rest of the crate never meets it.
 
+pub mod arrival;
 pub mod icmp;
 pub mod ipv4;
 pub mod segment;
 
+pub use arrival::Arrival;
 pub use icmp::{IcmpError, Meaning, Quote};
 pub use segment::{Flags, Options, Segment, SequenceNumber};
