@@ -155,8 +155,8 @@ impl Checker {
 
     /// Takes in what arrived at `now`; says why where it proves nothing.
     ///
-    /// An RST is queued for every SYN+ACK of ours, also after the verdict, and for an ACK without SYN: the port is
-    /// ours, so no live connection of this machine can be meant.
+    /// An RST is queued for every SYN+ACK of ours, also after the verdict, and for an ACK without SYN before it: the port
+    /// is ours, so no live connection of this machine can be meant.
     pub fn handle(&mut self, arrival: &Arrival, now: Duration) -> Result<(), Ignored> {
         let handled = match arrival {
             Arrival::Segment { segment, reset_by_kernel, .. } => {
@@ -210,17 +210,20 @@ impl Checker {
         let number = self.pending.number(segment.destination).ok_or(Ignored::NotOurs)?;
         let slot =
             self.pending.find(segment.source).filter(|slot| self.pending.was_sent(*slot, number));
-        let answer = Probe::new(&self.secret, segment.destination, segment.source)
-            .read(segment)
-            .map_err(|ignored| match slot {
-                Some(slot) if self.pending.local(slot, number) == segment.destination => ignored,
-                _ => Ignored::NotOurs,
-            })?;
+        let read = Probe::new(&self.secret, segment.destination, segment.source).read(segment);
+        let answer = match (read, slot) {
+            // Proven by its endpoints alone, or not at all: they must be those of a target.
+            (Ok(Answer::AckWithoutSyn) | Err(_), None) => return Err(Ignored::NotOurs),
+            (Err(_), Some(slot)) if self.pending.local(slot, number) != segment.destination => {
+                return Err(Ignored::NotOurs);
+            }
+            (read, _) => read?,
+        };
         if answer != Answer::RstAck && !reset_by_kernel {
             self.resets.push_back(probe::reset(segment));
         }
         match (answer, slot) {
-            (_, None) => {} // decided before, or an old connection of somebody else's
+            (_, None) => {} // decided before
             (Answer::SynAck, Some(slot)) => self.decide(slot, number, Reason::SynAck, now),
             (Answer::RstAck, Some(slot)) => self.decide(slot, number, Reason::RstAck, now),
             (Answer::AckWithoutSyn, Some(slot)) => self.try_another_port(slot, number, now),

@@ -6,7 +6,7 @@ use nix::sys::socket::setsockopt;
 use nix::{libc, setsockopt_impl, sockopt_impl};
 use socket2::{Domain, Socket, Type};
 
-use super::sockets::{apply, errno};
+use super::sockets::{apply, bind_interface, errno};
 use super::{Egress, filter};
 use crate::fault::Fault;
 
@@ -43,6 +43,7 @@ impl Guard {
     pub(super) fn open(domain: Domain, egress: &Egress) -> Result<Self, Fault> {
         let socket = Socket::new(domain, Type::STREAM, None).map_err(source_port)?;
         apply(egress, &socket, domain)?;
+        bind_interface(egress, &socket)?;
         let any = if domain == Domain::IPV4 {
             setsockopt(&socket, MinimumTtl, &MINIMUM_HOP_LIMIT).map_err(Fault::SourcePort)?;
             SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))

@@ -15,22 +15,24 @@ pub(super) fn raw(domain: Domain, egress: &Egress) -> Result<Socket, Fault> {
     let socket = Socket::new(domain, Type::RAW, Some(Protocol::TCP))
         .map_err(|error| Fault::RawSocket(errno(&error)))?;
     apply(egress, &socket, domain)?;
-    if let Some(address) = egress.source {
-        let source = SocketAddr::new(address, 0);
-        if Domain::for_address(source) != domain {
-            return Err(Fault::SourceFamily(address));
-        }
-        socket
-            .bind(&source.into())
-            .map_err(|error| Fault::Source { address, errno: errno(&error) })?;
-    }
+    bind(egress, &socket, domain)?;
     Ok(socket)
 }
 
-/// Makes `socket` send as `egress` says, but for the source address.
+/// Keeps `socket` to the interface and the source address of `egress`.
+pub(super) fn bind(egress: &Egress, socket: &Socket, domain: Domain) -> Result<(), Fault> {
+    bind_interface(egress, socket)?;
+    let Some(address) = egress.source else { return Ok(()) };
+    let source = SocketAddr::new(address, 0);
+    if Domain::for_address(source) != domain {
+        return Err(Fault::SourceFamily(address));
+    }
+    socket.bind(&source.into()).map_err(|error| Fault::Source { address, errno: errno(&error) })
+}
+
+/// Makes `socket` send as `egress` says, but for where it is bound.
 pub(super) fn apply(egress: &Egress, socket: &Socket, domain: Domain) -> Result<(), Fault> {
     let v4 = domain == Domain::IPV4;
-    bind_interface(egress, socket)?;
     if let Some(mark) = egress.mark {
         socket.set_mark(mark).map_err(|error| refused("--mark", mark, &error))?;
     }

@@ -52,12 +52,12 @@ fn a_bulk_transfer_never_reaches_the_raw_socket() {
         wait_until(|| !capture.segments().is_empty());
         wait_until(|| state(&check) == 'S');
         signal(&check, Signal::SIGSTOP);
-        let dropped = raw_socket(&lab, table).1;
+        let dropped = raw_sockets(&lab, table).1;
 
         let bulk = BulkTransfer::start(&lab, server);
         wait_until(|| bulk.bytes() > 20 << 20);
         assert_eq!(
-            raw_socket(&lab, table),
+            raw_sockets(&lab, table),
             (0, dropped),
             "bytes queued, segments dropped for want of room"
         );
@@ -101,19 +101,27 @@ fn icmp_errors_of_other_connections_blame_no_target() {
     });
 }
 
-/// One connection from client to server, as busy as it can be until the value is dropped.
-struct BulkTransfer {
+/// One connection between client and server, as busy as it can be in one direction until the value is dropped.
+pub(crate) struct BulkTransfer {
     ends: [TcpStream; 2],
     threads: [Option<JoinHandle<()>>; 2],
     received: Arc<AtomicU64>,
 }
 
 impl BulkTransfer {
-    fn start(lab: &Lab, server: IpAddr) -> Self {
-        let address = SocketAddr::new(server, 5001);
-        let listener = lab.server.listen(address);
-        let source = lab.client.enter(|| TcpStream::connect(address).expect("the server listens"));
-        let sink = listener.accept().expect("a connection").0;
+    /// From the client to the server.
+    pub(crate) fn start(lab: &Lab, server: IpAddr) -> Self {
+        let (client, server) = connection(lab, SocketAddr::new(server, 5001));
+        Self::from(client, server)
+    }
+
+    /// From the server to the client.
+    pub(crate) fn back(lab: &Lab, server: IpAddr) -> Self {
+        let (client, server) = connection(lab, SocketAddr::new(server, 5002));
+        Self::from(server, client)
+    }
+
+    fn from(source: TcpStream, sink: TcpStream) -> Self {
         let ends = [&source, &sink].map(|end| end.try_clone().expect("a descriptor"));
         let received = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&received);
@@ -122,7 +130,7 @@ impl BulkTransfer {
         Self { ends, threads: threads.map(Some), received }
     }
 
-    fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
     }
 }
@@ -136,6 +144,13 @@ impl Drop for BulkTransfer {
             let _ = thread.join();
         }
     }
+}
+
+/// The client's end and the server's.
+fn connection(lab: &Lab, address: SocketAddr) -> (TcpStream, TcpStream) {
+    let listener = lab.server.listen(address);
+    let client = lab.client.enter(|| TcpStream::connect(address).expect("the server listens"));
+    (client, listener.accept().expect("a connection").0)
 }
 
 fn send(mut stream: TcpStream) {
@@ -170,29 +185,34 @@ impl Drop for StopOnDrop<'_> {
     }
 }
 
-/// Bytes in the queue of the namespace's only raw socket, and segments that it dropped for want of room.
-fn raw_socket(lab: &Lab, table: &str) -> (u64, u64) {
+/// Bytes in the queues of the namespace's raw sockets, and segments that they dropped for want of room.
+fn raw_sockets(lab: &Lab, table: &str) -> (u64, u64) {
     let told = lab.client.run("cat", &[table]);
-    let sockets: Vec<_> = told.lines().skip(1).collect();
-    let [socket] = sockets[..] else { panic!("one raw socket, not {told}") };
-    let words: Vec<_> = socket.split_whitespace().collect();
+    let sockets: Vec<_> = told.lines().skip(1).map(raw_socket).collect();
+    assert!(!sockets.is_empty(), "the check has a raw socket: {told}");
+    sockets.into_iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+}
+
+/// The same of one socket, from its line in the table.
+fn raw_socket(line: &str) -> (u64, u64) {
+    let words: Vec<_> = line.split_whitespace().collect();
     let (_, queued) = words[4].split_once(':').expect("tx_queue:rx_queue");
     (u64::from_str_radix(queued, 16).expect("hexadecimal"), words[12].parse().expect("a number"))
 }
 
 /// The letter of `proc_pid_stat(5)`: S is asleep.
-fn state(running: &Running) -> char {
+pub(crate) fn state(running: &Running) -> char {
     let status =
         std::fs::read_to_string(format!("/proc/{}/stat", running.child.id())).expect("it runs");
     let (_, rest) = status.rsplit_once(") ").expect("the name in parentheses");
     rest.chars().next().expect("a state")
 }
 
-fn signal(running: &Running, signal: Signal) {
+pub(crate) fn signal(running: &Running, signal: Signal) {
     kill(Pid::from_raw(running.child.id().cast_signed()), signal).expect("it runs");
 }
 
-fn wait_until(condition: impl Fn() -> bool) {
+pub(crate) fn wait_until(condition: impl Fn() -> bool) {
     for _ in 0..10_000 {
         if condition() {
             return;

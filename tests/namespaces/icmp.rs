@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use crate::lab::{Lab, Namespace, SERVER_V4, SERVER_V6, Verdict};
 
 /// A firewall's way to reject, the ICMP type and code that it sends, and the state and exit code that they mean.
-type Rejection = (&'static str, &'static str, &'static str);
+pub(crate) type Rejection = (&'static str, &'static str, &'static str);
 
-const REJECTIONS_V4: [Rejection; 7] = [
+pub(crate) const REJECTIONS_V4: [Rejection; 7] = [
     ("net-unreachable", "ICMP 3/0", "unreachable"),
     ("host-unreachable", "ICMP 3/1", "unreachable"),
     ("prot-unreachable", "ICMP 3/2", "unreachable"),
@@ -17,7 +17,7 @@ const REJECTIONS_V4: [Rejection; 7] = [
     ("admin-prohibited", "ICMP 3/13", "filtered"),
 ];
 
-const REJECTIONS_V6: [Rejection; 6] = [
+pub(crate) const REJECTIONS_V6: [Rejection; 6] = [
     ("no-route", "ICMP 1/0", "unreachable"),
     ("admin-prohibited", "ICMP 1/1", "filtered"),
     ("addr-unreachable", "ICMP 1/3", "unreachable"),
@@ -165,7 +165,7 @@ fn host_behind_the_server(lab: &Lab) -> Namespace {
 }
 
 /// A kernel sends one host six errors at once and then one a second; here every one counts.
-fn send_every_icmp_error(host: &Namespace) {
+pub(crate) fn send_every_icmp_error(host: &Namespace) {
     host.sysctl("net.ipv4.icmp_ratelimit", "0");
     host.sysctl("net.ipv6.icmp.ratelimit", "0");
 }

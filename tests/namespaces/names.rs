@@ -17,22 +17,32 @@ const HOSTS: &str = "127.0.0.1 localhost
 2001:db8::2 both.test six.test
 ";
 
-/// Hosts, switch and resolver files, for programs that [`Names::check`] starts.
-struct Names(TempDir);
+/// Hosts, switch and resolver files, for the program that [`Names::command`] starts.
+pub(crate) struct Names(TempDir);
 
 impl Names {
     fn new() -> Self {
+        Self::with_hosts(HOSTS)
+    }
+
+    /// Names that need no name service; for the others there is one on the client's 127.0.0.1, when a test makes it.
+    pub(crate) fn with_hosts(hosts: &str) -> Self {
         let folder = tempfile::tempdir().expect("a scratch directory");
         let write = |name: &str, text: &str| {
             fs::write(folder.path().join(name), text).expect("a scratch file");
         };
-        write("hosts", HOSTS);
+        write("hosts", hosts);
         write("nsswitch.conf", "hosts: files dns\n");
         write("resolv.conf", "nameserver 127.0.0.1\noptions timeout:30 attempts:2\n");
         Self(folder)
     }
 
     fn check(&self, lab: &Lab, arguments: &[&str]) -> Outcome {
+        lab.client.outcome(self.command(arguments))
+    }
+
+    /// The program with `-o json`, and these names.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mount = r#"for file in hosts nsswitch.conf resolv.conf; do mount --bind "$0/$file" "/etc/$file" || exit 99; done; exec "$@""#;
         let mut command = Command::new("unshare");
         command
@@ -41,7 +51,7 @@ impl Names {
             .arg(HALFOPEN)
             .args(["-o", "json"])
             .args(arguments);
-        lab.client.outcome(command)
+        command
     }
 }
 
@@ -154,12 +164,12 @@ fn the_time_for_the_name_is_part_of_the_deadline() {
 }
 
 /// A name service in the client's namespace, which hears every question and answers none.
-fn name_service(lab: &Lab) -> UdpSocket {
+pub(crate) fn name_service(lab: &Lab) -> UdpSocket {
     lab.client.enter(|| UdpSocket::bind("127.0.0.1:53").expect("a free port"))
 }
 
 /// Has it answer, until it has heard nothing for ten seconds.
-fn answer(socket: UdpSocket, answer: impl Fn(&[u8]) -> Vec<u8> + Send + 'static) {
+pub(crate) fn answer(socket: UdpSocket, answer: impl Fn(&[u8]) -> Vec<u8> + Send + 'static) {
     socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket of ours");
     thread::spawn(move || {
         let mut question = [0; 512];
@@ -170,14 +180,14 @@ fn answer(socket: UdpSocket, answer: impl Fn(&[u8]) -> Vec<u8> + Send + 'static)
 }
 
 /// "No such name" (RFC 1035 §4.1.1): the question itself, as a response with RCODE 3.
-fn denial(question: &[u8]) -> Vec<u8> {
+pub(crate) fn denial(question: &[u8]) -> Vec<u8> {
     let mut message = question.to_vec();
     message[2..4].copy_from_slice(&[0x81, 0x83]);
     message
 }
 
 /// The server's IPv4 address: the question itself, as a response with one answer.
-fn address(question: &[u8]) -> Vec<u8> {
+pub(crate) fn address(question: &[u8]) -> Vec<u8> {
     let mut message = question.to_vec();
     message[2..4].copy_from_slice(&[0x81, 0x80]);
     message[7] = 1; // ANCOUNT

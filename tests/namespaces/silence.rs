@@ -84,7 +84,7 @@ fn a_lost_answer_costs_a_second_try_and_leaves_nothing_on_the_server() {
     lab.server.nft("table inet t { chain out { type filter hook output priority 0; tcp sport 80 tcp flags & (syn | ack) == syn | ack numgen inc mod 2 0 drop; }; }");
     for server in [SERVER_V4, SERVER_V6] {
         let _listener = lab.server.listen(SocketAddr::new(server, 80));
-        let verdict = lab.verdict(&["-t", "7", &server.to_string(), "80"]);
+        let verdict = lab.verdict(&["-t", "3.5", &server.to_string(), "80"]);
         assert_eq!((verdict.ending(), verdict.tries), ((Some("open"), 0), Some(2)), "{verdict:?}");
     }
 }

@@ -6,11 +6,10 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use halfopen::checker::Arrival;
 use halfopen::engine::simulated::Network;
 use halfopen::run::Crossing;
 use halfopen::verdict::PortState;
-use halfopen::wire::{Flags, IcmpError, Quote, Segment, SequenceNumber};
+use halfopen::wire::{Arrival, Flags, IcmpError, Quote, Segment, SequenceNumber};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -51,13 +50,13 @@ proptest! {
     }
 
     /// One for each SYN+ACK that acknowledges a SYN of ours, before and after the verdict, and for each bare ACK to a port
-    /// of ours; none for anything else.
+    /// of ours that was taken for an answer; none for anything else.
     #[test]
     fn every_answer_that_needs_an_rst_gets_one(network in networks()) {
         let run = network.run();
         let mut wanted: Vec<_> = received(&run)
-            .filter(|(_, segment)| calls_for_reset(&run, segment))
-            .map(|(at, segment)| (at, segment.destination, segment.source, segment.acknowledgement.0))
+            .filter(|(_, segment, taken)| calls_for_reset(&run, segment, *taken))
+            .map(|(at, segment, _)| (at, segment.destination, segment.source, segment.acknowledgement.0))
             .collect();
         let mut sent: Vec<_> = run
             .resets()
@@ -274,22 +273,25 @@ fn final_state(arrival: &Arrival) -> Option<PortState> {
     }
 }
 
-fn received(run: &Run) -> impl Iterator<Item = (Duration, Segment)> {
+/// The segments that came, and whether they were taken for answers.
+fn received(run: &Run) -> impl Iterator<Item = (Duration, Segment, bool)> {
     run.crossings.iter().filter_map(|(at, crossing)| match crossing {
-        Crossing::Received(Arrival::Segment { segment, .. }, _) => Some((*at, *segment)),
+        Crossing::Received(Arrival::Segment { segment, .. }, handled) => {
+            Some((*at, *segment, handled.is_ok()))
+        }
         _ => None,
     })
 }
 
 /// RFC 9293 §3.5.2, for a port of ours.
-fn calls_for_reset(run: &Run, segment: &Segment) -> bool {
+fn calls_for_reset(run: &Run, segment: &Segment, taken: bool) -> bool {
     let syn = run
         .syns()
         .into_iter()
         .find(|(_, syn)| syn.destination == segment.source && syn.source == segment.destination);
     let Some((_, syn)) = syn else { return false };
     match segment.flags.0 & 0x17 {
-        0x10 => true,
+        0x10 => taken,
         flags => flags == SYN_ACK.0 && segment.acknowledgement == syn.sequence + 1,
     }
 }

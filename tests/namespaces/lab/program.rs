@@ -4,6 +4,7 @@ use std::io::Read;
 use std::net::IpAddr;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -83,19 +84,25 @@ impl Verdict {
 pub(crate) struct Running {
     pub(crate) child: Child,
     started: Instant,
-    stdout: Option<JoinHandle<String>>,
-    stderr: Option<JoinHandle<String>>,
+    stdout: Option<Collected>,
+    stderr: Option<Collected>,
 }
 
 impl Running {
     pub(super) fn start(mut command: Command) -> Self {
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let started = Instant::now();
-        let mut child =
-            command.spawn().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
-        let stdout = child.stdout.take().map(collect);
-        let stderr = child.stderr.take().map(collect);
+        let mut child = command.spawn().unwrap_or_else(|error| {
+            panic!("cannot run {command:?} ({error}): scripts/test installs what the tests need")
+        });
+        let stdout = child.stdout.take().map(Collected::of);
+        let stderr = child.stderr.take().map(Collected::of);
         Self { child, started, stdout, stderr }
+    }
+
+    /// What it has printed by now.
+    pub(crate) fn said(&self) -> String {
+        self.stdout.as_ref().map_or_else(String::new, Collected::so_far)
     }
 
     /// Waits for the program's own end.
@@ -112,9 +119,7 @@ impl Running {
             thread::sleep(Duration::from_millis(1));
         };
         let elapsed = self.started.elapsed();
-        let text = |reader: Option<JoinHandle<String>>| {
-            reader.map_or_else(String::new, |reader| reader.join().expect("reads bytes"))
-        };
+        let text = |pipe: Option<Collected>| pipe.map_or_else(String::new, Collected::whole);
         Outcome {
             code: status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default()),
             stdout: text(self.stdout.take()),
@@ -135,10 +140,33 @@ impl Drop for Running {
     }
 }
 
-fn collect(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = pipe.read_to_end(&mut bytes);
-        String::from_utf8_lossy(&bytes).into_owned()
-    })
+/// What comes out of a pipe, taken in as it comes.
+struct Collected {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reader: JoinHandle<()>,
+}
+
+impl Collected {
+    fn of(mut pipe: impl Read + Send + 'static) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&bytes);
+        let reader = thread::spawn(move || {
+            let mut chunk = vec![0; 65_536];
+            while let Ok(length @ 1..) = pipe.read(&mut chunk) {
+                kept.lock().expect("nobody panics with it").extend_from_slice(&chunk[..length]);
+            }
+        });
+        Self { bytes, reader }
+    }
+
+    fn so_far(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.lock().expect("nobody panics with it")).into_owned()
+    }
+
+    fn whole(self) -> String {
+        self.reader.join().expect("reads bytes");
+        let bytes = std::mem::take(&mut *self.bytes.lock().expect("nobody panics with it"));
+        String::from_utf8(bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+    }
 }

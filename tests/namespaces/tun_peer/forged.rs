@@ -122,7 +122,7 @@ fn ignored_answers_are_counted_for_the_curious(family: Family) {
     story.assert_verdict("filtered", 2, 2);
     // JSON has no place for details, so they stand on stderr.
     for cause in ["RST without ACK", "wrong acknowledgement", "SYN without ACK"] {
-        let count = format!("ignored: 2 ({cause})");
+        let count = format!("2 × {cause}");
         assert!(story.outcome.stderr.contains(&count), "{count}: {story:#?}");
     }
 }
