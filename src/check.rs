@@ -39,17 +39,19 @@ pub fn check(
 ) -> Result<Report, Fault> {
     let targets = mem::take(&mut plan.targets);
     let total = targets.iter().map(Target::count).fold(0, u128::saturating_add);
-    let least = total.saturating_mul(1000).checked_div(plan.rate.into());
+    let least = total.saturating_sub(1).saturating_mul(1000).checked_div(plan.rate.into());
     if total > 1 && least.is_some_and(|least| least >= last_call(plan.timeout).as_millis()) {
         let (rate, timeout) = (plan.rate, plan.timeout);
         return Err(Fault::TooManyTargets { targets: total, rate, timeout });
     }
     let roster = Roster::new(targets, plan.family)?;
     let report = Report::new(plan, total);
-    let mut session = Session { roster, report, lookups: None, signals: None, out, progress };
+    let mut session =
+        Session { roster, report, lookups: None, signals: None, lines: Vec::new(), out, progress };
     if let Err(fault) = session.probe(start) {
         session.fail(&fault);
     }
+    session.told();
     session.report.findings.sort_by_key(|finding| finding.place);
     session.report.elapsed = start.elapsed();
     Ok(session.report)
@@ -66,6 +68,8 @@ struct Session<'a> {
     report: Report,
     lookups: Option<Lookups>,
     signals: Option<SignalFd>,
+    /// Lines of JSON that are to be written.
+    lines: Vec<u8>,
     out: &'a mut dyn Write,
     progress: Option<Progress>,
 }
@@ -136,8 +140,8 @@ impl Session<'_> {
         let address = endpoint.map(|endpoint| endpoint.ip());
         let finding = Finding { place, target, address, port, outcome, judgement };
         if self.report.plan.format == Format::Json {
-            // Whether anybody reads it does not change the verdict.
-            let _ = json::render_finding(&finding, self.report.engine, self.out);
+            // Writing to memory does not fail.
+            let _ = json::render_finding(&finding, self.report.engine, &mut self.lines);
         }
         if self.report.plan.format != Format::Json || self.report.plan.verbosity > 0 {
             self.report.findings.push(finding);
@@ -152,7 +156,10 @@ impl Session<'_> {
                 self.found(place, endpoint.port(), Some(endpoint), outcome);
             }
             match addresses {
-                Ok(addresses) => self.report.addresses.push(addresses),
+                Ok(addresses) => {
+                    let name = self.roster.target(place).hosts.to_string();
+                    self.report.addresses.push((name, addresses));
+                }
                 Err(failure) => {
                     let reason = Reason::NameNotResolved(failure);
                     self.found_all_ports(place, &Ok(Verdict::without_probe(reason)));
@@ -179,7 +186,8 @@ impl Client for Session<'_> {
         }
         match self.roster.poll() {
             Some((place, remote)) => {
-                Next::Target(place, remote, Schedule::fit(retries, timeout.saturating_sub(now)))
+                let left = timeout.saturating_sub(now + self.report.telling());
+                Next::Target(place, remote, Schedule::fit(retries, left))
             }
             None if self.lookups.is_some() => Next::Later,
             None => Next::Nothing,
@@ -191,6 +199,12 @@ impl Client for Session<'_> {
         for place in self.roster.named(remote, &outcome) {
             self.found(place, remote.port(), Some(remote), outcome.clone());
         }
+    }
+
+    fn told(&mut self) {
+        // Whether anybody reads them does not change a verdict.
+        let _ = self.out.write_all(&self.lines).and_then(|()| self.out.flush());
+        self.lines.clear();
     }
 
     fn crossed(&mut self, at: Duration, crossing: &Crossing) {

@@ -67,8 +67,8 @@ pub enum Fault {
     /// The deadline came before the target's last SYN was sent and waited for.
     #[error("the deadline came before the last SYN was sent and waited for")]
     OutOfTime,
-    /// Name look-ups could not be begun.
-    #[error("cannot start a thread for name look-ups")]
+    /// A thread could not be started.
+    #[error("cannot start a thread")]
     Threads,
     /// Signals could not be made readable.
     #[error("cannot watch for signals ({})", .0.desc())]

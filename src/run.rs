@@ -36,6 +36,9 @@ pub trait Client {
     /// A target has ended.
     fn ended(&mut self, ended: Ended);
 
+    /// All that have ended so far have been told.
+    fn told(&mut self);
+
     /// A packet has crossed at `at`.
     fn crossed(&mut self, at: Duration, crossing: &Crossing);
 
@@ -75,7 +78,7 @@ pub fn run(
             (exchange.engine.now() >= deadline).then_some(Fault::OutOfTime)
         };
         if let Some(fault) = &end {
-            exchange.checker.stop(fault);
+            exchange.checker.stop(fault, exchange.engine.now());
         }
         exchange.tell();
         let wake = match outlook {
@@ -116,21 +119,22 @@ struct Exchange<'a, E, C> {
 impl<E: Engine, C: Client> Exchange<'_, E, C> {
     /// Sends SYNs that are due, a batch at most.
     fn send_syns(&mut self) -> Outlook {
+        let now = self.engine.now();
+        self.checker.expire(now); // verdicts do not wait for the pacer
         let mut batch = Vec::new();
-        let outlook = self.collect(&mut batch);
+        let outlook = self.collect(now, &mut batch);
         self.send_batch(&batch);
         outlook
     }
 
     /// Adds SYNs that may leave now; gives up after a while in any case, so that answers need not wait.
-    fn collect(&mut self, batch: &mut Vec<(Try, Segment)>) -> Outlook {
+    fn collect(&mut self, now: Duration, batch: &mut Vec<(Try, Segment)>) -> Outlook {
         for _ in 0..2 * BATCH {
-            let now = self.engine.now();
             let ready = self.pacer.ready_at(now);
             if batch.len() == BATCH || ready > now {
                 return Outlook::MoreAt(ready);
             }
-            let Some(this) = self.checker.poll_try(now) else {
+            let Some(this) = self.checker.poll_try() else {
                 match self.client.next(now) {
                     Next::Target(label, remote, schedule) => {
                         self.checker.admit(label, remote, schedule, now);
@@ -148,7 +152,7 @@ impl<E: Engine, C: Client> Exchange<'_, E, C> {
                 Err(refusal) => self.checker.refused(this, refusal, now),
             }
         }
-        Outlook::MoreAt(self.engine.now())
+        Outlook::MoreAt(now)
     }
 
     fn send_batch(&mut self, batch: &[(Try, Segment)]) {
@@ -170,6 +174,7 @@ impl<E: Engine, C: Client> Exchange<'_, E, C> {
         while let Some(ended) = self.checker.poll_outcome() {
             self.client.ended(ended);
         }
+        self.client.told();
     }
 
     /// Waits for answers until `until` and sends the RSTs that they call for; gives how much arrived.

@@ -107,6 +107,16 @@ impl FromStr for Target {
     }
 }
 
+impl fmt::Display for Hosts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Block(block) => block.fmt(f),
+            Self::LinkLocal(address, scope) => write!(f, "{address}%{scope}"),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
 impl FromStr for Hosts {
     type Err = TargetError;
 

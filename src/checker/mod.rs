@@ -102,9 +102,23 @@ impl Checker {
         self.pending.len()
     }
 
-    /// The next try that is due at `now`; report back with [`Checker::sent`] or [`Checker::refused`].
-    pub fn poll_try(&mut self, now: Duration) -> Option<Try> {
-        self.expire(now);
+    /// Ends waits that are over at `now`: tries become due, verdicts fall. As many as can be told of at a time, so that a
+    /// crowd takes no more memory when it ends.
+    pub fn expire(&mut self, now: Duration) {
+        while self.outcomes.len() < OUTCOMES
+            && let Some(wait) = self.first_wait().filter(|wait| wait.until <= nanos(now))
+        {
+            if self.is_over(wait.slot, now) {
+                self.give_up(wait.slot, now);
+            } else {
+                self.pending[wait.slot].stage = Stage::Due;
+                self.due.push_back(wait.slot);
+            }
+        }
+    }
+
+    /// The next try that is due; report back with [`Checker::sent`] or [`Checker::refused`].
+    pub fn poll_try(&mut self) -> Option<Try> {
         while let Some(slot) = self.due.pop_front() {
             let progress = &mut self.pending[slot];
             if progress.stage == Stage::Due {
@@ -184,15 +198,19 @@ impl Checker {
         self.outcomes.pop_front()
     }
 
-    /// When the first wait ends, and [`Checker::poll_try`] may have something new; `None` when nothing is waited for.
+    /// When [`Checker::expire`] has something to do; `None` when nothing is waited for.
     pub fn next_deadline(&mut self) -> Option<Duration> {
         self.first_wait().map(|wait| Duration::from_nanos(wait.until))
     }
 
-    /// Ends what has no verdict yet, for this reason.
-    pub fn stop(&mut self, fault: &Fault) {
+    /// Ends everything at `now`: with a verdict where the last wait is over, for this reason where not.
+    pub fn stop(&mut self, fault: &Fault, now: Duration) {
         for slot in self.pending.slots() {
-            self.end(slot, Err(fault.clone()));
+            if self.is_over(slot, now) {
+                self.give_up(slot, now);
+            } else {
+                self.end(slot, Err(fault.clone()));
+            }
         }
     }
 
@@ -315,29 +333,16 @@ impl Checker {
         self.waiting.push(Reverse(Wait { until: progress.until, slot: this.slot }));
     }
 
-    /// Ends waits that are over at `now`: as many as can be told of at a time, so that a crowd takes no more memory when it
-    /// ends.
-    fn expire(&mut self, now: Duration) {
-        while self.outcomes.len() < OUTCOMES
-            && let Some(wait) = self.first_wait().filter(|wait| wait.until <= nanos(now))
-        {
-            let progress = &mut self.pending[wait.slot];
-            let last = usize::from(progress.begun) == self.tries;
-            if last && !self.may_have_missed(wait.slot, now) {
-                self.give_up(wait.slot, now);
-            } else {
-                self.pending[wait.slot].stage = Stage::Due;
-                self.due.push_back(wait.slot);
-            }
-        }
-    }
-
-    /// True when an answer to the newest try may be among those that were lost on this machine.
-    fn may_have_missed(&self, slot: Slot, now: Duration) -> bool {
-        let number = usize::from(self.pending[slot].begun) - 1;
+    /// True when the last try has been waited for, and no answer to it can be among those that were lost on this machine.
+    fn is_over(&self, slot: Slot, now: Duration) -> bool {
+        let progress = &self.pending[slot];
+        let number = self.tries - 1;
+        let waited = progress.stage == Stage::Waiting
+            && usize::from(progress.begun) == self.tries
+            && progress.until <= nanos(now);
         let sent_at = nanos(now.saturating_sub(self.pending.since(slot, number, now)));
-        self.pending.was_sent(slot, number)
-            && self.lost_at.is_some_and(|lost_at| sent_at <= lost_at)
+        let missed = self.lost_at.is_some_and(|lost_at| sent_at <= lost_at);
+        waited && !(missed && self.pending.was_sent(slot, number))
     }
 
     /// The wait that ends first; those that are no longer waited for are dropped.

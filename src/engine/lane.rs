@@ -1,23 +1,22 @@
 //! The raw socket of one address family and the ports that its probes leave from.
 
-use std::io::{IoSlice, IoSliceMut};
-use std::net::{IpAddr, SocketAddr};
+use std::io::IoSliceMut;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Duration;
 
-use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{
-    ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, recv, recvmmsg, sendmmsg, setsockopt,
-    sockopt,
+    MsgFlags, MultiHeaders, SockaddrStorage, recv, recvmmsg, setsockopt, sockopt,
 };
 use socket2::{Domain, Socket};
 
 use super::filter::{self, LONGEST_HEADERS};
 use super::guard::Guard;
+use super::resets::Resets;
 use super::route::Router;
-use super::sockets::{self, errno, port_less};
-use super::{Egress, received};
+use super::sockets::{self, errno};
+use super::{Egress, outbox, received};
 use crate::fault::{Fault, Refusal};
 use crate::wire::{Arrival, Flags, Segment};
 
@@ -27,8 +26,8 @@ pub(super) const BATCH: usize = 64;
 /// Segments taken in with one system call at most where there is one target.
 const FEW: usize = 4;
 
-/// How often a send is tried whose error may be that of another flow; see [`Lane::send`].
-const SEND_ATTEMPTS: usize = 16;
+/// So many RSTs at once are worth a thread.
+const CROWD: usize = 16;
 
 /// More segments than the default receive buffer has room for.
 const LONGEST_QUEUE: usize = 1024;
@@ -50,6 +49,8 @@ pub(super) struct Lane {
     guards: Vec<Guard>,
     /// How many segments are taken in with one system call.
     batch: usize,
+    /// Sends the RSTs of crowds, where crowds are expected.
+    resets: Option<Resets>,
     /// Answers lost to a full queue so far, as the kernel counts them.
     lost: u32,
 }
@@ -70,14 +71,15 @@ impl Lane {
         raw.set_write_timeout(Some(SEND_PATIENCE))
             .map_err(|error| Fault::SocketSetup(errno(&error)))?;
         let router = Router::open(domain, egress)?;
-        Ok(Self { domain, raw, router, guards: Vec::new(), batch: FEW, lost: 0 })
+        Ok(Self { domain, raw, router, guards: Vec::new(), batch: FEW, resets: None, lost: 0 })
     }
 
     /// Makes ready for crowds, with a large receive queue; gives how many answers it holds for certain.
     ///
     /// Without `CAP_NET_ADMIN` the limit is `net.core.rmem_max`.
-    pub(super) fn widen(&mut self) -> usize {
+    pub(super) fn widen(&mut self, egress: &Egress) -> usize {
         self.batch = BATCH;
+        self.resets = Resets::start(self.domain, egress).ok(); // without it this thread sends them
         let _ = setsockopt(&self.raw, sockopt::RcvBufForce, &RECEIVE_BUFFER)
             .or_else(|_| setsockopt(&self.raw, sockopt::RcvBuf, &RECEIVE_BUFFER));
         self.raw.recv_buffer_size().unwrap_or_default() / ANSWER_SIZE
@@ -127,69 +129,13 @@ impl Lane {
     }
 
     /// Sends segments that have one source address, a batch at most; adds to `results` what became of each.
-    ///
-    /// The source address is passed along, so that it is the one in the checksum whatever routing says meanwhile.
-    ///
-    /// With the error queue on, a send fails with the pending ICMP error of any flow of this machine (`sock_error()`);
-    /// that clears it, so what counts is an error that stays. The target is never to blame: whether there is a
-    /// route has been asked before.
     pub(super) fn send(&self, segments: &[Segment], results: &mut Vec<Result<(), Fault>>) {
-        let (v4, v6);
-        let source = match segments[0].source.ip() {
-            IpAddr::V4(address) => {
-                v4 = libc::in_pktinfo {
-                    ipi_ifindex: 0,
-                    ipi_spec_dst: libc::in_addr { s_addr: u32::from_ne_bytes(address.octets()) },
-                    ipi_addr: libc::in_addr { s_addr: 0 },
-                };
-                ControlMessage::Ipv4PacketInfo(&v4)
+        match &self.resets {
+            Some(resets) if segments.len() >= CROWD && segments[0].flags == Flags::RST => {
+                resets.send(segments);
+                results.extend(segments.iter().map(|_| Ok(())));
             }
-            IpAddr::V6(address) => {
-                v6 = libc::in6_pktinfo {
-                    ipi6_ifindex: 0,
-                    ipi6_addr: libc::in6_addr { s6_addr: address.octets() },
-                };
-                ControlMessage::Ipv6PacketInfo(&v6)
-            }
-        };
-        let control = [source];
-        let mut buffers = vec![[0; Segment::LONGEST]; segments.len()];
-        let bytes: Vec<_> = segments
-            .iter()
-            .zip(&mut buffers)
-            .map(|(segment, buffer)| [IoSlice::new(segment.emit(buffer))])
-            .collect();
-        let to: Vec<_> = segments
-            .iter()
-            .map(|segment| Some(SockaddrStorage::from(port_less(segment.destination))))
-            .collect();
-        let space = nix::cmsg_space!(libc::in6_pktinfo);
-        let mut headers = MultiHeaders::preallocate(segments.len(), Some(space));
-        let (mut done, mut attempts) = (0, 0);
-        while done < segments.len() {
-            let raw = self.raw.as_raw_fd();
-            let (bytes, to) = (&bytes[done..], &to[done..]);
-            match sendmmsg(raw, &mut headers, bytes, to, control, MsgFlags::empty()) {
-                Ok(sent) => {
-                    let sent = sent.count();
-                    results.extend((0..sent).map(|_| Ok(())));
-                    done += sent;
-                    attempts = 0;
-                }
-                Err(errno) => {
-                    attempts += 1;
-                    let to = segments[done].destination;
-                    let fault = match errno {
-                        Errno::EPERM => Fault::Firewall(to),
-                        _ if attempts < SEND_ATTEMPTS && !is_local(errno) => continue,
-                        Errno::EACCES => Fault::Broadcast(to.ip()),
-                        errno => Fault::Send { to, errno },
-                    };
-                    results.push(Err(fault));
-                    done += 1;
-                    attempts = 0;
-                }
-            }
+            _ => outbox::send(&self.raw, segments, results),
         }
     }
 
@@ -244,9 +190,4 @@ impl AsFd for Lane {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.raw.as_fd()
     }
-}
-
-/// True for errors that no ICMP message causes: this machine is short of something.
-fn is_local(errno: Errno) -> bool {
-    matches!(errno, Errno::EAGAIN | Errno::ENOBUFS | Errno::ENOMEM)
 }

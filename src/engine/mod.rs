@@ -3,8 +3,10 @@
 mod filter;
 mod guard;
 mod lane;
+mod outbox;
 pub mod raw;
 mod received;
+mod resets;
 mod route;
 pub mod simulated;
 mod sockets;

@@ -63,14 +63,17 @@ impl RawEngine {
 
     /// Makes room for crowds of answers; gives how many may be on their way at once.
     pub fn widen(&mut self) -> usize {
-        self.lanes.iter_mut().map(Lane::widen).min().unwrap_or_default()
+        let egress = &self.egress;
+        self.lanes.iter_mut().map(|lane| lane.widen(egress)).min().unwrap_or_default()
     }
 
     fn drain(&mut self, arrivals: &mut Vec<(Duration, Arrival)>) {
-        let now = || self.start.elapsed();
         for lane in self.lanes.iter_mut() {
             for queue in [MsgFlags::empty(), MsgFlags::MSG_ERRQUEUE] {
-                lane.drain(queue, |arrival| arrivals.push((now(), arrival)));
+                let mut now = None; // one for what came with one system call
+                lane.drain(queue, |arrival| {
+                    arrivals.push((*now.get_or_insert_with(|| self.start.elapsed()), arrival));
+                });
             }
         }
     }

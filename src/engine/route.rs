@@ -2,10 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
 
-use nix::libc;
-use nix::sys::socket::{SockaddrIn, connect};
 use socket2::{Domain, Socket};
 
 use super::Egress;
@@ -22,12 +19,10 @@ pub(super) struct Router {
 impl Router {
     /// Opens the socket. Needs `CAP_NET_RAW`.
     pub(super) fn open(domain: Domain, egress: &Egress) -> Result<Self, Fault> {
-        let socket = sockets::raw(domain, egress)?;
+        let socket = sockets::deaf(domain, egress)?;
         // Or EACCES would have two meanings.
         socket.set_broadcast(true).map_err(setup)?;
-        let router = Self { socket, domain };
-        router.disconnect(egress)?;
-        Ok(router)
+        Ok(Self { socket, domain })
     }
 
     /// Address, without port, from which segments to `remote` leave.
@@ -42,21 +37,9 @@ impl Router {
                 .map_or(Refusal::Fault(Fault::Send { to: remote, errno }), Refusal::NoRoute)
         })?;
         let local = self.socket.local_addr().map_err(setup).map_err(Refusal::Fault)?;
-        self.disconnect(egress).map_err(Refusal::Fault)?;
+        // Or the source address would be kept for the next target.
+        sockets::disconnect(&self.socket, egress, self.domain).map_err(Refusal::Fault)?;
         Ok(local.as_socket().expect("an internet socket"))
-    }
-
-    /// Forgets the source address of the last target, and with it what the operator chose (`__udp_disconnect()`). A raw
-    /// socket is no longer offered segments after that, connected or not: nobody reads them here.
-    fn disconnect(&self, egress: &Egress) -> Result<(), Fault> {
-        let nobody = SockaddrIn::from(libc::sockaddr_in {
-            sin_family: libc::AF_UNSPEC.try_into().expect("zero"),
-            sin_port: 0,
-            sin_addr: libc::in_addr { s_addr: 0 },
-            sin_zero: [0; 8],
-        });
-        connect(self.socket.as_raw_fd(), &nobody).map_err(Fault::SocketSetup)?;
-        sockets::bind(egress, &self.socket, self.domain)
     }
 }
 

@@ -3,20 +3,54 @@
 use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
+use nix::sys::socket::{SockaddrIn, connect, setsockopt};
+use nix::{libc, setsockopt_impl, sockopt_impl};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Egress;
 use crate::fault::Fault;
 
+sockopt_impl!(
+    /// Whether datagrams may be fragmented on their way (`IP_MTU_DISCOVER`).
+    PathMtuDiscovery, SetOnly, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, i32
+);
+
 /// A raw TCP socket that sends as `egress` says. Needs `CAP_NET_RAW`.
 pub(super) fn raw(domain: Domain, egress: &Egress) -> Result<Socket, Fault> {
     let socket = Socket::new(domain, Type::RAW, Some(Protocol::TCP))
         .map_err(|error| Fault::RawSocket(errno(&error)))?;
+    if domain == Domain::IPV4 {
+        // The DF bit is set either way, but so the kernel need not choose an identification, which takes a tenth of
+        // what a SYN costs (`__ip_select_ident()`): an atomic datagram needs none (RFC 6864 §4.1).
+        setsockopt(&socket, PathMtuDiscovery, &libc::IP_PMTUDISC_PROBE)
+            .map_err(Fault::SocketSetup)?;
+    }
     apply(egress, &socket, domain)?;
     bind(egress, &socket, domain)?;
     Ok(socket)
+}
+
+/// A raw TCP socket that sends, but is offered no segments: nobody would read them.
+pub(super) fn deaf(domain: Domain, egress: &Egress) -> Result<Socket, Fault> {
+    let socket = raw(domain, egress)?;
+    disconnect(&socket, egress, domain)?;
+    Ok(socket)
+}
+
+/// Forgets the peer of `socket`, the source address that went with it, and all that the socket was bound to; takes it off
+/// the list of those that are offered segments, too (`__udp_disconnect()`). Where it was bound to is restored.
+pub(super) fn disconnect(socket: &Socket, egress: &Egress, domain: Domain) -> Result<(), Fault> {
+    let nobody = SockaddrIn::from(libc::sockaddr_in {
+        sin_family: libc::AF_UNSPEC.try_into().expect("zero"),
+        sin_port: 0,
+        sin_addr: libc::in_addr { s_addr: 0 },
+        sin_zero: [0; 8],
+    });
+    connect(socket.as_raw_fd(), &nobody).map_err(Fault::SocketSetup)?;
+    bind(egress, socket, domain)
 }
 
 /// Keeps `socket` to the interface and the source address of `egress`.

@@ -8,12 +8,16 @@ use std::time::Duration;
 use super::{Finding, Report};
 use crate::run::Crossing;
 use crate::schedule::Schedule;
+use crate::status::Status;
 use crate::wire::Arrival;
 
 /// Writes as much as the report's verbosity asks for.
 pub(super) fn render(report: &Report, out: &mut impl Write) -> io::Result<()> {
     if report.plan.verbosity >= 1 {
-        for finding in &report.findings {
+        // What is not OK first: a monitor may cut the rest.
+        let (bad, good): (Vec<_>, Vec<_>) =
+            report.findings.iter().partition(|finding| finding.judgement.status != Status::Ok);
+        for finding in bad.into_iter().chain(good) {
             render_finding(finding, out)?;
         }
         let ignored = report.ignored.iter().map(|(why, count)| format!("{count} × {why}"));
@@ -53,8 +57,9 @@ fn names(target: &str, address: IpAddr) -> bool {
 }
 
 fn render_plan(report: &Report, out: &mut impl Write) -> io::Result<()> {
-    for addresses in &report.addresses {
-        render_list("addresses", " ", addresses.iter().map(|found| found.ip().to_string()), out)?;
+    for (name, addresses) in &report.addresses {
+        let addresses = addresses.iter().map(|found| found.ip().to_string());
+        render_list(&format!("addresses of {name}"), " ", addresses, out)?;
     }
     let sources = report.crossings.iter().filter_map(|(_, crossing)| match crossing {
         Crossing::Sent(segment) => Some(segment.source),

@@ -20,8 +20,9 @@ use crate::run::Crossing;
 use crate::status::{Judgement, Status};
 use crate::verdict::{Outcome, PortState, Verdict};
 
-/// Findings kept for the nagios format at most: more than fit in what a monitor reads.
-const KEPT: usize = 500;
+/// Findings kept for the nagios format at most, of those that are OK and of those that are not: more than fit in what a
+/// monitor reads.
+const KEPT: u128 = 500;
 
 /// Pools up to this size have performance data for each of their targets.
 const MEASURED: u128 = 50;
@@ -44,7 +45,7 @@ pub struct Report {
     /// How targets were probed; `None` where nothing could be sent.
     pub engine: Option<&'static str>,
     /// What each name resolved to, in the resolver's order.
-    pub addresses: Vec<Vec<SocketAddr>>,
+    pub addresses: Vec<(String, Vec<SocketAddr>)>,
     /// What arrived and proved nothing.
     pub ignored: BTreeMap<Ignored, usize>,
     /// Packets both ways, and when, from the start of the program; where the verbosity asks for them.
@@ -119,13 +120,28 @@ impl Report {
     /// Counts a target that has ended; says whether its finding is wanted.
     pub fn count(&mut self, outcome: &Outcome, status: Status) -> bool {
         self.tally.count(outcome, status);
+        let tally = &self.tally;
         match self.plan.format {
             Format::Json | Format::Text => true,
             Format::Nagios => {
-                let detailed = self.total <= MEASURED || self.plan.verbosity > 0;
-                self.findings.len() < KEPT && (status != Status::Ok || detailed)
+                let wanted = match status {
+                    Status::Ok => self.total <= MEASURED || self.plan.verbosity > 0,
+                    _ => true,
+                };
+                let told = if status == Status::Ok { tally.ok } else { tally.targets() - tally.ok };
+                wanted && told <= KEPT
             }
         }
+    }
+
+    /// How long it takes to tell of all targets at once, at the deadline: a few microseconds each, but no more than a tenth
+    /// of the time there is.
+    pub fn telling(&self) -> Duration {
+        if !self.is_pool() {
+            return Duration::ZERO;
+        }
+        let micros = self.total.saturating_mul(4).try_into().unwrap_or(u64::MAX);
+        Duration::from_micros(micros).min(self.plan.timeout / 10)
     }
 
     /// Targets of which nothing was said before the program ended.

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 
 use super::{Finding, MEASURED, Report, details, milliseconds};
-use crate::status::{Range, Status};
+use crate::status::{Expected, Range, Remark, Status};
 use crate::verdict::PortState;
 
 /// The first words of every line that a monitor reads.
@@ -59,7 +59,7 @@ fn render_pool(report: &Report, findings: &[Finding], out: &mut impl Write) -> i
     let (open, total) = (report.tally.open, report.total);
     let bad: Vec<_> =
         findings.iter().filter(|finding| finding.judgement.status != Status::Ok).collect();
-    let named: Vec<_> = bad.iter().take(NAMED).map(|finding| brief(finding)).collect();
+    let named: Vec<_> = bad.iter().take(NAMED).map(|finding| brief_and_why(finding)).collect();
     let named = match report.tally.targets() - report.tally.ok - named.len() as u128 {
         _ if named.is_empty() => String::new(),
         0 => format!(": {}", named.join(", ")),
@@ -87,15 +87,20 @@ fn render_pool(report: &Report, findings: &[Finding], out: &mut impl Write) -> i
     Ok(())
 }
 
-/// How many targets are open, and what else the count should be read with.
+/// How many targets are in the wanted state, and what else the count should be read with.
 pub(super) fn summary(report: &Report) -> String {
-    let (open, total) = (report.tally.open, report.total);
+    let (tally, total) = (&report.tally, report.total);
+    let (count, state) = match report.plan.policy.expected {
+        Expected::State(PortState::Closed) => (tally.closed, PortState::Closed),
+        Expected::State(PortState::Filtered) => (tally.filtered, PortState::Filtered),
+        Expected::State(_) | Expected::Open { .. } => (tally.open, PortState::Open),
+    };
     let wanted = report.wanted_open().map(|wanted| format!(" ({wanted} wanted)"));
     let rest = Some(report.not_probed()).filter(|count| *count > 0);
     let rest = rest.map(|count| format!(", {count} not probed"));
     let interrupted = if report.interrupted { ", interrupted" } else { "" };
     format!(
-        "{open} of {total} open{}{}{interrupted}",
+        "{count} of {total} {state}{}{}{interrupted}",
         wanted.unwrap_or_default(),
         rest.unwrap_or_default()
     )
@@ -106,6 +111,14 @@ fn brief(finding: &Finding) -> String {
     match &finding.outcome {
         Ok(verdict) => format!("{} {}", finding.target, verdict.state()),
         Err(_) => format!("{} unknown", finding.target),
+    }
+}
+
+/// The same, and what makes an open port not OK.
+fn brief_and_why(finding: &Finding) -> String {
+    match &finding.judgement.remark {
+        Some(slow @ Remark::Threshold(_)) => format!("{} ({slow})", brief(finding)),
+        _ => brief(finding),
     }
 }
 

@@ -5,16 +5,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use halfopen::checker::{Arrival, Checker, Ended};
+use halfopen::checker::{Checker, Ended};
 use halfopen::engine::Engine;
 use halfopen::engine::simulated::{Network, SimulatedEngine};
-use halfopen::fault::Refusal;
+use halfopen::fault::{Fault, Refusal};
 use halfopen::pacer::Pacer;
 use halfopen::probe::{Ignored, Secret};
 use halfopen::run::{Client, Crossing, Next, run};
 use halfopen::schedule::Schedule;
 use halfopen::verdict::{Outcome, Verdict};
-use halfopen::wire::{Flags, IcmpError, Options, Quote, Segment, SequenceNumber};
+use halfopen::wire::{Arrival, Flags, IcmpError, Options, Quote, Segment, SequenceNumber};
 
 pub(crate) const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 18, 0, 7)), 25);
 pub(crate) const SERVER_V6: SocketAddr =
@@ -27,6 +27,8 @@ pub(crate) const NOBODY: SocketAddr =
 pub(crate) struct Run {
     /// The targets in the order in which they ended.
     pub(crate) outcomes: Vec<(usize, Outcome)>,
+    /// When each of those did; what an answer ends is told of when the loop next looks for something to send.
+    ended_at: Vec<Duration>,
     /// What the clock showed when the loop was done.
     pub(crate) end: Duration,
     pub(crate) crossings: Vec<(Duration, Crossing)>,
@@ -39,6 +41,12 @@ impl Run {
         let of_it: Vec<_> = self.outcomes.iter().filter(|(index, _)| *index == target).collect();
         assert_eq!(of_it.len(), 1, "outcomes of target {target}");
         &of_it[0].1
+    }
+
+    /// When the target of this index ended.
+    pub(crate) fn ended_at(&self, target: usize) -> Duration {
+        let place = self.outcomes.iter().position(|(index, _)| *index == target);
+        self.ended_at[place.expect("an outcome")]
     }
 
     /// The verdict on the first target.
@@ -93,38 +101,119 @@ pub(crate) fn check_with_secret(
     remotes: &[SocketAddr],
     network: impl Network,
 ) -> Run {
+    check_under(Conditions { secret, ..Conditions::of(schedule) }, remotes, network)
+}
+
+/// What a run keeps to beside its schedule.
+#[derive(Clone, Copy)]
+pub(crate) struct Conditions {
+    pub(crate) secret: [u8; 16],
+    pub(crate) schedule: Schedule,
+    pub(crate) rate: u32,
+    pub(crate) window: usize,
+    pub(crate) deadline: Duration,
+    /// Gives up when so many targets have ended.
+    pub(crate) patience: usize,
+}
+
+impl Conditions {
+    /// Nothing but the schedule.
+    pub(crate) fn of(schedule: Schedule) -> Self {
+        Self {
+            secret: [7; 16],
+            schedule,
+            rate: 0,
+            window: usize::MAX,
+            deadline: secs(10_000),
+            patience: usize::MAX,
+        }
+    }
+}
+
+pub(crate) fn check_under(
+    conditions: Conditions,
+    remotes: &[SocketAddr],
+    network: impl Network,
+) -> Run {
+    let Conditions { secret, schedule, rate, window, deadline, patience } = conditions;
     let mut checker = Checker::new(Secret::new(secret), schedule.tries());
-    let mut engine = SimulatedEngine::new(network);
-    let mut pacer = Pacer::new(0, usize::MAX);
+    let mut engine = Restful { engine: SimulatedEngine::new(network), in_vain: 0 };
+    let mut pacer = Pacer::new(rate, window);
     let mut record = Record {
         schedule,
+        patience,
         remotes: remotes.to_vec(),
         begun: 0,
+        now: Duration::ZERO,
         outcomes: Vec::new(),
+        ended_at: Vec::new(),
         crossings: Vec::new(),
     };
-    run(&mut checker, &mut engine, &mut pacer, &mut record, secs(10_000))
+    run(&mut checker, &mut engine, &mut pacer, &mut record, deadline)
         .expect("a simulated network has no faults");
     let sent = record.crossings.iter().filter(|(_, c)| matches!(c, Crossing::Sent(_))).count();
-    assert_eq!(engine.sent().len(), sent, "the watcher is told of everything sent");
+    assert_eq!(engine.engine.sent().len(), sent, "the watcher is told of everything sent");
     Run {
         outcomes: record.outcomes,
+        ended_at: record.ended_at,
         end: engine.now(),
         crossings: record.crossings,
         ignored: checker.ignored().clone(),
     }
 }
 
+/// Knows when the loop asks again and again at a time at which there is nothing: a real one would spin.
+struct Restful<N> {
+    engine: SimulatedEngine<N>,
+    in_vain: usize,
+}
+
+impl<N: Network> Engine for Restful<N> {
+    fn now(&self) -> Duration {
+        self.engine.now()
+    }
+
+    fn local_endpoint(&mut self, remote: SocketAddr, number: usize) -> Result<SocketAddr, Refusal> {
+        self.engine.local_endpoint(remote, number)
+    }
+
+    fn send(&mut self, segments: &[Segment]) -> Vec<Result<(), Fault>> {
+        if !segments.is_empty() {
+            self.in_vain = 0;
+        }
+        self.engine.send(segments)
+    }
+
+    fn receive(
+        &mut self,
+        deadline: Duration,
+        interrupts: &[BorrowedFd<'_>],
+        arrivals: &mut Vec<(Duration, Arrival)>,
+    ) -> Result<(), Fault> {
+        let before = self.engine.now();
+        self.engine.receive(deadline, interrupts, arrivals)?;
+        let something = !arrivals.is_empty() || self.engine.now() > before;
+        self.in_vain = if something { 0 } else { self.in_vain + 1 };
+        assert!(self.in_vain < 100, "spins at {before:?}, waiting until {deadline:?}");
+        Ok(())
+    }
+}
+
 struct Record {
     schedule: Schedule,
+    patience: usize,
     remotes: Vec<SocketAddr>,
     begun: usize,
+    /// What the clock last showed.
+    now: Duration,
     outcomes: Vec<(usize, Outcome)>,
+    ended_at: Vec<Duration>,
     crossings: Vec<(Duration, Crossing)>,
 }
 
 impl Client for Record {
-    fn next(&mut self, _now: Duration) -> Next {
+    fn next(&mut self, now: Duration) -> Next {
+        self.now = now;
         let Some(remote) = self.remotes.get(self.begun) else { return Next::Nothing };
         self.begun += 1;
         let label = u32::try_from(self.begun - 1).expect("few targets");
@@ -134,9 +223,13 @@ impl Client for Record {
     fn ended(&mut self, ended: Ended) {
         assert_eq!(self.remotes[ended.label as usize], ended.remote);
         self.outcomes.push((ended.label as usize, ended.outcome));
+        self.ended_at.push(self.now);
     }
 
+    fn told(&mut self) {}
+
     fn crossed(&mut self, at: Duration, crossing: &Crossing) {
+        self.now = at;
         self.crossings.push((at, *crossing));
     }
 
@@ -145,8 +238,15 @@ impl Client for Record {
     }
 
     fn gives_up(&mut self) -> bool {
-        false
+        self.outcomes.len() >= self.patience
     }
+}
+
+/// So many targets, one address after the other.
+pub(crate) fn remotes(count: usize) -> Vec<SocketAddr> {
+    let first = u32::from(Ipv4Addr::new(198, 18, 0, 0));
+    let address = |index| Ipv4Addr::from(first + index);
+    (0..u32::try_from(count).unwrap()).map(|index| (address(index), 25).into()).collect()
 }
 
 /// A network with this rule for SYNs, each with the number of its try, and none for RSTs.

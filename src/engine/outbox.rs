@@ -1,0 +1,93 @@
+//! Segments to `sendmmsg()`.
+
+use std::io::IoSlice;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsRawFd;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, sendmmsg};
+use socket2::Socket;
+
+use super::sockets::port_less;
+use crate::fault::Fault;
+use crate::wire::Segment;
+
+/// How often a send is tried whose error may be that of another flow.
+const SEND_ATTEMPTS: usize = 16;
+
+/// Sends segments that have one source address, a batch at most; adds to `results` what became of each.
+///
+/// The source address is passed along, so that it is the one in the checksum whatever routing says meanwhile.
+///
+/// With the error queue on, a send fails with the pending ICMP error of any flow of this machine (`sock_error()`);
+/// that clears it, so what counts is an error that stays. The target is never to blame: whether there is a
+/// route has been asked before.
+pub(super) fn send(socket: &Socket, segments: &[Segment], results: &mut Vec<Result<(), Fault>>) {
+    let (v4, v6);
+    let source = match segments[0].source.ip() {
+        IpAddr::V4(address) => {
+            v4 = libc::in_pktinfo {
+                ipi_ifindex: 0,
+                ipi_spec_dst: libc::in_addr { s_addr: u32::from_ne_bytes(address.octets()) },
+                ipi_addr: libc::in_addr { s_addr: 0 },
+            };
+            ControlMessage::Ipv4PacketInfo(&v4)
+        }
+        IpAddr::V6(address) => {
+            v6 = libc::in6_pktinfo {
+                ipi6_ifindex: 0,
+                ipi6_addr: libc::in6_addr { s6_addr: address.octets() },
+            };
+            ControlMessage::Ipv6PacketInfo(&v6)
+        }
+    };
+    let control = [source];
+    let mut buffers = vec![[0; Segment::LONGEST]; segments.len()];
+    let bytes: Vec<_> = segments
+        .iter()
+        .zip(&mut buffers)
+        .map(|(segment, buffer)| [IoSlice::new(segment.emit(buffer))])
+        .collect();
+    let to: Vec<_> = segments
+        .iter()
+        .map(|segment| Some(SockaddrStorage::from(port_less(segment.destination))))
+        .collect();
+    // Up to 36 bytes the kernel takes them on its stack (`____sys_sendmsg()`).
+    let space = match segments[0].source {
+        SocketAddr::V4(_) => nix::cmsg_space!(libc::in_pktinfo),
+        SocketAddr::V6(_) => nix::cmsg_space!(libc::in6_pktinfo),
+    };
+    let mut headers = MultiHeaders::preallocate(segments.len(), Some(space));
+    let (mut done, mut attempts) = (0, 0);
+    while done < segments.len() {
+        let raw = socket.as_raw_fd();
+        let (bytes, to) = (&bytes[done..], &to[done..]);
+        match sendmmsg(raw, &mut headers, bytes, to, control, MsgFlags::empty()) {
+            Ok(sent) => {
+                let sent = sent.count();
+                results.extend((0..sent).map(|_| Ok(())));
+                done += sent;
+                attempts = 0;
+            }
+            Err(errno) => {
+                attempts += 1;
+                let to = segments[done].destination;
+                let fault = match errno {
+                    Errno::EPERM => Fault::Firewall(to),
+                    _ if attempts < SEND_ATTEMPTS && !is_local(errno) => continue,
+                    Errno::EACCES => Fault::Broadcast(to.ip()),
+                    errno => Fault::Send { to, errno },
+                };
+                results.push(Err(fault));
+                done += 1;
+                attempts = 0;
+            }
+        }
+    }
+}
+
+/// True for errors that no ICMP message causes: this machine is short of something.
+fn is_local(errno: Errno) -> bool {
+    matches!(errno, Errno::EAGAIN | Errno::ENOBUFS | Errno::ENOMEM)
+}
