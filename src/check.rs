@@ -76,6 +76,8 @@ struct Session<'a> {
 
 impl Session<'_> {
     fn probe(&mut self, start: Instant) -> Result<(), Fault> {
+        // Before there is any other thread: threads inherit what is blocked.
+        self.signals = Some(endings()?);
         let plan = &self.report.plan;
         let (v4, v6) = self.roster.families(plan.family);
         let mut engine = RawEngine::open(start, plan.egress.clone(), v4, v6)?;
@@ -84,7 +86,6 @@ impl Session<'_> {
         let mut checker = Checker::new(secret()?, usize::from(plan.retries) + 1);
         let deadline = plan.timeout + GRACE;
         self.report.engine = Some(RawEngine::NAME);
-        self.signals = Some(endings()?);
         let names = self.roster.names();
         if !names.is_empty() {
             let lookups = Lookups::start(names, plan.family);

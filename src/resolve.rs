@@ -94,7 +94,9 @@ impl AsFd for Lookups {
 
 /// The number of the interface behind the `%` of a link-local address, given by name or by number (RFC 4007 §11.2).
 pub fn interface_index(scope: &str) -> Result<u32, Fault> {
-    let by_number = scope.parse().ok().filter(|index| if_indextoname(*index).is_ok());
+    // if_indextoname() of nix takes a failure for an empty name.
+    let exists = |index: &u32| if_indextoname(*index).is_ok_and(|name| !name.is_empty());
+    let by_number = scope.parse().ok().filter(exists);
     by_number
         .or_else(|| if_nametoindex(scope).ok())
         .ok_or_else(|| Fault::Interface(scope.to_owned()))

@@ -105,7 +105,7 @@ impl Roster {
             }
             if let Some(endpoint) = self.current.next() {
                 let place = self.next - 1;
-                if self.blocks.naming(endpoint, &self.targets).next() == Some(place) {
+                if self.blocks.naming(endpoint, &self.targets).min() == Some(place) {
                     return Some((place, endpoint));
                 }
                 continue;
@@ -186,20 +186,18 @@ impl Blocks {
         Self { sorted, prefixes }
     }
 
-    /// The places of targets whose block and ports have `endpoint`; the smallest place of a block first.
+    /// The places of targets whose block and ports have `endpoint`.
     fn naming(&self, endpoint: SocketAddr, targets: &[Target]) -> impl Iterator<Item = u32> {
-        let mut places: Vec<u32> = Vec::new();
-        for &prefix in &self.prefixes {
-            let Some(block) = enclosing(endpoint.ip(), prefix) else { continue };
+        let blocks =
+            self.prefixes.iter().filter_map(move |prefix| enclosing(endpoint.ip(), *prefix));
+        let places = blocks.flat_map(|block| {
             let first = self.sorted.partition_point(|(other, _)| *other < block);
-            let same = self.sorted[first..].iter().take_while(|(other, _)| *other == block);
-            places.extend(
-                same.map(|(_, place)| *place)
-                    .filter(|place| targets[*place as usize].ports.contains(endpoint.port())),
-            );
-        }
-        places.sort_unstable();
-        places.into_iter()
+            self.sorted[first..]
+                .iter()
+                .take_while(move |(other, _)| *other == block)
+                .map(|(_, place)| *place)
+        });
+        places.filter(move |place| targets[*place as usize].ports.contains(endpoint.port()))
     }
 }
 

@@ -102,7 +102,7 @@ impl FromStr for Target {
             Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
                 Self::new(host, port)
             }
-            _ => Err(TargetError::NoPort(text.to_owned())),
+            _ => Err(TargetError::NoPort(excerpt(text))),
         }
     }
 }
@@ -124,7 +124,7 @@ impl FromStr for Hosts {
     fn from_str(text: &str) -> Result<Self, TargetError> {
         let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
         if bare.contains('/') {
-            return block(bare).ok_or_else(|| TargetError::Host(text.to_owned()))?;
+            return block(bare).ok_or_else(|| TargetError::Host(excerpt(text)))?;
         }
         let (address, scope) = match bare.split_once('%') {
             Some((address, scope)) => (address, Some(scope)),
@@ -132,7 +132,7 @@ impl FromStr for Hosts {
         };
         let Ok(address) = address.parse::<IpAddr>() else {
             let name = is_name(text).then(|| Self::Name(text.into()));
-            return name.ok_or_else(|| TargetError::Host(text.to_owned()));
+            return name.ok_or_else(|| TargetError::Host(excerpt(text)));
         };
         let address = address.to_canonical();
         if !is_one_host(address) {
@@ -142,7 +142,7 @@ impl FromStr for Hosts {
             None if is_link_local(address) => Err(TargetError::NoScope(address)),
             Some(scope) if is_link_local(address) => Ok(Self::LinkLocal(address, scope.into())),
             None => Ok(Self::Block(address.into())),
-            Some(_) => Err(TargetError::Host(text.to_owned())),
+            Some(_) => Err(TargetError::Host(excerpt(text))),
         }
     }
 }
@@ -204,14 +204,19 @@ fn is_link_local(address: IpAddr) -> bool {
 
 /// Reads ADDRESS/PREFIX; `None` where it is not of that form.
 fn block(text: &str) -> Option<Result<Hosts, TargetError>> {
-    let block: IpNetwork = text.parse().ok()?;
-    let first = block.network();
+    let written: IpNetwork = text.parse().ok()?;
+    let block = match written.ip().to_canonical() {
+        address @ IpAddr::V4(_) if written.is_ipv6() => {
+            IpNetwork::new(address, written.prefix().checked_sub(96)?).ok()?
+        }
+        _ => written,
+    };
+    let (first, last) = (block.network(), block.broadcast());
     Some(if first != block.ip() {
         Err(TargetError::HostBits(block))
     } else if is_link_local(first) {
         Err(TargetError::NoScope(first))
-    } else if let Some(end) = [first, block.broadcast()].into_iter().find(|end| !is_one_host(*end))
-    {
+    } else if let Some(end) = [first, last].into_iter().find(|end| !is_one_host(*end)) {
         Err(TargetError::NotOneHost(end))
     } else {
         Ok(Hosts::Block(block))
@@ -222,7 +227,7 @@ fn port_range(text: &str) -> Result<RangeInclusive<u16>, TargetError> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let (first, last) = (port(first)?, port(last)?);
     if first > last {
-        return Err(TargetError::ReversedPorts(text.to_owned()));
+        return Err(TargetError::ReversedPorts(excerpt(text)));
     }
     Ok(first..=last)
 }
@@ -230,11 +235,20 @@ fn port_range(text: &str) -> Result<RangeInclusive<u16>, TargetError> {
 fn port(text: &str) -> Result<u16, TargetError> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit()); // no +80
     let port = text.parse().ok().filter(|port| digits && *port != 0);
-    port.ok_or_else(|| TargetError::Port(text.to_owned()))
+    port.ok_or_else(|| TargetError::Port(excerpt(text)))
 }
 
-/// Letters, digits, `.`, `-`, `_` and anything beyond ASCII: what a name service may know. The rest is a slip of the pen.
+/// The beginning of what was written, for a message: there is no end to what a file may hold.
+pub fn excerpt(text: &str) -> String {
+    const LONGEST: usize = 80;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// Letters and digits of any script, `.`, `-`, `_`: what a name service may know. The rest is a slip of the pen.
 fn is_name(text: &str) -> bool {
-    let fits = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c) || !c.is_ascii();
+    let fits = |c: char| c.is_alphanumeric() || ".-_".contains(c);
     (1..=253).contains(&text.len()) && text.chars().all(fits) && !text.starts_with('-')
 }

@@ -61,8 +61,10 @@ pub fn read(file: &str, input: impl Read) -> Result<Vec<Target>, FileError> {
     if bytes.len() as u64 > LONGEST {
         return Err(FileError::TooLong(file.to_owned()));
     }
+    // Some editors begin with a byte order mark.
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let mut targets = Vec::new();
-    for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+    for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
         let line = line.split(|byte| *byte == b'#').next().unwrap_or_default();
         let word = line.trim_ascii();
         if word.is_empty() {

@@ -16,7 +16,7 @@ use crate::engine::Egress;
 use crate::plan::Plan;
 use crate::resolve::Family;
 use crate::status::{Expected, Policy, Status};
-use crate::target::{Target, TargetError};
+use crate::target::{Target, TargetError, excerpt};
 use crate::target_file::{self, FileError};
 use crate::verdict::PortState;
 
@@ -92,8 +92,8 @@ impl Arguments {
             ([host], None, Some(port)) => vec![Target::new(host, port)?],
             ([host, port], None, None) if !port.contains(':') => vec![Target::new(host, port)?],
             (words, None, None) => words.iter().map(|w| w.parse()).collect::<Result<_, _>>()?,
-            ([host, ..], Some(_), _) => return Err(UsageError::TwoHosts(host.clone())),
-            ([_, extra, ..], None, Some(_)) => return Err(UsageError::TooMany(extra.clone())),
+            ([host, ..], Some(_), _) => return Err(UsageError::TwoHosts(excerpt(host))),
+            ([_, extra, ..], None, Some(_)) => return Err(UsageError::TooMany(excerpt(extra))),
         };
         match self.targets.as_deref() {
             None => {}
