@@ -93,6 +93,8 @@ impl Session<'_> {
         }
         run(&mut checker, &mut engine, &mut pacer, self, deadline)?;
         self.report.ignored = checker.ignored().clone();
+        self.report.lost = checker.lost();
+        self.report.postponed = checker.postponed();
         for place in self.roster.unresolved() {
             let outcome = if self.report.interrupted {
                 Err(Fault::Interrupted)

@@ -94,6 +94,18 @@ pub enum Fault {
     Random,
 }
 
+impl Fault {
+    /// True when this machine had no room for a SYN just then: it is nobody's try.
+    pub fn is_shortage(&self) -> bool {
+        matches!(self, Self::Send { errno, .. } if is_shortage(*errno))
+    }
+}
+
+/// True for errors of a send that no ICMP message causes: this machine is short of something.
+pub fn is_shortage(errno: Errno) -> bool {
+    matches!(errno, Errno::EAGAIN | Errno::ENOBUFS | Errno::ENOMEM)
+}
+
 fn raw_socket_fix(errno: Errno) -> String {
     match errno {
         Errno::EPERM | Errno::EACCES => {

@@ -43,6 +43,11 @@ impl Pacer {
         self.in_flight.push_back(now);
     }
 
+    /// No SYN leaves before `until`.
+    pub fn pause(&mut self, until: Duration) {
+        self.next = self.next.max(until);
+    }
+
     /// An answer came, to one SYN or another.
     pub fn answered(&mut self) {
         self.in_flight.pop_front();

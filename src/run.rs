@@ -15,6 +15,9 @@ use crate::wire::{Arrival, Segment};
 /// SYNs handed to the engine together, when so many are due.
 const BATCH: usize = 64;
 
+/// How long nothing is sent when this machine is short of buffers.
+const SHORTAGE: Duration = Duration::from_millis(5);
+
 /// How often what has arrived after the last verdict is looked for: enough for any crowd of late answers, and an end to
 /// any flood.
 const LAST_LOOKS: usize = 64;
@@ -83,9 +86,9 @@ pub fn run(
         exchange.tell();
         let wake = match outlook {
             _ if end.is_some() => break,
-            Outlook::Done => break,
+            Outlook::Finished if exchange.checker.pending() == 0 => break,
             Outlook::MoreAt(time) => Some(time),
-            Outlook::Waiting => None,
+            Outlook::Later | Outlook::Finished => None,
         };
         let wake = wake.into_iter().chain(exchange.checker.next_deadline()).min();
         exchange.take_in(wake.unwrap_or(deadline).min(deadline))?;
@@ -102,10 +105,10 @@ pub fn run(
 enum Outlook {
     /// Something, and it may go then.
     MoreAt(Duration),
-    /// Nothing for now.
-    Waiting,
-    /// Nothing at all: every target has ended.
-    Done,
+    /// Nothing, until an answer, a wait or the client brings more.
+    Later,
+    /// Nothing but what answers and waits bring.
+    Finished,
 }
 
 struct Exchange<'a, E, C> {
@@ -127,23 +130,23 @@ impl<E: Engine, C: Client> Exchange<'_, E, C> {
         outlook
     }
 
-    /// Adds SYNs that may leave now; gives up after a while in any case, so that answers need not wait.
+    /// Adds SYNs that may leave now; stops after a while in any case, so that answers need not wait.
     fn collect(&mut self, now: Duration, batch: &mut Vec<(Try, Segment)>) -> Outlook {
         for _ in 0..2 * BATCH {
+            if !self.checker.has_due() {
+                match self.client.next(now) {
+                    Next::Target(label, remote, schedule) => {
+                        self.checker.admit(label, remote, schedule, now);
+                    }
+                    Next::Later => return Outlook::Later,
+                    Next::Nothing => return Outlook::Finished,
+                }
+            }
             let ready = self.pacer.ready_at(now);
             if batch.len() == BATCH || ready > now {
                 return Outlook::MoreAt(ready);
             }
-            let Some(this) = self.checker.poll_try() else {
-                match self.client.next(now) {
-                    Next::Target(label, remote, schedule) => {
-                        self.checker.admit(label, remote, schedule, now);
-                        continue;
-                    }
-                    Next::Nothing if self.checker.pending() == 0 => return Outlook::Done,
-                    Next::Nothing | Next::Later => return Outlook::Waiting,
-                }
-            };
+            let Some(this) = self.checker.poll_try() else { continue };
             match self.engine.local_endpoint(this.remote, this.number) {
                 Ok(local) => {
                     self.pacer.sent(now);
@@ -164,6 +167,10 @@ impl<E: Engine, C: Client> Exchange<'_, E, C> {
                 Ok(()) => {
                     self.checker.sent(*this, syn.source, at);
                     self.client.crossed(at, &Crossing::Sent(*syn));
+                }
+                Err(fault) if fault.is_shortage() => {
+                    self.checker.postpone(*this, fault);
+                    self.pacer.pause(at + SHORTAGE);
                 }
                 Err(fault) => self.checker.refused(*this, Refusal::Fault(fault), at),
             }

@@ -35,8 +35,11 @@ pub struct Checker {
     resets: VecDeque<Segment>,
     outcomes: VecDeque<Ended>,
     ignored: BTreeMap<Ignored, usize>,
-    /// When answers were last lost to our own receive queue, in nanoseconds.
+    /// Answers lost to our own receive queue, and when the last was, in nanoseconds.
+    lost: u64,
     lost_at: Option<u64>,
+    /// SYNs that this machine had no room for at first.
+    postponed: u64,
 }
 
 /// A SYN that should leave now.
@@ -72,7 +75,9 @@ impl Checker {
             resets: VecDeque::new(),
             outcomes: VecDeque::new(),
             ignored: BTreeMap::new(),
+            lost: 0,
             lost_at: None,
+            postponed: 0,
         }
     }
 
@@ -117,7 +122,15 @@ impl Checker {
         }
     }
 
-    /// The next try that is due; report back with [`Checker::sent`] or [`Checker::refused`].
+    /// True when [`Checker::poll_try`] has something.
+    pub fn has_due(&mut self) -> bool {
+        while self.due.front().is_some_and(|slot| self.pending[*slot].stage != Stage::Due) {
+            self.due.pop_front();
+        }
+        !self.due.is_empty()
+    }
+
+    /// The next try that is due; report back with [`Checker::sent`], [`Checker::refused`] or [`Checker::postpone`].
     pub fn poll_try(&mut self) -> Option<Try> {
         while let Some(slot) = self.due.pop_front() {
             let progress = &mut self.pending[slot];
@@ -167,6 +180,15 @@ impl Checker {
         }
     }
 
+    /// This machine had no room for the SYN of `this`: it is due again, and no try is lost.
+    pub fn postpone(&mut self, this: Try, fault: Fault) {
+        self.postponed += 1;
+        let progress = &mut self.pending[this.slot];
+        progress.begun -= 1;
+        progress.setback.get_or_insert_default().fault = Some(fault);
+        self.due.push_front(this.slot);
+    }
+
     /// Takes in what arrived at `now`; says why where it proves nothing.
     ///
     /// An RST is queued for every SYN+ACK of ours, also after the verdict, and for an ACK without SYN before it: the port
@@ -177,7 +199,8 @@ impl Checker {
                 self.handle_segment(segment, *reset_by_kernel, now)
             }
             Arrival::Icmp(error, quote) => self.handle_icmp(*error, quote, now),
-            Arrival::Lost(_) => {
+            Arrival::Lost(count) => {
+                self.lost += u64::from(*count);
                 self.lost_at = Some(nanos(now));
                 Ok(())
             }
@@ -203,20 +226,34 @@ impl Checker {
         self.first_wait().map(|wait| Duration::from_nanos(wait.until))
     }
 
-    /// Ends everything at `now`: with a verdict where the last wait is over, for this reason where not.
-    pub fn stop(&mut self, fault: &Fault, now: Duration) {
+    /// Ends everything at `now`: with a verdict where the last wait is over, for this reason where not, or for the fault that
+    /// kept the SYNs from leaving.
+    pub fn stop(&mut self, reason: &Fault, now: Duration) {
         for slot in self.pending.slots() {
             if self.is_over(slot, now) {
                 self.give_up(slot, now);
-            } else {
-                self.end(slot, Err(fault.clone()));
+                continue;
             }
+            let progress = &mut self.pending[slot];
+            let own = progress.setback.take().and_then(|setback| setback.fault);
+            let own = own.filter(|_| *reason == Fault::OutOfTime && progress.sent == 0);
+            self.end(slot, Err(own.unwrap_or_else(|| reason.clone())));
         }
     }
 
     /// How often segments arrived that prove nothing, by why they do not.
     pub fn ignored(&self) -> &BTreeMap<Ignored, usize> {
         &self.ignored
+    }
+
+    /// Answers lost to our own receive queue.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// SYNs that this machine had no room for at first.
+    pub fn postponed(&self) -> u64 {
+        self.postponed
     }
 
     fn handle_segment(

@@ -3,7 +3,6 @@
 use std::io::IoSliceMut;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::time::Duration;
 
 use nix::libc;
 use nix::sys::socket::{
@@ -32,11 +31,12 @@ const CROWD: usize = 16;
 /// More segments than the default receive buffer has room for.
 const LONGEST_QUEUE: usize = 1024;
 
-/// How long a full send buffer is waited for.
-const SEND_PATIENCE: Duration = Duration::from_millis(20);
-
 /// What the receive queue should hold, bytes of kernel memory; a small segment takes about a thousand.
 const RECEIVE_BUFFER: usize = 32 << 20;
+
+/// What may be on its way out, bytes of kernel memory: a SYN to a host of the own link that does not answer ARP is kept
+/// for three seconds, 832 bytes of it.
+const SEND_BUFFER: usize = 64 << 20;
 
 /// Kernel memory that a queued answer takes at most, bytes.
 const ANSWER_SIZE: usize = 1024;
@@ -68,20 +68,20 @@ impl Lane {
         }
         .and_then(|()| setsockopt(&raw, sockopt::RxqOvfl, &1))
         .map_err(Fault::SocketSetup)?;
-        raw.set_write_timeout(Some(SEND_PATIENCE))
-            .map_err(|error| Fault::SocketSetup(errno(&error)))?;
         let router = Router::open(domain, egress)?;
         Ok(Self { domain, raw, router, guards: Vec::new(), batch: FEW, resets: None, lost: 0 })
     }
 
-    /// Makes ready for crowds, with a large receive queue; gives how many answers it holds for certain.
+    /// Makes ready for crowds, with large buffers; gives how many answers the receive queue holds for certain.
     ///
-    /// Without `CAP_NET_ADMIN` the limit is `net.core.rmem_max`.
+    /// Without `CAP_NET_ADMIN` the limits are `net.core.rmem_max` and `net.core.wmem_max`.
     pub(super) fn widen(&mut self, egress: &Egress) -> usize {
         self.batch = BATCH;
         self.resets = Resets::start(self.domain, egress).ok(); // without it this thread sends them
         let _ = setsockopt(&self.raw, sockopt::RcvBufForce, &RECEIVE_BUFFER)
             .or_else(|_| setsockopt(&self.raw, sockopt::RcvBuf, &RECEIVE_BUFFER));
+        let _ = setsockopt(&self.raw, sockopt::SndBufForce, &SEND_BUFFER)
+            .or_else(|_| setsockopt(&self.raw, sockopt::SndBuf, &SEND_BUFFER));
         self.raw.recv_buffer_size().unwrap_or_default() / ANSWER_SIZE
     }
 

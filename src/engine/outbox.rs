@@ -1,7 +1,7 @@
 //! Segments to `sendmmsg()`.
 
 use std::io::IoSlice;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
@@ -10,7 +10,7 @@ use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, 
 use socket2::Socket;
 
 use super::sockets::port_less;
-use crate::fault::Fault;
+use crate::fault::{Fault, is_shortage};
 use crate::wire::Segment;
 
 /// How often a send is tried whose error may be that of another flow.
@@ -27,18 +27,11 @@ pub(super) fn send(socket: &Socket, segments: &[Segment], results: &mut Vec<Resu
     let (v4, v6);
     let source = match segments[0].source.ip() {
         IpAddr::V4(address) => {
-            v4 = libc::in_pktinfo {
-                ipi_ifindex: 0,
-                ipi_spec_dst: libc::in_addr { s_addr: u32::from_ne_bytes(address.octets()) },
-                ipi_addr: libc::in_addr { s_addr: 0 },
-            };
+            v4 = from_v4(address);
             ControlMessage::Ipv4PacketInfo(&v4)
         }
         IpAddr::V6(address) => {
-            v6 = libc::in6_pktinfo {
-                ipi6_ifindex: 0,
-                ipi6_addr: libc::in6_addr { s6_addr: address.octets() },
-            };
+            v6 = from_v6(address);
             ControlMessage::Ipv6PacketInfo(&v6)
         }
     };
@@ -70,24 +63,40 @@ pub(super) fn send(socket: &Socket, segments: &[Segment], results: &mut Vec<Resu
                 done += sent;
                 attempts = 0;
             }
+            Err(errno) if is_shortage(errno) => {
+                // There will be no room for the rest either.
+                let short = |segment: &Segment| Fault::Send { to: segment.destination, errno };
+                results.extend(segments[done..].iter().map(|segment| Err(short(segment))));
+                return;
+            }
             Err(errno) => {
                 attempts += 1;
-                let to = segments[done].destination;
-                let fault = match errno {
-                    Errno::EPERM => Fault::Firewall(to),
-                    _ if attempts < SEND_ATTEMPTS && !is_local(errno) => continue,
-                    Errno::EACCES => Fault::Broadcast(to.ip()),
-                    errno => Fault::Send { to, errno },
-                };
-                results.push(Err(fault));
-                done += 1;
-                attempts = 0;
+                if errno == Errno::EPERM || attempts == SEND_ATTEMPTS {
+                    results.push(Err(refusal(errno, segments[done].destination)));
+                    done += 1;
+                    attempts = 0;
+                }
             }
         }
     }
 }
 
-/// True for errors that no ICMP message causes: this machine is short of something.
-fn is_local(errno: Errno) -> bool {
-    matches!(errno, Errno::EAGAIN | Errno::ENOBUFS | Errno::ENOMEM)
+fn refusal(errno: Errno, to: SocketAddr) -> Fault {
+    match errno {
+        Errno::EPERM => Fault::Firewall(to),
+        Errno::EACCES => Fault::Broadcast(to.ip()),
+        errno => Fault::Send { to, errno },
+    }
+}
+
+fn from_v4(source: Ipv4Addr) -> libc::in_pktinfo {
+    libc::in_pktinfo {
+        ipi_ifindex: 0,
+        ipi_spec_dst: libc::in_addr { s_addr: u32::from_ne_bytes(source.octets()) },
+        ipi_addr: libc::in_addr { s_addr: 0 },
+    }
+}
+
+fn from_v6(source: Ipv6Addr) -> libc::in6_pktinfo {
+    libc::in6_pktinfo { ipi6_ifindex: 0, ipi6_addr: libc::in6_addr { s6_addr: source.octets() } }
 }

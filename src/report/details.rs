@@ -22,6 +22,10 @@ pub(super) fn render(report: &Report, out: &mut impl Write) -> io::Result<()> {
         }
         let ignored = report.ignored.iter().map(|(why, count)| format!("{count} × {why}"));
         render_list("ignored", ", ", ignored, out)?;
+        let short = [(report.lost, "answers lost"), (report.postponed, "SYNs postponed")];
+        let short = short.into_iter().filter(|(count, _)| *count > 0);
+        let short = short.map(|(count, what)| format!("{count} {what}"));
+        render_list("short of buffers on this machine", ", ", short, out)?;
     }
     if report.plan.verbosity >= 2 {
         render_plan(report, out)?;

@@ -48,6 +48,10 @@ pub struct Report {
     pub addresses: Vec<(String, Vec<SocketAddr>)>,
     /// What arrived and proved nothing.
     pub ignored: BTreeMap<Ignored, usize>,
+    /// Answers lost to this machine's receive queue.
+    pub lost: u64,
+    /// SYNs that this machine had no room for at first.
+    pub postponed: u64,
     /// Packets both ways, and when, from the start of the program; where the verbosity asks for them.
     pub crossings: Vec<(Duration, Crossing)>,
     /// How long the program took.
@@ -107,6 +111,8 @@ impl Report {
             engine: None,
             addresses: Vec::new(),
             ignored: BTreeMap::new(),
+            lost: 0,
+            postponed: 0,
             crossings: Vec::new(),
             elapsed: Duration::ZERO,
         }
