@@ -183,18 +183,19 @@ impl Client for Session<'_> {
         if self.lookups.is_some() {
             self.take_in_names();
         }
-        let Plan { timeout, retries, .. } = self.report.plan;
-        if now > last_call(timeout) {
+        if now > last_call(self.report.plan.timeout) {
             return Next::Nothing;
         }
         match self.roster.poll() {
-            Some((place, remote)) => {
-                let left = timeout.saturating_sub(now + self.report.telling());
-                Next::Target(place, remote, Schedule::fit(retries, left))
-            }
+            Some((place, remote)) => Next::Target(place, remote),
             None if self.lookups.is_some() => Next::Later,
             None => Next::Nothing,
         }
+    }
+
+    fn schedule(&self, now: Duration) -> Schedule {
+        let Plan { timeout, retries, .. } = self.report.plan;
+        Schedule::fit(retries, timeout.saturating_sub(now + self.report.telling()))
     }
 
     fn ended(&mut self, ended: Ended) {

@@ -36,6 +36,9 @@ pub trait Client {
     /// The next target, when there is one by now.
     fn next(&mut self, now: Duration) -> Next;
 
+    /// When the SYNs of a target go out whose first one leaves at `now`.
+    fn schedule(&self, now: Duration) -> Schedule;
+
     /// A target has ended.
     fn ended(&mut self, ended: Ended);
 
@@ -55,8 +58,8 @@ pub trait Client {
 /// What a client wants next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// This target, which is not pending, under this label, with SYNs as scheduled.
-    Target(u32, SocketAddr, Schedule),
+    /// This target, which is not pending, under this label.
+    Target(u32, SocketAddr),
     /// To be asked again.
     Later,
     /// No more.
@@ -72,7 +75,8 @@ pub fn run(
     client: &mut impl Client,
     deadline: Duration,
 ) -> Result<(), Fault> {
-    let mut exchange = Exchange { checker, engine, pacer, client, arrivals: Vec::new() };
+    let mut exchange =
+        Exchange { checker, engine, pacer, client, ahead: None, arrivals: Vec::new() };
     loop {
         let outlook = exchange.send_syns();
         let end = if exchange.client.gives_up() {
@@ -116,6 +120,8 @@ struct Exchange<'a, E, C> {
     engine: &'a mut E,
     pacer: &'a mut Pacer,
     client: &'a mut C,
+    /// The next new target, which waits for the pacer.
+    ahead: Option<(u32, SocketAddr)>,
     arrivals: Vec<(Duration, Arrival)>,
 }
 
@@ -133,11 +139,9 @@ impl<E: Engine, C: Client> Exchange<'_, E, C> {
     /// Adds SYNs that may leave now; stops after a while in any case, so that answers need not wait.
     fn collect(&mut self, now: Duration, batch: &mut Vec<(Try, Segment)>) -> Outlook {
         for _ in 0..2 * BATCH {
-            if !self.checker.has_due() {
+            if !self.checker.has_due() && self.ahead.is_none() {
                 match self.client.next(now) {
-                    Next::Target(label, remote, schedule) => {
-                        self.checker.admit(label, remote, schedule, now);
-                    }
+                    Next::Target(label, remote) => self.ahead = Some((label, remote)),
                     Next::Later => return Outlook::Later,
                     Next::Nothing => return Outlook::Finished,
                 }
@@ -145,6 +149,11 @@ impl<E: Engine, C: Client> Exchange<'_, E, C> {
             let ready = self.pacer.ready_at(now);
             if batch.len() == BATCH || ready > now {
                 return Outlook::MoreAt(ready);
+            }
+            if !self.checker.has_due()
+                && let Some((label, remote)) = self.ahead.take()
+            {
+                self.checker.admit(label, remote, self.client.schedule(now), now);
             }
             let Some(this) = self.checker.poll_try() else { continue };
             match self.engine.local_endpoint(this.remote, this.number) {

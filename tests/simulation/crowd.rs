@@ -4,11 +4,10 @@ use std::collections::HashSet;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use halfopen::checker::Arrival;
 use halfopen::engine::simulated::Network;
 use halfopen::fault::{Fault, NoRoute, Refusal};
 use halfopen::verdict::{Outcome, PortState};
-use halfopen::wire::{Flags, Segment};
+use halfopen::wire::{Arrival, Flags, Segment};
 
 use crate::network::{
     Run, answer, arrive, challenge_ack, check_all, icmp, millis, rst_ack, secs, syn_ack, try_number,

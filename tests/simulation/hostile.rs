@@ -246,13 +246,13 @@ fn first_decisive(run: &Run, remote: SocketAddr) -> Option<Decisive> {
             Arrival::Icmp(_, quote) => (quote.remote, quote.local_port, quote.sequence + 1),
             Arrival::Lost(_) => return None,
         };
-        let (sent_at, _) = syns.iter().find(|(sent_at, syn)| {
+        let (sent_at, syn) = syns.iter().find(|(sent_at, syn)| {
             (remote, syn.source.port(), syn.sequence + 1) == (from, to, number) && sent_at <= at
         })?;
         if let Some(state) = final_state(arrival) {
             return Some(Decisive { state, round_trip: at.checked_sub(*sent_at) });
         }
-        let last_failed = matches!(arrival, Arrival::Icmp(..)) && Some(*sent_at) == last_sent;
+        let last_failed = matches!(arrival, Arrival::Icmp(..)) && try_number(syn) == TRIES - 1;
         last_failed.then_some(Decisive { state: PortState::Unreachable, round_trip: None })
     })
 }

@@ -2,11 +2,10 @@
 
 use std::net::IpAddr;
 
-use halfopen::checker::Arrival;
 use halfopen::engine::simulated::SimulatedEngine;
 use halfopen::probe::Ignored;
 use halfopen::verdict::{PortState, Reason};
-use halfopen::wire::{IcmpError, Quote, Segment};
+use halfopen::wire::{Arrival, IcmpError, Quote, Segment};
 
 use crate::network::{
     Run, SERVER, SERVER_V6, SYN_ACK, answer, check, check_all, icmp, millis, on_syn, quote,

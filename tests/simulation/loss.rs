@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use halfopen::checker::Arrival;
 use halfopen::verdict::PortState;
-use halfopen::wire::{Flags, Options, Segment, SequenceNumber};
+use halfopen::wire::{Arrival, Flags, Options, Segment, SequenceNumber};
 
 use crate::network::{
     NOBODY, Run, SERVER, SERVER_V6, check, check_all, millis, on_syn, rst_ack, secs, syn_ack,

@@ -114,6 +114,8 @@ pub(crate) struct Conditions {
     pub(crate) deadline: Duration,
     /// Gives up when so many targets have ended.
     pub(crate) patience: usize,
+    /// What the kernel says to each segment that is handed to it.
+    pub(crate) kernel: fn(&Segment) -> Result<(), Fault>,
 }
 
 impl Conditions {
@@ -126,6 +128,7 @@ impl Conditions {
             window: usize::MAX,
             deadline: secs(10_000),
             patience: usize::MAX,
+            kernel: |_| Ok(()),
         }
     }
 }
@@ -135,9 +138,9 @@ pub(crate) fn check_under(
     remotes: &[SocketAddr],
     network: impl Network,
 ) -> Run {
-    let Conditions { secret, schedule, rate, window, deadline, patience } = conditions;
+    let Conditions { secret, schedule, rate, window, deadline, patience, kernel } = conditions;
     let mut checker = Checker::new(Secret::new(secret), schedule.tries());
-    let mut engine = Restful { engine: SimulatedEngine::new(network), in_vain: 0 };
+    let mut engine = Restful { engine: SimulatedEngine::new(network), kernel, in_vain: 0 };
     let mut pacer = Pacer::new(rate, window);
     let mut record = Record {
         schedule,
@@ -165,6 +168,7 @@ pub(crate) fn check_under(
 /// Knows when the loop asks again and again at a time at which there is nothing: a real one would spin.
 struct Restful<N> {
     engine: SimulatedEngine<N>,
+    kernel: fn(&Segment) -> Result<(), Fault>,
     in_vain: usize,
 }
 
@@ -181,7 +185,10 @@ impl<N: Network> Engine for Restful<N> {
         if !segments.is_empty() {
             self.in_vain = 0;
         }
-        self.engine.send(segments)
+        let results: Vec<_> = segments.iter().map(self.kernel).collect();
+        let leaving = segments.iter().zip(&results).filter(|(_, result)| result.is_ok());
+        self.engine.send(&leaving.map(|(segment, _)| *segment).collect::<Vec<_>>());
+        results
     }
 
     fn receive(
@@ -217,7 +224,11 @@ impl Client for Record {
         let Some(remote) = self.remotes.get(self.begun) else { return Next::Nothing };
         self.begun += 1;
         let label = u32::try_from(self.begun - 1).expect("few targets");
-        Next::Target(label, *remote, self.schedule)
+        Next::Target(label, *remote)
+    }
+
+    fn schedule(&self, _now: Duration) -> Schedule {
+        self.schedule
     }
 
     fn ended(&mut self, ended: Ended) {

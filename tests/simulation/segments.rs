@@ -2,10 +2,9 @@
 
 use std::net::SocketAddr;
 
-use halfopen::checker::Arrival;
 use halfopen::probe::Ignored;
 use halfopen::verdict::PortState;
-use halfopen::wire::{Flags, Segment, SequenceNumber};
+use halfopen::wire::{Arrival, Flags, Segment, SequenceNumber};
 
 use crate::network::{
     RST_ACK, Run, SERVER, SERVER_V6, SYN_ACK, answer, arrive, check, check_all, millis, on_syn,

@@ -1,0 +1,333 @@
+//! What only a pool meets: answers lost for want of room, the deadline, an end before the end, slots that are used again.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use halfopen::engine::simulated::Network;
+use halfopen::fault::Fault;
+use halfopen::run::Crossing;
+use halfopen::schedule::Schedule;
+use halfopen::verdict::PortState;
+use halfopen::wire::{Arrival, Flags, Segment};
+use proptest::prelude::*;
+
+use crate::network::{
+    Conditions, Run, check_all, check_under, millis, on_syn, remotes, rst_ack, secs, syn_ack,
+    try_number,
+};
+
+#[test]
+fn a_hundred_thousand_targets_each_get_what_they_deserve() {
+    let remotes = remotes(100_000);
+    let state = |remote: SocketAddr| match u32::from(v4(remote)) % 3 {
+        0 => PortState::Open,
+        1 => PortState::Closed,
+        _ => PortState::Filtered,
+    };
+    let run = check_all(
+        &remotes,
+        on_syn(move |_, syn| match state(syn.destination) {
+            PortState::Open => vec![(millis(1), syn_ack(syn))],
+            PortState::Closed => vec![(millis(1), rst_ack(syn))],
+            _ => vec![],
+        }),
+    );
+    assert_eq!(run.outcomes.len(), remotes.len());
+    let mut ended = vec![false; remotes.len()];
+    for (index, outcome) in &run.outcomes {
+        assert!(!ended[*index], "target {index} ends twice");
+        ended[*index] = true;
+        assert_eq!(outcome.as_ref().unwrap().state(), state(remotes[*index]), "{index}");
+    }
+    assert_eq!(run.end, secs(7));
+}
+
+/// Silence proves nothing while our own queue loses answers.
+#[test]
+fn silence_that_spans_a_loss_is_asked_once_more() {
+    for lost_at in [millis(3001), millis(5000), millis(6999)] {
+        let run = check_all(
+            &remotes(1),
+            on_syn(move |number, _| match number {
+                0 => vec![(lost_at, Arrival::Lost(1))],
+                _ => vec![],
+            }),
+        );
+        assert_eq!(run.syn_times(), [0, 1000, 3000, 7000], "loss at {lost_at:?}");
+        let verdict = run.verdict();
+        assert_eq!((verdict.state(), verdict.tries), (PortState::Filtered, 3));
+        assert!(run.end >= secs(10), "the last SYN was waited for until {:?}", run.end);
+    }
+}
+
+#[test]
+fn the_answer_that_was_lost_is_found() {
+    let mut asked = 0;
+    let run = check_all(
+        &remotes(1),
+        on_syn(move |number, syn| {
+            asked += 1;
+            match (number, asked) {
+                (0, _) => vec![(millis(3500), Arrival::Lost(1))],
+                (2, 4) => vec![(millis(20), syn_ack(syn))],
+                _ => vec![],
+            }
+        }),
+    );
+    let verdict = run.verdict();
+    assert_eq!(verdict.state(), PortState::Open);
+    assert_eq!(verdict.round_trip, Some(millis(20)));
+    assert_eq!(run.syn_times(), [0, 1000, 3000, 7000]);
+}
+
+#[test]
+fn a_loss_before_the_last_syn_is_made_up_for_by_that_one() {
+    let run = check_all(
+        &remotes(1),
+        on_syn(|number, _| match number {
+            0 => vec![(millis(2999), Arrival::Lost(1))],
+            _ => vec![],
+        }),
+    );
+    assert_eq!(run.syn_times(), [0, 1000, 3000]);
+    assert_eq!((run.verdict().state(), run.end), (PortState::Filtered, secs(7)));
+}
+
+#[test]
+fn a_loss_does_not_touch_what_has_an_answer() {
+    let run = check_all(
+        &remotes(1),
+        on_syn(|_, syn| vec![(millis(5), Arrival::Lost(9)), (millis(20), rst_ack(syn))]),
+    );
+    assert_eq!((run.verdict().state(), run.verdict().tries), (PortState::Closed, 1));
+}
+
+/// A queue that is never empty must not keep anybody waiting for ever.
+#[test]
+fn a_machine_that_loses_answers_all_the_time_knows_nothing_at_its_deadline() {
+    let conditions = Conditions { deadline: secs(60), ..default_conditions() };
+    let run = check_under(
+        conditions,
+        &remotes(3),
+        on_syn(|_, _| (0..80).map(|tick| (millis(100 * tick), Arrival::Lost(1))).collect()),
+    );
+    assert_eq!(run.outcomes.len(), 3);
+    for (_, outcome) in &run.outcomes {
+        assert_eq!(outcome.as_ref().unwrap_err(), &Fault::OutOfTime);
+    }
+    assert_eq!(run.end, secs(60));
+}
+
+#[test]
+fn at_the_deadline_what_is_pending_is_out_of_time() {
+    let conditions = Conditions { deadline: millis(1500), ..default_conditions() };
+    let run = check_under(
+        conditions,
+        &remotes(100),
+        on_syn(|_, syn| match u32::from(v4(syn.destination)) % 2 {
+            0 => vec![(millis(20), syn_ack(syn))],
+            _ => vec![],
+        }),
+    );
+    for index in 0..100 {
+        match run.outcome_of(index) {
+            Ok(verdict) => assert_eq!((verdict.state(), index % 2), (PortState::Open, 0)),
+            Err(fault) => assert_eq!((fault, index % 2), (&Fault::OutOfTime, 1)),
+        }
+    }
+    assert_eq!(run.end, millis(1500));
+}
+
+#[test]
+fn what_was_not_begun_by_the_deadline_never_ends() {
+    let conditions = Conditions { deadline: millis(505), rate: 100, ..default_conditions() };
+    let run = check_under(conditions, &remotes(1000), on_syn(|_, _| vec![]));
+    let begun: HashSet<_> = run.syns().iter().map(|(_, syn)| syn.destination).collect();
+    assert!((50..=52).contains(&begun.len()), "{} begun in 505 ms at 100/s", begun.len());
+    assert_eq!(run.outcomes.len(), begun.len());
+    for (index, outcome) in &run.outcomes {
+        assert!(begun.contains(&remotes(1000)[*index]));
+        assert_eq!(outcome, &Err(Fault::OutOfTime));
+    }
+}
+
+#[test]
+fn who_gives_up_is_told_that_of_all_that_is_pending() {
+    let conditions = Conditions { patience: 10, ..default_conditions() };
+    let run = check_under(
+        conditions,
+        &remotes(100),
+        on_syn(|_, syn| {
+            let delay = u64::from(u32::from(v4(syn.destination)) % 100);
+            vec![(millis(1 + delay), syn_ack(syn))]
+        }),
+    );
+    assert_eq!(run.outcomes.len(), 100);
+    let open = run.outcomes.iter().filter(|(_, outcome)| outcome.is_ok()).count();
+    assert!((10..20).contains(&open), "{open} open");
+    let faults: Vec<_> = run.outcomes.iter().filter_map(|(_, o)| o.as_ref().err()).collect();
+    assert!(faults.iter().all(|fault| **fault == Fault::Interrupted));
+    assert!(run.end <= millis(20), "{:?}", run.end);
+    // Each SYN+ACK that has arrived by then is still ended.
+    assert_eq!(run.resets().len(), received(&run));
+}
+
+/// Nobody else is left to wait for.
+#[test]
+fn a_send_refused_each_time_ends_with_the_last_try() {
+    let kernel = |segment: &Segment| Err(Fault::Firewall(segment.destination));
+    let run = check_under(
+        Conditions { kernel, ..default_conditions() },
+        &remotes(3),
+        on_syn(|_, _| vec![]),
+    );
+    for (index, remote) in remotes(3).into_iter().enumerate() {
+        assert_eq!(run.outcome_of(index), &Err(Fault::Firewall(remote)));
+    }
+    assert_eq!(run.end, secs(3));
+}
+
+/// A table of the firewall that was full for a moment.
+#[test]
+fn a_send_refused_once_is_made_up_for_by_the_next_try() {
+    let kernel = |segment: &Segment| match try_number(segment) {
+        0 => Err(Fault::Firewall(segment.destination)),
+        _ => Ok(()),
+    };
+    let network = on_syn(|_, syn| vec![(millis(20), syn_ack(syn))]);
+    let run = check_under(Conditions { kernel, ..default_conditions() }, &remotes(200), network);
+    for (_, outcome) in &run.outcomes {
+        let verdict = outcome.as_ref().unwrap();
+        assert_eq!((verdict.state(), verdict.tries), (PortState::Open, 1));
+        assert_eq!(verdict.round_trip, Some(millis(20)));
+    }
+    assert_eq!((run.outcomes.len(), run.end), (200, millis(1020)));
+}
+
+/// A queue that is full for good: no try is used up, nothing is learnt, and the reason is known.
+#[test]
+fn where_there_is_no_room_for_a_syn_nobody_is_judged() {
+    let full = |to| Fault::Send { to, errno: nix::errno::Errno::ENOBUFS };
+    let kernel = |segment: &Segment| match segment.destination.port() % 2 {
+        0 => Err(Fault::Send { to: segment.destination, errno: nix::errno::Errno::ENOBUFS }),
+        _ => Ok(()),
+    };
+    let mut targets = remotes(4);
+    targets[1].set_port(26);
+    let conditions = Conditions { kernel, deadline: secs(5), ..default_conditions() };
+    let run = check_under(conditions, &targets, on_syn(|_, syn| vec![(millis(20), syn_ack(syn))]));
+    for (index, target) in targets.iter().enumerate() {
+        match run.outcome_of(index) {
+            Ok(verdict) => assert_eq!((verdict.state(), target.port()), (PortState::Open, 25)),
+            Err(fault) => assert_eq!((fault, target.port()), (&full(*target), 26)),
+        }
+    }
+    assert_eq!(run.end, secs(5));
+}
+
+/// The target is long forgotten, and others have taken its place.
+#[test]
+fn late_syn_ack_to_a_target_whose_slot_was_used_again_still_gets_its_rst() {
+    let conditions = Conditions { rate: 1000, ..default_conditions() };
+    let targets = remotes(5000);
+    let (closed, open) = (targets[7], targets[8]);
+    let run = check_under(
+        conditions,
+        &targets,
+        on_syn(move |_, syn| match syn.destination {
+            to if to == closed => vec![(millis(1), rst_ack(syn)), (secs(3), syn_ack(syn))],
+            to if to == open => vec![(millis(1), syn_ack(syn)), (secs(4), syn_ack(syn))],
+            _ => vec![(millis(1), rst_ack(syn))],
+        }),
+    );
+    assert_eq!(run.outcome_of(7).as_ref().unwrap().state(), PortState::Closed);
+    let resets_to = |remote| {
+        let resets = run.resets();
+        let to_it = resets.iter().filter(|(_, rst)| rst.destination == remote);
+        to_it.map(|(_, rst)| rst.sequence).collect::<Vec<_>>()
+    };
+    for (index, count) in [(7, 1), (8, 2)] {
+        let (_, syn) = run.syns()[index];
+        assert_eq!(syn.destination, targets[index]);
+        assert_eq!(resets_to(targets[index]), vec![syn.sequence + 1; count]);
+    }
+    assert_eq!(run.resets().len(), 3);
+    assert!(run.ignored.is_empty(), "{:?}", run.ignored);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Targets come and go at different times, so that slots are used again in every order; each ends by its own answer,
+    /// in its own time.
+    #[test]
+    fn slots_are_used_again_and_never_mixed_up(
+        answers in proptest::collection::vec((0..3_usize, 0..4_u8, 1..6000_u64), 50..400),
+        rate in 20..2000_u32,
+        window in 1..100_usize,
+    ) {
+        let remotes = remotes(answers.len());
+        let plan: HashMap<_, _> = remotes.iter().copied().zip(answers.iter().copied()).collect();
+        let network = Planned(plan.clone());
+        let conditions = Conditions { rate, window, ..default_conditions() };
+        let run = check_under(conditions, &remotes, network);
+        prop_assert_eq!(run.outcomes.len(), remotes.len());
+        let mut syns = BTreeMap::<SocketAddr, Vec<(Duration, Segment)>>::new();
+        for (at, syn) in run.syns() {
+            syns.entry(syn.destination).or_default().push((at, syn));
+        }
+        for (index, remote) in remotes.iter().enumerate() {
+            let (answered, kind, delay) = plan[remote];
+            let verdict = run.outcome_of(index).as_ref().unwrap();
+            let syns = &syns[remote];
+            let ended = run.ended_at(index);
+            let answer_at = syns.get(answered).map(|(at, _)| *at + millis(delay));
+            match (kind, answer_at.filter(|at| *at <= ended)) {
+                (0, Some(_)) => prop_assert_eq!(verdict.state(), PortState::Open),
+                (1, Some(_)) => prop_assert_eq!(verdict.state(), PortState::Closed),
+                _ => prop_assert_eq!(verdict.state(), PortState::Filtered),
+            }
+            if let Some(round_trip) = verdict.round_trip {
+                prop_assert_eq!(round_trip, millis(delay));
+                prop_assert_eq!(verdict.local, Some(syns[answered].1.source));
+            } else {
+                prop_assert_eq!(verdict.tries, 3);
+            }
+            let numbers: Vec<_> = syns.iter().map(|(_, syn)| try_number(syn)).collect();
+            prop_assert!(numbers.iter().copied().eq(0..numbers.len()), "{:?}", numbers);
+        }
+    }
+}
+
+/// Which try of each target is answered, how, and when.
+struct Planned(HashMap<SocketAddr, (usize, u8, u64)>);
+
+impl Network for Planned {
+    fn carry(&mut self, _now: Duration, segment: &Segment) -> Vec<(Duration, Arrival)> {
+        let (answered, kind, delay) = self.0[&segment.destination];
+        if segment.flags != Flags::SYN || try_number(segment) != answered {
+            return vec![];
+        }
+        match kind {
+            0 => vec![(millis(delay), syn_ack(segment))],
+            1 => vec![(millis(delay), rst_ack(segment))],
+            _ => vec![],
+        }
+    }
+}
+
+fn default_conditions() -> Conditions {
+    Conditions::of(Schedule::fit(2, secs(10)))
+}
+
+fn received(run: &Run) -> usize {
+    let received =
+        |(_, crossing): &&(Duration, Crossing)| matches!(crossing, Crossing::Received(..));
+    run.crossings.iter().filter(received).count()
+}
+
+fn v4(remote: SocketAddr) -> std::net::Ipv4Addr {
+    let SocketAddr::V4(v4) = remote else { unreachable!("all of IPv4") };
+    *v4.ip()
+}

@@ -1,0 +1,356 @@
+//! Which endpoints a pool stands for: each once, whoever names it, and only when it is asked for.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use halfopen::fault::Fault;
+use halfopen::resolve::Family;
+use halfopen::roster::Roster;
+use halfopen::target::{Hosts, Target};
+use halfopen::verdict::{Outcome, PortState, Reason, Verdict};
+use proptest::prelude::*;
+
+#[test]
+fn a_huge_pool_is_not_expanded_before_it_is_asked_for() {
+    let ports: Vec<_> = (1..=1000_u16).map(|port| port.to_string()).collect();
+    let target: Target = format!("10.0.0.0/8:{}", ports.join(",")).parse().unwrap();
+    assert_eq!(target.count(), 1000 << 24);
+    let before = resident();
+    let mut roster = roster(vec![target]);
+    for index in 0..200_000_u32 {
+        let (place, endpoint) = roster.poll().expect("sixteen thousand million of them");
+        let wanted = Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 0, 0, 0)) + index / 1000);
+        assert_eq!((place, endpoint.ip()), (0, wanted.into()), "{index}");
+        assert_eq!(u32::from(endpoint.port()), index % 1000 + 1);
+        assert_eq!(roster.named(endpoint, &open()), [0]);
+    }
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 4 << 20, "{grown} bytes more after 200,000 endpoints");
+}
+
+#[test]
+fn a_block_too_large_to_count_begins_like_any_other() {
+    let mut roster = of(&["[2001:db8::/32]:80,443"]);
+    assert_eq!(roster.poll(), endpoint(0, "[2001:db8::]:80"));
+    assert_eq!(roster.poll(), endpoint(0, "[2001:db8::]:443"));
+    assert_eq!(roster.poll(), endpoint(0, "[2001:db8::1]:80"));
+}
+
+#[test]
+fn endpoints_come_in_the_order_in_which_they_are_written() {
+    let mut roster =
+        of(&["192.0.2.9:25", "198.18.0.4/31:80,443", "[2001:db8::7]:25", "192.0.2.1:1"]);
+    for (place, wanted) in [
+        (0, "192.0.2.9:25"),
+        (1, "198.18.0.4:80"),
+        (1, "198.18.0.4:443"),
+        (1, "198.18.0.5:80"),
+        (1, "198.18.0.5:443"),
+        (2, "[2001:db8::7]:25"),
+        (3, "192.0.2.1:1"),
+    ] {
+        assert_eq!(roster.poll(), endpoint(place, wanted));
+    }
+    assert_eq!(roster.poll(), None);
+    assert_eq!(roster.poll(), None);
+}
+
+#[test]
+fn what_several_lines_name_comes_once_and_is_told_to_all() {
+    for (targets, wanted) in [
+        (["192.0.2.7:25", "192.0.2.7:25"].as_slice(), [("192.0.2.7:25", &[0, 1][..])].as_slice()),
+        (&["192.0.2.7:25", "[::ffff:192.0.2.7]:25"], &[("192.0.2.7:25", &[0, 1])]),
+        (&["192.0.2.7:25", "192.0.2.7/32:25"], &[("192.0.2.7:25", &[0, 1])]),
+        (
+            &["192.0.2.6/31:25", "192.0.2.7:25", "192.0.2.7:26"],
+            &[("192.0.2.6:25", &[0]), ("192.0.2.7:25", &[0, 1]), ("192.0.2.7:26", &[2])],
+        ),
+        (
+            &["192.0.2.7:25", "192.0.2.6/31:25", "192.0.2.4/30:25"],
+            &[
+                ("192.0.2.7:25", &[0, 1, 2]),
+                ("192.0.2.6:25", &[1, 2]),
+                ("192.0.2.4:25", &[2]),
+                ("192.0.2.5:25", &[2]),
+            ],
+        ),
+        (
+            &["192.0.2.7:25,80", "192.0.2.7:80,443", "192.0.2.7:80"],
+            &[("192.0.2.7:25", &[0]), ("192.0.2.7:80", &[0, 1, 2]), ("192.0.2.7:443", &[1])],
+        ),
+        (&["[2001:db8::7]:25", "[2001:db8:0::7]:25"], &[("[2001:db8::7]:25", &[0, 1])]),
+    ] {
+        let mut roster = of(targets);
+        let mut given = Vec::new();
+        while let Some((_, endpoint)) = roster.poll() {
+            given.push((endpoint, sorted(roster.named(endpoint, &open()))));
+        }
+        let wanted: Vec<_> =
+            wanted.iter().map(|(e, places)| (e.parse().unwrap(), places.to_vec())).collect();
+        assert_eq!(given, wanted, "{targets:?}");
+    }
+}
+
+#[test]
+fn a_name_comes_when_it_is_resolved_with_all_its_ports() {
+    let mut roster = of(&["mail:25,587", "192.0.2.9:25"]);
+    assert_eq!(roster.names(), [(0, "mail".into())]);
+    assert_eq!(roster.poll(), endpoint(1, "192.0.2.9:25"));
+    assert_eq!(roster.poll(), None);
+    assert_eq!(roster.unresolved().collect::<Vec<_>>(), [0]);
+    assert_eq!(resolve(&mut roster, 0, "192.0.2.7"), []);
+    assert_eq!(roster.unresolved().count(), 0);
+    assert_eq!(roster.poll(), endpoint(0, "192.0.2.7:25"));
+    assert_eq!(roster.poll(), endpoint(0, "192.0.2.7:587"));
+    assert_eq!(roster.poll(), None);
+    assert_eq!(roster.named("192.0.2.7:587".parse().unwrap(), &open()), [0]);
+}
+
+#[test]
+fn a_name_for_what_is_written_too_is_the_same_target() {
+    // Resolved before the literal comes, while it is pending, and after it has ended.
+    for moment in 0..3 {
+        let mut roster = of(&["mail:25,80", "192.0.2.7:25"]);
+        let literal = "192.0.2.7:25".parse().unwrap();
+        let mut known = vec![];
+        if moment == 0 {
+            known = resolve(&mut roster, 0, "192.0.2.7");
+        }
+        if moment > 0 {
+            assert_eq!(roster.poll(), Some((1, literal)));
+        }
+        if moment == 1 {
+            known = resolve(&mut roster, 0, "192.0.2.7");
+        }
+        if moment == 2 {
+            assert_eq!(roster.named(literal, &open()), [1]);
+            known = resolve(&mut roster, 0, "192.0.2.7");
+            assert_eq!(known, [(literal, open())], "what is known is told at once");
+        } else {
+            assert_eq!(known, []);
+        }
+        let rest: BTreeSet<_> = std::iter::from_fn(|| roster.poll()).map(|(_, e)| e).collect();
+        let mut wanted = BTreeSet::from(["192.0.2.7:80".parse().unwrap()]);
+        if moment == 0 {
+            wanted.insert(literal);
+        }
+        assert_eq!(rest, wanted, "moment {moment}");
+        if moment < 2 {
+            assert_eq!(sorted(roster.named(literal, &open())), [0, 1]);
+        }
+    }
+}
+
+#[test]
+fn two_names_for_one_address_are_one_target() {
+    let mut roster = of(&["mail:25", "smtp:25", "smtp:80"]);
+    assert_eq!(resolve(&mut roster, 1, "192.0.2.7"), []);
+    assert_eq!(roster.poll(), endpoint(1, "192.0.2.7:25"));
+    assert_eq!(resolve(&mut roster, 0, "192.0.2.7"), []);
+    assert_eq!(roster.poll(), None);
+    let both = "192.0.2.7:25".parse().unwrap();
+    assert_eq!(sorted(roster.named(both, &open())), [0, 1]);
+    assert_eq!(resolve(&mut roster, 2, "192.0.2.7"), []);
+    assert_eq!(roster.poll(), endpoint(2, "192.0.2.7:80"));
+}
+
+#[test]
+fn a_name_resolved_after_the_address_of_another_has_ended_shares_its_outcome() {
+    let mut roster = of(&["mail:25", "smtp:25"]);
+    let shared = "192.0.2.7:25".parse().unwrap();
+    assert_eq!(resolve(&mut roster, 0, "192.0.2.7"), []);
+    assert_eq!(roster.poll(), Some((0, shared)));
+    assert_eq!(roster.named(shared, &open()), [0]);
+    assert_eq!(resolve(&mut roster, 1, "192.0.2.7"), [(shared, open())]);
+    assert_eq!(roster.poll(), None);
+}
+
+#[test]
+fn a_name_that_does_not_resolve_gives_nothing() {
+    let mut roster = of(&["mail:25", "192.0.2.7:25"]);
+    assert_eq!(roster.resolve(0, None), []);
+    assert_eq!(roster.unresolved().count(), 0);
+    assert_eq!(roster.poll(), endpoint(1, "192.0.2.7:25"));
+    assert_eq!(roster.poll(), None);
+}
+
+#[test]
+fn a_link_local_target_has_its_interface() {
+    let mut roster = of(&["[fe80::1%lo]:25", "[fe80::1%1]:25,80"]);
+    let Some((0, SocketAddr::V6(first))) = roster.poll() else { panic!("no target") };
+    assert_eq!((first.ip().to_string().as_str(), first.scope_id()), ("fe80::1", 1));
+    assert_eq!(sorted(roster.named(first.into(), &open())), [0, 1]);
+    let Some((1, SocketAddr::V6(second))) = roster.poll() else { panic!("no target") };
+    assert_eq!((second.port(), second.scope_id()), (80, 1));
+    assert_eq!(roster.poll(), None);
+    let unknown = Roster::new(vec!["[fe80::1%nowhere0]:25".parse().unwrap()], Family::Any);
+    assert_eq!(unknown.err(), Some(Fault::Interface("nowhere0".to_owned())));
+}
+
+#[test]
+fn an_address_of_the_other_family_is_refused_at_once() {
+    for (family, target, address) in [
+        (Family::V4, "[2001:db8::7]:25", "2001:db8::7"),
+        (Family::V4, "[2001:db8::/64]:25", "2001:db8::"),
+        (Family::V4, "[fe80::1%lo]:25", "fe80::1"),
+        (Family::V6, "192.0.2.7:25", "192.0.2.7"),
+        (Family::V6, "[::ffff:192.0.2.7]:25", "192.0.2.7"),
+    ] {
+        let targets = ["mail:25", target].map(|target| target.parse().unwrap()).to_vec();
+        let refused = Roster::new(targets, family).err();
+        assert_eq!(refused, Some(Fault::Family(address.parse().unwrap())), "{target}");
+    }
+}
+
+#[test]
+fn the_families_that_may_be_needed_are_known_beforehand() {
+    for (target, family, needed) in [
+        ("192.0.2.7:25", Family::Any, (true, false)),
+        ("[2001:db8::7]:25", Family::Any, (false, true)),
+        ("[fe80::1%lo]:25", Family::Any, (false, true)),
+        ("mail:25", Family::Any, (true, true)),
+        ("mail:25", Family::V4, (true, false)),
+        ("mail:25", Family::V6, (false, true)),
+    ] {
+        assert_eq!(of_family(&[target], family).families(family), needed, "{target} {family:?}");
+    }
+    assert_eq!(of(&["192.0.2.7:25", "[2001:db8::7]:25"]).families(Family::Any), (true, true));
+}
+
+proptest! {
+    /// Blocks, addresses and names that overlap, resolved at any moment and answered at any other.
+    #[test]
+    fn every_line_hears_of_each_of_its_endpoints_once(
+        lines in proptest::collection::vec(line(), 1..12),
+        moments in proptest::collection::vec(0..40_usize, 12),
+        patience in 0..6_usize,
+    ) {
+        let targets: Vec<Target> = lines.iter().map(Line::target).collect();
+        let mut roster = roster(targets);
+        let mut heard: Vec<BTreeMap<SocketAddr, usize>> = vec![BTreeMap::new(); lines.len()];
+        let (mut given, mut pending) = (HashSet::new(), std::collections::VecDeque::new());
+        for step in 0.. {
+            for (place, line) in (0..).zip(&lines) {
+                if let (Line::Name(last, _), true) = (line, moments[place as usize] == step) {
+                    let address = SocketAddr::from(([198, 18, 0, *last], 0));
+                    for (endpoint, outcome) in roster.resolve(place, Some(address)) {
+                        prop_assert_eq!(outcome, outcome_of(endpoint));
+                        *heard[place as usize].entry(endpoint).or_default() += 1;
+                    }
+                }
+            }
+            let next = roster.poll();
+            let idle = next.is_none();
+            if let Some((place, endpoint)) = next {
+                prop_assert!(given.insert(endpoint), "{} comes twice", endpoint);
+                prop_assert!(lines[place as usize].endpoints().contains(&endpoint));
+                pending.push_back(endpoint);
+            }
+            if (idle || pending.len() > patience) && let Some(endpoint) = pending.pop_front() {
+                for place in roster.named(endpoint, &outcome_of(endpoint)) {
+                    *heard[place as usize].entry(endpoint).or_default() += 1;
+                }
+            }
+            if idle && pending.is_empty() && step > 40 {
+                break;
+            }
+        }
+        for (line, heard) in lines.iter().zip(heard) {
+            let wanted: BTreeMap<_, _> = line.endpoints().into_iter().map(|e| (e, 1)).collect();
+            prop_assert_eq!(heard, wanted, "{:?}", line);
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Line {
+    /// A block of 198.18.0.0/28 by its first address and prefix, and ports.
+    Block(u8, u8, Vec<u16>),
+    /// A name for an address there.
+    Name(u8, Vec<u16>),
+}
+
+fn line() -> impl Strategy<Value = Line> {
+    let ports = || proptest::collection::vec(1..5_u16, 1..4);
+    prop_oneof![
+        (0..16_u8, 28..=32_u8, ports())
+            .prop_map(|(last, prefix, ports)| Line::Block(last, prefix, ports)),
+        (0..16_u8, ports()).prop_map(|(last, ports)| Line::Name(last, ports)),
+    ]
+}
+
+impl Line {
+    fn target(&self) -> Target {
+        let joined = |ports: &[u16]| {
+            let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
+            ports.join(",")
+        };
+        match self {
+            Self::Block(last, prefix, ports) => {
+                let first = last & (u8::MAX << (32 - prefix));
+                format!("198.18.0.{first}/{prefix}:{}", joined(ports)).parse().unwrap()
+            }
+            Self::Name(last, ports) => format!("name{last}:{}", joined(ports)).parse().unwrap(),
+        }
+    }
+
+    fn endpoints(&self) -> BTreeSet<SocketAddr> {
+        let (addresses, ports): (Vec<IpAddr>, _) = match self {
+            Self::Block(_, _, ports) => {
+                let Hosts::Block(block) = self.target().hosts else { unreachable!() };
+                (block.iter().collect(), ports)
+            }
+            Self::Name(last, ports) => (vec![[198, 18, 0, *last].into()], ports),
+        };
+        let on = |address| ports.iter().map(move |port| SocketAddr::new(address, *port));
+        addresses.into_iter().flat_map(on).collect()
+    }
+}
+
+/// An outcome that tells the endpoint.
+#[expect(clippy::unnecessary_wraps, reason = "the shape of an outcome")]
+fn outcome_of(endpoint: SocketAddr) -> Outcome {
+    Ok(Verdict { local: Some(endpoint), ..Verdict::without_probe(Reason::SynAck) })
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the shape of an outcome")]
+fn open() -> Outcome {
+    let verdict = Verdict::without_probe(Reason::SynAck);
+    assert_eq!(verdict.state(), PortState::Open);
+    Ok(verdict)
+}
+
+fn of(targets: &[&str]) -> Roster {
+    of_family(targets, Family::Any)
+}
+
+fn of_family(targets: &[&str], family: Family) -> Roster {
+    let targets = targets.iter().map(|target| target.parse().expect(target)).collect();
+    Roster::new(targets, family).expect("targets of this family")
+}
+
+fn roster(targets: Vec<Target>) -> Roster {
+    Roster::new(targets, Family::Any).expect("no interface is named")
+}
+
+fn resolve(roster: &mut Roster, place: u32, address: &str) -> Vec<(SocketAddr, Outcome)> {
+    roster.resolve(place, Some(SocketAddr::new(address.parse().unwrap(), 0)))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the shape that poll has")]
+fn endpoint(place: u32, text: &str) -> Option<(u32, SocketAddr)> {
+    Some((place, text.parse().unwrap()))
+}
+
+fn sorted(mut places: Vec<u32>) -> Vec<u32> {
+    places.sort_unstable();
+    places
+}
+
+/// Memory of this process, bytes.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("needs /proc");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a Linux kernel");
+    let kilobytes: usize = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    kilobytes << 10
+}
