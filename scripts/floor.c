@@ -24,7 +24,7 @@
 
 enum {
     BATCH = 64,         /* messages to a system call */
-    IN_FLIGHT = 32768,  /* targets that may owe an answer: more would overflow the receive buffer */
+    ANSWER_SIZE = 1024, /* room that an answer takes in the receive buffer at most */
     PATIENCE_MS = 1000, /* silence after which the missing targets count as not open */
     EVERY_OPTION = 12,  /* bytes of the SYN's options */
 };
@@ -53,6 +53,7 @@ struct inbox {
 
 static in_addr_t source;
 static in_port_t source_port, target_port;
+static uint32_t most_in_flight; /* targets that may owe an answer: more would overflow the receive buffer */
 static struct outbox syns, resets;
 static struct inbox answers;
 
@@ -87,7 +88,7 @@ int main(int argc, char **argv)
     uint32_t sent = 0, open = 0, closed = 0;
     while (open + closed < count) {
         uint32_t in_flight = sent - open - closed;
-        uint32_t now = smaller(smaller(BATCH, count - sent), IN_FLIGHT - in_flight);
+        uint32_t now = smaller(smaller(BATCH, count - sent), most_in_flight - in_flight);
         for (uint32_t i = 0; i < now; i++) {
             uint32_t target = first + sent + i;
             put(&syns, htonl(target), (struct tcphdr){.seq = htonl(sequence_number(target)), .syn = 1, .window = htons(64240)});
@@ -96,7 +97,7 @@ int main(int argc, char **argv)
             sent += flush(raw, &syns);
 
         int received = receive(raw, smaller(BATCH, sent - open - closed));
-        if (received == 0 && (sent == count || in_flight == IN_FLIGHT)
+        if (received == 0 && (sent == count || in_flight == most_in_flight)
             && poll(&(struct pollfd){.fd = raw, .events = POLLIN}, 1, PATIENCE_MS) == 0)
             break;
         for (int i = 0; i < received; i++) {
@@ -135,10 +136,13 @@ static int open_guard(void)
 static int open_raw(in_addr_t only_target)
 {
     int raw = socket(AF_INET, SOCK_RAW, IPPROTO_TCP), room = 64 << 20;
+    int unfragmented = IP_PMTUDISC_PROBE; /* spares the kernel the search for an identification */
     struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr = {source}};
-    if (raw < 0 || bind(raw, (void *)&own, sizeof own))
+    if (raw < 0 || setsockopt(raw, IPPROTO_IP, IP_MTU_DISCOVER, &unfragmented, sizeof unfragmented)
+        || bind(raw, (void *)&own, sizeof own))
         return -1;
     if (only_target != INADDR_ANY) {
+        most_in_flight = 1;
         struct sockaddr_in peer = {.sin_family = AF_INET, .sin_addr = {only_target}};
         return connect(raw, (void *)&peer, sizeof peer) ? -1 : raw;
     }
@@ -149,11 +153,14 @@ static int open_raw(in_addr_t only_target)
         BPF_STMT(BPF_RET | BPF_K, sizeof answers.packet[0]),
         BPF_STMT(BPF_RET | BPF_K, 0),
     };
+    socklen_t length = sizeof room;
     struct sock_fprog program = {sizeof to_our_port / sizeof *to_our_port, to_our_port};
     if (setsockopt(raw, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program)
-        || setsockopt(raw, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room)
-        || setsockopt(raw, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof room))
+        || (setsockopt(raw, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room)
+            && setsockopt(raw, SOL_SOCKET, SO_RCVBUF, &room, sizeof room)) /* as an ordinary user: what net.core.rmem_max allows */
+        || getsockopt(raw, SOL_SOCKET, SO_RCVBUF, &room, &length))
         return -1;
+    most_in_flight = room / ANSWER_SIZE;
     return raw;
 }
 

@@ -29,6 +29,9 @@ use crate::verdict::{LookupFailure, Outcome, Reason, Verdict};
 /// How much later than the deadline the last verdict may fall, for delays on this machine.
 const GRACE: Duration = Duration::from_millis(25);
 
+/// Endpoints of which it is said that a fault of this machine kept them unknown; the rest are counted.
+const TOLD_OF_FAULT: usize = 500;
+
 /// Carries out `plan` in a program that began at `start`. What can be said before the end goes to `out` as it falls, and
 /// how far it is to `progress`. Fails where the plan cannot be carried out as it stands.
 pub fn check(
@@ -46,13 +49,14 @@ pub fn check(
     }
     let roster = Roster::new(targets, plan.family)?;
     let report = Report::new(plan, total);
+    let progress = progress.filter(|_| report.is_pool());
     let mut session =
         Session { roster, report, lookups: None, signals: None, lines: Vec::new(), out, progress };
     if let Err(fault) = session.probe(start) {
         session.fail(&fault);
     }
     session.told();
-    session.report.findings.sort_by_key(|finding| finding.place);
+    session.report.findings.sort_by_key(|f| (f.place, f.address, f.port));
     session.report.elapsed = start.elapsed();
     Ok(session.report)
 }
@@ -95,7 +99,7 @@ impl Session<'_> {
         self.report.ignored = checker.ignored().clone();
         self.report.lost = checker.lost();
         self.report.postponed = checker.postponed();
-        for place in self.roster.unresolved() {
+        for place in self.roster.take_unresolved() {
             let outcome = if self.report.interrupted {
                 Err(Fault::Interrupted)
             } else {
@@ -117,10 +121,11 @@ impl Session<'_> {
         if self.report.is_pool() && self.report.plan.format != Format::Json {
             return; // the fault is all there is to say
         }
-        while let Some((place, remote)) = self.roster.poll() {
+        for _ in 0..TOLD_OF_FAULT {
+            let Some((place, remote)) = self.roster.poll() else { break };
             self.found(place, remote.port(), Some(remote), Err(fault.clone()));
         }
-        for place in self.roster.unresolved() {
+        for place in self.roster.take_unresolved() {
             self.found_all_ports(place, &Err(fault.clone()));
         }
     }
@@ -169,7 +174,7 @@ impl Session<'_> {
                 }
             }
         }
-        if self.roster.unresolved().next().is_none() {
+        if self.roster.is_resolved() {
             self.lookups = None;
         }
     }
@@ -177,16 +182,8 @@ impl Session<'_> {
 
 impl Client for Session<'_> {
     fn next(&mut self, now: Duration) -> Next {
-        if let Some(progress) = &mut self.progress {
-            progress.advance(self.report.tally.targets(), self.report.total, now);
-        }
-        if self.lookups.is_some() {
-            self.take_in_names();
-        }
-        if now > last_call(self.report.plan.timeout) {
-            return Next::Nothing;
-        }
-        match self.roster.poll() {
+        let in_time = now <= last_call(self.report.plan.timeout);
+        match in_time.then(|| self.roster.poll()).flatten() {
             Some((place, remote)) => Next::Target(place, remote),
             None if self.lookups.is_some() => Next::Later,
             None => Next::Nothing,
@@ -222,7 +219,13 @@ impl Client for Session<'_> {
         lookups.chain(self.signals.iter().map(AsFd::as_fd)).collect()
     }
 
-    fn gives_up(&mut self) -> bool {
+    fn attend(&mut self, now: Duration) -> bool {
+        if self.lookups.is_some() {
+            self.take_in_names();
+        }
+        if let Some(progress) = &mut self.progress {
+            progress.advance(self.report.tally.targets(), self.report.total, now);
+        }
         let signal = self.signals.as_ref().map(SignalFd::read_signal);
         self.report.interrupted |= matches!(signal, Some(Ok(Some(_))));
         self.report.interrupted

@@ -78,7 +78,7 @@ pub enum Fault {
     Interrupted,
     /// So many first SYNs do not fit in the time there is.
     #[error(
-        "{targets} targets at --rate {rate} take {} s, too long for --timeout {}: raise one of them",
+        "{targets} targets at --rate {rate} take {} s to begin, and have three quarters of --timeout {}: raise one of them",
         targets.div_ceil(u128::from(*rate)), timeout.as_secs_f64()
     )]
     TooManyTargets {

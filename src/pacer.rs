@@ -24,7 +24,7 @@ impl Pacer {
     /// `rate` SYNs a second at most, 0 for as many as may be, and no more than `window` in flight.
     pub fn new(rate: u32, window: usize) -> Self {
         let interval = Duration::from_secs(1).checked_div(rate).unwrap_or_default();
-        Self { interval, next: Duration::ZERO, window, in_flight: VecDeque::new() }
+        Self { interval, next: Duration::ZERO, window: window.max(1), in_flight: VecDeque::new() }
     }
 
     /// When the next SYN may leave, at `now` or later.

@@ -63,17 +63,22 @@ impl Lookups {
         let (sender, results) = mpsc::channel();
         let threads = names.len().min(THREADS);
         let queue = Arc::new(Mutex::new(names.into_iter()));
-        for _ in 0..threads {
+        for number in 0..threads {
             let (queue, sender, mut ring) = (Arc::clone(&queue), sender.clone(), ring.try_clone()?);
             let thread = thread::Builder::new().name("name look-up".to_owned()).stack_size(STACK);
-            thread.spawn(move || {
+            let begun = thread.spawn(move || {
                 let next = || queue.lock().ok()?.next();
                 while let Some((number, name)) = next() {
                     // A full stream has rung already; nobody listens once the program has its verdicts.
                     let _ = sender.send((number, look_up(&name, family)));
                     let _ = io::Write::write(&mut ring, &[0]);
                 }
-            })?;
+            });
+            match begun {
+                Ok(_) => {}
+                Err(error) if number == 0 => return Err(error),
+                Err(_) => break, // those there are will do
+            }
         }
         Ok(Self { results, bell })
     }

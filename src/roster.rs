@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 
 use ipnetwork::IpNetwork;
 
@@ -80,9 +81,14 @@ impl Roster {
         targets.filter_map(name).collect()
     }
 
-    /// The places of targets whose look-up has not ended.
-    pub fn unresolved(&self) -> impl Iterator<Item = u32> + use<> {
-        self.unresolved.clone().into_iter()
+    /// True when no look-up is under way.
+    pub fn is_resolved(&self) -> bool {
+        self.unresolved.is_empty()
+    }
+
+    /// The places of targets whose look-up has not ended; nobody waits for them any more.
+    pub fn take_unresolved(&mut self) -> BTreeSet<u32> {
+        std::mem::take(&mut self.unresolved)
     }
 
     /// Whether there are, or may be, IPv4 and IPv6 targets.
@@ -105,7 +111,7 @@ impl Roster {
             }
             if let Some(endpoint) = self.current.next() {
                 let place = self.next - 1;
-                if self.blocks.naming(endpoint, &self.targets).min() == Some(place) {
+                if self.blocks.first(endpoint) == Some(place) {
                     return Some((place, endpoint));
                 }
                 continue;
@@ -142,7 +148,7 @@ impl Roster {
             self.ended.insert(endpoint, outcome.clone());
         }
         let by_name = self.by_name.get(&endpoint).into_iter().flatten().copied();
-        self.blocks.naming(endpoint, &self.targets).chain(by_name).collect()
+        self.blocks.all(endpoint).chain(by_name).collect()
     }
 
     fn place(&mut self, place: u32, address: SocketAddr) -> Vec<(SocketAddr, Outcome)> {
@@ -155,7 +161,7 @@ impl Roster {
                 continue;
             }
             let others = self.by_name.entry(endpoint).or_default();
-            let in_block = self.blocks.naming(endpoint, &self.targets).next().is_some();
+            let in_block = self.blocks.first(endpoint).is_some();
             if others.is_empty() && !in_block {
                 self.resolved.push_back((place, endpoint));
             }
@@ -165,39 +171,67 @@ impl Roster {
     }
 }
 
-/// The blocks among the targets, to be found by an address of theirs: sorted, and searched once for each length of prefix
+/// The blocks among the targets, to be found by an address and a port of theirs: searched once for each length of prefix
 /// there is.
 struct Blocks {
-    sorted: Vec<(IpNetwork, u32)>,
-    prefixes: Vec<u8>,
+    /// Single ports, sorted.
+    single: Vec<(IpNetwork, u16, u32)>,
+    /// Ranges of ports, sorted by block and place.
+    ranges: Vec<(IpNetwork, u32, RangeInclusive<u16>)>,
+    prefixes: BTreeSet<u8>,
 }
 
 impl Blocks {
     fn of(targets: &[Target]) -> Self {
-        let block = |(place, target): (u32, &Target)| match &target.hosts {
-            Hosts::Block(block) => Some((*block, place)),
-            Hosts::LinkLocal(..) | Hosts::Name(_) => None,
-        };
-        let mut sorted: Vec<_> = (0..).zip(targets).filter_map(block).collect();
-        sorted.sort_unstable();
-        let mut prefixes: Vec<_> = sorted.iter().map(|(block, _)| block.prefix()).collect();
-        prefixes.sort_unstable();
-        prefixes.dedup();
-        Self { sorted, prefixes }
+        let (mut single, mut ranges, mut prefixes) = (Vec::new(), Vec::new(), BTreeSet::new());
+        for (place, target) in (0..).zip(targets) {
+            let Hosts::Block(block) = target.hosts else { continue };
+            prefixes.insert(block.prefix());
+            for range in target.ports.ranges() {
+                if range.start() == range.end() {
+                    single.push((block, *range.start(), place));
+                } else {
+                    ranges.push((block, place, range.clone()));
+                }
+            }
+        }
+        single.sort_unstable();
+        ranges.sort_unstable_by_key(|(block, place, _)| (*block, *place));
+        Self { single, ranges, prefixes }
     }
 
-    /// The places of targets whose block and ports have `endpoint`.
-    fn naming(&self, endpoint: SocketAddr, targets: &[Target]) -> impl Iterator<Item = u32> {
-        let blocks =
-            self.prefixes.iter().filter_map(move |prefix| enclosing(endpoint.ip(), *prefix));
-        let places = blocks.flat_map(|block| {
-            let first = self.sorted.partition_point(|(other, _)| *other < block);
-            self.sorted[first..]
-                .iter()
-                .take_while(move |(other, _)| *other == block)
-                .map(|(_, place)| *place)
+    /// The smallest place of a target that stands for `endpoint`.
+    fn first(&self, endpoint: SocketAddr) -> Option<u32> {
+        let enclosing = self.enclosing(endpoint);
+        let firsts = enclosing.flat_map(|block| {
+            let single = self.single(block, endpoint.port()).next();
+            single.into_iter().chain(self.ranges(block, endpoint.port()).next())
         });
-        places.filter(move |place| targets[*place as usize].ports.contains(endpoint.port()))
+        firsts.min()
+    }
+
+    /// The places of all targets that stand for `endpoint`.
+    fn all(&self, endpoint: SocketAddr) -> impl Iterator<Item = u32> {
+        let port = endpoint.port();
+        let enclosing = self.enclosing(endpoint);
+        enclosing.flat_map(move |block| self.single(block, port).chain(self.ranges(block, port)))
+    }
+
+    fn enclosing(&self, endpoint: SocketAddr) -> impl Iterator<Item = IpNetwork> {
+        self.prefixes.iter().filter_map(move |prefix| enclosing(endpoint.ip(), *prefix))
+    }
+
+    fn single(&self, block: IpNetwork, port: u16) -> impl Iterator<Item = u32> {
+        let begin = self.single.partition_point(|(b, p, _)| (*b, *p) < (block, port));
+        let same =
+            self.single[begin..].iter().take_while(move |(b, p, _)| (*b, *p) == (block, port));
+        same.map(|(_, _, place)| *place)
+    }
+
+    fn ranges(&self, block: IpNetwork, port: u16) -> impl Iterator<Item = u32> {
+        let begin = self.ranges.partition_point(|(b, _, _)| *b < block);
+        let same = self.ranges[begin..].iter().take_while(move |(b, _, _)| *b == block);
+        same.filter(move |(_, _, range)| range.contains(&port)).map(|(_, place, _)| *place)
     }
 }
 

@@ -48,11 +48,11 @@ pub trait Client {
     /// A packet has crossed at `at`.
     fn crossed(&mut self, at: Duration, crossing: &Crossing);
 
-    /// What can be read when [`Client::next`] or [`Client::gives_up`] may say something new.
+    /// What can be read when the client wants attention.
     fn interrupts(&self) -> Vec<BorrowedFd<'_>>;
 
-    /// True when the rest need not be known any more.
-    fn gives_up(&mut self) -> bool;
+    /// Looks after that; true when the rest need not be known any more.
+    fn attend(&mut self, now: Duration) -> bool;
 }
 
 /// What a client wants next.
@@ -75,33 +75,25 @@ pub fn run(
     client: &mut impl Client,
     deadline: Duration,
 ) -> Result<(), Fault> {
-    let mut exchange =
-        Exchange { checker, engine, pacer, client, ahead: None, arrivals: Vec::new() };
-    loop {
-        let outlook = exchange.send_syns();
-        let end = if exchange.client.gives_up() {
-            Some(Fault::Interrupted)
-        } else {
-            (exchange.engine.now() >= deadline).then_some(Fault::OutOfTime)
-        };
-        if let Some(fault) = &end {
-            exchange.checker.stop(fault, exchange.engine.now());
-        }
-        exchange.tell();
-        let wake = match outlook {
-            _ if end.is_some() => break,
-            Outlook::Finished if exchange.checker.pending() == 0 => break,
-            Outlook::MoreAt(time) => Some(time),
-            Outlook::Later | Outlook::Finished => None,
-        };
-        let wake = wake.into_iter().chain(exchange.checker.next_deadline()).min();
-        exchange.take_in(wake.unwrap_or(deadline).min(deadline))?;
-    }
+    let mut exchange = Exchange {
+        checker,
+        engine,
+        pacer,
+        client,
+        ahead: None,
+        heard: Duration::ZERO,
+        arrivals: Vec::new(),
+    };
+    let end = exchange.until_the_end(deadline)?;
     for _ in 0..LAST_LOOKS {
-        if exchange.take_in(Duration::ZERO)? == 0 {
+        if exchange.take_in(Duration::ZERO)? {
             break;
         }
     }
+    if let Some(fault) = end {
+        exchange.checker.stop(&fault, exchange.heard);
+    }
+    exchange.tell();
     Ok(())
 }
 
@@ -122,14 +114,37 @@ struct Exchange<'a, E, C> {
     client: &'a mut C,
     /// The next new target, which waits for the pacer.
     ahead: Option<(u32, SocketAddr)>,
+    /// Until when everything that arrived has been taken in: silence counts no further than that.
+    heard: Duration,
     arrivals: Vec<(Duration, Arrival)>,
 }
 
 impl<E: Engine, C: Client> Exchange<'_, E, C> {
+    /// Goes on until every target has ended; says why where that is not so.
+    fn until_the_end(&mut self, deadline: Duration) -> Result<Option<Fault>, Fault> {
+        loop {
+            if self.client.attend(self.engine.now()) {
+                return Ok(Some(Fault::Interrupted));
+            }
+            let outlook = self.send_syns();
+            self.tell();
+            if self.engine.now() >= deadline {
+                return Ok(Some(Fault::OutOfTime));
+            }
+            let wake = match outlook {
+                Outlook::Finished if self.checker.pending() == 0 => return Ok(None),
+                Outlook::MoreAt(time) => Some(time),
+                Outlook::Later | Outlook::Finished => None,
+            };
+            let wake = wake.into_iter().chain(self.checker.next_deadline()).min();
+            self.take_in(wake.unwrap_or(deadline).min(deadline))?;
+        }
+    }
+
     /// Sends SYNs that are due, a batch at most.
     fn send_syns(&mut self) -> Outlook {
         let now = self.engine.now();
-        self.checker.expire(now); // verdicts do not wait for the pacer
+        self.checker.expire(self.heard); // verdicts do not wait for the pacer
         let mut batch = Vec::new();
         let outlook = self.collect(now, &mut batch);
         self.send_batch(&batch);
@@ -193,10 +208,10 @@ impl<E: Engine, C: Client> Exchange<'_, E, C> {
         self.client.told();
     }
 
-    /// Waits for answers until `until` and sends the RSTs that they call for; gives how much arrived.
-    fn take_in(&mut self, until: Duration) -> Result<usize, Fault> {
-        self.engine.receive(until, &self.client.interrupts(), &mut self.arrivals)?;
-        let count = self.arrivals.len();
+    /// Waits for answers until `until` and sends the RSTs that they call for; true when nothing was left behind.
+    fn take_in(&mut self, until: Duration) -> Result<bool, Fault> {
+        let heard = self.engine.receive(until, &self.client.interrupts(), &mut self.arrivals)?;
+        self.heard = self.heard.max(heard.unwrap_or_default());
         for (at, arrival) in self.arrivals.drain(..) {
             let handled = self.checker.handle(&arrival, at);
             if handled.is_ok() {
@@ -210,6 +225,6 @@ impl<E: Engine, C: Client> Exchange<'_, E, C> {
         for (reset, _) in resets.iter().zip(results).filter(|(_, result)| result.is_ok()) {
             self.client.crossed(self.engine.now(), &Crossing::Sent(*reset));
         }
-        Ok(count)
+        Ok(heard.is_some())
     }
 }

@@ -153,9 +153,9 @@ impl Ports {
         self.0.clone().into_iter().flatten()
     }
 
-    /// True when `port` is one of them.
-    pub fn contains(&self, port: u16) -> bool {
-        self.0.iter().any(|range| range.contains(&port))
+    /// Apart from one another, ascending.
+    pub fn ranges(&self) -> &[RangeInclusive<u16>] {
+        &self.0
     }
 }
 

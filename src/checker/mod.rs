@@ -4,6 +4,7 @@
 //! and never backwards. The caller admits targets, sends what [`Checker::poll_try`] and [`Checker::poll_reset`] ask for,
 //! feeds what arrives to [`Checker::handle`], and takes outcomes from [`Checker::poll_outcome`].
 
+mod answers;
 mod pending;
 
 use std::cmp::Reverse;
@@ -11,12 +12,12 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use self::pending::{Pending, Progress, Setback, Slot, Stage, nanos};
+use self::pending::{Pending, Progress, Slot, Stage, nanos};
 use crate::fault::{Fault, Refusal};
-use crate::probe::{self, Answer, Ignored, Probe, Secret};
+use crate::probe::{Ignored, Probe, Secret};
 use crate::schedule::Schedule;
-use crate::verdict::{Outcome, Reason, Verdict};
-use crate::wire::{Arrival, IcmpError, Meaning, Quote, Segment};
+use crate::verdict::{Outcome, Reason};
+use crate::wire::{Arrival, Segment};
 
 /// Outcomes that may wait to be told.
 const OUTCOMES: usize = 1024;
@@ -137,7 +138,7 @@ impl Checker {
             if progress.stage == Stage::Due {
                 // A try beyond the last repeats the last: an answer to it may have been lost on this machine.
                 let number = usize::from(progress.begun).min(self.tries - 1);
-                progress.begun += u16::from(usize::from(progress.begun) < self.tries);
+                progress.begun += u8::from(usize::from(progress.begun) < self.tries);
                 return Some(Try { slot, remote: progress.remote, number });
             }
         }
@@ -150,9 +151,6 @@ impl Checker {
     }
 
     /// The SYN of `this` left from `local` at `now`. The port must be the same for all tries of that number and family.
-    ///
-    /// # Panics
-    /// When SYNs left from more than 2¹⁶ addresses of this machine.
     pub fn sent(&mut self, this: Try, local: SocketAddr, now: Duration) {
         self.pending.mark_sent(this.slot, this.number, local, now);
         self.wait(this, now);
@@ -256,110 +254,6 @@ impl Checker {
         self.postponed
     }
 
-    fn handle_segment(
-        &mut self,
-        segment: &Segment,
-        reset_by_kernel: bool,
-        now: Duration,
-    ) -> Result<(), Ignored> {
-        let number = self.pending.number(segment.destination).ok_or(Ignored::NotOurs)?;
-        let slot =
-            self.pending.find(segment.source).filter(|slot| self.pending.was_sent(*slot, number));
-        let read = Probe::new(&self.secret, segment.destination, segment.source).read(segment);
-        let answer = match (read, slot) {
-            // Proven by its endpoints alone, or not at all: they must be those of a target.
-            (Ok(Answer::AckWithoutSyn) | Err(_), None) => return Err(Ignored::NotOurs),
-            (Err(_), Some(slot)) if self.pending.local(slot, number) != segment.destination => {
-                return Err(Ignored::NotOurs);
-            }
-            (read, _) => read?,
-        };
-        if answer != Answer::RstAck && !reset_by_kernel {
-            self.resets.push_back(probe::reset(segment));
-        }
-        match (answer, slot) {
-            (_, None) => {} // decided before
-            (Answer::SynAck, Some(slot)) => self.decide(slot, number, Reason::SynAck, now),
-            (Answer::RstAck, Some(slot)) => self.decide(slot, number, Reason::RstAck, now),
-            (Answer::AckWithoutSyn, Some(slot)) => self.try_another_port(slot, number, now),
-        }
-        Ok(())
-    }
-
-    fn handle_icmp(
-        &mut self,
-        error: IcmpError,
-        quote: &Quote,
-        now: Duration,
-    ) -> Result<(), Ignored> {
-        let port = SocketAddr::new(quote.remote.ip(), quote.local_port);
-        let number = self.pending.number(port).ok_or(Ignored::IcmpNotOurs)?;
-        let slot =
-            self.pending.find(quote.remote).filter(|slot| self.pending.was_sent(*slot, number));
-        let slot = slot.ok_or(Ignored::IcmpNotOurs)?;
-        let local = self.pending.local(slot, number);
-        if Probe::new(&self.secret, local, quote.remote).sequence != quote.sequence {
-            return Err(Ignored::IcmpNotOurs);
-        }
-        let source = local.ip();
-        let from_here = error.offender == source && error.offender != quote.remote.ip();
-        match error.meaning {
-            Meaning::Closed | Meaning::Prohibited => {
-                self.decide(slot, number, Reason::Icmp(error), now);
-            }
-            // ipv4_link_failure() and ndisc_error_report() send it when the next hop does not answer.
-            Meaning::Unreachable if from_here => {
-                self.lose(slot, number, Reason::NoNeighbour(error), now);
-            }
-            Meaning::Unreachable | Meaning::HopsExceeded => {
-                self.lose(slot, number, Reason::Icmp(error), now);
-            }
-        }
-        Ok(())
-    }
-
-    /// An answer that is final.
-    fn decide(&mut self, slot: Slot, number: usize, reason: Reason, now: Duration) {
-        let round_trip = Some(self.pending.since(slot, number, now));
-        let verdict = self.verdict(slot, number, reason, round_trip);
-        self.end(slot, Ok(verdict));
-    }
-
-    fn verdict(
-        &self,
-        slot: Slot,
-        number: usize,
-        reason: Reason,
-        round_trip: Option<Duration>,
-    ) -> Verdict {
-        let progress = &self.pending[slot];
-        let tries = progress.sent.count_ones() as usize;
-        let local = (tries > 0).then(|| self.pending.local(slot, number));
-        Verdict { reason, round_trip, tries, local }
-    }
-
-    /// A try has failed in a way that may pass: the rest still go out, and the last one to fail decides.
-    fn lose(&mut self, slot: Slot, number: usize, reason: Reason, now: Duration) {
-        let progress = &mut self.pending[slot];
-        progress.setback.get_or_insert_default().evidence = Some(reason);
-        if number + 1 == self.tries {
-            self.give_up(slot, now);
-        }
-    }
-
-    /// An old connection is in the way. Our RST clears it, and the next try goes out at once; the last try is waited
-    /// out, because an ACK is proven by its endpoints alone and a SYN+ACK may still be on its way.
-    fn try_another_port(&mut self, slot: Slot, number: usize, now: Duration) {
-        let progress = &mut self.pending[slot];
-        progress.setback.get_or_insert_default().evidence = Some(Reason::AckWithoutSyn);
-        let newest = progress.stage == Stage::Waiting && usize::from(progress.begun) == number + 1;
-        if newest && number + 1 < self.tries {
-            progress.stage = Stage::Due;
-            progress.until = nanos(now);
-            self.due.push_back(slot);
-        }
-    }
-
     /// Waits for the newest try. Waits follow one another as scheduled, so that a delay of one try does not postpone the
     /// verdict; but most of each is always granted.
     fn wait(&mut self, this: Try, now: Duration) {
@@ -397,16 +291,17 @@ impl Checker {
     /// No try is left: what was learnt short of an answer decides, or silence.
     fn give_up(&mut self, slot: Slot, now: Duration) {
         let progress = &mut self.pending[slot];
-        let Setback { evidence, fault } = progress.setback.take().map(|s| *s).unwrap_or_default();
         let sent = progress.sent;
-        let reason = match (evidence, sent) {
+        let setback = progress.setback.take().map(|setback| *setback).unwrap_or_default();
+        let reason = match (setback.evidence, setback.fault) {
             (Some(reason), _) => reason,
-            (None, 0) => {
-                let fault = fault.expect("a try that was not sent was refused");
+            // Not all that was to be asked has been asked.
+            (None, Some(fault)) if (sent.count_ones() as usize) < self.tries => {
                 return self.end(slot, Err(fault));
             }
+            (None, _) if setback.acked == sent => Reason::AckWithoutSyn,
             (None, _) => Reason::NoAnswer {
-                syns: sent.count_ones() as usize,
+                syns: (sent & !setback.acked).count_ones() as usize,
                 waited: self.pending.since(slot, sent.trailing_zeros() as usize, now),
             },
         };

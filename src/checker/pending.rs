@@ -1,5 +1,6 @@
 //! The targets that are pending: found by endpoint, a hundred bytes each.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::ops::{Index, IndexMut};
 use std::time::Duration;
@@ -24,8 +25,9 @@ pub(super) struct Pending {
     sent_at: Vec<u32>,
     /// Source ports by try number, for IPv4 and for IPv6.
     ports: [Vec<u16>; 2],
-    /// Source addresses seen so far: few.
+    /// Source addresses seen so far, without port: few, but for blocks of this machine's own addresses.
     sources: Vec<SocketAddr>,
+    by_source: HashMap<SocketAddr, u32>,
 }
 
 /// A target that is pending, in few bytes: there may be a million of them.
@@ -41,9 +43,9 @@ pub(super) struct Progress {
     /// The tries whose SYN left, a bit each.
     pub(super) sent: u16,
     /// Where they left from: an index.
-    pub(super) source: u16,
+    pub(super) source: u32,
     /// Tries begun, whether or not their SYN could leave.
-    pub(super) begun: u16,
+    pub(super) begun: u8,
     pub(super) stage: Stage,
 }
 
@@ -51,6 +53,8 @@ pub(super) struct Progress {
 pub(super) struct Setback {
     /// The latest that the network or the routing table said, short of a final answer.
     pub(super) evidence: Option<Reason>,
+    /// The tries that drew an ACK without SYN, a bit each.
+    pub(super) acked: u16,
     /// The latest fault that kept a SYN from leaving.
     pub(super) fault: Option<Fault>,
 }
@@ -74,6 +78,7 @@ impl Pending {
             sent_at: Vec::new(),
             ports: [Vec::new(), Vec::new()],
             sources: Vec::new(),
+            by_source: HashMap::new(),
         }
     }
 
@@ -128,15 +133,16 @@ impl Pending {
             ports.resize(number + 1, 0);
         }
         ports[number] = local.port();
-        let source = self.sources.iter().position(|known| known.ip() == local.ip());
-        let source = source.unwrap_or_else(|| {
-            self.sources.push(local);
-            self.sources.len() - 1
+        let mut source = local;
+        source.set_port(0);
+        let source = *self.by_source.entry(source).or_insert_with(|| {
+            self.sources.push(source);
+            u32::try_from(self.sources.len() - 1).expect("fewer than 2³² addresses")
         });
         let at = self.at(slot, number);
         self.sent_at[at] = wrapped(now);
         let progress = &mut self[slot];
-        progress.source = u16::try_from(source).expect("a machine has few addresses");
+        progress.source = source;
         progress.sent |= 1 << number;
     }
 
@@ -152,7 +158,7 @@ impl Pending {
     /// Where that try of a target left from.
     pub(super) fn local(&self, slot: Slot, number: usize) -> SocketAddr {
         let progress = &self[slot];
-        let mut local = self.sources[usize::from(progress.source)];
+        let mut local = self.sources[progress.source as usize];
         local.set_port(self.ports[family(progress.remote)][number]);
         local
     }

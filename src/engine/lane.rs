@@ -4,6 +4,7 @@ use std::io::IoSliceMut;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
+use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{
     MsgFlags, MultiHeaders, SockaddrStorage, recv, recvmmsg, setsockopt, sockopt,
@@ -46,11 +47,11 @@ pub(super) struct Lane {
     domain: Domain,
     raw: Socket,
     router: Router,
+    /// Sends the RSTs of crowds, where crowds are expected. Dropped before the guards: RSTs leave while the ports are ours.
+    resets: Option<Resets>,
     guards: Vec<Guard>,
     /// How many segments are taken in with one system call.
     batch: usize,
-    /// Sends the RSTs of crowds, where crowds are expected.
-    resets: Option<Resets>,
     /// Answers lost to a full queue so far, as the kernel counts them.
     lost: u32,
 }
@@ -141,8 +142,8 @@ impl Lane {
 
     /// Takes in what waits in the socket's queue, or with `MSG_ERRQUEUE` in its error queue, a batch at most, and leaves
     /// out what is not for a guarded port. An error is the pending one of some flow, cleared by being returned; its
-    /// story is in the error queue.
-    pub(super) fn drain(&mut self, queue: MsgFlags, mut take: impl FnMut(Arrival)) {
+    /// story is in the error queue. True when the queue was seen empty.
+    pub(super) fn drain(&mut self, queue: MsgFlags, mut take: impl FnMut(Arrival)) -> bool {
         let mut buffers = vec![[0; LONGEST_HEADERS as usize]; self.batch];
         let space = nix::cmsg_space!(
             libc::sock_extended_err,
@@ -156,7 +157,13 @@ impl Lane {
         let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(self.batch, Some(space));
         let flags = queue | MsgFlags::MSG_DONTWAIT;
         let messages = recvmmsg(self.raw.as_raw_fd(), &mut headers, &mut bytes, flags, None);
-        for message in messages.into_iter().flatten() {
+        let messages = match messages {
+            Ok(messages) => messages,
+            Err(errno) => return errno == Errno::EAGAIN,
+        };
+        let mut count = 0;
+        for message in messages {
+            count += 1;
             let (arrival, lost) = received::read(&message);
             if let Some(lost) = lost.filter(|lost| *lost != self.lost) {
                 take(Arrival::Lost(lost.wrapping_sub(self.lost)));
@@ -166,6 +173,7 @@ impl Lane {
                 take(arrival);
             }
         }
+        count < self.batch
     }
 
     /// Knows whether the guard of the port that `arrival` is about leaves the RST to us.

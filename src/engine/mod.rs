@@ -34,13 +34,14 @@ pub trait Engine {
     fn send(&mut self, segments: &[Segment]) -> Vec<Result<(), Fault>>;
 
     /// Waits until something arrives, one of `interrupts` can be read, or `deadline` has come (at once where it is past),
-    /// then adds what is there to `arrivals`, with the time.
+    /// then adds what is there to `arrivals`, with the time. Where nothing was left behind, gives the moment by which
+    /// everything has been heard.
     fn receive(
         &mut self,
         deadline: Duration,
         interrupts: &[BorrowedFd<'_>],
         arrivals: &mut Vec<(Duration, Arrival)>,
-    ) -> Result<(), Fault>;
+    ) -> Result<Option<Duration>, Fault>;
 }
 
 /// How segments leave this machine; where nothing is set, the kernel chooses.

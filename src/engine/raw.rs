@@ -67,15 +67,16 @@ impl RawEngine {
         self.lanes.iter_mut().map(|lane| lane.widen(egress)).min().unwrap_or_default()
     }
 
-    fn drain(&mut self, arrivals: &mut Vec<(Duration, Arrival)>) {
+    /// Takes in a batch of each queue; gives the time where nothing was left behind.
+    fn drain(&mut self, arrivals: &mut Vec<(Duration, Arrival)>) -> Option<Duration> {
+        let now = self.start.elapsed();
+        let mut all = true;
         for lane in self.lanes.iter_mut() {
             for queue in [MsgFlags::empty(), MsgFlags::MSG_ERRQUEUE] {
-                let mut now = None; // one for what came with one system call
-                lane.drain(queue, |arrival| {
-                    arrivals.push((*now.get_or_insert_with(|| self.start.elapsed()), arrival));
-                });
+                all &= lane.drain(queue, |arrival| arrivals.push((now, arrival)));
             }
         }
+        all.then_some(now)
     }
 }
 
@@ -106,11 +107,11 @@ impl Engine for RawEngine {
         deadline: Duration,
         interrupts: &[BorrowedFd<'_>],
         arrivals: &mut Vec<(Duration, Arrival)>,
-    ) -> Result<(), Fault> {
-        self.drain(arrivals);
+    ) -> Result<Option<Duration>, Fault> {
+        let heard = self.drain(arrivals);
         let patience = deadline.saturating_sub(self.now());
-        if !arrivals.is_empty() || patience.is_zero() {
-            return Ok(());
+        if !arrivals.is_empty() || heard.is_none() || patience.is_zero() {
+            return Ok(heard);
         }
         let sockets = self.lanes.iter().map(AsFd::as_fd);
         let mut watched: Vec<_> = sockets
@@ -121,7 +122,6 @@ impl Engine for RawEngine {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(Fault::Receive(errno)),
         }
-        self.drain(arrivals);
-        Ok(())
+        Ok(self.drain(arrivals))
     }
 }

@@ -90,13 +90,13 @@ impl<N: Network> Engine for SimulatedEngine<N> {
         deadline: Duration,
         _interrupts: &[BorrowedFd<'_>],
         arrivals: &mut Vec<(Duration, Arrival)>,
-    ) -> Result<(), Fault> {
+    ) -> Result<Option<Duration>, Fault> {
         let first = self.in_flight.first_key_value().map(|((at, _), _)| *at);
         let until = first.map_or(deadline, |first| first.min(deadline));
         self.now = self.now.max(until);
         while let Some(entry) = self.in_flight.first_entry().filter(|e| e.key().0 <= self.now) {
             arrivals.push((self.now, entry.remove()));
         }
-        Ok(())
+        Ok(Some(self.now))
     }
 }

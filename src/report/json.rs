@@ -45,6 +45,7 @@ pub fn render_summary(report: &Report, out: &mut impl Write) -> io::Result<()> {
         unknown: tally.unknown,
         not_probed: report.not_probed(),
         status: report.status().to_string(),
+        fault: report.fault.as_ref().map(ToString::to_string),
         elapsed: microseconds(report.elapsed),
     };
     write_line(&Closing { summary }, out)
@@ -81,6 +82,9 @@ struct Summary {
     unknown: u128,
     not_probed: u128,
     status: String,
+    /// What kept the whole program from learning anything; left out where nothing did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<String>,
     /// Seconds.
     elapsed: f64,
 }

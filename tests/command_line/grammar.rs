@@ -1,9 +1,8 @@
-//! What targets and ranges mean, to the last bound.
+//! What ranges and states mean, to the last bound.
 
 use std::time::Duration;
 
 use halfopen::status::{Expected, Policy, Range, Status};
-use halfopen::target::{Host, Target, TargetError};
 use halfopen::verdict::{LookupFailure, Outcome, PortState, Reason, Verdict};
 use proptest::prelude::*;
 
@@ -49,61 +48,6 @@ fn what_is_no_range_is_refused() {
 fn a_range_reads_as_it_was_written() {
     for text in ["10", "10:", "~:10", "010.50:20", "@10:20", ":20"] {
         assert_eq!(text.parse::<Range>().unwrap().to_string(), text);
-    }
-}
-
-#[test]
-fn a_host_and_a_port_are_told_apart() {
-    for (text, host, port) in [
-        ("192.0.2.7:25", "192.0.2.7", 25),
-        ("[2001:db8::7]:443", "2001:db8::7", 443),
-        ("mail.example.com:65535", "mail.example.com", 65_535),
-        ("[fe80::1%eth0]:1", "fe80::1%eth0", 1),
-        ("[::ffff:192.0.2.7]:25", "192.0.2.7", 25),
-        ("my_host-1:8080", "my_host-1", 8080),
-        ("bücher.example:80", "bücher.example", 80),
-    ] {
-        let target: Target = text.parse().unwrap();
-        assert_eq!(target.host, host.parse::<Host>().unwrap(), "{text}");
-        assert_eq!(target.port, port);
-        assert_eq!(Target::new(host, &port.to_string()), Ok(target));
-    }
-}
-
-#[test]
-fn a_target_is_written_as_it_would_be_read() {
-    for (text, written) in [
-        ("192.0.2.7:25", "192.0.2.7:25"),
-        ("[2001:DB8:0::7]:443", "[2001:db8::7]:443"),
-        ("[fe80::1%eth0]:1", "[fe80::1%eth0]:1"),
-        ("[::ffff:192.0.2.7]:25", "192.0.2.7:25"),
-        ("Mail:25", "Mail:25"),
-    ] {
-        let target: Target = text.parse().unwrap();
-        assert_eq!(target.to_string(), written);
-        assert_eq!(written.parse(), Ok(target));
-    }
-}
-
-#[test]
-fn an_address_never_becomes_a_name() {
-    for text in ["192.0.2.7", "::1", "2001:db8::7", "::ffff:192.0.2.7", "[::1]"] {
-        assert!(matches!(text.parse(), Ok(Host::Address(_))), "{text}");
-    }
-    assert!(matches!("fe80::1%eth0".parse(), Ok(Host::LinkLocal(..))));
-    for text in ["224.0.0.1", "::", "0.0.0.0", "255.255.255.255", "ff05::1"] {
-        assert!(matches!(text.parse::<Host>(), Err(TargetError::NotOneHost(_))), "{text}");
-    }
-}
-
-#[test]
-fn every_port_there_is_and_no_other() {
-    for port in 1..=u16::MAX {
-        assert_eq!(Target::new("192.0.2.7", &port.to_string()).unwrap().port, port);
-    }
-    for text in ["", "0", "00", "65536", "-1", "+1", "1.0", "1e3", "0x1", " 1", "1 ", "１"] {
-        let error = Target::new("192.0.2.7", text).unwrap_err();
-        assert_eq!(error, TargetError::Port(text.to_owned()));
     }
 }
 
@@ -157,13 +101,6 @@ proptest! {
         let bounds = format!("{start}:{}", start + length);
         let [outside, inside] = [bounds.clone(), format!("@{bounds}")].map(|r| judge(&r, seconds));
         prop_assert_ne!(outside, inside);
-    }
-
-    #[test]
-    fn any_text_is_a_target_or_refused(text in ".{0,40}") {
-        if let Ok(target) = text.parse::<Target>() {
-            prop_assert_eq!(target.to_string().parse(), Ok(target));
-        }
     }
 }
 

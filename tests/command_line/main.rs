@@ -3,9 +3,12 @@
 //! Every test that checks a port does so over the loopback interface of a network of its own.
 
 mod calls;
+mod files;
 mod grammar;
 mod output;
+mod pools;
 mod privilege;
 mod program;
+mod targets;
 mod usage;
 mod verdicts;

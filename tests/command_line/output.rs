@@ -118,7 +118,7 @@ fn the_packets_are_shown_in_full() {
 #[test]
 fn details_leave_json_to_itself() {
     let _network = Loopback::new().listen("127.0.0.1");
-    for (option, lines) in [("-v", 1), ("-vv", 4), ("-vvv", 7)] {
+    for (option, lines) in [("-v", 1), ("-vv", 3), ("-vvv", 6)] {
         let said = halfopen([&["-o", "json", option], OPEN.as_slice()].concat());
         assert_eq!(said.json()["state"], "open");
         assert_eq!(said.stderr.lines().count(), lines, "{}", said.stderr);

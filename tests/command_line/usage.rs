@@ -32,9 +32,9 @@ fn a_wrong_target_is_named() {
         (&[], "HOST PORT"),
         (&[""], "HOST PORT"),
         (&["-w", "1"], "HOST PORT"),
-        (&["127.0.0.1", "80", "81"], "80"),
-        (&["127.0.0.1", "127.0.0.2", "80"], "127.0.0.2"),
-        (&["127.0.0.1:80", "127.0.0.2:80"], "127.0.0.2:80"),
+        (&["127.0.0.1", "80", "81"], "\"127.0.0.1\" names no port"),
+        (&["127.0.0.1:80", "127.0.0.2", "81"], "\"127.0.0.2\" names no port"),
+        (&["127.0.0.1:80", "127.0.0.2:80", "-p", "80"], "127.0.0.2:80"),
         (&["-H", "127.0.0.1", "127.0.0.2", "-p", "80"], "127.0.0.2"),
         (&["-H", "127.0.0.1", "127.0.0.2", "80"], "127.0.0.2"),
         (&["127.0.0.1", "80", "-p", "81"], "80"),
@@ -56,7 +56,6 @@ fn a_host_that_cannot_be_one_is_named() {
         "a/b",
         "http://a",
         "a@b",
-        "a|b",
         "a;b",
         "$(a)",
         "[::1",
@@ -70,7 +69,11 @@ fn a_host_that_cannot_be_one_is_named() {
         &long,
     ] {
         let quoted = format!("{host:?}");
-        let culprit = if host == "-a" { "-a" } else { quoted.as_str() };
+        let culprit = match host {
+            "-a" => "-a",
+            long if long.len() > 100 => &quoted[..40],
+            _ => &quoted,
+        };
         assert_usage_error(&[host, "80"], culprit);
     }
     for address in [
@@ -123,6 +126,12 @@ fn a_wrong_option_is_named() {
         (&["--expect", "stale"], "--expect"),
         (&["-o", "xml"], "--output"),
         (&["--engine", "steam"], "--engine"),
+        (&["--rate", "x"], "--rate"),
+        (&["--rate", "-1"], "-1"),
+        (&["--min-open", "x"], "--min-open"),
+        (&["--min-open", "101%"], "--min-open"),
+        (&["--min-open", "2"], "2"),
+        (&["--targets", "/nowhere"], "/nowhere"),
         (&["-S", "nowhere"], "--source"),
         (&["-4", "-6"], "--use-ipv"),
         (&["-r", "ok", "--expect", "closed"], "--expect"),
@@ -227,6 +236,9 @@ fn help_names_every_option() {
         "-h, --help",
         "-V, --version",
         "--self-test",
+        "--targets",
+        "--min-open",
+        "--rate",
     ] {
         assert!(help.contains(option), "{option} is missing");
     }

@@ -13,6 +13,7 @@ mod names;
 mod nmap;
 mod options;
 mod overload;
+mod pool;
 mod real_servers;
 mod silence;
 mod smoltcp_stack;

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use halfopen::fault::Fault;
-use halfopen::report::{Format, Report};
+use halfopen::plan::Format;
+use halfopen::report::Report;
 use halfopen::verdict::{Reason, Verdict};
 use nix::errno::Errno;
 
 use crate::reports::{
-    answered, icmp, of_fault, of_outcome, of_reason, of_verdict, open, open_after, render,
+    answered, icmp, of_outcome, of_reason, of_verdict, open, open_after, render, without_engine,
 };
 
 #[test]
@@ -46,7 +47,7 @@ fn a_filtered_port() {
 
 #[test]
 fn a_missing_privilege() {
-    let (line, _) = render(&of_fault(Fault::RawSocket(Errno::EPERM)), Format::Nagios, false);
+    let (line, _) = render(&without_engine(Fault::RawSocket(Errno::EPERM)), Format::Nagios, false);
     let begin = "TCP HALF-OPEN UNKNOWN - cannot open a raw socket (Operation not permitted); \
                  try: setcap cap_net_raw+p /";
     assert!(line.starts_with(begin), "{line}");
@@ -54,8 +55,8 @@ fn a_missing_privilege() {
 
 #[test]
 fn an_open_port_in_json() {
-    let addresses = vec![([192, 0, 2, 7], 25).into()];
-    let report = of_outcome("mail:25", addresses, 25, Ok(answered(Reason::SynAck, 360)));
+    let address = Some([192, 0, 2, 7].into());
+    let report = of_outcome("mail:25", address, Ok(answered(Reason::SynAck, 360)));
     let (line, aside) = render(&report, Format::Json, false);
     let contract = r#"{"target":"mail:25","address":"192.0.2.7","port":25,"state":"open","reason":"SYN+ACK","status":"OK","rtt":0.00036,"tries":1,"engine":"raw"}"#;
     assert_eq!((line.as_str(), aside.as_str()), (format!("{contract}\n").as_str(), ""));

@@ -2,4 +2,5 @@
 
 mod contract;
 mod pages;
+mod pools;
 mod reports;

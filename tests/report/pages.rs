@@ -1,24 +1,23 @@
 //! Every kind of report in every format, as snapshots.
 
-use std::collections::BTreeMap;
 use std::env;
 use std::fmt::Write;
-use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use halfopen::checker::Arrival;
 use halfopen::fault::{Fault, NoRoute};
+use halfopen::plan::Format;
 use halfopen::probe::Ignored;
-use halfopen::report::{Format, Report};
+use halfopen::report::Report;
 use halfopen::run::Crossing;
 use halfopen::status::{Expected, Status};
 use halfopen::verdict::{LookupFailure, Reason, Verdict};
-use halfopen::wire::{Flags, Options, Quote, Segment, SequenceNumber};
+use halfopen::wire::{Arrival, Flags, Options, Quote, Segment, SequenceNumber};
 use nix::errno::Errno;
 
 use crate::reports::{
-    CLOSED, FILTERED, answered, icmp, judged, nameless, of_fault, of_outcome, of_reason,
-    of_verdict, open, open_after, refused_by_icmp, render,
+    CLOSED, FILTERED, answered, at_verbosity, icmp, ignoring, judged, nameless, of_fault,
+    of_outcome, of_reason, of_verdict, open, open_after, refused_by_icmp, render, without_engine,
 };
 
 #[test]
@@ -134,23 +133,23 @@ fn faults() {
     assert_page(
         "faults",
         &[
-            ("no privilege", of_fault(Fault::RawSocket(Errno::EPERM))),
-            ("no file descriptor", of_fault(Fault::RawSocket(Errno::EMFILE))),
-            ("no IPv6", of_fault(Fault::RawSocket(Errno::EAFNOSUPPORT))),
-            ("setup", of_fault(Fault::SocketSetup(Errno::ENOMEM))),
+            ("no privilege", without_engine(Fault::RawSocket(Errno::EPERM))),
+            ("no file descriptor", without_engine(Fault::RawSocket(Errno::EMFILE))),
+            ("no IPv6", without_engine(Fault::RawSocket(Errno::EAFNOSUPPORT))),
+            ("setup", without_engine(Fault::SocketSetup(Errno::ENOMEM))),
             (
                 "foreign source",
                 of_fault(Fault::Source { address: to.ip(), errno: Errno::EADDRNOTAVAIL }),
             ),
             ("source family", of_fault(Fault::SourceFamily("2001:db8::4".parse().unwrap()))),
-            ("family", of_fault(Fault::Family("2001:db8::7".parse().unwrap()))),
-            ("interface", of_fault(Fault::Interface("eth7".to_owned()))),
-            ("no port left", of_fault(Fault::SourcePort(Errno::EADDRINUSE))),
+            ("family", without_engine(Fault::Family("2001:db8::7".parse().unwrap()))),
+            ("interface", without_engine(Fault::Interface("eth7".to_owned()))),
+            ("no port left", without_engine(Fault::SourcePort(Errno::EADDRINUSE))),
             ("firewall", of_fault(Fault::Firewall(to))),
             ("broadcast", of_fault(Fault::Broadcast("192.0.2.255".parse().unwrap()))),
             ("send", of_fault(Fault::Send { to, errno: Errno::ENOBUFS })),
-            ("receive", of_fault(Fault::Receive(Errno::ENOMEM))),
-            ("random", of_fault(Fault::Random)),
+            ("receive", without_engine(Fault::Receive(Errno::ENOMEM))),
+            ("random", without_engine(Fault::Random)),
         ],
     );
 }
@@ -160,7 +159,7 @@ fn details() {
     let mut page = String::new();
     for verbosity in 0..=3 {
         for format in [Format::Nagios, Format::Json, Format::Text] {
-            let report = Report { verbosity, ..eventful() };
+            let report = at_verbosity(verbosity, eventful());
             let (out, aside) = render(&report, format, false);
             write!(page, "== {format:?}, verbosity {verbosity}\n{out}").unwrap();
             if !aside.is_empty() {
@@ -179,7 +178,7 @@ fn details_where_nothing_was_learnt() {
         nameless(Reason::NameNotResolved(LookupFailure::NotFound)),
         of_reason(Reason::NoRoute(NoRoute::Network)),
     ] {
-        let (out, _) = render(&Report { verbosity: 3, ..report }, Format::Nagios, false);
+        let (out, _) = render(&at_verbosity(3, report), Format::Nagios, false);
         writeln!(page, "{out}").unwrap();
     }
     insta::assert_snapshot!("details_where_nothing_was_learnt", page);
@@ -193,7 +192,7 @@ fn colours() {
         open(),
         judged(closed(), Expected::Open { refused: Status::Warning }),
         closed(),
-        of_fault(Fault::Random),
+        without_engine(Fault::Random),
     ] {
         let (out, _) = render(&report, Format::Text, true);
         writeln!(page, "{}", out.replace('\u{1b}', "<ESC>")).unwrap();
@@ -210,16 +209,16 @@ fn eventful() -> Report {
     let [first, second] = [40_000, 40_001].map(|port| SocketAddr::from(([198, 51, 100, 4], port)));
     let verdict = Verdict { tries: 2, local: Some(second), ..answered(Reason::SynAck, 360) };
     let also = ([192, 0, 2, 8], 25).into();
-    let mut report = of_outcome("mail:25", vec![server, also], 25, Ok(verdict));
-    let probed = &mut report.finding.probed;
-    probed.ignored = BTreeMap::from([(Ignored::BareReset, 1), (Ignored::IcmpNotOurs, 2)]);
+    let report = of_outcome("mail:25", Some(server.ip()), Ok(verdict));
+    let mut report = ignoring([(Ignored::BareReset, 1), (Ignored::IcmpNotOurs, 2)], report);
+    report.addresses = vec![("mail".to_owned(), vec![server, also])];
     let received = |segment, hop_limit, reset_by_kernel, handled| {
         Crossing::Received(Arrival::Segment { segment, hop_limit, reset_by_kernel }, handled)
     };
     let bare = Options::default();
     let quote = Quote { remote: server, local_port: 40_000, sequence: SequenceNumber(7) };
     let error = icmp("192.0.2.1", 3, 1);
-    probed.crossings = vec![
+    report.crossings = vec![
         (micros(431), Crossing::Sent(segment(first, server, 1000, 0, Flags::SYN, SYN_OPTIONS))),
         (
             micros(802),
@@ -278,14 +277,12 @@ fn third_try() -> Verdict {
 
 fn link_local() -> Report {
     let address = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
-    let endpoint = SocketAddrV6::new(address, 25, 0, 2).into();
-    of_outcome("[fe80::1%eth0]:25", vec![endpoint], 25, Ok(answered(Reason::SynAck, 360)))
+    of_outcome("[fe80::1%eth0]:25", Some(address.into()), Ok(answered(Reason::SynAck, 360)))
 }
 
 fn long_name() -> Report {
     let target = format!("{}.example.com:25", ["a-rather-long-label"; 4].join("."));
-    let endpoint = ([192, 0, 2, 7], 25).into();
-    of_outcome(&target, vec![endpoint], 25, Ok(answered(Reason::SynAck, 360)))
+    of_outcome(&target, Some([192, 0, 2, 7].into()), Ok(answered(Reason::SynAck, 360)))
 }
 
 const fn micros(microseconds: u64) -> Duration {

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use halfopen::check::Probed;
 use halfopen::fault::Fault;
-use halfopen::report::{Finding, Format, Report};
-use halfopen::schedule::Schedule;
-use halfopen::status::{Expected, Judgement, Policy, Status};
+use halfopen::plan::{Format, Plan};
+use halfopen::report::{Finding, Report, Tally, json};
+use halfopen::status::{Expected, Judgement, MinOpen, Policy, Status};
 use halfopen::verdict::{Outcome, PortState, Reason, Verdict};
 use halfopen::wire::IcmpError;
 
@@ -22,19 +21,18 @@ pub(crate) fn open() -> Report {
 
 /// The same, answered after so many microseconds and judged by these thresholds.
 pub(crate) fn open_after(microseconds: u64, warning: &str, critical: &str) -> Report {
-    let mut report = open();
-    report.finding.probed.outcome = Ok(answered(Reason::SynAck, microseconds));
-    report.warning =
-        Some(warning).filter(|text| !text.is_empty()).map(|text| text.parse().unwrap());
-    report.critical =
-        Some(critical).filter(|text| !text.is_empty()).map(|text| text.parse().unwrap());
+    let mut report = of_verdict(V4, 25, answered(Reason::SynAck, microseconds));
+    let range =
+        |text: &str| Some(text).filter(|text| !text.is_empty()).map(|text| text.parse().unwrap());
+    report.plan.policy.warning = range(warning);
+    report.plan.policy.critical = range(critical);
     judged(report, OPEN)
 }
 
 /// A target by address.
 pub(crate) fn of_verdict(address: &str, port: u16, verdict: Verdict) -> Report {
     let endpoint = SocketAddr::new(address.parse().unwrap(), port);
-    of_outcome(&endpoint.to_string(), vec![endpoint], port, Ok(verdict))
+    of_outcome(&endpoint.to_string(), Some(endpoint.ip()), Ok(verdict))
 }
 
 /// A target that no answer decided: silence, or what was learnt short of one.
@@ -49,16 +47,17 @@ pub(crate) fn of_reason(reason: Reason) -> Report {
 
 /// A target whose name does not resolve.
 pub(crate) fn nameless(reason: Reason) -> Report {
-    let mut report = of_outcome("mail:25", vec![], 25, Ok(Verdict::without_probe(reason)));
-    report.finding.probed.means = None;
-    report
+    of_outcome("mail:25", None, Ok(Verdict::without_probe(reason)))
 }
 
-/// A target of which nothing could be learnt.
+/// A target that this machine could not send to, or not wait for.
 pub(crate) fn of_fault(fault: Fault) -> Report {
-    let mut report = of_outcome("192.0.2.7:25", vec![([192, 0, 2, 7], 25).into()], 25, Err(fault));
-    report.finding.probed.means = None;
-    report
+    of_outcome("192.0.2.7:25", Some(V4.parse().unwrap()), Err(fault))
+}
+
+/// A machine that nothing at all could be sent from.
+pub(crate) fn without_engine(fault: Fault) -> Report {
+    Report { fault: Some(fault.clone()), engine: None, ..of_fault(fault) }
 }
 
 /// An ICMP error answering the first SYN.
@@ -73,31 +72,35 @@ pub(crate) fn icmp(offender: &str, kind: u8, code: u8) -> IcmpError {
     IcmpError::new(kind, code, offender).unwrap()
 }
 
-pub(crate) fn of_outcome(
-    target: &str,
-    addresses: Vec<SocketAddr>,
-    port: u16,
-    outcome: Outcome,
-) -> Report {
-    let report = Report {
-        finding: Finding {
-            target: target.to_owned(),
-            port,
-            addresses,
-            probed: Probed {
-                outcome,
-                means: Some(("raw", Schedule::fit(2, Duration::from_secs(10)))),
-                ignored: BTreeMap::new(),
-                crossings: Vec::new(),
-            },
-            judgement: Judgement { status: Status::Unknown, remark: None },
-        },
-        warning: None,
-        critical: None,
-        timeout: Duration::from_secs(10),
-        verbosity: 0,
-    };
+pub(crate) fn of_outcome(target: &str, address: Option<IpAddr>, outcome: Outcome) -> Report {
+    pool(vec![(target.to_owned(), address, outcome)])
+}
+
+/// A target as it was written, its address, and how it ended.
+pub(crate) type Found = (String, Option<IpAddr>, Outcome);
+
+/// Any number of targets.
+pub(crate) fn pool(found: Vec<Found>) -> Report {
+    let mut report = Report::new(plan(), found.len() as u128);
+    report.engine = Some("raw");
+    for (place, (target, address, outcome)) in (0..).zip(found) {
+        let port = target.rsplit(':').next().unwrap().parse().unwrap();
+        let judgement = Judgement { status: Status::Unknown, remark: None };
+        report.findings.push(Finding { place, target, address, port, outcome, judgement });
+    }
     judged(report, OPEN)
+}
+
+/// The report of an operator who is content with so many open targets.
+pub(crate) fn wanting(min_open: MinOpen, mut report: Report) -> Report {
+    report.plan.min_open = Some(min_open);
+    report
+}
+
+/// What nobody has asked for anything else of.
+fn plan() -> Plan {
+    let endpoint = SocketAddr::new(V4.parse().unwrap(), 25);
+    Plan { targets: Vec::new(), ..Plan::of(endpoint.into()) }
 }
 
 /// A verdict on the first SYN, so many microseconds after it.
@@ -116,15 +119,51 @@ pub(crate) const CLOSED: Expected = Expected::State(PortState::Closed);
 
 /// The report, judged by an operator who expects this.
 pub(crate) fn judged(mut report: Report, expected: Expected) -> Report {
-    let (warning, critical) = (report.warning.clone(), report.critical.clone());
-    let policy = Policy { expected, warning, critical };
-    report.finding.judgement = policy.judge(&report.finding.probed.outcome);
+    report.plan.policy = Policy { expected, ..report.plan.policy };
+    report.tally = Tally::default();
+    for finding in &mut report.findings {
+        finding.judgement = report.plan.policy.judge(&finding.outcome);
+    }
+    for (outcome, status) in ends(&report) {
+        report.count(&outcome, status);
+    }
     report
 }
 
-/// What a format makes of a report: the result, and what goes aside.
+fn ends(report: &Report) -> Vec<(Outcome, Status)> {
+    let end = |finding: &Finding| (finding.outcome.clone(), finding.judgement.status);
+    report.findings.iter().map(end).collect()
+}
+
+/// What a format makes of a report, target by target as they end: the result, and what goes aside.
 pub(crate) fn render(report: &Report, format: Format, colour: bool) -> (String, String) {
     let (mut out, mut aside) = (Vec::new(), Vec::new());
-    report.render(format, colour, &mut out, &mut aside).expect("memory takes it all");
+    let plan = Plan { format, ..report.plan.clone() };
+    let mut growing =
+        Report { plan, tally: Tally::default(), findings: Vec::new(), ..report.clone() };
+    for finding in &report.findings {
+        let wanted = growing.count(&finding.outcome, finding.judgement.status);
+        if format == Format::Json {
+            json::render_finding(finding, report.engine, &mut out).expect("memory takes it all");
+        }
+        if wanted {
+            growing.findings.push(finding.clone());
+        }
+    }
+    growing.render(colour, &mut out, &mut aside).expect("memory takes it all");
     (String::from_utf8(out).unwrap(), String::from_utf8(aside).unwrap())
+}
+
+/// The same report for somebody who wants to know more, or less.
+pub(crate) fn at_verbosity(verbosity: u8, mut report: Report) -> Report {
+    report.plan.verbosity = verbosity;
+    report
+}
+
+/// What arrived and proved nothing.
+pub(crate) fn ignoring<const N: usize>(
+    ignored: [(halfopen::probe::Ignored, usize); N],
+    report: Report,
+) -> Report {
+    Report { ignored: BTreeMap::from(ignored), ..report }
 }

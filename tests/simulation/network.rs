@@ -196,13 +196,13 @@ impl<N: Network> Engine for Restful<N> {
         deadline: Duration,
         interrupts: &[BorrowedFd<'_>],
         arrivals: &mut Vec<(Duration, Arrival)>,
-    ) -> Result<(), Fault> {
+    ) -> Result<Option<Duration>, Fault> {
         let before = self.engine.now();
-        self.engine.receive(deadline, interrupts, arrivals)?;
+        let heard = self.engine.receive(deadline, interrupts, arrivals)?;
         let something = !arrivals.is_empty() || self.engine.now() > before;
         self.in_vain = if something { 0 } else { self.in_vain + 1 };
         assert!(self.in_vain < 100, "spins at {before:?}, waiting until {deadline:?}");
-        Ok(())
+        Ok(heard)
     }
 }
 
@@ -248,7 +248,7 @@ impl Client for Record {
         Vec::new()
     }
 
-    fn gives_up(&mut self) -> bool {
+    fn attend(&mut self, _now: Duration) -> bool {
         self.outcomes.len() >= self.patience
     }
 }

@@ -127,3 +127,14 @@ fn unreachable_on_the_last_try_outweighs_old_acks_before() {
     assert_eq!(run.end, millis(60));
     assert!(run.resets().iter().all(|(_, rst)| try_number(rst) < 2));
 }
+
+/// Anybody who knows our port can send an ACK: one alone hides no silence.
+#[test]
+fn an_old_ack_on_one_port_of_three_is_not_stale() {
+    let run = check(on_syn(|number, syn| match number {
+        0 => vec![(millis(20), challenge_ack(syn))],
+        _ => vec![],
+    }));
+    let Reason::NoAnswer { syns, .. } = run.verdict().reason else { panic!("{:?}", run.verdict()) };
+    assert_eq!((syns, run.verdict().tries), (2, 3));
+}

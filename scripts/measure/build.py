@@ -1,0 +1,46 @@
+"""The programs that are measured, and what else they need."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+TARGET = (ROOT / os.environ.get("CARGO_TARGET_DIR", "target")).resolve()
+HALFOPEN, FLOOR, CHECKER = TARGET / "release/halfopen", TARGET / "floor", TARGET / "checker"
+
+# Program → the Debian package that has it.
+ALWAYS_NEEDED = {
+    "cargo": "rustup",
+    "cc": "gcc",
+    "ip": "iproute2",
+    "unshare": "util-linux",
+    "/usr/bin/time": "time",
+}
+
+
+def all_of(sections):
+    needed = dict(ALWAYS_NEEDED)
+    for section in sections:
+        needed |= section.NEEDED
+    missing = [f"{package} ({program})" for program, package in needed.items() if not shutil.which(program)]
+    if missing:
+        sys.exit("bench: missing: " + ", ".join(missing))
+    subprocess.run(["cargo", "build", "--release", "--locked", "--quiet"], cwd=ROOT, check=True)
+    subprocess.run(["cc", "-O2", "-o", FLOOR, ROOT / "scripts/floor.c"], check=True)
+    if any(section.BENCHES for section in sections):
+        checker()
+
+
+def checker():
+    """The microbenchmark: with symbols, and without optimisation across crates, so that the Checker's functions can be
+    told from their callers."""
+    profile = {"CARGO_PROFILE_BENCH_STRIP": "none", "CARGO_PROFILE_BENCH_LTO": "off"}
+    command = ["cargo", "bench", "--bench", "checker", "--no-run", "--locked", "--quiet", "--message-format=json"]
+    environment = os.environ | profile
+    built = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    messages = [json.loads(line) for line in built.stdout.splitlines()]
+    (made,) = [m["executable"] for m in messages if m.get("target", {}).get("kind") == ["bench"]]
+    shutil.copy(made, CHECKER)

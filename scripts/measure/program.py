@@ -1,0 +1,115 @@
+"""Programs that are measured, from before exec until after exit."""
+
+import gc
+import os
+import platform
+import random
+import re
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
+
+
+@dataclass
+class Contender:
+    """A program in the race, and what its output proves."""
+
+    name: str
+    command: list
+    proof: str  # a pattern: each match is a right verdict, or with a group the number of them
+    targets: int = 1
+    every: int = 1  # runs in every such round: one that takes a hundred times as long need not run as often
+    tolerated: bool = False  # it may miss targets
+    seconds: list = field(default_factory=list)
+    cpu_seconds: list = field(default_factory=list)
+    found: list = field(default_factory=list)
+    peak_kib: int = 0
+
+    def wall(self):
+        return statistics.median(self.seconds)
+
+    def cpu(self):
+        return statistics.median(self.cpu_seconds)
+
+
+def race(contenders, rounds):
+    """Runs all of them round by round, in a new order each time. Fills in what they took."""
+    for contender in contenders:
+        # Also the warm-up: pages into the cache, the neighbour into its table, rarely used kernel paths patched in.
+        measure_memory(contender)
+    gc.disable()
+    order = random.Random(1)
+    for number in range(rounds):
+        starters = [contender for contender in contenders if number % contender.every == 0]
+        for contender in order.sample(starters, len(starters)):
+            measure_time(contender)
+
+
+def measure_time(contender):
+    """Wall and processor time."""
+    with Output() as output:
+        start = time.perf_counter()
+        exit_code, usage = run(contender.command, output)
+        contender.seconds.append(time.perf_counter() - start)
+        contender.cpu_seconds.append(usage.ru_utime + usage.ru_stime)
+        judge(contender, exit_code, output.read())
+
+
+def measure_memory(contender):
+    """Largest resident set. By time(1), which is small: the kernel counts what a process was before its exec as its
+    own, and here that would be a Python."""
+    with Output() as output:
+        exit_code, _ = run(["/usr/bin/time", "--format=peak resident set: %M KiB", *contender.command], output)
+        said = output.read()
+        judge(contender, exit_code, said)
+    peak = re.search(r"peak resident set: (\d+) KiB$", said, re.MULTILINE)
+    contender.peak_kib = max(contender.peak_kib, int(peak.group(1)))
+
+
+def run(command, output):
+    process = os.posix_spawn(command[0], command, ENVIRONMENT, file_actions=output.redirections)
+    _, status, usage = os.wait4(process, 0)
+    return os.waitstatus_to_exitcode(status), usage
+
+
+class Output:
+    """What a program prints, kept in memory: no pipe to fill, no disk to wait for."""
+
+    def __enter__(self):
+        self.file = os.memfd_create("output")
+        self.redirections = [(os.POSIX_SPAWN_DUP2, self.file, 1), (os.POSIX_SPAWN_DUP2, self.file, 2)]
+        return self
+
+    def __exit__(self, *_):
+        os.close(self.file)
+
+    def read(self):
+        return os.pread(self.file, os.fstat(self.file).st_size, 0).decode(errors="replace")
+
+
+def judge(contender, exit_code, said):
+    """Counts the right verdicts. One that is missing ends the measurement, unless that is to be expected."""
+    right = set(re.findall(contender.proof, said, re.MULTILINE))
+    found = int(right.pop()) if len(right) == 1 and next(iter(right)).isdecimal() else len(right)
+    contender.found.append(found)
+    if contender.tolerated and exit_code == 0:
+        return
+    if exit_code != 0 or found != contender.targets:
+        command, said = " ".join(contender.command), said[-2000:]
+        sys.exit(f"bench: {command} is right about {found} of {contender.targets} (exit {exit_code}): {said}")
+
+
+def version_of(name, program):
+    said = subprocess.run([program, "--version"], capture_output=True, text=True).stdout
+    return f"{name} {re.search(r'[0-9]+[.][0-9.]*[0-9]', said).group()}"
+
+
+def machine():
+    found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    processor = found.group(1) if found else platform.machine()
+    return f"Linux {platform.release().split('-')[0]}, {processor}, {os.cpu_count()} CPUs"

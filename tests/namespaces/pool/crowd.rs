@@ -1,0 +1,202 @@
+//! Thousands of targets: who answers for them, and what the program said of each.
+
+use std::collections::HashMap;
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use socket2::{Domain, Socket, Type};
+
+use crate::lab::{Lab, Outcome};
+
+/// On every address of the server: this port is open, the next is closed, and nothing is heard of the third.
+pub(super) const OPEN: u16 = 80;
+pub(super) const CLOSED: u16 = 81;
+pub(super) const DROPPED: u16 = 82;
+
+/// A lab whose server answers for all of 198.18.0.0/16 and `2001:db8:1::/64`, one listener for each family.
+pub(super) struct Crowd {
+    pub(super) lab: Lab,
+    listeners: [TcpListener; 2],
+}
+
+impl Crowd {
+    pub(super) fn new() -> Self {
+        Self::of(Lab::new())
+    }
+
+    pub(super) fn of(lab: Lab) -> Self {
+        // Room for a handshake with every address at once, and no cookies: they would hide what was not aborted.
+        lab.server.sysctl("net.core.somaxconn", "131072");
+        lab.server.sysctl("net.ipv4.tcp_max_syn_backlog", "262144");
+        lab.server.sysctl("net.ipv4.tcp_syncookies", "0");
+        lab.server.nft(&format!(
+            "table inet silence {{ chain in {{ type filter hook input priority 0; tcp dport {DROPPED} drop; }}; }}"
+        ));
+        let listeners = ["0.0.0.0", "::"].map(|any| listen(&lab, any));
+        Self { lab, listeners }
+    }
+
+    /// Runs the program with `-o json`.
+    pub(super) fn check(&self, arguments: &[&str]) -> Findings {
+        Findings::of(&self.lab.check(&[&["-o", "json"], arguments].concat()))
+    }
+
+    /// Every handshake has been aborted: no connection is half-open any more, and none was accepted. The last RSTs may
+    /// have left a moment ago; but it is not to be the kernel's, after a second when the server repeats its SYN+ACK.
+    pub(super) fn assert_nothing_is_left(&self) {
+        let patience = Instant::now() + Duration::from_millis(500);
+        let half_open = || self.lab.server.run("ss", &["-Htan", "state", "syn-recv"]);
+        while !half_open().is_empty() {
+            let count = half_open().lines().count();
+            assert!(Instant::now() < patience, "{count} connections stay half-open");
+            thread::sleep(Duration::from_millis(10));
+        }
+        for listener in &self.listeners {
+            let error = listener.accept().expect_err("accept() must have nothing to take");
+            assert_eq!(error.kind(), ErrorKind::WouldBlock);
+        }
+    }
+}
+
+fn listen(lab: &Lab, any: &str) -> TcpListener {
+    let address = SocketAddr::new(any.parse().expect("an address"), OPEN);
+    lab.server.enter(|| {
+        let socket =
+            Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a TCP socket");
+        if address.is_ipv6() {
+            socket.set_only_v6(true).expect("an IPv6 socket");
+        }
+        socket.bind(&address.into()).expect("a free port");
+        socket.listen(131_072).expect("listens");
+        socket.set_nonblocking(true).expect("a socket of ours");
+        socket.into()
+    })
+}
+
+/// What the program said of each target, in the order in which verdicts fell, and how it ended.
+#[derive(Debug)]
+pub(super) struct Findings {
+    pub(super) all: Vec<Finding>,
+    pub(super) summary: Summary,
+    pub(super) code: i32,
+    pub(super) elapsed: Duration,
+}
+
+/// A line of `-o json`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct Finding {
+    pub(super) target: String,
+    pub(super) address: Option<IpAddr>,
+    pub(super) port: u16,
+    pub(super) state: Option<String>,
+    pub(super) reason: String,
+    pub(super) status: String,
+    pub(super) rtt: Option<f64>,
+    pub(super) tries: u64,
+}
+
+/// The last line of `-o json`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct Summary {
+    pub(super) targets: usize,
+    pub(super) open: usize,
+    pub(super) closed: usize,
+    pub(super) filtered: usize,
+    pub(super) unreachable: usize,
+    pub(super) unknown: usize,
+    pub(super) not_probed: usize,
+    pub(super) status: String,
+}
+
+#[derive(Deserialize)]
+struct Closing {
+    summary: Summary,
+}
+
+impl Findings {
+    pub(super) fn of(outcome: &Outcome) -> Self {
+        let (targets, closing) = outcome
+            .stdout
+            .trim_end()
+            .rsplit_once('\n')
+            .unwrap_or_else(|| panic!("targets and a summary, not {outcome:?}"));
+        let Closing { summary } = serde_json::from_str(closing)
+            .unwrap_or_else(|error| panic!("no summary ({error}): {closing}"));
+        let all = lines(targets);
+        Self { all, summary, code: outcome.code, elapsed: outcome.elapsed }
+    }
+
+    /// How many ended in this state.
+    pub(super) fn count(&self, state: &str) -> usize {
+        self.all.iter().filter(|finding| finding.state.as_deref() == Some(state)).count()
+    }
+
+    /// The finding of a target as it was written.
+    #[track_caller]
+    pub(super) fn of_target(&self, target: &str) -> &Finding {
+        let mut found = self.all.iter().filter(|finding| finding.target == target);
+        let (first, more) = (found.next(), found.next());
+        assert!(more.is_none(), "{target} is reported twice");
+        first.unwrap_or_else(|| panic!("nothing is said of {target}"))
+    }
+
+    /// Every endpoint that is expected is there, once, in its state; and no other.
+    #[track_caller]
+    pub(super) fn assert_states(&self, expected: impl Iterator<Item = (SocketAddr, &'static str)>) {
+        let mut missing: HashMap<_, _> = expected.collect();
+        let total = missing.len();
+        let mut wrong: Vec<String> = Vec::new();
+        for finding in &self.all {
+            let address = finding.address.expect("targets are addresses here");
+            let expected = missing.remove(&SocketAddr::new(address, finding.port));
+            if expected.is_none() || finding.state.as_deref() != expected {
+                wrong.push(format!("{finding:?}, expected: {expected:?}"));
+            }
+        }
+        assert!(
+            wrong.is_empty() && missing.is_empty(),
+            "{} wrong of {total}, first {:#?}; of {} nothing is said, as {:?}",
+            wrong.len(),
+            &wrong[..wrong.len().min(3)],
+            missing.len(),
+            missing.iter().next()
+        );
+        assert_eq!((self.summary.targets, self.all.len()), (total, total));
+    }
+}
+
+/// What whole lines of `-o json` say of targets.
+pub(super) fn lines(text: &str) -> Vec<Finding> {
+    let read = |line| {
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("no target ({error}): {line}"))
+    };
+    text.lines().map(read).collect()
+}
+
+/// So many addresses from the first on, each with a port, in the state that the server has for that port.
+pub(super) fn expected(
+    first: &str,
+    count: u32,
+    ports: &'static [u16],
+) -> impl Iterator<Item = (SocketAddr, &'static str)> {
+    let first: IpAddr = first.parse().expect("an address");
+    (0..count).flat_map(move |offset| {
+        let address: IpAddr = match first {
+            IpAddr::V4(first) => IpAddr::V4((u32::from(first) + offset).into()),
+            IpAddr::V6(first) => IpAddr::V6((u128::from(first) + u128::from(offset)).into()),
+        };
+        ports.iter().map(move |port| (SocketAddr::new(address, *port), state(*port)))
+    })
+}
+
+fn state(port: u16) -> &'static str {
+    match port {
+        OPEN => "open",
+        CLOSED => "closed",
+        DROPPED => "filtered",
+        other => panic!("port {other} has no state here"),
+    }
+}

@@ -1,0 +1,90 @@
+//! Ctrl-C in the middle of a pool: what is known is said, and no handshake is left half-open.
+
+use std::collections::HashSet;
+use std::process::Command;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use super::crowd::{Crowd, Findings};
+use crate::foreign_traffic::{signal, wait_until};
+use crate::lab::{Captured, HALFOPEN};
+
+/// Half of it silent; it takes seconds.
+const POOL: [&str; 5] = ["--rate", "2000", "-t", "30", "198.18.0.0/20:80,82"];
+const TARGETS: usize = 8192;
+
+#[test]
+fn what_is_known_is_said_and_the_rest_is_not_probed() {
+    let crowd = Crowd::new();
+    let capture = crowd.lab.server.capture("server0");
+    let mut command = Command::new(HALFOPEN);
+    command.args(["-o", "json"]).args(POOL);
+    let pool = crowd.lab.client.spawn(command);
+    wait_until(|| pool.said().matches('\n').count() >= 1000);
+    signal(&pool, Signal::SIGINT);
+    let findings = Findings::of(&pool.wait());
+
+    assert_eq!((findings.code, &*findings.summary.status), (3, "UNKNOWN"));
+    assert!(findings.elapsed < Duration::from_secs(3), "at once: {:?}", findings.elapsed);
+    let summary = &findings.summary;
+    assert!((1000..TARGETS / 2).contains(&summary.open), "{summary:?}");
+    assert_eq!((summary.open, findings.count("open")), (findings.all.len(), findings.all.len()));
+    assert_eq!((summary.targets, summary.not_probed), (TARGETS, TARGETS - summary.open));
+
+    assert_every_syn_ack_is_reset(&capture.segments());
+    crowd.assert_nothing_is_left();
+}
+
+/// Answers by the dozen wait to be taken in when the signal comes.
+#[test]
+fn at_full_speed_too_no_handshake_is_left_half_open() {
+    let crowd = Crowd::new();
+    for _ in 0..5 {
+        let mut command = Command::new(HALFOPEN);
+        command.args(["-o", "json", "--rate", "0", "-t", "30", "198.18.0.0/16:80"]);
+        let pool = crowd.lab.client.spawn(command);
+        wait_until(|| pool.said().matches('\n').count() >= 1000);
+        signal(&pool, Signal::SIGINT);
+        let findings = Findings::of(&pool.wait());
+        assert_eq!(findings.code, 3);
+        assert_eq!(findings.summary.open + findings.summary.not_probed, 65_536);
+        crowd.assert_nothing_is_left();
+    }
+}
+
+#[test]
+fn a_monitor_reads_that_the_pool_was_interrupted() {
+    let crowd = Crowd::new();
+    let mut command = Command::new(HALFOPEN);
+    command.args(POOL);
+    let pool = crowd.lab.client.spawn(command);
+    let sent = || {
+        let told = crowd.lab.server.run("nstat", &["-asz", "TcpInSegs"]);
+        let line = told.lines().find(|line| line.starts_with("TcpInSegs")).expect("a counter");
+        line.split_whitespace().nth(1).expect("a number").parse::<u64>().expect("a number")
+    };
+    wait_until(|| sent() > 1000);
+    signal(&pool, Signal::SIGINT);
+    let outcome = pool.wait();
+    assert_eq!(outcome.code, 3, "{outcome:?}");
+    let line = outcome.stdout.lines().next().expect("a line");
+    assert!(line.starts_with("TCP HALF-OPEN UNKNOWN - "), "{line}");
+    assert!(line.contains(" of 8192 open") && line.contains(" not probed"), "{line}");
+    assert!(line.contains("interrupted"), "{line}");
+}
+
+#[track_caller]
+fn assert_every_syn_ack_is_reset(segments: &[Captured]) {
+    let resets: HashSet<_> = segments
+        .iter()
+        .filter(|segment| segment.flags == "RST")
+        .map(|rst| (rst.destination, rst.destination_port, rst.source_port, rst.seq))
+        .collect();
+    let answers: Vec<_> = segments.iter().filter(|segment| segment.flags == "SYN+ACK").collect();
+    assert!(answers.len() >= 1000, "{} answers", answers.len());
+    for answer in answers {
+        let reset = (answer.source, answer.source_port, answer.destination_port, answer.ack);
+        assert!(resets.contains(&reset), "without an RST: {answer:#?}");
+    }
+}

@@ -1,0 +1,69 @@
+//! A network that loses one packet in twenty, each way.
+
+use super::crowd::{Crowd, Findings};
+
+/// Targets of a pool here.
+const TARGETS: u16 = 16_384;
+
+/// That a SYN or its answer is lost.
+const LOST: f64 = 1.0 - 0.95 * 0.95;
+
+/// How often a right verdict would fall outside of the bounds by chance: they are as wide as binomial distributions are
+/// at that probability, tail by tail.
+const CHANCE: f64 = 1e-7;
+
+#[test]
+fn false_verdicts_are_as_rare_as_the_retries_make_them() {
+    let crowd = Crowd::new();
+    // A SYN+ACK that the server repeats by itself would make up for a lost one.
+    crowd.lab.server.sysctl("net.ipv4.tcp_synack_retries", "0");
+    crowd.lab.server.nft(
+        "table inet loss {
+           chain in { type filter hook prerouting priority 0; tcp dport 80 numgen random mod 100 < 5 drop; };
+           chain out { type filter hook postrouting priority 0; tcp sport 80 numgen random mod 100 < 5 drop; };
+         }",
+    );
+    let mut shares = Vec::new();
+    for (retries, timeout) in [("0", "4"), ("2", "4"), ("4", "6")] {
+        let options = ["--rate", "0", "--retries", retries, "-t", timeout];
+        let findings = crowd.check(&[&options[..], &["198.18.0.0/18:80"]].concat());
+        let lost = false_verdicts(&findings);
+        let tries = retries.parse::<i32>().expect("a number") + 1;
+        let (least, most) = bounds(LOST.powi(tries));
+        assert!(
+            (least..=most).contains(&lost),
+            "{lost} false verdicts with {tries} SYNs each, expected {least} to {most}"
+        );
+        shares.push(lost);
+    }
+    assert!(shares.is_sorted_by(|fewer, more| fewer > more), "{shares:?}");
+}
+
+/// Targets that were not found open; silence is all that loss may look like.
+fn false_verdicts(findings: &Findings) -> usize {
+    let targets = usize::from(TARGETS);
+    assert_eq!((findings.all.len(), findings.summary.targets), (targets, targets));
+    let (open, filtered) = (findings.count("open"), findings.count("filtered"));
+    assert_eq!(open + filtered, targets, "{:?}", findings.summary);
+    filtered
+}
+
+/// The fewest and the most of the targets that chance may pick with that probability each.
+fn bounds(probability: f64) -> (usize, usize) {
+    // Terms of the binomial distribution, each from the one before, by their logarithms: the first is next to nothing.
+    let odds = (probability / (1.0 - probability)).ln();
+    let mut term = f64::from(TARGETS) * (1.0 - probability).ln();
+    let mut below = 0.0;
+    let mut least = None;
+    for count in 0..TARGETS {
+        below += term.exp();
+        if below > CHANCE && least.is_none() {
+            least = Some(usize::from(count));
+        }
+        if 1.0 - below < CHANCE {
+            return (least.expect("found before"), usize::from(count));
+        }
+        term += odds + (f64::from(TARGETS - count) / f64::from(count + 1)).ln();
+    }
+    panic!("some count is never exceeded")
+}

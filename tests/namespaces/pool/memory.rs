@@ -1,0 +1,44 @@
+//! Memory a target: little while it is pending, none before and after.
+
+use std::process::Command;
+
+use super::crowd::{CLOSED, Crowd, DROPPED, Findings, expected};
+use crate::lab::{HALFOPEN, Outcome};
+
+/// Runs a pool that the kernel gives no more than so much memory to write to (`RLIMIT_DATA`): a program that asks for
+/// more dies of it.
+fn check_within(crowd: &Crowd, kilobytes: u32, arguments: &[&str]) -> Outcome {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", r#"ulimit -d "$0" && exec "$@""#, &kilobytes.to_string(), HALFOPEN])
+        .args(["--rate", "0", "-t", "30"])
+        .args(arguments);
+    crowd.lab.client.outcome(command)
+}
+
+#[test]
+fn a_crowd_that_answers_takes_next_to_none() {
+    let crowd = Crowd::new();
+    let outcome = check_within(&crowd, 4 << 10, &["-o", "json", "198.18.0.0/16:81"]);
+    Findings::of(&outcome).assert_states(expected("198.18.0.0", 65_536, &[CLOSED]));
+}
+
+/// No more is kept of targets that are not open than a monitor reads.
+#[test]
+fn a_crowd_that_is_closed_takes_next_to_none_in_the_nagios_format() {
+    let crowd = Crowd::new();
+    let outcome = check_within(&crowd, 4 << 10, &["198.18.0.0/16:81"]);
+    assert_eq!(outcome.code, 2, "{outcome:?}");
+    let said = &outcome.stdout;
+    assert!(said.starts_with("TCP HALF-OPEN CRITICAL - 0 of 65536 open: "), "{said}");
+    assert!(said.len() < 8192, "{} bytes", said.len());
+}
+
+/// About a hundred bytes each, and tables that have room to grow.
+#[test]
+fn a_crowd_that_is_pending_takes_little_each() {
+    let crowd = Crowd::new();
+    let arguments = ["-o", "json", "--retries", "1", "198.18.0.0/16:82"];
+    let outcome = check_within(&crowd, 12 << 10, &arguments);
+    Findings::of(&outcome).assert_states(expected("198.18.0.0", 65_536, &[DROPPED]));
+}
