@@ -3,8 +3,8 @@
 //! Data flows one way:
 //!
 //! ```text
-//! command line ─► Plan ─► Target ─► endpoint ─► Checker ⇄ Engine ─► Outcome ─► Report ─► exit code
-//!     cli               target    resolve     checker   engine    verdict   report
+//! command line ─► Plan ─► Roster ─► endpoints ─► Checker ⇄ Engine ─► outcomes ─► Report ─► exit code
+//!     cli          plan    roster     resolve     checker   engine     verdict    status, report
 //! ```
 //!
 //! [`run::run`] is the one loop: it owns the clock and moves segments between the pure [`checker::Checker`] and an
