@@ -1,6 +1,10 @@
 //! A file of targets: one a line, with comments and blank lines.
 
+use std::fs::File;
 use std::io::{self, Read};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use crate::target::{Target, TargetError};
 
@@ -38,6 +42,9 @@ pub enum FileError {
     /// No line is a target.
     #[error("{0} names no target")]
     Empty(String),
+    /// The file was not read to its end in time.
+    #[error("{0} was not read to its end before the deadline (--timeout)")]
+    Late(String),
 }
 
 /// Why a line is not a target.
@@ -49,6 +56,25 @@ pub enum LineError {
     /// It is not text.
     #[error("not text (UTF-8)")]
     NotText,
+}
+
+/// Reads the targets of the file of that name, or of standard input where it is `-`, within `limit`: a pipe may have no end,
+/// and nobody at the other one.
+pub fn read_within(limit: Duration, name: &str) -> Result<Vec<Target>, FileError> {
+    let file = name.to_owned();
+    let (sender, receiver) = mpsc::channel();
+    let reader = move || match file.as_str() {
+        "-" => read("standard input", io::stdin()),
+        name => match File::open(name) {
+            Ok(opened) => read(name, opened),
+            Err(source) => Err(FileError::Read { file, source }),
+        },
+    };
+    // Left behind, where it hangs, and ended with the program.
+    thread::Builder::new()
+        .spawn(move || sender.send(reader()))
+        .map_err(|source| FileError::Read { file: name.to_owned(), source })?;
+    receiver.recv_timeout(limit).unwrap_or_else(|_| Err(FileError::Late(name.to_owned())))
 }
 
 /// Reads the targets of `input`, which messages call `file`. What follows a `#` is a comment.

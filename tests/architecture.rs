@@ -21,7 +21,7 @@ const KNOWLEDGE: [(&str, &[&str]); 19] = [
     ("indicatif", &["report/progress.rs"]),
     ("serde_json", &["report/json.rs"]),
     ("Instant::now", &["main.rs", "engine/", "self_test.rs"]),
-    ("stdin", &["cli/"]),
+    ("stdin", &["target_file.rs"]),
     ("stdout", &["main.rs"]),
     ("stderr", &["main.rs"]),
     ("ExitCode", &["main.rs"]),

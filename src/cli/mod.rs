@@ -4,8 +4,6 @@ mod arguments;
 mod words;
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io;
 
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -95,14 +93,8 @@ impl Arguments {
             ([host, ..], Some(_), _) => return Err(UsageError::TwoHosts(excerpt(host))),
             ([_, extra, ..], None, Some(_)) => return Err(UsageError::TooMany(excerpt(extra))),
         };
-        match self.targets.as_deref() {
-            None => {}
-            Some("-") => targets.extend(target_file::read("standard input", io::stdin())?),
-            Some(name) => {
-                let file = File::open(name)
-                    .map_err(|source| FileError::Read { file: name.to_owned(), source })?;
-                targets.extend(target_file::read(name, file)?);
-            }
+        if let Some(name) = &self.targets {
+            targets.extend(target_file::read_within(self.timeout, name)?);
         }
         Ok(targets)
     }

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -179,6 +180,24 @@ fn a_line_without_end_makes_no_message_without_end() {
     let word = "a".repeat(100_000);
     assert_refused(&halfopen([word.as_str(), "80"]), "host name");
     assert_refused(&halfopen(["127.0.0.1", word.as_str()]), "is not a port");
+}
+
+/// The deadline is the whole program's: nobody writes to this pipe, and nobody closes it.
+#[test]
+fn standard_input_without_end_is_not_waited_for() {
+    let begin = Instant::now();
+    let mut child = Command::new(HALFOPEN)
+        .args(["--targets", "-", "-t", "0.5"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let open = child.stdin.take();
+    let said = Said::from(child.wait_with_output().expect("the program ends"));
+    drop(open);
+    assert_refused(&said, "deadline");
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What can be done without privilege is to say what is missing; the self-test proves that nothing is.
 
+use std::fs;
+
 use serde_json::Value;
 
 use crate::program::{HALFOPEN, Loopback, Said, halfopen, run};
@@ -65,6 +67,16 @@ fn the_self_test_holds() {
     ] {
         assert_eq!(said.stdout.matches(claim).count(), times, "{claim:?}: {}", said.stdout);
     }
+}
+
+/// There the guard hears the SYN+ACK, and the RST is the kernel's: as it should be.
+#[test]
+fn the_self_test_holds_where_segments_are_sent_with_hop_limit_255() {
+    let _network = Loopback::new();
+    fs::write("/proc/sys/net/ipv4/ip_default_ttl", "255").unwrap();
+    let said = halfopen(["--self-test"]);
+    assert!(said.stdout.contains(" ttl 255 (the kernel sends the RST)"), "{}", said.stdout);
+    assert_eq!(said.code, 0, "{}", said.stdout);
 }
 
 #[test]

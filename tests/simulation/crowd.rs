@@ -10,7 +10,8 @@ use halfopen::verdict::{Outcome, PortState};
 use halfopen::wire::{Arrival, Flags, Segment};
 
 use crate::network::{
-    Run, answer, arrive, challenge_ack, check_all, icmp, millis, rst_ack, secs, syn_ack, try_number,
+    Run, answer, arrive, challenge_ack, check_all, icmp, millis, on_syn, rst_ack, secs, syn_ack,
+    try_number,
 };
 
 const TARGETS: usize = 5000;
@@ -55,6 +56,30 @@ fn each_target_of_a_crowd_has_sequence_numbers_of_its_own() {
     let distinct: HashSet<_> = syns.iter().map(|(_, syn)| syn.sequence.0).collect();
     // Of some ten thousand numbers of 32 bits one pair in a hundred runs is the same.
     assert!(distinct.len() + 3 > syns.len(), "{} of {}", distinct.len(), syns.len());
+}
+
+#[test]
+fn the_ports_of_one_host_are_told_apart() {
+    let remotes: Vec<_> = (1..=2000_u16).map(|port| ([198, 18, 0, 7], port).into()).collect();
+    let router = Ipv4Addr::new(198, 19, 0, 2).into();
+    let run = check_all(
+        &remotes,
+        on_syn(|_, syn| match syn.destination.port() % 4 {
+            0 => vec![(millis(5), syn_ack(syn))],
+            1 => vec![(millis(5), rst_ack(syn))],
+            2 => vec![(millis(5), icmp((3, 13), router, syn))],
+            _ => vec![(millis(5), challenge_ack(syn))],
+        }),
+    );
+    for (remote, outcome) in remotes.iter().zip(by_target(&run)) {
+        let state = match remote.port() % 4 {
+            0 => PortState::Open,
+            1 => PortState::Closed,
+            2 => PortState::Filtered,
+            _ => PortState::Stale,
+        };
+        assert_eq!(outcome.unwrap().state(), state, "{remote}");
+    }
 }
 
 /// Targets of both families, alternating.

@@ -104,6 +104,27 @@ fn an_old_ack_after_the_verdict_is_nobodys() {
     assert_eq!(to_server, 1);
 }
 
+/// The port has been used for another target by then, and the ACK is reset, but it says nothing of this one.
+#[test]
+fn an_old_ack_to_a_port_this_target_was_not_tried_from_is_not_held_against_it() {
+    let run = check_all(
+        &[SERVER, NOBODY],
+        on_syn(|number, syn| match (syn.destination, number) {
+            (NOBODY, _) => vec![(millis(20), challenge_ack(syn))],
+            (SERVER, 0) => {
+                let mut next_port = *syn;
+                next_port.source.set_port(syn.source.port() + 1);
+                vec![(millis(50), challenge_ack(&next_port))]
+            }
+            _ => vec![],
+        }),
+    );
+    assert_eq!(run.verdict().reason.to_string(), "no answer to 3 SYNs in 7.0 s");
+    let to_server = run.syns().into_iter().filter(|(_, syn)| syn.destination == SERVER);
+    assert_eq!(to_server.map(|(at, _)| at.as_millis()).collect::<Vec<_>>(), [0, 1000, 3000]);
+    assert_eq!(run.outcome_of(1).as_ref().unwrap().state(), PortState::Stale);
+}
+
 #[test]
 fn without_retries_an_old_ack_leaves_only_waiting() {
     let schedule = halfopen::schedule::Schedule::fit(0, secs(10));
