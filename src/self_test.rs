@@ -14,7 +14,7 @@ use crate::report::{nagios, render_crossing};
 use crate::run::Crossing;
 use crate::status::Status;
 use crate::verdict::PortState;
-use crate::wire::Arrival;
+use crate::wire::{Arrival, Flags};
 
 /// How long one step may take.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -110,7 +110,8 @@ fn check(
     let outcome = report.findings.into_iter().next().map(|finding| finding.outcome);
     let verdict = outcome.unwrap_or(Err(Fault::Interrupted)).map_err(Obstacle::Fault)?;
     let crossings = report.crossings;
-    let crossed: Vec<_> = crossings.iter().filter_map(|(_, crossing)| flags(crossing)).collect();
+    let crossed = crossings.iter().flat_map(|(_, crossing)| flags(crossing));
+    let crossed: Vec<_> = crossed.map(|flags| flags.to_string()).collect();
     Ok(Claim {
         text: format!("{endpoint} is {wanted} ({}), by {}", verdict.reason, segments.join(", ")),
         held: verdict.state() == wanted && crossed == segments,
@@ -118,12 +119,16 @@ fn check(
     })
 }
 
-fn flags(crossing: &Crossing) -> Option<String> {
+/// The segments that crossed with this one: itself, and the RST that the kernel answered it with.
+fn flags(crossing: &Crossing) -> Vec<Flags> {
     match crossing {
-        Crossing::Sent(segment) | Crossing::Received(Arrival::Segment { segment, .. }, _) => {
-            Some(segment.flags.to_string())
+        Crossing::Received(Arrival::Segment { segment, reset_by_kernel: true, .. }, _) => {
+            vec![segment.flags, Flags::RST]
         }
-        Crossing::Received(Arrival::Icmp(..) | Arrival::Lost(_), _) => None,
+        Crossing::Sent(segment) | Crossing::Received(Arrival::Segment { segment, .. }, _) => {
+            vec![segment.flags]
+        }
+        Crossing::Received(Arrival::Icmp(..) | Arrival::Lost(_), _) => Vec::new(),
     }
 }
 

@@ -132,3 +132,16 @@ fn an_interface_that_is_down_makes_a_target_unreachable() {
         assert_eq!(verdict.ending(), (Some("unreachable"), 2), "{verdict:?}");
     }
 }
+
+/// No RST arrives: closed ports look filtered, and the self-test must not say that all is well.
+#[test]
+fn the_self_test_says_so_where_checks_do_not_work() {
+    let lab = Lab::new();
+    lab.client.nft(
+        "table inet deaf { chain input { type filter hook input priority 0; tcp flags rst drop; }; }",
+    );
+    let outcome = lab.check(&["--self-test"]);
+    assert_eq!(outcome.code, 2, "{outcome:?}");
+    assert!(outcome.stdout.contains("6 of 8 claims hold"), "{outcome:?}");
+    assert_eq!(outcome.stdout.matches("\nNO : ").count(), 2, "{outcome:?}");
+}
