@@ -179,19 +179,6 @@ impl FromStr for Ports {
     }
 }
 
-impl fmt::Display for Ports {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, range) in self.0.iter().enumerate() {
-            let comma = if index == 0 { "" } else { "," };
-            match range.end() - range.start() {
-                0 => write!(f, "{comma}{}", range.start())?,
-                _ => write!(f, "{comma}{}-{}", range.start(), range.end())?,
-            }
-        }
-        Ok(())
-    }
-}
-
 /// False for addresses that no TCP connection can have (RFC 9293 §3.9.2.3).
 pub fn is_one_host(address: IpAddr) -> bool {
     let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
