@@ -87,7 +87,7 @@ impl Session<'_> {
         let mut engine = RawEngine::open(start, plan.egress.clone(), v4, v6)?;
         let window = if self.report.is_pool() { engine.widen() } else { usize::MAX };
         let mut pacer = Pacer::new(plan.rate, window);
-        let mut checker = Checker::new(secret()?, usize::from(plan.retries) + 1);
+        let mut checker = Checker::new(secret()?, self.schedule(Duration::ZERO).tries());
         let deadline = plan.timeout + GRACE;
         self.report.engine = Some(RawEngine::NAME);
         let names = self.roster.names();

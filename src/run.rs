@@ -67,7 +67,8 @@ pub enum Next {
 }
 
 /// Runs `checker` over `engine` until every target of `client` has ended, to `deadline` at the latest. Answers that have
-/// arrived by then are still taken in, so that no SYN+ACK among them goes without its RST.
+/// arrived by then are still taken in, so that no SYN+ACK among them goes without its RST. A fault of the engine ends every
+/// target that is left.
 pub fn run(
     checker: &mut Checker,
     engine: &mut impl Engine,
@@ -84,17 +85,12 @@ pub fn run(
         heard: Duration::ZERO,
         arrivals: Vec::new(),
     };
-    let end = exchange.until_the_end(deadline)?;
-    for _ in 0..LAST_LOOKS {
-        if exchange.take_in(Duration::ZERO)? {
-            break;
-        }
-    }
-    if let Some(fault) = end {
-        exchange.checker.stop(&fault, exchange.heard);
+    let ran = exchange.until_the_end(deadline);
+    if let Err(fault) | Ok(Some(fault)) = &ran {
+        exchange.checker.stop(fault, exchange.heard);
     }
     exchange.tell();
-    Ok(())
+    ran.map(|_| ())
 }
 
 /// What is left to send.
@@ -120,8 +116,21 @@ struct Exchange<'a, E, C> {
 }
 
 impl<E: Engine, C: Client> Exchange<'_, E, C> {
-    /// Goes on until every target has ended; says why where that is not so.
+    /// Goes on until every target has ended, and takes in what has arrived by then; says why where targets are left.
     fn until_the_end(&mut self, deadline: Duration) -> Result<Option<Fault>, Fault> {
+        let left = self.until_there_is_a_reason_to_end(deadline)?;
+        for _ in 0..LAST_LOOKS {
+            if self.take_in(Duration::ZERO)? {
+                break;
+            }
+        }
+        Ok(left)
+    }
+
+    fn until_there_is_a_reason_to_end(
+        &mut self,
+        deadline: Duration,
+    ) -> Result<Option<Fault>, Fault> {
         loop {
             if self.client.attend(self.engine.now()) {
                 return Ok(Some(Fault::Interrupted));

@@ -15,7 +15,7 @@ NETWORKS = ("open", "closed", "silent")
 
 # What the loop calls; none of them calls another one.
 INTERFACE = (
-    "new|admit|pending|expire|has_due|poll_try|syn|sent|refused|handle|poll_reset|poll_outcome|next_deadline|stop|ignored"
+    "new|admit|pending|expire|has_due|poll_try|syn|sent|refused|postpone|handle|poll_reset|poll_outcome|next_deadline|stop|ignored"
 )
 
 

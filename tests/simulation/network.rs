@@ -116,7 +116,12 @@ pub(crate) struct Conditions {
     pub(crate) patience: usize,
     /// What the kernel says to each segment that is handed to it.
     pub(crate) kernel: fn(&Segment) -> Result<(), Fault>,
+    /// From then on nothing can be received any more.
+    pub(crate) deaf_at: Option<Duration>,
 }
+
+/// What a machine says that cannot receive any more.
+pub(crate) const DEAF: Fault = Fault::Receive(nix::errno::Errno::ENOMEM);
 
 impl Conditions {
     /// Nothing but the schedule.
@@ -129,6 +134,7 @@ impl Conditions {
             deadline: secs(10_000),
             patience: usize::MAX,
             kernel: |_| Ok(()),
+            deaf_at: None,
         }
     }
 }
@@ -138,9 +144,10 @@ pub(crate) fn check_under(
     remotes: &[SocketAddr],
     network: impl Network,
 ) -> Run {
-    let Conditions { secret, schedule, rate, window, deadline, patience, kernel } = conditions;
+    let Conditions { secret, schedule, rate, window, deadline, patience, kernel, deaf_at } =
+        conditions;
     let mut checker = Checker::new(Secret::new(secret), schedule.tries());
-    let mut engine = Restful { engine: SimulatedEngine::new(network), kernel, in_vain: 0 };
+    let mut engine = Restful { engine: SimulatedEngine::new(network), kernel, deaf_at, in_vain: 0 };
     let mut pacer = Pacer::new(rate, window);
     let mut record = Record {
         schedule,
@@ -152,8 +159,8 @@ pub(crate) fn check_under(
         ended_at: Vec::new(),
         crossings: Vec::new(),
     };
-    run(&mut checker, &mut engine, &mut pacer, &mut record, deadline)
-        .expect("a simulated network has no faults");
+    let ran = run(&mut checker, &mut engine, &mut pacer, &mut record, deadline);
+    assert_eq!(ran, deaf_at.map_or(Ok(()), |_| Err(DEAF)));
     let sent = record.crossings.iter().filter(|(_, c)| matches!(c, Crossing::Sent(_))).count();
     assert_eq!(engine.engine.sent().len(), sent, "the watcher is told of everything sent");
     Run {
@@ -169,6 +176,7 @@ pub(crate) fn check_under(
 struct Restful<N> {
     engine: SimulatedEngine<N>,
     kernel: fn(&Segment) -> Result<(), Fault>,
+    deaf_at: Option<Duration>,
     in_vain: usize,
 }
 
@@ -198,6 +206,9 @@ impl<N: Network> Engine for Restful<N> {
         arrivals: &mut Vec<(Duration, Arrival)>,
     ) -> Result<Option<Duration>, Fault> {
         let before = self.engine.now();
+        if self.deaf_at.is_some_and(|deaf_at| before >= deaf_at) {
+            return Err(DEAF);
+        }
         let heard = self.engine.receive(deadline, interrupts, arrivals)?;
         let something = !arrivals.is_empty() || self.engine.now() > before;
         self.in_vain = if something { 0 } else { self.in_vain + 1 };

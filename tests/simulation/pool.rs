@@ -13,7 +13,7 @@ use halfopen::wire::{Arrival, Flags, Segment};
 use proptest::prelude::*;
 
 use crate::network::{
-    Conditions, Run, check_all, check_under, millis, on_syn, remotes, rst_ack, secs, syn_ack,
+    Conditions, DEAF, Run, check_all, check_under, millis, on_syn, remotes, rst_ack, secs, syn_ack,
     try_number,
 };
 
@@ -171,6 +171,26 @@ fn who_gives_up_is_told_that_of_all_that_is_pending() {
     assert!(run.end <= millis(20), "{:?}", run.end);
     // Each SYN+ACK that has arrived by then is still ended.
     assert_eq!(run.resets().len(), received(&run));
+}
+
+/// What was learnt before stands; nobody is forgotten.
+#[test]
+fn when_nothing_can_be_received_any_more_every_target_left_ends_with_that() {
+    let conditions = Conditions { deaf_at: Some(millis(500)), ..default_conditions() };
+    let run = check_under(
+        conditions,
+        &remotes(100),
+        on_syn(|_, syn| match u32::from(v4(syn.destination)) % 2 {
+            0 => vec![(millis(20), syn_ack(syn))],
+            _ => vec![],
+        }),
+    );
+    for index in 0..100 {
+        match run.outcome_of(index) {
+            Ok(verdict) => assert_eq!((verdict.state(), index % 2), (PortState::Open, 0)),
+            Err(fault) => assert_eq!((fault, index % 2), (&DEAF, 1)),
+        }
+    }
 }
 
 /// Nobody else is left to wait for.
