@@ -12,7 +12,7 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 
 use crate::checker::{Checker, Ended};
-use crate::engine::RawEngine;
+use crate::engine::Engine;
 use crate::fault::Fault;
 use crate::pacer::Pacer;
 use crate::plan::{Format, Plan};
@@ -32,10 +32,11 @@ const GRACE: Duration = Duration::from_millis(25);
 /// Endpoints of which it is said that a fault of this machine kept them unknown; the rest are counted.
 const TOLD_OF_FAULT: usize = 500;
 
-/// Carries out `plan` in a program that began at `start`. What can be said before the end goes to `out` as it falls, and
-/// how far it is to `progress`. Fails where the plan cannot be carried out as it stands.
+/// Carries out `plan` by `engine`, if there is one, in a program that began at `start`. What can be said before the end goes to
+/// `out` as it falls, and how far it is to `progress`. Fails where the plan cannot be carried out as it stands.
 pub fn check(
     mut plan: Plan,
+    engine: Result<&mut dyn Engine, Fault>,
     start: Instant,
     out: &mut dyn Write,
     progress: Option<Progress>,
@@ -52,7 +53,7 @@ pub fn check(
     let progress = progress.filter(|_| report.is_pool());
     let mut session =
         Session { roster, report, lookups: None, signals: None, lines: Vec::new(), out, progress };
-    if let Err(fault) = session.probe(start) {
+    if let Err(fault) = engine.and_then(|engine| session.probe(engine)) {
         session.fail(&fault);
     }
     session.told();
@@ -79,23 +80,23 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    fn probe(&mut self, start: Instant) -> Result<(), Fault> {
+    fn probe(&mut self, engine: &mut dyn Engine) -> Result<(), Fault> {
         // Before there is any other thread: threads inherit what is blocked.
         self.signals = Some(endings()?);
         let plan = &self.report.plan;
         let (v4, v6) = self.roster.families(plan.family);
-        let mut engine = RawEngine::open(start, plan.egress.clone(), v4, v6)?;
+        engine.ready(v4, v6)?;
         let window = if self.report.is_pool() { engine.widen() } else { usize::MAX };
         let mut pacer = Pacer::new(plan.rate, window);
         let mut checker = Checker::new(secret()?, self.schedule(Duration::ZERO).tries());
         let deadline = plan.timeout + GRACE;
-        self.report.engine = Some(RawEngine::NAME);
+        self.report.engine = Some(engine.name());
         let names = self.roster.names();
         if !names.is_empty() {
             let lookups = Lookups::start(names, plan.family);
             self.lookups = Some(lookups.map_err(|_| Fault::Threads)?);
         }
-        run(&mut checker, &mut engine, &mut pacer, self, deadline)?;
+        run(&mut checker, engine, &mut pacer, self, deadline)?;
         self.report.ignored = checker.ignored().clone();
         self.report.lost = checker.lost();
         self.report.postponed = checker.postponed();

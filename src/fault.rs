@@ -12,6 +12,9 @@ pub enum Fault {
     /// `socket()` refused a raw socket, for want of privilege most of the time.
     #[error("cannot open a raw socket ({}); {}", .0.desc(), raw_socket_fix(*.0))]
     RawSocket(Errno),
+    /// `socket()` refused an ordinary socket.
+    #[error("cannot open a socket ({}); {}", .0.desc(), descriptor_fix(*.0))]
+    Socket(Errno),
     /// A socket option that the operator asked for was refused.
     #[error("cannot set {option} {value} ({})", .errno.desc())]
     Option {
@@ -23,7 +26,7 @@ pub enum Fault {
         errno: Errno,
     },
     /// A socket option that every check needs was refused.
-    #[error("cannot prepare the raw socket ({})", .0.desc())]
+    #[error("cannot prepare a socket ({})", .0.desc())]
     SocketSetup(Errno),
     /// The source address is not one of this machine's.
     #[error("cannot send from {address} ({}); --source takes an address of this machine", .errno.desc())]
@@ -53,6 +56,11 @@ pub enum Fault {
     /// The target is a broadcast address.
     #[error("{0} is a broadcast address")]
     Broadcast(IpAddr),
+    /// The kernel ended its handshake, and does not say why.
+    #[error(
+        "this machine's kernel gave up the handshake with {0}; with --engine raw the cause can be seen"
+    )]
+    Abandoned(SocketAddr),
     /// The kernel could not send for another reason, such as a full queue.
     #[error("cannot send the SYN to {to} ({})", .errno.desc())]
     Send {
@@ -97,7 +105,11 @@ pub enum Fault {
 impl Fault {
     /// True when this machine had no room for a SYN just then: it is nobody's try.
     pub fn is_shortage(&self) -> bool {
-        matches!(self, Self::Send { errno, .. } if is_shortage(*errno))
+        match self {
+            Self::Send { errno, .. } => is_shortage(*errno),
+            Self::Socket(errno) => is_shortage(*errno) || no_descriptor(*errno),
+            _ => false,
+        }
     }
 }
 
@@ -112,9 +124,20 @@ fn raw_socket_fix(errno: Errno) -> String {
             let program = env::current_exe().unwrap_or_else(|_| "halfopen".into());
             format!("try: setcap cap_net_raw+p {}", program.display())
         }
-        Errno::EMFILE | Errno::ENFILE => "try: a higher limit on open files".to_owned(),
-        _ => "is this address family enabled?".to_owned(),
+        _ => descriptor_fix(errno).to_owned(),
     }
+}
+
+fn descriptor_fix(errno: Errno) -> &'static str {
+    if no_descriptor(errno) {
+        "try: a higher limit on open files"
+    } else {
+        "is this address family enabled?"
+    }
+}
+
+fn no_descriptor(errno: Errno) -> bool {
+    matches!(errno, Errno::EMFILE | Errno::ENFILE)
 }
 
 /// Why this machine has no way to a target: `ip route get` says the same.

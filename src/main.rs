@@ -8,12 +8,14 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use halfopen::check::check;
-use halfopen::cli::{self, Request};
+use halfopen::cli::{self, Request, UsageError};
+use halfopen::engine::{Engine, Opening};
+use halfopen::fault::Fault;
 use halfopen::plan::Format;
-use halfopen::privilege;
+use halfopen::privilege::{self, PrivilegeError};
 use halfopen::report::nagios;
 use halfopen::report::progress::Progress;
-use halfopen::self_test::self_test;
+use halfopen::self_test::{self, self_test};
 use halfopen::status::Status;
 
 /// The exit code is the message: neither a panic nor an output that cannot be written may change what it says.
@@ -29,18 +31,30 @@ fn contain(work: impl FnOnce() -> Status + UnwindSafe) -> Status {
 }
 
 fn run(start: Instant) -> Status {
-    privilege::raise();
     let request = match cli::parse(env::args_os()) {
         Ok(request) => request,
-        Err(error) => return unknown(format_args!("{error}; see halfopen --help")),
+        Err(error) => return misused(&error),
     };
     let (mut out, mut aside) = (Vec::new(), Vec::new());
     // Writing to memory does not fail.
     let status = match request {
-        Request::Check(plan) => {
+        Request::Check(call) => {
+            let lent = privilege::is_lent();
+            let mut engine = match open(&call.opening(), start) {
+                Ok(engine) => engine,
+                Err(error) => return unknown(error),
+            };
+            let plan = match call.plan(lent) {
+                Ok(plan) => plan,
+                Err(error) => return misused(&error),
+            };
             let people_wait = plan.format == Format::Text && io::stderr().is_terminal();
             let progress = people_wait.then(Progress::default);
-            match check(*plan, start, &mut io::stdout(), progress) {
+            let engine: Result<&mut dyn Engine, _> = match &mut engine {
+                Ok(engine) => Ok(&mut **engine),
+                Err(fault) => Err(fault.clone()),
+            };
+            match check(plan, engine, start, &mut io::stdout(), progress) {
                 Ok(report) => {
                     let _ = report.render(colour(), &mut out, &mut aside);
                     report.status()
@@ -48,7 +62,15 @@ fn run(start: Instant) -> Status {
                 Err(fault) => return unknown(fault),
             }
         }
-        Request::SelfTest => self_test(start, &mut out).unwrap_or(Status::Unknown),
+        Request::SelfTest(opening) => {
+            let listeners = self_test::listen();
+            match open(&opening, start) {
+                Ok(Ok(mut engine)) => self_test(start, &mut *engine, &listeners, &mut out),
+                Ok(Err(fault)) => return unknown(fault),
+                Err(error) => return unknown(error),
+            }
+            .unwrap_or(Status::Unknown)
+        }
         Request::Print(text) => {
             out.extend(text.bytes());
             Status::Unknown
@@ -58,9 +80,26 @@ fn run(start: Instant) -> Status {
     status
 }
 
+/// Opens the engine while there is privilege, if there is any, and gives all of it up before anything else is read: targets,
+/// files, names, packets.
+fn open(
+    opening: &Opening,
+    start: Instant,
+) -> Result<Result<Box<dyn Engine>, Fault>, PrivilegeError> {
+    privilege::raise();
+    let engine = opening.open(start);
+    privilege::relinquish(engine.as_ref().is_ok_and(|engine| engine.marks_later()))?;
+    privilege::confine()?;
+    Ok(engine)
+}
+
 /// On a terminal, unless its user wants none (no-color.org).
 fn colour() -> bool {
     io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+fn misused(error: &UsageError) -> Status {
+    unknown(format_args!("{error}; see halfopen --help"))
 }
 
 fn unknown(message: impl Display) -> Status {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::engine::Egress;
 use crate::resolve::Family;
 use crate::status::{Expected, MinOpen, Policy, Status};
 use crate::target::Target;
@@ -20,8 +19,6 @@ pub struct Plan {
     pub retries: u8,
     /// SYNs a second at most, 0 for as many as may be.
     pub rate: u32,
-    /// How segments leave.
-    pub egress: Egress,
     /// What states and times mean.
     pub policy: Policy,
     /// When a pool is OK; without it, when each of its targets is.
@@ -41,7 +38,6 @@ impl Plan {
             timeout: Duration::from_secs(10),
             retries: 2,
             rate: 10_000,
-            egress: Egress::default(),
             policy: Policy {
                 expected: Expected::Open { refused: Status::Critical },
                 warning: None,

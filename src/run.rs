@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use crate::checker::{Checker, Ended, Try};
-use crate::engine::Engine;
+use crate::engine::{Departure, Engine};
 use crate::fault::{Fault, Refusal};
 use crate::pacer::Pacer;
 use crate::probe::Ignored;
@@ -27,6 +27,13 @@ const LAST_LOOKS: usize = 64;
 pub enum Crossing {
     /// A segment that left.
     Sent(Segment),
+    /// A SYN that the kernel wrote and sent for us.
+    SentByKernel {
+        /// Where from.
+        local: SocketAddr,
+        /// Where to.
+        remote: SocketAddr,
+    },
     /// Something that arrived, and why it proves nothing where it does not.
     Received(Arrival, Result<(), Ignored>),
 }
@@ -71,7 +78,7 @@ pub enum Next {
 /// target that is left.
 pub fn run(
     checker: &mut Checker,
-    engine: &mut impl Engine,
+    engine: &mut dyn Engine,
     pacer: &mut Pacer,
     client: &mut impl Client,
     deadline: Duration,
@@ -103,9 +110,9 @@ enum Outlook {
     Finished,
 }
 
-struct Exchange<'a, E, C> {
+struct Exchange<'a, C> {
     checker: &'a mut Checker,
-    engine: &'a mut E,
+    engine: &'a mut dyn Engine,
     pacer: &'a mut Pacer,
     client: &'a mut C,
     /// The next new target, which waits for the pacer.
@@ -115,7 +122,7 @@ struct Exchange<'a, E, C> {
     arrivals: Vec<(Duration, Arrival)>,
 }
 
-impl<E: Engine, C: Client> Exchange<'_, E, C> {
+impl<C: Client> Exchange<'_, C> {
     /// Goes on until every target has ended, and takes in what has arrived by then; says why where targets are left.
     fn until_the_end(&mut self, deadline: Duration) -> Result<Option<Fault>, Fault> {
         let left = self.until_there_is_a_reason_to_end(deadline)?;
@@ -160,8 +167,8 @@ impl<E: Engine, C: Client> Exchange<'_, E, C> {
         outlook
     }
 
-    /// Adds SYNs that may leave now; stops after a while in any case, so that answers need not wait.
-    fn collect(&mut self, now: Duration, batch: &mut Vec<(Try, Segment)>) -> Outlook {
+    /// Adds tries that may begin now; stops after a while in any case, so that answers need not wait.
+    fn collect(&mut self, now: Duration, batch: &mut Vec<Try>) -> Outlook {
         for _ in 0..2 * BATCH {
             if !self.checker.has_due() && self.ahead.is_none() {
                 match self.client.next(now) {
@@ -174,44 +181,49 @@ impl<E: Engine, C: Client> Exchange<'_, E, C> {
             if batch.len() == BATCH || ready > now {
                 return Outlook::MoreAt(ready);
             }
-            if !self.checker.has_due()
-                && let Some((label, remote)) = self.ahead.take()
-            {
-                self.checker.admit(label, remote, self.client.schedule(now), now);
-            }
-            let Some(this) = self.checker.poll_try() else { continue };
-            match self.engine.local_endpoint(this.remote, this.number) {
-                Ok(local) => {
-                    self.pacer.sent(now);
-                    batch.push((this, self.checker.syn(local, this.remote)));
+            if !self.checker.has_due() {
+                if self.checker.pending() >= self.engine.capacity() {
+                    return Outlook::Later;
                 }
-                Err(refusal) => self.checker.refused(this, refusal, now),
+                if let Some((label, remote)) = self.ahead.take() {
+                    self.checker.admit(label, remote, self.client.schedule(now), now);
+                }
+            }
+            if let Some(this) = self.checker.poll_try() {
+                self.pacer.sent(now);
+                batch.push(this);
             }
         }
         Outlook::MoreAt(now)
     }
 
-    fn send_batch(&mut self, batch: &[(Try, Segment)]) {
-        let syns: Vec<_> = batch.iter().map(|(_, syn)| *syn).collect();
-        let at = self.engine.now();
-        let results = self.engine.send(&syns);
-        for ((this, syn), result) in batch.iter().zip(results) {
+    fn send_batch(&mut self, batch: &[Try]) {
+        let tries: Vec<_> = batch.iter().map(|this| (this.remote, this.number)).collect();
+        let syn = |local, remote| self.checker.syn(local, remote);
+        let results = self.engine.send_syns(&tries, &syn);
+        for (this, result) in batch.iter().zip(results) {
+            let now = self.engine.now();
             match result {
-                Ok(()) => {
-                    self.checker.sent(*this, syn.source, at);
-                    self.client.crossed(at, &Crossing::Sent(*syn));
+                Ok(Departure { at, local, syn }) => {
+                    self.checker.sent(*this, local, at);
+                    let by_kernel = Crossing::SentByKernel { local, remote: this.remote };
+                    self.client.crossed(at, &syn.map_or(by_kernel, Crossing::Sent));
                 }
-                Err(fault) if fault.is_shortage() => {
+                Err(Refusal::Fault(fault)) if fault.is_shortage() => {
                     self.checker.postpone(*this, fault);
-                    self.pacer.pause(at + SHORTAGE);
+                    self.pacer.pause(now + SHORTAGE);
                 }
-                Err(fault) => self.checker.refused(*this, Refusal::Fault(fault), at),
+                Err(refusal) => {
+                    self.pacer.answered(); // nothing is about to come
+                    self.checker.refused(*this, refusal, now);
+                }
             }
         }
     }
 
     fn tell(&mut self) {
         while let Some(ended) = self.checker.poll_outcome() {
+            self.engine.release(ended.remote);
             self.client.ended(ended);
         }
         self.client.told();
@@ -230,7 +242,7 @@ impl<E: Engine, C: Client> Exchange<'_, E, C> {
         }
         let resets: Vec<_> = std::iter::from_fn(|| self.checker.poll_reset()).collect();
         // A lost RST is asked for again by the server's next SYN+ACK.
-        let results = self.engine.send(&resets);
+        let results = self.engine.send_resets(&resets);
         for (reset, _) in resets.iter().zip(results).filter(|(_, result)| result.is_ok()) {
             self.client.crossed(self.engine.now(), &Crossing::Sent(*reset));
         }

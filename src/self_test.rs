@@ -8,24 +8,38 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Socket, Type};
 
 use crate::check;
+use crate::engine::Engine;
 use crate::fault::Fault;
 use crate::plan::Plan;
 use crate::report::{nagios, render_crossing};
 use crate::run::Crossing;
 use crate::status::Status;
 use crate::verdict::PortState;
-use crate::wire::{Arrival, Flags};
+use crate::wire::{Arrival, Flags, Handshake};
 
 /// How long one step may take.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// Runs the test in a program that began at `start` and writes what came of it. Gives the status to exit with: OK when all
-/// held, CRITICAL when something did not, UNKNOWN when checks cannot be made at all.
-pub fn self_test(start: Instant, out: &mut impl Write) -> io::Result<Status> {
+const SYN_ACK: Flags = Flags(Flags::SYN.0 | Flags::ACK.0);
+const RST_ACK: Flags = Flags(Flags::RST.0 | Flags::ACK.0);
+
+/// Listens on every loopback address that there is, for [`self_test`].
+pub fn listen() -> Vec<TcpListener> {
+    let loopbacks = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+    loopbacks.into_iter().filter_map(|loopback| TcpListener::bind((loopback, 0)).ok()).collect()
+}
+
+/// Runs the test by `engine` in a program that began at `start` and writes what came of it. Gives the status to exit with: OK
+/// when all held, CRITICAL when something did not, UNKNOWN when checks cannot be made at all.
+pub fn self_test(
+    start: Instant,
+    engine: &mut dyn Engine,
+    listeners: &[TcpListener],
+    out: &mut impl Write,
+) -> io::Result<Status> {
     let mut claims = Vec::new();
-    for loopback in [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)] {
-        let Ok(listener) = TcpListener::bind((loopback, 0)) else { continue };
-        match test_on(start, loopback, &listener) {
+    for listener in listeners {
+        match test_on(start, engine, listener) {
             Ok(more) => claims.extend(more),
             Err(Obstacle::Fault(fault)) => return unknown(fault, out),
             Err(Obstacle::Io(error)) => return unknown(error, out),
@@ -36,7 +50,9 @@ pub fn self_test(start: Instant, out: &mut impl Write) -> io::Result<Status> {
     }
     let held = claims.iter().filter(|claim| claim.held).count();
     let status = if held == claims.len() { Status::Ok } else { Status::Critical };
-    let summary = format!("self-test: {held} of {} claims hold on this machine", claims.len());
+    let (all, engine) = (claims.len(), engine.name());
+    let summary =
+        format!("self-test: {held} of {all} claims hold on this machine (engine: {engine})");
     nagios::line(status, summary, out)?;
     for claim in &claims {
         writeln!(out, "{}: {}", if claim.held { "yes" } else { "NO " }, claim.text)?;
@@ -69,21 +85,21 @@ impl From<io::Error> for Obstacle {
 
 fn test_on(
     start: Instant,
-    loopback: IpAddr,
+    engine: &mut dyn Engine,
     listener: &TcpListener,
 ) -> Result<Vec<Claim>, Obstacle> {
     let open = listener.local_addr()?;
     listener.set_nonblocking(true)?;
-    let mut claims = vec![check(start, open, PortState::Open, &["SYN", "SYN+ACK", "RST"])?];
+    let mut claims = vec![check(start, engine, open, PortState::Open)?];
     claims.push(Claim::of("the listener had nothing to accept", open, listener.accept().is_err()));
     let _connection = TcpStream::connect_timeout(&open, LIMIT)?;
     claims.push(Claim::of("it did have a full connect, made to compare", open, accepts(listener)));
 
     // Bound, so that nobody else listens there, but not listening.
     let silent = Socket::new(Domain::for_address(open), Type::STREAM, None)?;
-    silent.bind(&SocketAddr::new(loopback, 0).into())?;
+    silent.bind(&SocketAddr::new(open.ip(), 0).into())?;
     if let Some(closed) = silent.local_addr()?.as_socket() {
-        claims.push(check(start, closed, PortState::Closed, &["SYN", "RST+ACK"])?);
+        claims.push(check(start, engine, closed, PortState::Closed)?);
     }
     Ok(claims)
 }
@@ -94,27 +110,33 @@ impl Claim {
     }
 }
 
-/// Claims that a check finds `wanted` and that these segments cross, no more.
+/// Claims that a check finds `wanted` and that the segments cross that belong to it, no more.
 fn check(
     start: Instant,
+    engine: &mut dyn Engine,
     endpoint: SocketAddr,
     wanted: PortState,
-    segments: &[&str],
 ) -> Result<Claim, Obstacle> {
     let plan = Plan {
         timeout: start.elapsed() + LIMIT,
         verbosity: 3, // for the packets
         ..Plan::of(endpoint.into())
     };
-    let report = check::check(plan, start, &mut io::sink(), None).map_err(Obstacle::Fault)?;
+    let report =
+        check::check(plan, Ok(engine), start, &mut io::sink(), None).map_err(Obstacle::Fault)?;
     let outcome = report.findings.into_iter().next().map(|finding| finding.outcome);
     let verdict = outcome.unwrap_or(Err(Fault::Interrupted)).map_err(Obstacle::Fault)?;
     let crossings = report.crossings;
-    let crossed = crossings.iter().flat_map(|(_, crossing)| flags(crossing));
-    let crossed: Vec<_> = crossed.map(|flags| flags.to_string()).collect();
+    let crossed: Vec<_> = crossings.iter().flat_map(|(_, crossing)| flags(crossing)).collect();
+    let segments = crossed.iter().map(Flags::to_string).collect::<Vec<_>>().join(", ");
+    let half_open = match *crossed.as_slice() {
+        [Flags::SYN, SYN_ACK, Flags::RST | RST_ACK] => wanted == PortState::Open,
+        [Flags::SYN, RST_ACK] => wanted == PortState::Closed,
+        _ => false,
+    };
     Ok(Claim {
-        text: format!("{endpoint} is {wanted} ({}), by {}", verdict.reason, segments.join(", ")),
-        held: verdict.state() == wanted && crossed == segments,
+        text: format!("{endpoint} is {wanted} ({}), by {segments}", verdict.reason),
+        held: verdict.state() == wanted && half_open,
         crossings,
     })
 }
@@ -128,6 +150,12 @@ fn flags(crossing: &Crossing) -> Vec<Flags> {
         Crossing::Sent(segment) | Crossing::Received(Arrival::Segment { segment, .. }, _) => {
             vec![segment.flags]
         }
+        Crossing::SentByKernel { .. } => vec![Flags::SYN],
+        Crossing::Received(Arrival::Handshake { end, .. }, _) => match end {
+            Handshake::Completed => vec![SYN_ACK, RST_ACK],
+            Handshake::Refused => vec![RST_ACK],
+            Handshake::Failed(_) | Handshake::Abandoned => Vec::new(),
+        },
         Crossing::Received(Arrival::Icmp(..) | Arrival::Lost(_), _) => Vec::new(),
     }
 }

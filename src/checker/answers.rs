@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::Checker;
 use super::pending::{Slot, Stage, nanos};
+use crate::fault::Fault;
 use crate::probe::{self, Answer, Ignored, Probe};
 use crate::verdict::{Reason, Verdict};
-use crate::wire::{IcmpError, Meaning, Quote, Segment};
+use crate::wire::{Handshake, IcmpError, Meaning, Quote, Segment};
 
 impl Checker {
     pub(super) fn handle_segment(
@@ -55,8 +56,34 @@ impl Checker {
         if Probe::new(&self.secret, local, quote.remote).sequence != quote.sequence {
             return Err(Ignored::IcmpNotOurs);
         }
-        let source = local.ip();
-        let from_here = error.offender == source && error.offender != quote.remote.ip();
+        self.weigh(slot, number, error, now);
+        Ok(())
+    }
+
+    pub(super) fn handle_handshake(
+        &mut self,
+        local: SocketAddr,
+        remote: SocketAddr,
+        end: Handshake,
+        now: Duration,
+    ) -> Result<(), Ignored> {
+        let number = self.pending.number(local).ok_or(Ignored::NotOurs)?;
+        let slot = self.pending.find(remote).filter(|slot| self.pending.was_sent(*slot, number));
+        let slot = slot.ok_or(Ignored::NotOurs)?;
+        match end {
+            Handshake::Completed => self.decide(slot, number, Reason::SynAck, now),
+            Handshake::Refused => self.decide(slot, number, Reason::RstAck, now),
+            Handshake::Failed(error) => self.weigh(slot, number, error, now),
+            Handshake::Abandoned => self.take_back(slot, number, Fault::Abandoned(remote), now),
+        }
+        Ok(())
+    }
+
+    /// An ICMP error that is about that try.
+    fn weigh(&mut self, slot: Slot, number: usize, error: IcmpError, now: Duration) {
+        let (local, remote) =
+            (self.pending.local(slot, number).ip(), self.pending[slot].remote.ip());
+        let from_here = error.offender == local && error.offender != remote;
         match error.meaning {
             Meaning::Closed | Meaning::Prohibited => {
                 self.decide(slot, number, Reason::Icmp(error), now);
@@ -69,7 +96,16 @@ impl Checker {
                 self.lose(slot, number, Reason::Icmp(error), now);
             }
         }
-        Ok(())
+    }
+
+    /// A try counts as not sent: nothing will be learnt from it.
+    fn take_back(&mut self, slot: Slot, number: usize, fault: Fault, now: Duration) {
+        let progress = &mut self.pending[slot];
+        progress.sent &= !(1 << number);
+        progress.setback.get_or_insert_default().fault = Some(fault);
+        if number + 1 == self.tries {
+            self.give_up(slot, now);
+        }
     }
 
     /// An answer that is final.

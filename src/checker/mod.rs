@@ -197,6 +197,9 @@ impl Checker {
                 self.handle_segment(segment, *reset_by_kernel, now)
             }
             Arrival::Icmp(error, quote) => self.handle_icmp(*error, quote, now),
+            Arrival::Handshake { local, remote, end } => {
+                self.handle_handshake(*local, *remote, *end, now)
+            }
             Arrival::Lost(count) => {
                 self.lost += u64::from(*count);
                 self.lost_at = Some(nanos(now));

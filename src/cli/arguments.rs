@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Parser, ValueEnum};
 
+use crate::engine::Choice;
 use crate::plan::Format;
 use crate::status::{MinOpen, Range};
 
@@ -121,9 +122,9 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..), help_heading = "Way out")]
     pub(super) ttl: Option<u8>,
 
-    /// How the handshake is made
-    #[arg(long = "engine", value_enum, default_value = "auto", help_heading = "Way out")]
-    pub(super) _engine: EngineChoice, // both are one and the same so far
+    /// Raw sockets, or the kernel's own handshake cut short; auto takes raw where it may
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Way out")]
+    pub(super) engine: EngineChoice,
 
     /// Output format
     #[arg(
@@ -171,6 +172,7 @@ pub(super) enum Expect {
 pub(super) enum EngineChoice {
     Auto,
     Raw,
+    Connect,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -178,6 +180,16 @@ pub(super) enum Output {
     Nagios,
     Json,
     Text,
+}
+
+impl From<EngineChoice> for Choice {
+    fn from(choice: EngineChoice) -> Self {
+        match choice {
+            EngineChoice::Auto => Self::Auto,
+            EngineChoice::Raw => Self::Raw,
+            EngineChoice::Connect => Self::Connect,
+        }
+    }
 }
 
 impl From<Output> for Format {

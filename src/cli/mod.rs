@@ -10,7 +10,7 @@ use clap::error::ErrorKind;
 
 use self::arguments::{Arguments, Expect, Refuse};
 use self::words::without_blanks;
-use crate::engine::Egress;
+use crate::engine::{Egress, Opening};
 use crate::plan::Plan;
 use crate::resolve::Family;
 use crate::status::{Expected, Policy, Status};
@@ -18,16 +18,21 @@ use crate::target::{Target, TargetError, excerpt};
 use crate::target_file::{self, FileError};
 use crate::verdict::PortState;
 
+/// SYNs a second at most for who has no privilege of his own: the default.
+const LENT_RATE: u32 = 10_000;
+
 /// What the command line asks for.
-#[derive(Debug, Clone, PartialEq)]
 pub enum Request {
-    /// Check a target.
-    Check(Box<Plan>),
+    /// Check targets.
+    Check(Box<Call>),
     /// Prove on this machine that checks work.
-    SelfTest,
+    SelfTest(Opening),
     /// Print this help, or version.
     Print(String),
 }
+
+/// A check as it was asked for: the options are understood, the targets still text.
+pub struct Call(Arguments);
 
 /// A command line that cannot be understood.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +49,9 @@ pub enum UsageError {
     /// The host stands twice.
     #[error("the host is given twice: as {0:?} and with -H")]
     TwoHosts(String),
+    /// A flood, by somebody who could not send one without this program.
+    #[error("--rate {0} is for root and who holds CAP_NET_RAW: from 1 to {LENT_RATE}")]
+    LentRate(u32),
     /// A file of targets cannot be used.
     #[error(transparent)]
     File(#[from] FileError),
@@ -73,10 +81,41 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, Usage
             return if printed { Ok(Request::Print(text)) } else { Err(usage_error(&text)) };
         }
     };
-    if arguments.self_test {
-        return Ok(Request::SelfTest);
+    let call = Call(arguments);
+    Ok(if call.0.self_test {
+        Request::SelfTest(call.opening())
+    } else {
+        Request::Check(Box::new(call))
+    })
+}
+
+impl Call {
+    /// What must be opened while there is privilege to do it.
+    pub fn opening(&self) -> Opening {
+        let Arguments { engine, source, interface, mark, dscp, ttl, .. } = &self.0;
+        Opening {
+            choice: (*engine).into(),
+            egress: Egress {
+                source: source.map(|address| address.to_canonical()),
+                interface: interface.clone(),
+                mark: *mark,
+                dscp: *dscp,
+                ttl: *ttl,
+            },
+            tries: usize::from(self.0.retries) + 1,
+            v4: !self.0.use_ipv6,
+            v6: !self.0.use_ipv4,
+        }
     }
-    Ok(Request::Check(Box::new(arguments.plan()?)))
+
+    /// Reads the targets, a file of them too. With privilege that is only `lent` to its caller, the program does not flood.
+    pub fn plan(self, lent: bool) -> Result<Plan, UsageError> {
+        let rate = self.0.rate;
+        if lent && !(1..=LENT_RATE).contains(&rate) {
+            return Err(UsageError::LentRate(rate));
+        }
+        self.0.plan()
+    }
 }
 
 impl Arguments {
@@ -118,13 +157,6 @@ impl Arguments {
             timeout: self.timeout,
             retries: self.retries,
             rate: self.rate,
-            egress: Egress {
-                source: self.source.map(|address| address.to_canonical()),
-                interface: self.interface,
-                mark: self.mark,
-                dscp: self.dscp,
-                ttl: self.ttl,
-            },
             policy: Policy {
                 expected: expected(self.refuse, self.expect),
                 warning: self.warning,

@@ -1,6 +1,7 @@
 //! The raw socket of one address family and the ports that its probes leave from.
 
 use std::io::IoSliceMut;
+use std::iter;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
@@ -47,8 +48,9 @@ pub(super) struct Lane {
     domain: Domain,
     raw: Socket,
     router: Router,
-    /// Sends the RSTs of crowds, where crowds are expected. Dropped before the guards: RSTs leave while the ports are ours.
-    resets: Option<Resets>,
+    /// Sends the RSTs of crowds. Dropped before the guards: RSTs leave while the ports are ours.
+    resets: Resets,
+    /// The source port of each try.
     guards: Vec<Guard>,
     /// How many segments are taken in with one system call.
     batch: usize,
@@ -57,8 +59,10 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// Opens the lane; ports are reserved as tries ask for them.
-    pub(super) fn open(domain: Domain, egress: &Egress) -> Result<Self, Fault> {
+    /// Opens the lane, with a source port for each of `tries`, and buffers for crowds.
+    ///
+    /// Without `CAP_NET_ADMIN` the limits of the buffers are `net.core.rmem_max` and `net.core.wmem_max`.
+    pub(super) fn open(domain: Domain, egress: &Egress, tries: usize) -> Result<Self, Fault> {
         let raw = sockets::raw(domain, egress)?;
         if domain == Domain::IPV4 {
             setsockopt(&raw, sockopt::Ipv4RecvErr, &true)
@@ -69,45 +73,37 @@ impl Lane {
         }
         .and_then(|()| setsockopt(&raw, sockopt::RxqOvfl, &1))
         .map_err(Fault::SocketSetup)?;
+        let _ = setsockopt(&raw, sockopt::RcvBufForce, &RECEIVE_BUFFER)
+            .or_else(|_| setsockopt(&raw, sockopt::RcvBuf, &RECEIVE_BUFFER));
+        let _ = setsockopt(&raw, sockopt::SndBufForce, &SEND_BUFFER)
+            .or_else(|_| setsockopt(&raw, sockopt::SndBuf, &SEND_BUFFER));
         let router = Router::open(domain, egress)?;
-        Ok(Self { domain, raw, router, guards: Vec::new(), batch: FEW, resets: None, lost: 0 })
+        let resets = Resets::new(sockets::deaf(domain, egress)?);
+        let guards = iter::repeat_with(|| Guard::open(domain, egress)).take(tries);
+        let guards = guards.collect::<Result<_, _>>()?;
+        let lane = Self { domain, raw, router, guards, batch: FEW, resets, lost: 0 };
+        lane.attach_filter()?;
+        lane.empty_queue();
+        Ok(lane)
     }
 
-    /// Makes ready for crowds, with large buffers; gives how many answers the receive queue holds for certain.
-    ///
-    /// Without `CAP_NET_ADMIN` the limits are `net.core.rmem_max` and `net.core.wmem_max`.
-    pub(super) fn widen(&mut self, egress: &Egress) -> usize {
+    /// Makes ready for crowds; gives how many answers the receive queue holds for certain.
+    pub(super) fn widen(&mut self) -> usize {
         self.batch = BATCH;
-        self.resets = Resets::start(self.domain, egress).ok(); // without it this thread sends them
-        let _ = setsockopt(&self.raw, sockopt::RcvBufForce, &RECEIVE_BUFFER)
-            .or_else(|_| setsockopt(&self.raw, sockopt::RcvBuf, &RECEIVE_BUFFER));
-        let _ = setsockopt(&self.raw, sockopt::SndBufForce, &SEND_BUFFER)
-            .or_else(|_| setsockopt(&self.raw, sockopt::SndBuf, &SEND_BUFFER));
+        self.resets.start();
         self.raw.recv_buffer_size().unwrap_or_default() / ANSWER_SIZE
     }
 
-    /// Where try `number` to `remote` leaves from. The port is reserved when it is first asked for.
+    /// Where try `number` to `remote` leaves from.
     pub(super) fn local_endpoint(
-        &mut self,
+        &self,
         remote: SocketAddr,
         number: usize,
         egress: &Egress,
     ) -> Result<SocketAddr, Refusal> {
         let mut local = self.router.source(remote, egress)?;
-        while self.guards.len() <= number {
-            self.add_guard(egress).map_err(Refusal::Fault)?;
-        }
         local.set_port(self.guards[number].port());
         Ok(local)
-    }
-
-    fn add_guard(&mut self, egress: &Egress) -> Result<(), Fault> {
-        self.guards.push(Guard::open(self.domain, egress)?);
-        self.attach_filter()?;
-        if self.guards.len() == 1 {
-            self.empty_queue();
-        }
-        Ok(())
     }
 
     /// Has the kernel drop what is not for a guarded port before it is queued: a raw socket is offered every TCP segment
@@ -129,14 +125,13 @@ impl Lane {
         }
     }
 
-    /// Sends segments that have one source address, a batch at most; adds to `results` what became of each.
-    pub(super) fn send(&self, segments: &[Segment], results: &mut Vec<Result<(), Fault>>) {
-        match &self.resets {
-            Some(resets) if segments.len() >= CROWD && segments[0].flags == Flags::RST => {
-                resets.send(segments);
-                results.extend(segments.iter().map(|_| Ok(())));
-            }
-            _ => outbox::send(&self.raw, segments, results),
+    /// Sends segments that have one source address, a batch at most; says what became of each.
+    pub(super) fn send(&self, segments: &[Segment]) -> Vec<Result<(), Fault>> {
+        if segments.len() >= CROWD && segments[0].flags == Flags::RST && self.resets.send(segments)
+        {
+            vec![Ok(()); segments.len()]
+        } else {
+            outbox::send(&self.raw, segments)
         }
     }
 
@@ -188,7 +183,7 @@ impl Lane {
             Arrival::Icmp(_, quote) => {
                 guard(quote.local_port)?;
             }
-            Arrival::Lost(_) => {}
+            Arrival::Handshake { .. } | Arrival::Lost(_) => {}
         }
         Some(arrival)
     }

@@ -1,10 +1,12 @@
-//! How segments leave this machine and come back: raw sockets, or a simulated network.
+//! How SYNs leave this machine and answers come back: raw sockets, the kernel's own handshake, or a simulated network.
 
+mod connect;
+mod families;
 mod filter;
 mod guard;
 mod lane;
 mod outbox;
-pub mod raw;
+mod raw;
 mod received;
 mod resets;
 mod route;
@@ -13,25 +15,50 @@ mod sockets;
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::BorrowedFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-pub use raw::RawEngine;
 pub use simulated::SimulatedEngine;
 
+use self::connect::ConnectEngine;
+use self::raw::RawEngine;
 use crate::fault::{Fault, Refusal};
 use crate::wire::{Arrival, Segment};
 
 /// What the loop needs of a network and of a clock.
 pub trait Engine {
+    /// As on the command line and in reports.
+    fn name(&self) -> &'static str;
+
+    /// Fails where nothing can be sent to any of the families that are wanted. Where only one of two is missing, that is
+    /// said of its targets.
+    fn ready(&self, v4: bool, v6: bool) -> Result<(), Fault>;
+
+    /// Makes room for crowds of answers; gives how many may be on their way at once.
+    fn widen(&mut self) -> usize;
+
+    /// How many targets may be pending at once.
+    fn capacity(&self) -> usize;
+
+    /// True when what leaves is marked on sockets that are yet to be opened: that takes privilege.
+    fn marks_later(&self) -> bool;
+
     /// Time since a fixed moment, monotonic.
     fn now(&self) -> Duration;
 
-    /// Where try `number` to `remote` would leave from: the source address that routing chooses, and a source port that
-    /// is ours alone until the engine is dropped. Numbers have different ports.
-    fn local_endpoint(&mut self, remote: SocketAddr, number: usize) -> Result<SocketAddr, Refusal>;
+    /// Sends a SYN for each of `tries`, by target and number; says what became of each. It leaves from the source address that
+    /// routing chooses, and from a source port that is ours alone until the engine is dropped: one for each number and address
+    /// family. Where the engine writes the segment, it is what `syn` makes of the local and the remote endpoint.
+    fn send_syns(
+        &mut self,
+        tries: &[(SocketAddr, usize)],
+        syn: &dyn Fn(SocketAddr, SocketAddr) -> Segment,
+    ) -> Vec<Result<Departure, Refusal>>;
 
-    /// Hands `segments`, whose sources are endpoints of ours, to the network; says what became of each.
-    fn send(&mut self, segments: &[Segment]) -> Vec<Result<(), Fault>>;
+    /// Hands RSTs, whose sources are endpoints of ours, to the network; says what became of each.
+    fn send_resets(&mut self, resets: &[Segment]) -> Vec<Result<(), Fault>>;
+
+    /// Nothing that concerns `remote` is waited for any more.
+    fn release(&mut self, remote: SocketAddr);
 
     /// Waits until something arrives, one of `interrupts` can be read, or `deadline` has come (at once where it is past),
     /// then adds what is there to `arrivals`, with the time. Where nothing was left behind, gives the moment by which
@@ -42,6 +69,17 @@ pub trait Engine {
         interrupts: &[BorrowedFd<'_>],
         arrivals: &mut Vec<(Duration, Arrival)>,
     ) -> Result<Option<Duration>, Fault>;
+}
+
+/// A SYN that has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Departure {
+    /// When.
+    pub at: Duration,
+    /// Where from.
+    pub local: SocketAddr,
+    /// The segment; `None` where the kernel wrote it.
+    pub syn: Option<Segment>,
 }
 
 /// How segments leave this machine; where nothing is set, the kernel chooses.
@@ -57,4 +95,48 @@ pub struct Egress {
     pub dscp: Option<u8>,
     /// Time to live or hop limit, 1 to 255.
     pub ttl: Option<u8>,
+}
+
+/// Which engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// Raw where raw sockets may be opened, the kernel's handshake elsewhere.
+    Auto,
+    /// Raw sockets.
+    Raw,
+    /// The kernel's handshake.
+    Connect,
+}
+
+/// What an engine is opened for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opening {
+    /// Which engine.
+    pub choice: Choice,
+    /// How segments leave.
+    pub egress: Egress,
+    /// Tries for each target at most.
+    pub tries: usize,
+    /// Whether there may be IPv4 targets.
+    pub v4: bool,
+    /// Whether there may be IPv6 targets.
+    pub v6: bool,
+}
+
+impl Opening {
+    /// Opens everything that takes privilege; nothing later does, but for `--mark` on the kernel's handshake. Time counts from
+    /// `start`.
+    pub fn open(&self, start: Instant) -> Result<Box<dyn Engine>, Fault> {
+        if let Some(source) = self.egress.source {
+            sockets::own(source, &self.egress)?;
+        }
+        if self.choice != Choice::Connect {
+            let raw = RawEngine::open(start, self);
+            let barred = matches!(raw.ready(self.v4, self.v6), Err(Fault::RawSocket(_)));
+            if self.choice == Choice::Raw || !barred {
+                return Ok(Box::new(raw));
+            }
+        }
+        Ok(Box::new(ConnectEngine::open(start, self)?))
+    }
 }

@@ -16,14 +16,15 @@ use crate::wire::Segment;
 /// How often a send is tried whose error may be that of another flow.
 const SEND_ATTEMPTS: usize = 16;
 
-/// Sends segments that have one source address, a batch at most; adds to `results` what became of each.
+/// Sends segments that have one source address, a batch at most; says what became of each.
 ///
 /// The source address is passed along, so that it is the one in the checksum whatever routing says meanwhile.
 ///
 /// With the error queue on, a send fails with the pending ICMP error of any flow of this machine (`sock_error()`);
 /// that clears it, so what counts is an error that stays. The target is never to blame: whether there is a
 /// route has been asked before.
-pub(super) fn send(socket: &Socket, segments: &[Segment], results: &mut Vec<Result<(), Fault>>) {
+pub(super) fn send(socket: &Socket, segments: &[Segment]) -> Vec<Result<(), Fault>> {
+    let mut results = Vec::with_capacity(segments.len());
     let (v4, v6);
     let source = match segments[0].source.ip() {
         IpAddr::V4(address) => {
@@ -67,7 +68,7 @@ pub(super) fn send(socket: &Socket, segments: &[Segment], results: &mut Vec<Resu
                 // There will be no room for the rest either.
                 let short = |segment: &Segment| Fault::Send { to: segment.destination, errno };
                 results.extend(segments[done..].iter().map(|segment| Err(short(segment))));
-                return;
+                return results;
             }
             Err(errno) => {
                 attempts += 1;
@@ -79,6 +80,7 @@ pub(super) fn send(socket: &Socket, segments: &[Segment], results: &mut Vec<Resu
             }
         }
     }
+    results
 }
 
 fn refusal(errno: Errno, to: SocketAddr) -> Fault {

@@ -4,67 +4,42 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::socket::MsgFlags;
-use nix::sys::time::TimeSpec;
-use socket2::Domain;
 
+use super::families::Families;
 use super::lane::{BATCH, Lane};
-use super::{Egress, Engine};
+use super::{Departure, Egress, Engine, Opening, sockets};
 use crate::fault::{Fault, Refusal};
 use crate::wire::{Arrival, Segment};
 
 /// One lane an address family.
-pub struct RawEngine {
+pub(super) struct RawEngine {
     start: Instant,
     egress: Egress,
-    lanes: Lanes,
-}
-
-struct Lanes {
-    v4: Option<Result<Lane, Fault>>,
-    v6: Option<Result<Lane, Fault>>,
-}
-
-impl Lanes {
-    /// What sends to and from addresses like `address`.
-    fn of(&mut self, address: SocketAddr) -> Result<&mut Lane, Fault> {
-        let lane = if address.is_ipv4() { &mut self.v4 } else { &mut self.v6 };
-        let lane = lane.as_mut().expect("opened for the family of every target");
-        lane.as_mut().map_err(|fault| fault.clone())
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &Lane> {
-        [&self.v4, &self.v6].into_iter().flatten().flatten()
-    }
-
-    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Lane> {
-        [&mut self.v4, &mut self.v6].into_iter().flatten().flatten()
-    }
+    lanes: Families<Lane>,
 }
 
 impl RawEngine {
-    /// As on the command line and in reports.
-    pub const NAME: &str = "raw";
-
-    /// Opens what sends IPv4, IPv6 or both; time counts from `start`. Fails where nothing can be sent; where only one of two
-    /// families is missing, that is said of its targets. Needs `CAP_NET_RAW`.
-    pub fn open(start: Instant, egress: Egress, v4: bool, v6: bool) -> Result<Self, Fault> {
-        let v4 = v4.then(|| Lane::open(Domain::IPV4, &egress));
-        let v6 = v6.then(|| Lane::open(Domain::IPV6, &egress));
-        match (&v4, &v6) {
-            (Some(Err(fault)), None | Some(Err(_))) | (None, Some(Err(fault))) => {
-                Err(fault.clone())
-            }
-            _ => Ok(Self { start, egress, lanes: Lanes { v4, v6 } }),
-        }
+    /// Opens all sockets that it will ever need. That takes `CAP_NET_RAW`; using them takes none.
+    pub(super) fn open(start: Instant, opening: &Opening) -> Self {
+        let Opening { egress, tries, .. } = opening;
+        let lanes = Families::open(opening, |domain| Lane::open(domain, egress, *tries));
+        Self { start, egress: egress.clone(), lanes }
     }
 
-    /// Makes room for crowds of answers; gives how many may be on their way at once.
-    pub fn widen(&mut self) -> usize {
-        let egress = &self.egress;
-        self.lanes.iter_mut().map(|lane| lane.widen(egress)).min().unwrap_or_default()
+    /// Sends segments, a batch of those with one source address at a time.
+    fn send(&mut self, segments: &[Segment]) -> Vec<(Duration, Result<(), Fault>)> {
+        let mut sent = Vec::with_capacity(segments.len());
+        let alike = segments.chunk_by(|a, b| a.source.ip() == b.source.ip());
+        for segments in alike.flat_map(|alike| alike.chunks(BATCH)) {
+            let at = self.now();
+            let results = match self.lanes.of(segments[0].source) {
+                Ok(lane) => lane.send(segments),
+                Err(fault) => vec![Err(fault); segments.len()],
+            };
+            sent.extend(results.into_iter().map(|result| (at, result)));
+        }
+        sent
     }
 
     /// Takes in a batch of each queue; gives the time where nothing was left behind.
@@ -81,26 +56,59 @@ impl RawEngine {
 }
 
 impl Engine for RawEngine {
+    fn name(&self) -> &'static str {
+        "raw"
+    }
+
+    fn ready(&self, v4: bool, v6: bool) -> Result<(), Fault> {
+        self.lanes.ready(v4, v6)
+    }
+
+    fn widen(&mut self) -> usize {
+        self.lanes.iter_mut().map(Lane::widen).min().unwrap_or_default()
+    }
+
+    fn capacity(&self) -> usize {
+        usize::MAX
+    }
+
+    fn marks_later(&self) -> bool {
+        false
+    }
+
     fn now(&self) -> Duration {
         self.start.elapsed()
     }
 
-    fn local_endpoint(&mut self, remote: SocketAddr, number: usize) -> Result<SocketAddr, Refusal> {
-        let lane = self.lanes.of(remote).map_err(Refusal::Fault)?;
-        lane.local_endpoint(remote, number, &self.egress)
+    fn send_syns(
+        &mut self,
+        tries: &[(SocketAddr, usize)],
+        syn: &dyn Fn(SocketAddr, SocketAddr) -> Segment,
+    ) -> Vec<Result<Departure, Refusal>> {
+        let mut locals = Vec::with_capacity(tries.len());
+        for (remote, number) in tries {
+            let lane = self.lanes.of(*remote).map_err(Refusal::Fault);
+            locals.push(lane.and_then(|lane| lane.local_endpoint(*remote, *number, &self.egress)));
+        }
+        let ready = locals.iter().zip(tries).filter_map(|(local, (remote, _))| {
+            let local = local.as_ref().ok()?;
+            Some(syn(*local, *remote))
+        });
+        let syns: Vec<_> = ready.collect();
+        let mut sent = self.send(&syns).into_iter().zip(&syns);
+        let become_of = |local: Result<SocketAddr, Refusal>| {
+            let local = local?;
+            let ((at, result), syn) = sent.next().expect("one for each that was ready");
+            result.map_err(Refusal::Fault).map(|()| Departure { at, local, syn: Some(*syn) })
+        };
+        locals.into_iter().map(become_of).collect()
     }
 
-    fn send(&mut self, segments: &[Segment]) -> Vec<Result<(), Fault>> {
-        let mut results = Vec::with_capacity(segments.len());
-        let alike = segments.chunk_by(|a, b| a.source.ip() == b.source.ip());
-        for segments in alike.flat_map(|alike| alike.chunks(BATCH)) {
-            match self.lanes.of(segments[0].source) {
-                Ok(lane) => lane.send(segments, &mut results),
-                Err(fault) => results.extend(segments.iter().map(|_| Err(fault.clone()))),
-            }
-        }
-        results
+    fn send_resets(&mut self, resets: &[Segment]) -> Vec<Result<(), Fault>> {
+        self.send(resets).into_iter().map(|(_, result)| result).collect()
     }
+
+    fn release(&mut self, _remote: SocketAddr) {}
 
     fn receive(
         &mut self,
@@ -113,15 +121,8 @@ impl Engine for RawEngine {
         if !arrivals.is_empty() || heard.is_none() || patience.is_zero() {
             return Ok(heard);
         }
-        let sockets = self.lanes.iter().map(AsFd::as_fd);
-        let mut watched: Vec<_> = sockets
-            .chain(interrupts.iter().copied())
-            .map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN))
-            .collect();
-        match ppoll(&mut watched, Some(TimeSpec::from_duration(patience)), None) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(errno) => return Err(Fault::Receive(errno)),
-        }
+        let queues = self.lanes.iter().map(AsFd::as_fd);
+        sockets::wait(queues.chain(interrupts.iter().copied()), patience)?;
         Ok(self.drain(arrivals))
     }
 }

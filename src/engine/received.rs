@@ -1,9 +1,9 @@
 //! From what `recvmsg()` gives to an [`Arrival`].
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use nix::libc;
-use nix::sys::socket::{ControlMessageOwned, RecvMsg, SockaddrStorage};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, RecvMsg, SockaddrStorage};
 
 use crate::wire::{Arrival, IcmpError, Quote, Segment, ipv4};
 
@@ -13,27 +13,21 @@ use crate::wire::{Arrival, IcmpError, Quote, Segment, ipv4};
 /// In the queue, an IPv4 message begins with the IP header; an IPv6 one does not, and what its header said is in
 /// control messages. In the error queue the message is the quoted segment, its address the one that it went to.
 pub(super) fn read(message: &RecvMsg<'_, '_, SockaddrStorage>) -> (Option<Arrival>, Option<u32>) {
-    let (mut to, mut hop_limit, mut lost, mut icmp) = (None, None, None, None);
+    let (mut to, mut hop_limit, mut lost) = (None, None, None);
+    let mut error = None;
     for control in message.cmsgs().into_iter().flatten() {
         match control {
-            ControlMessageOwned::Ipv4RecvErr(error, Some(offender)) => {
-                let offender = Ipv4Addr::from(u32::from_be(offender.sin_addr.s_addr));
-                icmp = Some((error, offender.into()));
-            }
-            ControlMessageOwned::Ipv6RecvErr(error, Some(offender)) => {
-                icmp = Some((error, Ipv6Addr::from(offender.sin6_addr.s6_addr).into()));
-            }
             ControlMessageOwned::Ipv6PacketInfo(info) => to = Some(arrived_at(&info)),
             ControlMessageOwned::Ipv6HopLimit(limit) => hop_limit = u8::try_from(limit).ok(),
             ControlMessageOwned::RxqOvfl(count) => lost = Some(count),
-            _ => {}
+            other => error = error.or_else(|| read_error(&other)),
         }
     }
     let arrival = || {
         let bytes = message.iovs().next()?;
         let from = message.address.as_ref().and_then(socket_address)?;
-        if let Some((error, offender)) = icmp {
-            return read_error(&error, offender, from, bytes);
+        if message.flags.contains(MsgFlags::MSG_ERRQUEUE) {
+            return Some(Arrival::Icmp(error?, Quote::parse(from, bytes)?));
         }
         let (segment, hop_limit) = match from {
             SocketAddr::V4(_) => ipv4::parse(bytes)?,
@@ -44,18 +38,22 @@ pub(super) fn read(message: &RecvMsg<'_, '_, SockaddrStorage>) -> (Option<Arriva
     (arrival(), lost)
 }
 
-fn read_error(
-    error: &libc::sock_extended_err,
-    offender: IpAddr,
-    remote: SocketAddr,
-    quoted: &[u8],
-) -> Option<Arrival> {
-    let origin = if remote.is_ipv4() { libc::SO_EE_ORIGIN_ICMP } else { libc::SO_EE_ORIGIN_ICMP6 };
-    if error.ee_origin != origin {
-        return None;
-    }
-    let icmp = IcmpError::new(error.ee_type, error.ee_code, offender)?;
-    Some(Arrival::Icmp(icmp, Quote::parse(remote, quoted)?))
+/// The ICMP error in a control message of an error queue; `None` for other messages, for errors that do not come from the
+/// network, and for those that prove nothing about a port.
+pub(super) fn read_error(control: &ControlMessageOwned) -> Option<IcmpError> {
+    let (error, origin, offender) = match control {
+        ControlMessageOwned::Ipv4RecvErr(error, Some(offender)) => {
+            let address = Ipv4Addr::from(u32::from_be(offender.sin_addr.s_addr));
+            (error, libc::SO_EE_ORIGIN_ICMP, address.into())
+        }
+        ControlMessageOwned::Ipv6RecvErr(error, Some(offender)) => {
+            let address = Ipv6Addr::from(offender.sin6_addr.s6_addr);
+            (error, libc::SO_EE_ORIGIN_ICMP6, address.into())
+        }
+        _ => return None,
+    };
+    let from_network = error.ee_origin == origin;
+    from_network.then(|| IcmpError::new(error.ee_type, error.ee_code, offender)).flatten()
 }
 
 fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {

@@ -3,40 +3,47 @@
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use socket2::Domain;
+use socket2::Socket;
 
-use super::{Egress, outbox, sockets};
-use crate::fault::Fault;
+use super::outbox;
 use crate::wire::Segment;
 
 /// Batches that may wait for the thread; who has more waits for it.
 const BATCHES: usize = 64;
 
-/// The thread. Everything handed over has left when this is dropped.
+/// The thread, once it is started. Everything handed over has left when this is dropped.
 pub(super) struct Resets {
+    /// Its own: on one, two senders would wait for each other (`lock_sock()`).
+    socket: Option<Socket>,
     queue: Option<SyncSender<Vec<Segment>>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Resets {
-    /// Starts the thread, with a socket of its own: on one, two senders would wait for each other (`lock_sock()`).
-    pub(super) fn start(domain: Domain, egress: &Egress) -> Result<Self, Fault> {
-        let socket = sockets::deaf(domain, egress)?;
+    /// No thread yet, but what it will send with.
+    pub(super) fn new(socket: Socket) -> Self {
+        Self { socket: Some(socket), queue: None, thread: None }
+    }
+
+    /// Starts the thread, if one can be started.
+    pub(super) fn start(&mut self) {
+        let Some(socket) = self.socket.take() else { return };
         let (queue, batches) = sync_channel::<Vec<Segment>>(BATCHES);
         let thread = thread::Builder::new().name("RSTs".to_owned()).spawn(move || {
             for segments in batches {
                 // A lost RST is asked for again by the server's next SYN+ACK.
-                outbox::send(&socket, &segments, &mut Vec::new());
+                outbox::send(&socket, &segments);
             }
         });
-        Ok(Self { queue: Some(queue), thread: Some(thread.map_err(|_| Fault::Threads)?) })
+        if let Ok(thread) = thread {
+            self.thread = Some(thread);
+            self.queue = Some(queue);
+        }
     }
 
-    /// Hands over segments that have one source address.
-    pub(super) fn send(&self, segments: &[Segment]) {
-        if let Some(queue) = &self.queue {
-            let _ = queue.send(segments.to_vec()); // the thread lives as long as the queue
-        }
+    /// Hands over segments that have one source address; false where there is no thread to send them.
+    pub(super) fn send(&self, segments: &[Segment]) -> bool {
+        self.queue.as_ref().is_some_and(|queue| queue.send(segments.to_vec()).is_ok())
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use super::Engine;
+use super::{Departure, Engine};
 use crate::fault::{Fault, Refusal};
 use crate::wire::{Arrival, Segment};
 
@@ -16,6 +16,11 @@ pub trait Network {
 
     /// Whether this machine has a way to `remote` for try `number`.
     fn route(&mut self, _remote: SocketAddr, _number: usize) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    /// Whether this machine takes `segment` to send it.
+    fn admit(&mut self, _segment: &Segment) -> Result<(), Fault> {
         Ok(())
     }
 }
@@ -58,32 +63,67 @@ impl<N: Network> SimulatedEngine<N> {
     pub fn sent(&self) -> &[(Duration, Segment)] {
         &self.sent
     }
+
+    fn send(&mut self, segment: &Segment) -> Result<(), Fault> {
+        self.network.admit(segment)?;
+        self.sent.push((self.now, *segment));
+        for (delay, arrival) in self.network.carry(self.now, segment) {
+            self.carried += 1;
+            self.in_flight.insert((self.now + delay, self.carried), arrival);
+        }
+        Ok(())
+    }
 }
 
 impl<N: Network> Engine for SimulatedEngine<N> {
+    fn name(&self) -> &'static str {
+        "simulated"
+    }
+
+    fn ready(&self, _v4: bool, _v6: bool) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn widen(&mut self) -> usize {
+        usize::MAX
+    }
+
+    fn capacity(&self) -> usize {
+        usize::MAX
+    }
+
+    fn marks_later(&self) -> bool {
+        false
+    }
+
     fn now(&self) -> Duration {
         self.now
     }
 
-    fn local_endpoint(&mut self, remote: SocketAddr, number: usize) -> Result<SocketAddr, Refusal> {
-        self.network.route(remote, number)?;
-        let port = Self::FIRST_PORT + u16::try_from(number).expect("few tries");
-        Ok(match remote {
-            SocketAddr::V4(_) => (Self::V4, port).into(),
-            SocketAddr::V6(_) => (Self::V6, port).into(),
-        })
+    fn send_syns(
+        &mut self,
+        tries: &[(SocketAddr, usize)],
+        syn: &dyn Fn(SocketAddr, SocketAddr) -> Segment,
+    ) -> Vec<Result<Departure, Refusal>> {
+        let send = |(remote, number): &(SocketAddr, usize)| {
+            self.network.route(*remote, *number)?;
+            let port = Self::FIRST_PORT + u16::try_from(*number).expect("few tries");
+            let local = match remote {
+                SocketAddr::V4(_) => (Self::V4, port).into(),
+                SocketAddr::V6(_) => (Self::V6, port).into(),
+            };
+            let syn = syn(local, *remote);
+            self.send(&syn).map_err(Refusal::Fault)?;
+            Ok(Departure { at: self.now, local, syn: Some(syn) })
+        };
+        tries.iter().map(send).collect()
     }
 
-    fn send(&mut self, segments: &[Segment]) -> Vec<Result<(), Fault>> {
-        for segment in segments {
-            self.sent.push((self.now, *segment));
-            for (delay, arrival) in self.network.carry(self.now, segment) {
-                self.carried += 1;
-                self.in_flight.insert((self.now + delay, self.carried), arrival);
-            }
-        }
-        vec![Ok(()); segments.len()]
+    fn send_resets(&mut self, resets: &[Segment]) -> Vec<Result<(), Fault>> {
+        resets.iter().map(|reset| self.send(reset)).collect()
     }
+
+    fn release(&mut self, _remote: SocketAddr) {}
 
     fn receive(
         &mut self,

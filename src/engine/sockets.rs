@@ -2,12 +2,14 @@
 
 use std::fmt::Display;
 use std::io;
-use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::socket::{SockaddrIn, connect, setsockopt};
+use nix::sys::time::TimeSpec;
 use nix::{libc, setsockopt_impl, sockopt_impl};
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -38,6 +40,41 @@ pub(super) fn raw(domain: Domain, egress: &Egress) -> Result<Socket, Fault> {
     apply(egress, &socket, domain)?;
     bind(egress, &socket, domain)?;
     Ok(socket)
+}
+
+/// Fails where `address` is not one of this machine's. `bind()` would take any other as well where
+/// `net.ipv4.ip_nonlocal_bind` is set, and multicast ones always.
+pub(super) fn own(address: IpAddr, egress: &Egress) -> Result<(), Fault> {
+    let source = |errno| Fault::Source { address, errno };
+    let (own, scopeless) = (SocketAddr::new(address, 0), Egress { source: None, ..egress.clone() });
+    let socket = datagram(Domain::for_address(own))?;
+    bind_interface(&scopeless, &socket)?;
+    socket.connect(&own.into()).map_err(|error| source(errno(&error)))?;
+    // What is sent to an address of this machine leaves from it.
+    let local = socket.local_addr().ok().and_then(|local| local.as_socket());
+    if local.is_some_and(|local| local.ip() == address) {
+        Ok(())
+    } else {
+        Err(source(Errno::EADDRNOTAVAIL))
+    }
+}
+
+/// A socket that is good for asking the routing table, without privilege.
+pub(super) fn datagram(domain: Domain) -> Result<Socket, Fault> {
+    Socket::new(domain, Type::DGRAM, None).map_err(|error| Fault::Socket(errno(&error)))
+}
+
+/// Waits until one of `descriptors` can be read, or `patience` is over.
+pub(super) fn wait<'a>(
+    descriptors: impl Iterator<Item = BorrowedFd<'a>>,
+    patience: Duration,
+) -> Result<(), Fault> {
+    let mut watched: Vec<_> =
+        descriptors.map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN)).collect();
+    match ppoll(&mut watched, Some(TimeSpec::from_duration(patience)), None) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(errno) => Err(Fault::Receive(errno)),
+    }
 }
 
 /// A raw TCP socket that sends, but is offered no segments: nobody would read them.

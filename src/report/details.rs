@@ -9,7 +9,7 @@ use super::{Finding, Report};
 use crate::run::Crossing;
 use crate::schedule::Schedule;
 use crate::status::Status;
-use crate::wire::Arrival;
+use crate::wire::{Arrival, Handshake};
 
 /// Writes as much as the report's verbosity asks for.
 pub(super) fn render(report: &Report, out: &mut impl Write) -> io::Result<()> {
@@ -67,6 +67,7 @@ fn render_plan(report: &Report, out: &mut impl Write) -> io::Result<()> {
     }
     let sources = report.crossings.iter().filter_map(|(_, crossing)| match crossing {
         Crossing::Sent(segment) => Some(segment.source),
+        Crossing::SentByKernel { local, .. } => Some(*local),
         Crossing::Received(..) => None,
     });
     let sources: BTreeSet<_> = sources.collect();
@@ -98,12 +99,18 @@ pub fn render_crossing(at: Duration, crossing: &Crossing, out: &mut impl Write) 
     let seconds = at.as_secs_f64();
     match crossing {
         Crossing::Sent(segment) => writeln!(out, "{seconds:.6} sent {segment}"),
+        Crossing::SentByKernel { local, remote } => {
+            writeln!(out, "{seconds:.6} sent {local} > {remote} SYN (by the kernel)")
+        }
         Crossing::Received(arrival, handled) => {
             match arrival {
                 Arrival::Segment { segment, hop_limit, reset_by_kernel } => {
                     write!(out, "{seconds:.6} received {segment} ttl {hop_limit}")?;
                     let note = if *reset_by_kernel { " (the kernel sends the RST)" } else { "" };
                     write!(out, "{note}")?;
+                }
+                Arrival::Handshake { local, remote, end } => {
+                    write!(out, "{seconds:.6} received {remote} > {local} {}", end_of(end))?;
                 }
                 Arrival::Lost(count) => write!(out, "{seconds:.6} lost {count} for want of room")?,
                 Arrival::Icmp(error, quote) => write!(
@@ -117,5 +124,15 @@ pub fn render_crossing(at: Duration, crossing: &Crossing, out: &mut impl Write) 
                 Err(ignored) => writeln!(out, " (ignored: {ignored})"),
             }
         }
+    }
+}
+
+/// What the kernel saw.
+fn end_of(handshake: &Handshake) -> String {
+    match handshake {
+        Handshake::Completed => "SYN+ACK (the kernel sends the RST)".to_owned(),
+        Handshake::Refused => "RST+ACK".to_owned(),
+        Handshake::Failed(error) => error.to_string(),
+        Handshake::Abandoned => "something that the kernel keeps to itself".to_owned(),
     }
 }

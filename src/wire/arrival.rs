@@ -1,5 +1,7 @@
 //! Whatever comes back.
 
+use std::net::SocketAddr;
+
 use super::{IcmpError, Quote, Segment};
 
 /// What came off the wire.
@@ -16,6 +18,29 @@ pub enum Arrival {
     },
     /// An ICMP error and what it quotes.
     Icmp(IcmpError, Quote),
+    /// The end of a handshake that this machine's kernel made for us.
+    Handshake {
+        /// Where its SYN left from.
+        local: SocketAddr,
+        /// The target.
+        remote: SocketAddr,
+        /// How it ended.
+        end: Handshake,
+    },
     /// That many answers found our own receive queue full: silence until now proves nothing.
     Lost(u32),
+}
+
+/// How a handshake ended that this machine's kernel made for us. What belongs to it the kernel knows; an RST has left where one
+/// was called for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handshake {
+    /// By SYN+ACK.
+    Completed,
+    /// By RST+ACK.
+    Refused,
+    /// By an ICMP error quoting its SYN.
+    Failed(IcmpError),
+    /// The kernel does not say why.
+    Abandoned,
 }

@@ -7,6 +7,6 @@ pub mod icmp;
 pub mod ipv4;
 pub mod segment;
 
-pub use arrival::Arrival;
+pub use arrival::{Arrival, Handshake};
 pub use icmp::{IcmpError, Meaning, Quote};
 pub use segment::{Flags, Options, Segment, SequenceNumber};

@@ -207,11 +207,12 @@ fn resets_by_try(run: &Run) -> Vec<(Duration, usize)> {
 
 /// The flags of every segment both ways.
 fn crossed(run: &Run) -> Vec<String> {
-    use halfopen::run::Crossing::{Received, Sent};
+    use halfopen::run::Crossing::{Received, Sent, SentByKernel};
     let flags = |(_, crossing): &_| match crossing {
         Sent(segment) | Received(Arrival::Segment { segment, .. }, _) => segment.flags.to_string(),
         Received(Arrival::Icmp(error, _), _) => error.to_string(),
         Received(Arrival::Lost(count), _) => format!("{count} lost"),
+        Received(Arrival::Handshake { .. }, _) | SentByKernel { .. } => "the kernel's".to_owned(),
     };
     run.crossings.iter().map(flags).collect()
 }

@@ -6,8 +6,8 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use halfopen::checker::{Checker, Ended};
-use halfopen::engine::Engine;
 use halfopen::engine::simulated::{Network, SimulatedEngine};
+use halfopen::engine::{Departure, Engine};
 use halfopen::fault::{Fault, Refusal};
 use halfopen::pacer::Pacer;
 use halfopen::probe::{Ignored, Secret};
@@ -71,7 +71,7 @@ impl Run {
     pub(crate) fn sent(&self) -> Vec<(Duration, Segment)> {
         let sent = |(at, crossing): &(Duration, Crossing)| match crossing {
             Crossing::Sent(segment) => Some((*at, *segment)),
-            Crossing::Received(..) => None,
+            Crossing::SentByKernel { .. } | Crossing::Received(..) => None,
         };
         self.crossings.iter().filter_map(sent).collect()
     }
@@ -147,7 +147,8 @@ pub(crate) fn check_under(
     let Conditions { secret, schedule, rate, window, deadline, patience, kernel, deaf_at } =
         conditions;
     let mut checker = Checker::new(Secret::new(secret), schedule.tries());
-    let mut engine = Restful { engine: SimulatedEngine::new(network), kernel, deaf_at, in_vain: 0 };
+    let mut engine =
+        Restful { engine: SimulatedEngine::new(Moody { network, kernel }), deaf_at, in_vain: 0 };
     let mut pacer = Pacer::new(rate, window);
     let mut record = Record {
         schedule,
@@ -172,10 +173,29 @@ pub(crate) fn check_under(
     }
 }
 
+/// A network behind a kernel that does not take every segment.
+struct Moody<N> {
+    network: N,
+    kernel: fn(&Segment) -> Result<(), Fault>,
+}
+
+impl<N: Network> Network for Moody<N> {
+    fn carry(&mut self, now: Duration, segment: &Segment) -> Vec<(Duration, Arrival)> {
+        self.network.carry(now, segment)
+    }
+
+    fn route(&mut self, remote: SocketAddr, number: usize) -> Result<(), Refusal> {
+        self.network.route(remote, number)
+    }
+
+    fn admit(&mut self, segment: &Segment) -> Result<(), Fault> {
+        (self.kernel)(segment)
+    }
+}
+
 /// Knows when the loop asks again and again at a time at which there is nothing: a real one would spin.
 struct Restful<N> {
     engine: SimulatedEngine<N>,
-    kernel: fn(&Segment) -> Result<(), Fault>,
     deaf_at: Option<Duration>,
     in_vain: usize,
 }
@@ -185,18 +205,46 @@ impl<N: Network> Engine for Restful<N> {
         self.engine.now()
     }
 
-    fn local_endpoint(&mut self, remote: SocketAddr, number: usize) -> Result<SocketAddr, Refusal> {
-        self.engine.local_endpoint(remote, number)
+    fn name(&self) -> &'static str {
+        self.engine.name()
     }
 
-    fn send(&mut self, segments: &[Segment]) -> Vec<Result<(), Fault>> {
-        if !segments.is_empty() {
+    fn ready(&self, v4: bool, v6: bool) -> Result<(), Fault> {
+        self.engine.ready(v4, v6)
+    }
+
+    fn widen(&mut self) -> usize {
+        self.engine.widen()
+    }
+
+    fn capacity(&self) -> usize {
+        self.engine.capacity()
+    }
+
+    fn marks_later(&self) -> bool {
+        self.engine.marks_later()
+    }
+
+    fn send_syns(
+        &mut self,
+        tries: &[(SocketAddr, usize)],
+        syn: &dyn Fn(SocketAddr, SocketAddr) -> Segment,
+    ) -> Vec<Result<Departure, Refusal>> {
+        if !tries.is_empty() {
             self.in_vain = 0;
         }
-        let results: Vec<_> = segments.iter().map(self.kernel).collect();
-        let leaving = segments.iter().zip(&results).filter(|(_, result)| result.is_ok());
-        self.engine.send(&leaving.map(|(segment, _)| *segment).collect::<Vec<_>>());
-        results
+        self.engine.send_syns(tries, syn)
+    }
+
+    fn send_resets(&mut self, resets: &[Segment]) -> Vec<Result<(), Fault>> {
+        if !resets.is_empty() {
+            self.in_vain = 0;
+        }
+        self.engine.send_resets(resets)
+    }
+
+    fn release(&mut self, remote: SocketAddr) {
+        self.engine.release(remote);
     }
 
     fn receive(

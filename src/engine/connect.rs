@@ -1,0 +1,311 @@
+//! The kernel's own handshake, cut short: for those who may not open a raw socket.
+//!
+//! A non-blocking `connect()` sends the SYN. Delayed ACKs are asked for (`TCP_QUICKACK` off), so the kernel keeps the ACK of the
+//! SYN+ACK back for 200 ms (`TCP_DELACK_MAX`, see `tcp_rcv_synsent_state_process()`); closed before that, with `SO_LINGER` of
+//! zero, the connection ends with RST+ACK, and the server's application never hears of it.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::socket::{
+    ControlMessageOwned, MsgFlags, SockaddrStorage, getsockopt, recvmsg, setsockopt, sockopt,
+};
+use nix::{getsockopt_impl, sockopt_impl};
+use socket2::{Domain, Socket, Type};
+
+use super::families::Families;
+use super::sockets::{self, errno};
+use super::{Departure, Egress, Engine, Opening, received};
+use crate::fault::{Fault, NoRoute, Refusal};
+use crate::wire::{Arrival, Handshake, IcmpError, Segment};
+
+sockopt_impl!(
+    /// What the kernel knows of a connection (`TCP_INFO`).
+    Info, GetOnly, libc::IPPROTO_TCP, libc::TCP_INFO, libc::tcp_info
+);
+
+/// Handshakes whose end is taken in at once.
+const BATCH: usize = 64;
+
+/// Descriptors that are left to name look-ups and all else, where there are enough.
+const RESERVED: usize = 512;
+
+/// A socket for each try; `epoll` tells which handshakes have ended.
+pub(super) struct ConnectEngine {
+    start: Instant,
+    egress: Egress,
+    /// Sockets that may be open at once, and how many of them a target may take.
+    limit: usize,
+    tries: usize,
+    epoll: Epoll,
+    ports: Families<Vec<Port>>,
+    /// By descriptor, as `epoll` names them.
+    handshakes: HashMap<u64, Handshaking>,
+    of_remote: HashMap<SocketAddr, Vec<u64>>,
+}
+
+/// A source port that is held against every other program, but shared by the tries of that number to all targets.
+struct Port {
+    number: u16,
+    _held: Socket,
+}
+
+/// A handshake that the kernel makes for us.
+struct Handshaking {
+    socket: Socket,
+    local: SocketAddr,
+    remote: SocketAddr,
+    begun: Duration,
+}
+
+impl ConnectEngine {
+    /// Raises the limit on open descriptors as far as it may be, and keeps within it.
+    pub(super) fn open(start: Instant, opening: &Opening) -> Result<Self, Fault> {
+        let Opening { egress, tries, .. } = opening;
+        let ports = Families::open(opening, |domain| {
+            (0..*tries).map(|_| Port::reserve(domain, egress)).collect()
+        });
+        Ok(Self {
+            start,
+            egress: egress.clone(),
+            limit: raise_descriptor_limit(),
+            tries: *tries,
+            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(Fault::Receive)?,
+            ports,
+            handshakes: HashMap::new(),
+            of_remote: HashMap::new(),
+        })
+    }
+
+    fn begin(&mut self, remote: SocketAddr, number: usize) -> Result<Departure, Refusal> {
+        let port = self.ports.of(remote).map_err(Refusal::Fault)?[number].number;
+        let socket = stream(remote, port, &self.egress).map_err(Refusal::Fault)?;
+        let begun = self.now();
+        match socket.connect(&remote.into()).map_err(|error| errno(&error)) {
+            Ok(()) | Err(Errno::EINPROGRESS) => {}
+            Err(errno) => return Err(refusal(errno, remote)),
+        }
+        let local = socket.local_addr().map_err(|error| Refusal::Fault(setup(&error)))?;
+        let local = local.as_socket().expect("an internet socket");
+        let key = u64::try_from(socket.as_raw_fd()).expect("descriptors are not negative");
+        let watched = self.epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLOUT, key));
+        watched.map_err(|errno| Refusal::Fault(Fault::Socket(errno)))?;
+        self.handshakes.insert(key, Handshaking { socket, local, remote, begun });
+        self.of_remote.entry(remote).or_default().push(key);
+        Ok(Departure { at: begun, local, syn: None })
+    }
+
+    /// Takes in a batch of handshakes that have ended, and closes them: that sends the RST. Gives the time where none was left.
+    fn drain(
+        &mut self,
+        arrivals: &mut Vec<(Duration, Arrival)>,
+    ) -> Result<Option<Duration>, Fault> {
+        let now = self.now();
+        let mut events = [EpollEvent::empty(); BATCH];
+        let count = match self.epoll.wait(&mut events, EpollTimeout::ZERO) {
+            Ok(count) => count,
+            Err(Errno::EINTR) => return Ok(None),
+            Err(errno) => return Err(Fault::Receive(errno)),
+        };
+        for event in &events[..count] {
+            let Some(handshaking) = self.handshakes.remove(&event.data()) else { continue };
+            let Handshaking { local, remote, .. } = handshaking;
+            if let Some(of_remote) = self.of_remote.get_mut(&remote) {
+                of_remote.retain(|key| *key != event.data());
+            }
+            if let Some((at, end)) = handshaking.end(event.events(), now) {
+                arrivals.push((at, Arrival::Handshake { local, remote, end }));
+            }
+        }
+        Ok((count < BATCH).then_some(now))
+    }
+}
+
+impl Engine for ConnectEngine {
+    fn name(&self) -> &'static str {
+        "connect"
+    }
+
+    fn ready(&self, v4: bool, v6: bool) -> Result<(), Fault> {
+        self.ports.ready(v4, v6)
+    }
+
+    fn widen(&mut self) -> usize {
+        usize::MAX
+    }
+
+    fn capacity(&self) -> usize {
+        (self.limit / self.tries).max(1)
+    }
+
+    fn marks_later(&self) -> bool {
+        self.egress.mark.is_some()
+    }
+
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn send_syns(
+        &mut self,
+        tries: &[(SocketAddr, usize)],
+        _syn: &dyn Fn(SocketAddr, SocketAddr) -> Segment,
+    ) -> Vec<Result<Departure, Refusal>> {
+        tries.iter().map(|(remote, number)| self.begin(*remote, *number)).collect()
+    }
+
+    /// The kernel sends its own.
+    fn send_resets(&mut self, _resets: &[Segment]) -> Vec<Result<(), Fault>> {
+        Vec::new()
+    }
+
+    fn release(&mut self, remote: SocketAddr) {
+        for key in self.of_remote.remove(&remote).into_iter().flatten() {
+            self.handshakes.remove(&key);
+        }
+    }
+
+    fn receive(
+        &mut self,
+        deadline: Duration,
+        interrupts: &[BorrowedFd<'_>],
+        arrivals: &mut Vec<(Duration, Arrival)>,
+    ) -> Result<Option<Duration>, Fault> {
+        let heard = self.drain(arrivals)?;
+        let patience = deadline.saturating_sub(self.now());
+        if !arrivals.is_empty() || heard.is_none() || patience.is_zero() {
+            return Ok(heard);
+        }
+        let ends = [self.epoll.0.as_fd()];
+        sockets::wait(ends.into_iter().chain(interrupts.iter().copied()), patience)?;
+        self.drain(arrivals)
+    }
+}
+
+impl Port {
+    /// Finds a port that nobody has, and takes it for sockets that share it.
+    fn reserve(domain: Domain, egress: &Egress) -> Result<Self, Fault> {
+        let any = match domain {
+            Domain::IPV4 => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            _ => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+        };
+        let found = bound(any, false, egress)?.local_addr().map_err(|error| setup(&error))?;
+        let found = found.as_socket().expect("an internet socket");
+        // The port is free again. Whoever shares ports is not offered one that is taken alone, nor the other way round.
+        let held = bound(found, true, egress)?;
+        Ok(Self { number: found.port(), _held: held })
+    }
+}
+
+impl Handshaking {
+    /// How it has ended, and when; `None` where the kernel has only lost its patience with silence.
+    fn end(&self, flags: EpollFlags, now: Duration) -> Option<(Duration, Handshake)> {
+        if !flags.intersects(EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP) {
+            return Some((self.completed(now), Handshake::Completed));
+        }
+        if let Some(error) = self.icmp_error() {
+            return Some((now, Handshake::Failed(error)));
+        }
+        match self.socket.take_error().ok()?.map(|error| errno(&error)) {
+            Some(Errno::ECONNREFUSED) => Some((now, Handshake::Refused)),
+            // An RST that came after the SYN+ACK.
+            Some(Errno::ECONNRESET | Errno::EPIPE) => Some((now, Handshake::Completed)),
+            Some(Errno::ETIMEDOUT) => None,
+            _ => Some((now, Handshake::Abandoned)),
+        }
+    }
+
+    /// When the SYN+ACK came: the kernel has measured it, and no crowd has delayed it.
+    fn completed(&self, now: Duration) -> Duration {
+        let info = getsockopt(&self.socket, Info).ok().filter(|info| info.tcpi_rtt > 0);
+        info.map_or(now, |info| now.min(self.begun + Duration::from_micros(info.tcpi_rtt.into())))
+    }
+
+    /// The ICMP error that ended it (kept for `IP_RECVERR` from Linux 5.9 on, `tcp_v4_err()`).
+    fn icmp_error(&self) -> Option<IcmpError> {
+        let mut space = nix::cmsg_space!(libc::sock_extended_err, libc::sockaddr_in6);
+        let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
+        let descriptor = self.socket.as_raw_fd();
+        let message =
+            recvmsg::<SockaddrStorage>(descriptor, &mut [], Some(&mut space), flags).ok()?;
+        let mut controls = message.cmsgs().ok()?;
+        controls.find_map(|control: ControlMessageOwned| received::read_error(&control))
+    }
+}
+
+/// A socket whose handshake with `remote` may begin.
+fn stream(remote: SocketAddr, port: u16, egress: &Egress) -> Result<Socket, Fault> {
+    let (domain, any) = match remote {
+        SocketAddr::V4(_) => (Domain::IPV4, Ipv4Addr::UNSPECIFIED.into()),
+        SocketAddr::V6(_) => (Domain::IPV6, Ipv6Addr::UNSPECIFIED.into()),
+    };
+    let source = egress.source.unwrap_or(any);
+    let local = SocketAddr::new(source, port);
+    if Domain::for_address(local) != domain {
+        return Err(Fault::SourceFamily(source));
+    }
+    let socket = bound(local, true, egress)?;
+    socket.set_nonblocking(true).map_err(|error| setup(&error))?;
+    socket.set_tcp_quickack(false).map_err(|error| setup(&error))?;
+    socket.set_linger(Some(Duration::ZERO)).map_err(|error| setup(&error))?;
+    match domain {
+        Domain::IPV4 => setsockopt(&socket, sockopt::Ipv4RecvErr, &true),
+        _ => setsockopt(&socket, sockopt::Ipv6RecvErr, &true),
+    }
+    .map_err(Fault::SocketSetup)?;
+    Ok(socket)
+}
+
+/// A TCP socket that sends as `egress` says from `local`.
+fn bound(local: SocketAddr, shared: bool, egress: &Egress) -> Result<Socket, Fault> {
+    let domain = Domain::for_address(local);
+    let socket =
+        Socket::new(domain, Type::STREAM, None).map_err(|error| Fault::Socket(errno(&error)))?;
+    sockets::apply(egress, &socket, domain)?;
+    sockets::bind_interface(egress, &socket)?;
+    if domain == Domain::IPV6 {
+        socket.set_only_v6(true).map_err(|error| setup(&error))?;
+    }
+    socket.set_reuse_address(shared).map_err(|error| setup(&error))?;
+    socket.bind(&local.into()).map_err(|error| Fault::SourcePort(errno(&error)))?;
+    Ok(socket)
+}
+
+/// Why a handshake could not begin.
+fn refusal(errno: Errno, remote: SocketAddr) -> Refusal {
+    let also_without_port = |wanted| {
+        let socket = sockets::datagram(Domain::for_address(remote)).ok();
+        let asked = socket.map(|socket| socket.connect(&remote.into()));
+        asked.is_some_and(|asked| asked.is_err_and(|error| sockets::errno(&error) == wanted))
+    };
+    let fault = match errno {
+        // A route to a broadcast address is none to TCP (`tcp_v4_connect()`); to datagrams it is forbidden.
+        Errno::ENETUNREACH if also_without_port(Errno::EACCES) => Fault::Broadcast(remote.ip()),
+        // No source address, or an old connection between the same endpoints.
+        Errno::EADDRNOTAVAIL if !also_without_port(errno) => Fault::Send { to: remote, errno },
+        Errno::EPERM => Fault::Firewall(remote),
+        errno => match NoRoute::from_errno(errno) {
+            Some(cause) => return Refusal::NoRoute(cause),
+            None => Fault::Send { to: remote, errno },
+        },
+    };
+    Refusal::Fault(fault)
+}
+
+/// Gives how many sockets may be open at once.
+fn raise_descriptor_limit() -> usize {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return RESERVED };
+    let raised = setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok();
+    let limit = usize::try_from(if raised { hard } else { soft }).unwrap_or(usize::MAX);
+    limit - RESERVED.min(limit / 2)
+}
+
+fn setup(error: &std::io::Error) -> Fault {
+    Fault::SocketSetup(errno(error))
+}

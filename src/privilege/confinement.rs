@@ -1,0 +1,178 @@
+//! The system calls that are left: what the loop and the name service need, as a seccomp filter.
+
+use std::collections::BTreeMap;
+use std::env::consts::ARCH;
+
+use nix::libc;
+use seccompiler::SeccompCmpArgLen::Dword;
+use seccompiler::SeccompCmpOp::{Eq, MaskedEq};
+use seccompiler::{
+    BpfProgram, Error, SeccompAction, SeccompCondition, SeccompFilter, SeccompRule, apply_filter,
+};
+
+/// What may be called with any arguments. None of it gives more than the descriptors that are open already, memory, threads,
+/// and time.
+const FREE: &[libc::c_long] = &[
+    // The loop.
+    libc::SYS_sendmmsg,
+    libc::SYS_recvmmsg,
+    libc::SYS_ppoll,
+    libc::SYS_epoll_pwait,
+    libc::SYS_epoll_ctl,
+    libc::SYS_connect,
+    libc::SYS_bind,
+    libc::SYS_getsockname,
+    libc::SYS_getsockopt,
+    libc::SYS_setsockopt,
+    libc::SYS_signalfd4,
+    libc::SYS_clock_gettime,
+    libc::SYS_read,
+    libc::SYS_write,
+    libc::SYS_close,
+    libc::SYS_accept4, // the self-test's
+    // Memory and threads.
+    libc::SYS_brk,
+    libc::SYS_mmap,
+    libc::SYS_mremap,
+    libc::SYS_munmap,
+    libc::SYS_mprotect,
+    libc::SYS_madvise,
+    libc::SYS_futex,
+    libc::SYS_clone,
+    libc::SYS_clone3,
+    libc::SYS_set_robust_list,
+    libc::SYS_rseq,
+    libc::SYS_sched_yield,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_sigaltstack,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_restart_syscall,
+    libc::SYS_gettid,
+    libc::SYS_getpid,
+    libc::SYS_tgkill, // abort() of this very process
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    libc::SYS_getrandom,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_nanosleep,
+    libc::SYS_gettimeofday,
+    // Files that may be read, and what glibc and its name services ask of them.
+    libc::SYS_pread64,
+    libc::SYS_readv,
+    libc::SYS_writev,
+    libc::SYS_lseek,
+    libc::SYS_fstat,
+    libc::SYS_newfstatat,
+    libc::SYS_statx,
+    libc::SYS_statfs,
+    libc::SYS_fstatfs,
+    libc::SYS_faccessat,
+    libc::SYS_faccessat2,
+    libc::SYS_readlinkat,
+    libc::SYS_getcwd,
+    libc::SYS_fcntl,
+    libc::SYS_getuid,
+    libc::SYS_geteuid,
+    libc::SYS_getgid,
+    libc::SYS_getegid,
+    libc::SYS_uname,
+    libc::SYS_sysinfo,
+    libc::SYS_socketpair,
+    libc::SYS_getpeername,
+    libc::SYS_shutdown,
+    libc::SYS_sendto,
+    libc::SYS_sendmsg,
+    libc::SYS_recvfrom,
+    libc::SYS_recvmsg,
+];
+
+/// The older names of some of them, which glibc prefers where they exist.
+#[cfg(target_arch = "x86_64")]
+const OLDER: &[libc::c_long] = &[
+    libc::SYS_poll,
+    libc::SYS_epoll_wait,
+    libc::SYS_stat,
+    libc::SYS_lstat,
+    libc::SYS_access,
+    libc::SYS_readlink,
+    libc::SYS_time,
+];
+#[cfg(not(target_arch = "x86_64"))]
+const OLDER: &[libc::c_long] = &[];
+
+/// `openat()` flags that do more than read.
+const WRITING: libc::c_int =
+    libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC | libc::O_APPEND;
+
+/// The type of a socket without the flags that go along with it (socket(2)).
+const SOCKET_TYPE: u64 = 0xf;
+
+/// Requests of `ioctl()`: terminal or not and how wide, bytes waiting, non-blocking, interface names and numbers.
+const REQUESTS: [libc::c_ulong; 6] = [
+    libc::TCGETS,
+    libc::TIOCGWINSZ,
+    libc::FIONREAD,
+    libc::FIONBIO,
+    libc::SIOCGIFINDEX,
+    libc::SIOCGIFNAME,
+];
+
+/// Refuses from now on, with `EPERM`, every other system call of this thread and of those it starts.
+pub(super) fn apply() -> Result<(), Error> {
+    apply_filter(&program()?)
+}
+
+fn program() -> Result<BpfProgram, Error> {
+    let free = FREE.iter().chain(OLDER).map(|call| (*call, Vec::new()));
+    let rules: BTreeMap<_, _> = free.chain(bound()?).collect();
+    let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
+    let architecture = ARCH.try_into()?;
+    Ok(SeccompFilter::new(rules, refused, SeccompAction::Allow, architecture)?.try_into()?)
+}
+
+/// What may be called with some arguments only.
+fn bound() -> Result<Vec<(libc::c_long, Vec<SeccompRule>)>, Error> {
+    let family = |family: libc::c_int| is(0, family.unsigned_abs().into());
+    let kind = |kind: libc::c_int| masked(1, SOCKET_TYPE, kind.unsigned_abs().into());
+    let mut sockets = vec![
+        // Of the name service: its daemons, and what interfaces there are.
+        SeccompRule::new(vec![family(libc::AF_UNIX)?])?,
+        SeccompRule::new(vec![family(libc::AF_NETLINK)?])?,
+    ];
+    for internet in [libc::AF_INET, libc::AF_INET6] {
+        for ordinary in [libc::SOCK_STREAM, libc::SOCK_DGRAM] {
+            sockets.push(SeccompRule::new(vec![family(internet)?, kind(ordinary)?])?);
+        }
+    }
+    let reading =
+        |argument| SeccompRule::new(vec![masked(argument, WRITING.unsigned_abs().into(), 0)?]);
+    let request = |request: &libc::c_ulong| SeccompRule::new(vec![is(1, *request)?]);
+    Ok(vec![
+        (libc::SYS_socket, sockets),
+        (libc::SYS_openat, vec![reading(2)?]),
+        #[cfg(target_arch = "x86_64")]
+        (libc::SYS_open, vec![reading(1)?]),
+        (libc::SYS_ioctl, REQUESTS.iter().map(request).collect::<Result<_, _>>()?),
+        // The name of a thread.
+        (
+            libc::SYS_prctl,
+            vec![SeccompRule::new(vec![is(0, libc::PR_SET_NAME.unsigned_abs().into())?])?],
+        ),
+        // Our own limits.
+        (libc::SYS_prlimit64, vec![SeccompRule::new(vec![is(0, 0)?])?]),
+    ])
+}
+
+fn is(argument: u8, value: u64) -> Result<SeccompCondition, seccompiler::BackendError> {
+    SeccompCondition::new(argument, Dword, Eq, value)
+}
+
+fn masked(
+    argument: u8,
+    mask: u64,
+    value: u64,
+) -> Result<SeccompCondition, seccompiler::BackendError> {
+    SeccompCondition::new(argument, Dword, MaskedEq(mask), value)
+}

@@ -1,0 +1,96 @@
+//! The privilege that this program is run with: what is lent to it, raising what is needed, giving all of it up.
+
+#[cfg(feature = "seccomp")]
+mod confinement;
+
+use caps::{CapSet, Capability, CapsHashSet};
+use nix::errno::Errno;
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::unistd::{getgid, getuid, setresgid, setresuid};
+
+/// What sockets are opened with: raw ones, and options that only an administrator of the network may set.
+const OF_USE: [Capability; 2] = [Capability::CAP_NET_RAW, Capability::CAP_NET_ADMIN];
+
+/// Privilege that could not be given up.
+#[derive(Debug, thiserror::Error)]
+pub enum PrivilegeError {
+    /// A user or group id.
+    #[error("cannot give up the user id of the program ({})", .0.desc())]
+    Identity(Errno),
+    /// Capabilities.
+    #[error("cannot give up capabilities ({0})")]
+    Capabilities(#[from] caps::errors::CapsError),
+    /// `PR_SET_NO_NEW_PRIVS`.
+    #[error("cannot renounce new privileges ({})", .0.desc())]
+    NoNewPrivileges(Errno),
+    /// The filter of system calls.
+    #[cfg(feature = "seccomp")]
+    #[error("cannot confine the program to its system calls ({0})")]
+    Confinement(#[from] seccompiler::Error),
+}
+
+/// True when the program may open raw sockets and its caller may not: by a capability of its file, or setuid.
+///
+/// A caller with `CAP_NET_RAW` of his own is root, or hands it down as an ambient capability: no other way leads through
+/// execve (capabilities(7)).
+pub fn is_lent() -> bool {
+    let holds = |set| matches!(caps::has_cap(None, set, Capability::CAP_NET_RAW), Ok(true));
+    holds(CapSet::Permitted) && !holds(CapSet::Ambient) && !getuid().is_root()
+}
+
+/// Makes effective what this process is permitted to.
+///
+/// A file capability set with `+p` leaves that to the program. (With `+ep`, execve itself fails where the bounding
+/// set lacks the capability, as in many containers.) Whether it worked is seen when a raw socket is opened.
+pub fn raise() {
+    let permitted = caps::read(None, CapSet::Permitted).unwrap_or_default();
+    let effective = caps::read(None, CapSet::Effective).unwrap_or_default();
+    for capability in OF_USE {
+        if permitted.contains(&capability) && !effective.contains(&capability) {
+            let _ = caps::raise(None, CapSet::Effective, capability);
+        }
+    }
+}
+
+/// Gives up for good what [`raise`] raised and all other privilege: capabilities in all sets, the user and group id that a
+/// setuid program runs with, new ones by execve. What is left may be done by the caller himself. No core is dumped:
+/// a file made by a privileged program is not for everybody's eyes.
+///
+/// Keeps what `--mark` takes where sockets will be marked later on. To be called while there is one thread.
+pub fn relinquish(marks_later: bool) -> Result<(), PrivilegeError> {
+    let permitted = caps::read(None, CapSet::Permitted)?;
+    let needed = |capability: &Capability| marks_later && permitted.contains(capability);
+    let kept: CapsHashSet = OF_USE.into_iter().filter(needed).collect();
+    for capability in caps::all() {
+        // Only who has CAP_SETPCAP may; for the others, as for everybody, no execve follows.
+        let _ = caps::drop(None, CapSet::Bounding, capability);
+    }
+    // Or it would all be gone with the user id.
+    prctl::set_keepcaps(!kept.is_empty()).map_err(PrivilegeError::Identity)?;
+    let (user, group) = (getuid(), getgid());
+    setresgid(group, group, group).map_err(PrivilegeError::Identity)?;
+    setresuid(user, user, user).map_err(PrivilegeError::Identity)?;
+    caps::clear(None, CapSet::Ambient)?;
+    caps::set(None, CapSet::Effective, &kept)?;
+    caps::set(None, CapSet::Permitted, &kept)?;
+    caps::clear(None, CapSet::Inheritable)?;
+    prctl::set_no_new_privs().map_err(PrivilegeError::NoNewPrivileges)?;
+    // Neither can fail for want of anything.
+    let _ = prctl::set_dumpable(false);
+    let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+    Ok(())
+}
+
+/// Leaves this thread, and those it starts, the system calls that checks need; the others fail with `EPERM` from now on.
+#[cfg(feature = "seccomp")]
+pub fn confine() -> Result<(), PrivilegeError> {
+    Ok(confinement::apply()?)
+}
+
+/// Built without the filter of system calls.
+#[cfg(not(feature = "seccomp"))]
+#[expect(clippy::unnecessary_wraps, reason = "the same shape as with the filter")]
+pub fn confine() -> Result<(), PrivilegeError> {
+    Ok(())
+}
