@@ -5,14 +5,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What only these may name, and they do. A path with `/` at its end is a folder.
-const KNOWLEDGE: [(&str, &[&str]); 19] = [
+const KNOWLEDGE: [(&str, &[&str]); 21] = [
     ("pnet", &["wire/"]),
     ("clap", &["cli/"]),
     ("socket2", &["engine/", "self_test.rs"]),
-    ("nix", &["engine/", "fault.rs", "resolve.rs", "check.rs"]),
+    ("nix", &["engine/", "fault.rs", "resolve.rs", "check.rs", "privilege/"]),
     ("nix::sys::signal", &["check.rs"]),
     ("nix::sys::socket", &["engine/"]),
-    ("caps", &["privilege.rs"]),
+    ("nix::unistd", &["privilege/"]),
+    ("caps", &["privilege/"]),
+    ("seccompiler", &["privilege/"]),
     ("dns_lookup", &["resolve.rs"]),
     ("rand", &["check.rs"]),
     ("siphasher", &["probe.rs"]),

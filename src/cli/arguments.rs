@@ -122,7 +122,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..), help_heading = "Way out")]
     pub(super) ttl: Option<u8>,
 
-    /// Raw sockets, or the kernel's own handshake cut short; auto takes raw where it may
+    /// Raw sockets, or the kernel's handshake cut short
     #[arg(long, value_enum, default_value = "auto", help_heading = "Way out")]
     pub(super) engine: EngineChoice,
 

@@ -104,8 +104,18 @@ impl Call {
             },
             tries: usize::from(self.0.retries) + 1,
             v4: !self.0.use_ipv6,
-            v6: !self.0.use_ipv4,
+            v6: !self.0.use_ipv4 && !self.is_dotted(),
         }
+    }
+
+    /// True when IPv6 cannot be meant: everything is in dotted decimal. Sockets that nobody needs cost time.
+    fn is_dotted(&self) -> bool {
+        let Arguments { words, hostname, targets, self_test, .. } = &self.0;
+        let dotted = |word: &String| {
+            word.matches(':').count() < 2
+                && word.bytes().all(|byte| byte.is_ascii_digit() || b".,-/:".contains(&byte))
+        };
+        targets.is_none() && !self_test && words.iter().chain(hostname).all(dotted)
     }
 
     /// Reads the targets, a file of them too. With privilege that is only `lent` to its caller, the program does not flood.

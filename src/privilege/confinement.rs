@@ -7,8 +7,11 @@ use nix::libc;
 use seccompiler::SeccompCmpArgLen::Dword;
 use seccompiler::SeccompCmpOp::{Eq, MaskedEq};
 use seccompiler::{
-    BpfProgram, Error, SeccompAction, SeccompCondition, SeccompFilter, SeccompRule, apply_filter,
+    BackendError, BpfProgram, Error, SeccompAction, SeccompCondition, SeccompFilter, SeccompRule,
+    apply_filter,
 };
+
+use super::dispatch::{Fate, by_number};
 
 /// What may be called with any arguments. None of it gives more than the descriptors that are open already, memory, threads,
 /// and time.
@@ -119,21 +122,29 @@ const REQUESTS: [libc::c_ulong; 6] = [
     libc::SIOCGIFNAME,
 ];
 
+/// Instructions with which a program by seccompiler checks the architecture and loads the number of the call.
+const PREFACE: usize = 4;
+
 /// Refuses from now on, with `EPERM`, every other system call of this thread and of those it starts.
 pub(super) fn apply() -> Result<(), Error> {
     apply_filter(&program()?)
 }
 
 fn program() -> Result<BpfProgram, Error> {
-    let free = FREE.iter().chain(OLDER).map(|call| (*call, Vec::new()));
-    let rules: BTreeMap<_, _> = free.chain(bound()?).collect();
+    let bound = bound()?;
+    let number = |call: &libc::c_long| u32::try_from(*call).expect("numbers are small");
+    let allowed = FREE.iter().chain(OLDER).map(|call| (number(call), Fate::Allowed));
+    let examined = bound.keys().map(|call| (number(call), Fate::Examined));
+    let dispatch = by_number(allowed.chain(examined).collect());
     let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
-    let architecture = ARCH.try_into()?;
-    Ok(SeccompFilter::new(rules, refused, SeccompAction::Allow, architecture)?.try_into()?)
+    let filter = SeccompFilter::new(bound, refused, SeccompAction::Allow, ARCH.try_into()?)?;
+    let mut program = BpfProgram::try_from(filter)?;
+    program.splice(PREFACE..PREFACE, dispatch);
+    Ok(program)
 }
 
 /// What may be called with some arguments only.
-fn bound() -> Result<Vec<(libc::c_long, Vec<SeccompRule>)>, Error> {
+fn bound() -> Result<BTreeMap<libc::c_long, Vec<SeccompRule>>, Error> {
     let family = |family: libc::c_int| is(0, family.unsigned_abs().into());
     let kind = |kind: libc::c_int| masked(1, SOCKET_TYPE, kind.unsigned_abs().into());
     let mut sockets = vec![
@@ -149,7 +160,7 @@ fn bound() -> Result<Vec<(libc::c_long, Vec<SeccompRule>)>, Error> {
     let reading =
         |argument| SeccompRule::new(vec![masked(argument, WRITING.unsigned_abs().into(), 0)?]);
     let request = |request: &libc::c_ulong| SeccompRule::new(vec![is(1, *request)?]);
-    Ok(vec![
+    Ok(BTreeMap::from([
         (libc::SYS_socket, sockets),
         (libc::SYS_openat, vec![reading(2)?]),
         #[cfg(target_arch = "x86_64")]
@@ -162,17 +173,13 @@ fn bound() -> Result<Vec<(libc::c_long, Vec<SeccompRule>)>, Error> {
         ),
         // Our own limits.
         (libc::SYS_prlimit64, vec![SeccompRule::new(vec![is(0, 0)?])?]),
-    ])
+    ]))
 }
 
-fn is(argument: u8, value: u64) -> Result<SeccompCondition, seccompiler::BackendError> {
+fn is(argument: u8, value: u64) -> Result<SeccompCondition, BackendError> {
     SeccompCondition::new(argument, Dword, Eq, value)
 }
 
-fn masked(
-    argument: u8,
-    mask: u64,
-    value: u64,
-) -> Result<SeccompCondition, seccompiler::BackendError> {
+fn masked(argument: u8, mask: u64, value: u64) -> Result<SeccompCondition, BackendError> {
     SeccompCondition::new(argument, Dword, MaskedEq(mask), value)
 }

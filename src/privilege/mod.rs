@@ -2,6 +2,8 @@
 
 #[cfg(feature = "seccomp")]
 mod confinement;
+#[cfg(feature = "seccomp")]
+mod dispatch;
 
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::errno::Errno;

@@ -18,7 +18,7 @@ pub(super) fn render(report: &Report, out: &mut impl Write) -> io::Result<()> {
         let (bad, good): (Vec<_>, Vec<_>) =
             report.findings.iter().partition(|finding| finding.judgement.status != Status::Ok);
         for finding in bad.into_iter().chain(good) {
-            render_finding(finding, out)?;
+            render_finding(finding, report.engine, out)?;
         }
         let ignored = report.ignored.iter().map(|(why, count)| format!("{count} × {why}"));
         render_list("ignored", ", ", ignored, out)?;
@@ -38,7 +38,7 @@ pub(super) fn render(report: &Report, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-fn render_finding(finding: &Finding, out: &mut impl Write) -> io::Result<()> {
+fn render_finding(finding: &Finding, engine: Option<&str>, out: &mut impl Write) -> io::Result<()> {
     write!(out, "{}", finding.target)?;
     if let Some(address) = finding.address.filter(|address| !names(&finding.target, *address)) {
         write!(out, " at {address}")?;
@@ -48,6 +48,7 @@ fn render_finding(finding: &Finding, out: &mut impl Write) -> io::Result<()> {
             write!(out, ": {}, {}, SYNs sent: {}", verdict.state(), verdict.reason, verdict.tries)?;
             if let Some(local) = verdict.local {
                 write!(out, ", from {local}")?;
+                engine.map_or(Ok(()), |engine| write!(out, " ({engine})"))?;
             }
         }
         Err(fault) => write!(out, ": {fault}")?,

@@ -9,7 +9,7 @@ use crate::program::{HALFOPEN, Loopback, Said, halfopen, run};
 #[test]
 fn without_the_capability_one_line_names_the_fix() {
     let _network = Loopback::new().listen("127.0.0.1");
-    let said = without_capability(&["127.0.0.1", "8025"]);
+    let said = without_capability(&["--engine", "raw", "127.0.0.1", "8025"]);
     let line = format!(
         "TCP HALF-OPEN UNKNOWN - cannot open a raw socket (Operation not permitted); \
          try: setcap cap_net_raw+p {HALFOPEN}\n"
@@ -20,7 +20,7 @@ fn without_the_capability_one_line_names_the_fix() {
 #[test]
 fn without_the_capability_json_has_no_state() {
     let _network = Loopback::new().listen("127.0.0.1");
-    let said = without_capability(&["-o", "json", "127.0.0.1", "8025"]);
+    let said = without_capability(&["--engine", "raw", "-o", "json", "127.0.0.1", "8025"]);
     let object = said.json();
     assert_eq!((said.code, said.stderr.as_str()), (3, ""));
     assert_eq!(object["status"], "UNKNOWN");
@@ -36,10 +36,10 @@ fn without_the_capability_json_has_no_state() {
 fn without_the_capability_no_expectation_is_met() {
     let _network = Loopback::new();
     for expected in ["open", "closed", "filtered"] {
-        let said = without_capability(&["--expect", expected, "127.0.0.1", "8026"]);
+        let said = without_capability(&["--engine", "raw", "--expect", expected, "127.0.0.1", "8026"]);
         assert_eq!(said.code, 3, "{expected} expected");
     }
-    assert_eq!(without_capability(&["-r", "ok", "127.0.0.1", "8026"]).code, 3);
+    assert_eq!(without_capability(&["--engine", "raw", "-r", "ok", "127.0.0.1", "8026"]).code, 3);
 }
 
 #[test]
@@ -80,11 +80,21 @@ fn the_self_test_holds_where_segments_are_sent_with_hop_limit_255() {
 }
 
 #[test]
-fn the_self_test_cannot_hold_without_privilege() {
+fn the_self_test_of_raw_sockets_cannot_hold_without_privilege() {
     let _network = Loopback::new();
-    let said = without_capability(&["--self-test"]);
+    let said = without_capability(&["--self-test", "--engine", "raw"]);
     assert_eq!((said.code, said.stderr.as_str()), (3, ""));
     assert!(said.stdout.contains("setcap cap_net_raw+p"), "{}", said.stdout);
+}
+
+#[test]
+fn the_self_test_holds_without_privilege_by_the_kernels_handshake() {
+    let _network = Loopback::new();
+    let said = without_capability(&["--self-test"]);
+    assert_eq!((said.code, said.stderr.as_str()), (0, ""), "{}", said.stdout);
+    assert!(said.first_line().ends_with("(engine: connect)"), "{}", said.stdout);
+    assert_eq!(said.stdout.matches("\nyes: ").count(), 8, "{}", said.stdout);
+    assert_eq!(said.stdout.matches("by SYN, SYN+ACK, RST+ACK\n").count(), 2, "{}", said.stdout);
 }
 
 /// Runs the program where `CAP_NET_RAW` cannot be had, as in most containers.
