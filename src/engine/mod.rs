@@ -128,7 +128,7 @@ impl Opening {
     /// `start`.
     pub fn open(&self, start: Instant) -> Result<Box<dyn Engine>, Fault> {
         if let Some(source) = self.egress.source {
-            sockets::own(source, &self.egress)?;
+            sockets::own(source)?;
         }
         if self.choice != Choice::Connect {
             let raw = RawEngine::open(start, self);

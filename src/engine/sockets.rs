@@ -7,8 +7,9 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::ifaddrs::getifaddrs;
 use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::socket::{SockaddrIn, connect, setsockopt};
+use nix::sys::socket::{SockaddrIn, SockaddrStorage, connect, setsockopt};
 use nix::sys::time::TimeSpec;
 use nix::{libc, setsockopt_impl, sockopt_impl};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -43,20 +44,29 @@ pub(super) fn raw(domain: Domain, egress: &Egress) -> Result<Socket, Fault> {
 }
 
 /// Fails where `address` is not one of this machine's. `bind()` would take any other as well where
-/// `net.ipv4.ip_nonlocal_bind` is set, and multicast ones always.
-pub(super) fn own(address: IpAddr, egress: &Egress) -> Result<(), Fault> {
-    let source = |errno| Fault::Source { address, errno };
-    let (own, scopeless) = (SocketAddr::new(address, 0), Egress { source: None, ..egress.clone() });
-    let socket = datagram(Domain::for_address(own))?;
-    bind_interface(&scopeless, &socket)?;
-    socket.connect(&own.into()).map_err(|error| source(errno(&error)))?;
-    // What is sent to an address of this machine leaves from it.
-    let local = socket.local_addr().ok().and_then(|local| local.as_socket());
-    if local.is_some_and(|local| local.ip() == address) {
+/// `net.ipv4.ip_nonlocal_bind` is set.
+pub(super) fn own(address: IpAddr) -> Result<(), Fault> {
+    let mut interfaces = getifaddrs().map_err(Fault::SocketSetup)?;
+    let assigned = interfaces.any(|interface| interface.address.and_then(ip) == Some(address));
+    if assigned || address.is_loopback() || is_locally_routed(address)? {
         Ok(())
     } else {
-        Err(source(Errno::EADDRNOTAVAIL))
+        Err(Fault::Source { address, errno: Errno::EADDRNOTAVAIL })
     }
+}
+
+fn ip(address: SockaddrStorage) -> Option<IpAddr> {
+    let v4 = address.as_sockaddr_in().map(|v4| v4.ip().into());
+    v4.or_else(|| address.as_sockaddr_in6().map(|v6| v6.ip().into()))
+}
+
+/// True for an address of a block that routing takes for this machine's (`ip route add local`): what goes there comes from there.
+fn is_locally_routed(address: IpAddr) -> Result<bool, Fault> {
+    let there = SocketAddr::new(address, 0);
+    let socket = datagram(Domain::for_address(there))?;
+    let connected = socket.connect(&there.into()).and_then(|()| socket.local_addr());
+    let local = connected.ok().and_then(|local| local.as_socket());
+    Ok(local.is_some_and(|local| local.ip() == address))
 }
 
 /// A socket that is good for asking the routing table, without privilege.

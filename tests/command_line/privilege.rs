@@ -36,7 +36,8 @@ fn without_the_capability_json_has_no_state() {
 fn without_the_capability_no_expectation_is_met() {
     let _network = Loopback::new();
     for expected in ["open", "closed", "filtered"] {
-        let said = without_capability(&["--engine", "raw", "--expect", expected, "127.0.0.1", "8026"]);
+        let said =
+            without_capability(&["--engine", "raw", "--expect", expected, "127.0.0.1", "8026"]);
         assert_eq!(said.code, 3, "{expected} expected");
     }
     assert_eq!(without_capability(&["--engine", "raw", "-r", "ok", "127.0.0.1", "8026"]).code, 3);
