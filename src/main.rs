@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use halfopen::check::check;
-use halfopen::cli::{self, Request, UsageError};
+use halfopen::cli::{self, Call, Request, UsageError};
 use halfopen::engine::{Engine, Opening};
 use halfopen::fault::Fault;
 use halfopen::plan::Format;
@@ -31,53 +31,55 @@ fn contain(work: impl FnOnce() -> Status + UnwindSafe) -> Status {
 }
 
 fn run(start: Instant) -> Status {
-    let request = match cli::parse(env::args_os()) {
-        Ok(request) => request,
+    match cli::parse(env::args_os()) {
+        Ok(Request::Check(call)) => run_check(*call, start),
+        Ok(Request::SelfTest(opening)) => run_self_test(&opening, start),
+        Ok(Request::Print(text)) => {
+            print(text.as_bytes(), &[]);
+            Status::Unknown
+        }
+        Err(error) => misused(&error),
+    }
+}
+
+fn run_check(call: Call, start: Instant) -> Status {
+    let lent = privilege::is_lent();
+    let mut engine = match open(&call.opening(), start) {
+        Ok(engine) => engine,
+        Err(error) => return unknown(error),
+    };
+    let plan = match call.plan(lent) {
+        Ok(plan) => plan,
         Err(error) => return misused(&error),
+    };
+    let people_wait = plan.format == Format::Text && io::stderr().is_terminal();
+    let progress = people_wait.then(Progress::default);
+    let engine: Result<&mut dyn Engine, _> = match &mut engine {
+        Ok(engine) => Ok(&mut **engine),
+        Err(fault) => Err(fault.clone()),
+    };
+    let report = match check(plan, engine, start, &mut io::stdout(), progress) {
+        Ok(report) => report,
+        Err(fault) => return unknown(fault),
     };
     let (mut out, mut aside) = (Vec::new(), Vec::new());
     // Writing to memory does not fail.
-    let status = match request {
-        Request::Check(call) => {
-            let lent = privilege::is_lent();
-            let mut engine = match open(&call.opening(), start) {
-                Ok(engine) => engine,
-                Err(error) => return unknown(error),
-            };
-            let plan = match call.plan(lent) {
-                Ok(plan) => plan,
-                Err(error) => return misused(&error),
-            };
-            let people_wait = plan.format == Format::Text && io::stderr().is_terminal();
-            let progress = people_wait.then(Progress::default);
-            let engine: Result<&mut dyn Engine, _> = match &mut engine {
-                Ok(engine) => Ok(&mut **engine),
-                Err(fault) => Err(fault.clone()),
-            };
-            match check(plan, engine, start, &mut io::stdout(), progress) {
-                Ok(report) => {
-                    let _ = report.render(colour(), &mut out, &mut aside);
-                    report.status()
-                }
-                Err(fault) => return unknown(fault),
-            }
-        }
-        Request::SelfTest(opening) => {
-            let listeners = self_test::listen();
-            match open(&opening, start) {
-                Ok(Ok(mut engine)) => self_test(start, &mut *engine, &listeners, &mut out),
-                Ok(Err(fault)) => return unknown(fault),
-                Err(error) => return unknown(error),
-            }
-            .unwrap_or(Status::Unknown)
-        }
-        Request::Print(text) => {
-            out.extend(text.bytes());
-            Status::Unknown
-        }
-    };
+    let _ = report.render(colour(), &mut out, &mut aside);
     print(&out, &aside);
-    status
+    report.status()
+}
+
+fn run_self_test(opening: &Opening, start: Instant) -> Status {
+    let listeners = self_test::listen();
+    let mut engine = match open(opening, start) {
+        Ok(Ok(engine)) => engine,
+        Ok(Err(fault)) => return unknown(fault),
+        Err(error) => return unknown(error),
+    };
+    let mut out = Vec::new();
+    let status = self_test(start, &mut *engine, &listeners, &mut out);
+    print(&out, &[]);
+    status.unwrap_or(Status::Unknown)
 }
 
 /// Opens the engine while there is privilege, if there is any, and gives all of it up before anything else is read: targets,
