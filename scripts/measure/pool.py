@@ -28,6 +28,12 @@ def markdown(lab, rounds):
         rf"^TCP HALF-OPEN OK - (\d+) of {TARGETS} open",
         TARGETS,
     )
+    connect = Contender(
+        "halfopen --engine connect --rate 0",
+        [str(build.HALFOPEN), "--engine", "connect", "--rate", "0", f"{MANY}:{PORT}"],
+        rf"^TCP HALF-OPEN OK - (\d+) of {TARGETS} open",
+        TARGETS,
+    )
     zmap = Contender(
         version_of("zmap", "zmap") + " -r 0 -c 1",
         # No list of blocked addresses: it has 198.18.0.0/15 on it, and here that is a lab.
@@ -52,7 +58,7 @@ def markdown(lab, rounds):
         FEWER_TARGETS,
         tolerated=True,
     )
-    contenders = [floor, halfopen, zmap, masscan, nmap]
+    contenders = [floor, halfopen, connect, zmap, masscan, nmap]
     race(contenders, rounds)
     return "\n".join(
         [

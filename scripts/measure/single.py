@@ -19,6 +19,16 @@ def markdown(_lab, rounds):
         r"^1 of (1) open$",
     )
     halfopen = Contender("**halfopen**", [str(build.HALFOPEN), SERVER, PORT], r"^TCP HALF-OPEN OK - ")
+    connect = Contender(
+        "halfopen --engine connect",
+        [str(build.HALFOPEN), "--engine", "connect", SERVER, PORT],
+        r"^TCP HALF-OPEN OK - ",
+    )
+    unconfined = Contender(
+        "halfopen built without its filter of system calls",
+        [str(build.UNCONFINED), SERVER, PORT],
+        r"^TCP HALF-OPEN OK - ",
+    )
     check_tcp = Contender(
         version_of("check_tcp", CHECK_TCP),
         [CHECK_TCP, "-H", SERVER, "-p", PORT],
@@ -30,7 +40,7 @@ def markdown(_lab, rounds):
         r"^\d+/tcp open ",
         every=10,
     )
-    contenders = [floor, halfopen, check_tcp, nmap]
+    contenders = [floor, halfopen, connect, unconfined, check_tcp, nmap]
     race(contenders, rounds)
     return "\n".join(
         [
