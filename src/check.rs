@@ -6,8 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signalfd::SignalFd;
 use rand::TryRng;
 use rand::rngs::SysRng;
 
@@ -23,6 +22,7 @@ use crate::resolve::Lookups;
 use crate::roster::Roster;
 use crate::run::{Client, Crossing, Next, run};
 use crate::schedule::Schedule;
+use crate::signals;
 use crate::target::Target;
 use crate::verdict::{LookupFailure, Outcome, Reason, Verdict};
 
@@ -82,7 +82,7 @@ struct Session<'a> {
 impl Session<'_> {
     fn probe(&mut self, engine: &mut dyn Engine) -> Result<(), Fault> {
         // Before there is any other thread: threads inherit what is blocked.
-        self.signals = Some(endings()?);
+        self.signals = Some(signals::watch()?);
         let plan = &self.report.plan;
         let (v4, v6) = self.roster.families(plan.family);
         engine.ready(v4, v6)?;
@@ -231,16 +231,6 @@ impl Client for Session<'_> {
         self.report.interrupted |= matches!(signal, Some(Ok(Some(_))));
         self.report.interrupted
     }
-}
-
-/// The signals that ask the program to end: from now on they can be read here, and do nothing else.
-fn endings() -> Result<SignalFd, Fault> {
-    let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
-    let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
-    signals
-        .thread_block()
-        .and_then(|()| SignalFd::with_flags(&signals, flags))
-        .map_err(Fault::Signals)
 }
 
 fn secret() -> Result<Secret, Fault> {

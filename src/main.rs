@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fmt::Display;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal, Stdout, Write};
 use std::panic::{self, UnwindSafe};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -11,11 +11,13 @@ use halfopen::check::check;
 use halfopen::cli::{self, Call, Request, UsageError};
 use halfopen::engine::{Engine, Opening};
 use halfopen::fault::Fault;
+use halfopen::outlet::Outlet;
 use halfopen::plan::Format;
 use halfopen::privilege::{self, PrivilegeError};
 use halfopen::report::nagios;
 use halfopen::report::progress::Progress;
 use halfopen::self_test::{self, self_test};
+use halfopen::signals;
 use halfopen::status::Status;
 
 /// The exit code is the message: neither a panic nor an output that cannot be written may change what it says.
@@ -35,7 +37,7 @@ fn run(start: Instant) -> Status {
         Ok(Request::Check(call)) => run_check(*call, start),
         Ok(Request::SelfTest(opening)) => run_self_test(&opening, start),
         Ok(Request::Print(text)) => {
-            print(text.as_bytes(), &[]);
+            print(text.as_bytes());
             Status::Unknown
         }
         Err(error) => misused(&error),
@@ -58,14 +60,16 @@ fn run_check(call: Call, start: Instant) -> Status {
         Ok(engine) => Ok(&mut **engine),
         Err(fault) => Err(fault.clone()),
     };
-    let report = match check(plan, engine, start, &mut io::stdout(), progress) {
+    let mut out = Outlet::new(io::stdout());
+    let report = match check(plan, engine, start, &mut out, progress) {
         Ok(report) => report,
         Err(fault) => return unknown(fault),
     };
-    let (mut out, mut aside) = (Vec::new(), Vec::new());
+    let mut aside = Vec::new();
     // Writing to memory does not fail.
     let _ = report.render(colour(), &mut out, &mut aside);
-    print(&out, &aside);
+    finish(out);
+    let _ = io::stderr().write_all(&aside); // nobody is left to tell
     report.status()
 }
 
@@ -78,7 +82,7 @@ fn run_self_test(opening: &Opening, start: Instant) -> Status {
     };
     let mut out = Vec::new();
     let status = self_test(start, &mut *engine, &listeners, &mut out);
-    print(&out, &[]);
+    print(&out);
     status.unwrap_or(Status::Unknown)
 }
 
@@ -107,15 +111,19 @@ fn misused(error: &UsageError) -> Status {
 fn unknown(message: impl Display) -> Status {
     let mut out = Vec::new();
     let _ = nagios::line(Status::Unknown, message, &mut out);
-    print(&out, &[]);
+    print(&out);
     Status::Unknown
 }
 
-/// Nobody is left to tell when this fails.
-fn print(out: &[u8], aside: &[u8]) {
-    let mut stdout = io::stdout().lock();
-    let _ = stdout.write_all(out).and_then(|()| stdout.flush());
-    let _ = io::stderr().write_all(aside);
+fn print(text: &[u8]) {
+    let mut out = Outlet::new(io::stdout());
+    let _ = out.write_all(text);
+    finish(out);
+}
+
+/// Waits for the reader, until a signal asks the program to end.
+fn finish(out: Outlet<Stdout>) {
+    out.finish(signals::watch().ok().as_ref());
 }
 
 #[cfg(test)]

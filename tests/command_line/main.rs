@@ -9,6 +9,7 @@ mod output;
 mod pools;
 mod privilege;
 mod program;
+mod slow_readers;
 mod targets;
 mod usage;
 mod verdicts;

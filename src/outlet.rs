@@ -1,0 +1,75 @@
+//! Output to a reader who may be slow.
+
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::write;
+
+/// Written at once at most, bytes: a pipe that can be written takes so many without waiting (`PIPE_BUF`, pipe(7)).
+const CHUNK: usize = 4096;
+
+/// Takes everything, and passes it on as the reader takes it: he holds up nothing but the end of the program.
+pub struct Outlet<W> {
+    out: W,
+    waiting: Vec<u8>,
+    /// Nobody reads, or there is no room where it goes: nobody is left to tell.
+    closed: bool,
+}
+
+impl<W: AsFd> Outlet<W> {
+    /// Nothing is written to `out` in another way.
+    pub fn new(out: W) -> Self {
+        Self { out, waiting: Vec::new(), closed: false }
+    }
+
+    /// Waits until everything has been written, or `interrupt` can be read.
+    pub fn finish(mut self, interrupt: Option<&impl AsFd>) {
+        while self.pass_on() {
+            let mut watched = vec![PollFd::new(self.out.as_fd(), PollFlags::POLLOUT)];
+            watched.extend(interrupt.map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
+            let waited = poll(&mut watched, PollTimeout::NONE);
+            let interrupted = watched[1..].iter().any(|fd| fd.any() == Some(true));
+            if interrupted || !matches!(waited, Ok(_) | Err(Errno::EINTR)) {
+                break;
+            }
+        }
+    }
+
+    /// Writes as much as the reader takes without delay; true when something is left.
+    fn pass_on(&mut self) -> bool {
+        let mut done = 0;
+        while done < self.waiting.len() && !self.closed && self.takes_more() {
+            let end = self.waiting.len().min(done + CHUNK);
+            match write(&self.out, &self.waiting[done..end]) {
+                Ok(written) => done += written,
+                Err(Errno::EINTR | Errno::EAGAIN) => break,
+                Err(_) => self.closed = true,
+            }
+        }
+        self.waiting.drain(..done);
+        if self.closed {
+            self.waiting.clear();
+        }
+        !self.waiting.is_empty()
+    }
+
+    fn takes_more(&self) -> bool {
+        let mut watched = [PollFd::new(self.out.as_fd(), PollFlags::POLLOUT)];
+        poll(&mut watched, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    }
+}
+
+impl<W: AsFd> Write for Outlet<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.waiting.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    /// Does not wait for the reader.
+    fn flush(&mut self) -> io::Result<()> {
+        self.pass_on();
+        Ok(())
+    }
+}

@@ -1,0 +1,74 @@
+//! A reader who takes his time holds up nothing but the end of the program.
+
+use std::io::Read;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::program::{HALFOPEN, Loopback, segments_received};
+
+/// More than any pipe holds, as lines of JSON or of text.
+const TARGETS: usize = 4096;
+const POOL: &str = "127.0.0.0/20:8026";
+
+/// Far beyond what any check here takes: a bound on hanging.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+#[test]
+fn every_target_is_checked_while_nobody_reads() {
+    for engine in ["raw", "connect"] {
+        let _network = Loopback::new();
+        let (mut child, mut output) = unread(&["--engine", engine, "-o", "json", POOL]);
+        wait_until(|| segments_received() >= 2 * TARGETS as u64);
+        assert!(child.try_wait().unwrap().is_none(), "what it says has no room in the pipe");
+        let mut said = String::new();
+        output.read_to_string(&mut said).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(2));
+        let lines: Vec<Value> =
+            said.lines().map(|line| serde_json::from_str(line).expect("whole lines")).collect();
+        assert_eq!(lines.len(), TARGETS + 1);
+        assert_eq!(lines[TARGETS]["summary"]["closed"], TARGETS);
+    }
+}
+
+#[test]
+fn a_signal_ends_the_program_while_nobody_reads() {
+    for (format, signal) in
+        [("json", Signal::SIGTERM), ("json", Signal::SIGHUP), ("text", Signal::SIGINT)]
+    {
+        let _network = Loopback::new();
+        let (mut child, output) = unread(&["-o", format, POOL]);
+        wait_until(|| segments_received() >= 2 * TARGETS as u64);
+        assert!(child.try_wait().unwrap().is_none(), "what it says has no room in the pipe");
+        kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
+        wait_until(|| child.try_wait().unwrap().is_some());
+        let code = child.wait().unwrap().code();
+        // Whether the signal came before the last verdict or after.
+        assert!(matches!(code, Some(2 | 3)), "{format}, {signal}: {code:?}");
+        drop(output);
+    }
+}
+
+/// The program, and what it says, which nobody reads yet.
+fn unread(words: &[&str]) -> (Child, ChildStdout) {
+    let mut child = Command::new(HALFOPEN)
+        .args(words)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the built program");
+    let output = child.stdout.take().expect("piped");
+    (child, output)
+}
+
+fn wait_until(mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < end, "it does not come to pass");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
