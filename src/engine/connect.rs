@@ -36,6 +36,9 @@ const BATCH: usize = 64;
 /// Descriptors that are left to name look-ups and all else, where there are enough.
 const RESERVED: usize = 512;
 
+/// How often a source port is looked for.
+const RESERVATIONS: usize = 16;
+
 /// A socket for each try; `epoll` tells which handshakes have ended.
 pub(super) struct ConnectEngine {
     start: Instant,
@@ -195,11 +198,18 @@ impl Port {
             Domain::IPV4 => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
             _ => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
         };
-        let found = bound(any, false, egress)?.local_addr().map_err(|error| setup(&error))?;
-        let found = found.as_socket().expect("an internet socket");
-        // The port is free again. Whoever shares ports is not offered one that is taken alone, nor the other way round.
-        let held = bound(found, true, egress)?;
-        Ok(Self { number: found.port(), _held: held })
+        let mut attempts = 0;
+        loop {
+            let found = bound(any, false, egress)?.local_addr().map_err(|error| setup(&error))?;
+            let found = found.as_socket().expect("an internet socket");
+            // It is free again, and anybody may have been quicker. Who shares ports is offered none that is taken alone, and
+            // who does not is offered none that is shared.
+            attempts += 1;
+            match bound(found, true, egress) {
+                Err(Fault::SourcePort(Errno::EADDRINUSE)) if attempts < RESERVATIONS => {}
+                held => return Ok(Self { number: found.port(), _held: held? }),
+            }
+        }
     }
 }
 

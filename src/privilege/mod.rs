@@ -28,7 +28,9 @@ pub enum PrivilegeError {
     NoNewPrivileges(Errno),
     /// The filter of system calls.
     #[cfg(feature = "seccomp")]
-    #[error("cannot confine the program to its system calls ({0})")]
+    #[error(
+        "cannot confine the program to its system calls ({0}); a build with --no-default-features does without"
+    )]
     Confinement(#[from] seccompiler::Error),
 }
 
