@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use nix::sys::signalfd::SignalFd;
 use rand::TryRng;
 use rand::rngs::SysRng;
 
@@ -22,7 +21,7 @@ use crate::resolve::Lookups;
 use crate::roster::Roster;
 use crate::run::{Client, Crossing, Next, run};
 use crate::schedule::Schedule;
-use crate::signals;
+use crate::signals::Signals;
 use crate::target::Target;
 use crate::verdict::{LookupFailure, Outcome, Reason, Verdict};
 
@@ -32,11 +31,12 @@ const GRACE: Duration = Duration::from_millis(25);
 /// Endpoints of which it is said that a fault of this machine kept them unknown; the rest are counted.
 const TOLD_OF_FAULT: usize = 500;
 
-/// Carries out `plan` by `engine`, if there is one, in a program that began at `start`. What can be said before the end goes to
+/// Carries out `plan` by `engine`, if there is one, in a program that began at `start`, until a signal comes. What can be said before the end goes to
 /// `out` as it falls, and how far it is to `progress`. Fails where the plan cannot be carried out as it stands.
 pub fn check(
     mut plan: Plan,
     engine: Result<&mut dyn Engine, Fault>,
+    signals: &Signals,
     start: Instant,
     out: &mut dyn Write,
     progress: Option<Progress>,
@@ -52,7 +52,7 @@ pub fn check(
     let report = Report::new(plan, total);
     let progress = progress.filter(|_| report.is_pool());
     let mut session =
-        Session { roster, report, lookups: None, signals: None, lines: Vec::new(), out, progress };
+        Session { roster, report, lookups: None, signals, lines: Vec::new(), out, progress };
     if let Err(fault) = engine.and_then(|engine| session.probe(engine)) {
         session.fail(&fault);
     }
@@ -72,7 +72,7 @@ struct Session<'a> {
     roster: Roster,
     report: Report,
     lookups: Option<Lookups>,
-    signals: Option<SignalFd>,
+    signals: &'a Signals,
     /// Lines of JSON that are to be written.
     lines: Vec<u8>,
     out: &'a mut dyn Write,
@@ -81,8 +81,6 @@ struct Session<'a> {
 
 impl Session<'_> {
     fn probe(&mut self, engine: &mut dyn Engine) -> Result<(), Fault> {
-        // Before there is any other thread: threads inherit what is blocked.
-        self.signals = Some(signals::watch()?);
         let plan = &self.report.plan;
         let (v4, v6) = self.roster.families(plan.family);
         engine.ready(v4, v6)?;
@@ -94,7 +92,7 @@ impl Session<'_> {
         let names = self.roster.names();
         if !names.is_empty() {
             let lookups = Lookups::start(names, plan.family);
-            self.lookups = Some(lookups.map_err(|_| Fault::Threads)?);
+            self.lookups = Some(lookups?);
         }
         run(&mut checker, engine, &mut pacer, self, deadline)?;
         self.report.ignored = checker.ignored().clone();
@@ -169,10 +167,7 @@ impl Session<'_> {
                     let name = self.roster.target(place).hosts.to_string();
                     self.report.addresses.push((name, addresses));
                 }
-                Err(failure) => {
-                    let reason = Reason::NameNotResolved(failure);
-                    self.found_all_ports(place, &Ok(Verdict::without_probe(reason)));
-                }
+                Err(outcome) => self.found_all_ports(place, &outcome),
             }
         }
         if self.roster.is_resolved() {
@@ -217,7 +212,7 @@ impl Client for Session<'_> {
 
     fn interrupts(&self) -> Vec<BorrowedFd<'_>> {
         let lookups = self.lookups.iter().map(AsFd::as_fd);
-        lookups.chain(self.signals.iter().map(AsFd::as_fd)).collect()
+        lookups.chain([self.signals.as_fd()]).collect()
     }
 
     fn attend(&mut self, now: Duration) -> bool {
@@ -227,8 +222,7 @@ impl Client for Session<'_> {
         if let Some(progress) = &mut self.progress {
             progress.advance(self.report.tally.targets(), self.report.total, now);
         }
-        let signal = self.signals.as_ref().map(SignalFd::read_signal);
-        self.report.interrupted |= matches!(signal, Some(Ok(Some(_))));
+        self.report.interrupted |= self.signals.take();
         self.report.interrupted
     }
 }

@@ -46,7 +46,7 @@ pub enum Fault {
     #[error("there is no network interface {0:?}")]
     Interface(String),
     /// No source port could be reserved.
-    #[error("cannot reserve a source port ({}); are all of net.ipv4.ip_local_port_range in use?", .0.desc())]
+    #[error("cannot reserve a source port ({}); {}", .0.desc(), source_port_fix(*.0))]
     SourcePort(Errno),
     /// A rule of the local firewall, or its full connection table, refused the SYN (`EPERM`).
     #[error(
@@ -75,9 +75,12 @@ pub enum Fault {
     /// The deadline came before the target's last SYN was sent and waited for.
     #[error("the deadline came before the last SYN was sent and waited for")]
     OutOfTime,
-    /// A thread could not be started.
-    #[error("cannot start a thread")]
-    Threads,
+    /// A thread could not be started, or what it takes to hear from it.
+    #[error("cannot start a thread ({})", .0.desc())]
+    Threads(Errno),
+    /// This machine is short of something that a name look-up takes.
+    #[error("cannot look the name up ({})", .0.desc())]
+    Lookup(Errno),
     /// Signals could not be made readable.
     #[error("cannot watch for signals ({})", .0.desc())]
     Signals(Errno),
@@ -125,6 +128,14 @@ fn raw_socket_fix(errno: Errno) -> String {
             format!("try: setcap cap_net_raw+p {}", program.display())
         }
         _ => descriptor_fix(errno).to_owned(),
+    }
+}
+
+fn source_port_fix(errno: Errno) -> &'static str {
+    if no_descriptor(errno) {
+        descriptor_fix(errno)
+    } else {
+        "are all of net.ipv4.ip_local_port_range in use?"
     }
 }
 

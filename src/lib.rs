@@ -13,6 +13,7 @@
 pub mod check;
 pub mod checker;
 pub mod cli;
+pub mod descriptors;
 pub mod engine;
 pub mod fault;
 pub mod outlet;

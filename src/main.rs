@@ -2,9 +2,11 @@
 
 use std::env;
 use std::fmt::Display;
-use std::io::{self, IsTerminal, Stdout, Write};
+use std::io::{self, IsTerminal, Write};
 use std::panic::{self, UnwindSafe};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use halfopen::check::check;
@@ -17,42 +19,61 @@ use halfopen::privilege::{self, PrivilegeError};
 use halfopen::report::nagios;
 use halfopen::report::progress::Progress;
 use halfopen::self_test::{self, self_test};
-use halfopen::signals;
+use halfopen::signals::Signals;
 use halfopen::status::Status;
+use signal_hook::consts::SIGABRT;
+use signal_hook::flag;
 
-/// The exit code is the message: neither a panic nor an output that cannot be written may change what it says.
+/// The exit code is the message: neither a panic, nor an abort for want of memory, nor an output that cannot be written may
+/// change what it says. (To some callers death by a signal means that all is well.)
 fn main() -> ExitCode {
     let start = Instant::now();
+    let always = Arc::new(AtomicBool::new(true));
+    let unknown = Status::Unknown.exit_code().into();
+    let _ = flag::register_conditional_shutdown(SIGABRT, unknown, always);
+    // Without a backtrace, which takes memory that may be what is missing.
+    panic::set_hook(Box::new(|panic| {
+        let _ = writeln!(io::stderr(), "halfopen: {panic}");
+    }));
     ExitCode::from(contain(|| run(start)).exit_code())
 }
 
 /// What `work` says, or UNKNOWN when it panics.
 fn contain(work: impl FnOnce() -> Status + UnwindSafe) -> Status {
-    panic::catch_unwind(work)
-        .unwrap_or_else(|_| unknown("internal error, nothing was learnt; stderr has the details"))
+    panic::catch_unwind(work).unwrap_or_else(|_| {
+        let message = "internal error, nothing was learnt; stderr has the details";
+        unknown(message, &mut Outlet::new(io::stdout()))
+    })
 }
 
 fn run(start: Instant) -> Status {
-    match cli::parse(env::args_os()) {
-        Ok(Request::Check(call)) => run_check(*call, start),
-        Ok(Request::SelfTest(opening)) => run_self_test(&opening, start),
+    let mut out = Outlet::new(io::stdout());
+    let signals = match Signals::watch() {
+        Ok(signals) => signals,
+        Err(fault) => return unknown(fault, &mut out),
+    };
+    let status = match cli::parse(env::args_os()) {
+        Ok(Request::Check(call)) => run_check(*call, &signals, start, &mut out),
+        Ok(Request::SelfTest(opening)) => run_self_test(&opening, &signals, start, &mut out),
         Ok(Request::Print(text)) => {
-            print(text.as_bytes());
+            let _ = write!(out, "{text}");
             Status::Unknown
         }
-        Err(error) => misused(&error),
-    }
+        Err(error) => misused(&error, &mut out),
+    };
+    out.finish(&signals);
+    status
 }
 
-fn run_check(call: Call, start: Instant) -> Status {
+fn run_check(call: Call, signals: &Signals, start: Instant, out: &mut impl Write) -> Status {
     let lent = privilege::is_lent();
     let mut engine = match open(&call.opening(), start) {
         Ok(engine) => engine,
-        Err(error) => return unknown(error),
+        Err(error) => return unknown(error, out),
     };
-    let plan = match call.plan(lent) {
+    let plan = match call.plan(lent, signals) {
         Ok(plan) => plan,
-        Err(error) => return misused(&error),
+        Err(error) => return misused(&error, out),
     };
     let people_wait = plan.format == Format::Text && io::stderr().is_terminal();
     let progress = people_wait.then(Progress::default);
@@ -60,30 +81,29 @@ fn run_check(call: Call, start: Instant) -> Status {
         Ok(engine) => Ok(&mut **engine),
         Err(fault) => Err(fault.clone()),
     };
-    let mut out = Outlet::new(io::stdout());
-    let report = match check(plan, engine, start, &mut out, progress) {
+    let report = match check(plan, engine, signals, start, out, progress) {
         Ok(report) => report,
-        Err(fault) => return unknown(fault),
+        Err(fault) => return unknown(fault, out),
     };
-    let mut aside = Vec::new();
-    // Writing to memory does not fail.
-    let _ = report.render(colour(), &mut out, &mut aside);
-    finish(out);
-    let _ = io::stderr().write_all(&aside); // nobody is left to tell
+    let mut aside = Outlet::new(io::stderr());
+    let _ = report.render(colour(), out, &mut aside);
+    aside.finish(signals);
     report.status()
 }
 
-fn run_self_test(opening: &Opening, start: Instant) -> Status {
+fn run_self_test(
+    opening: &Opening,
+    signals: &Signals,
+    start: Instant,
+    out: &mut impl Write,
+) -> Status {
     let listeners = self_test::listen();
-    let mut engine = match open(opening, start) {
-        Ok(Ok(engine)) => engine,
-        Ok(Err(fault)) => return unknown(fault),
-        Err(error) => return unknown(error),
-    };
-    let mut out = Vec::new();
-    let status = self_test(start, &mut *engine, &listeners, &mut out);
-    print(&out);
-    status.unwrap_or(Status::Unknown)
+    match open(opening, start) {
+        Ok(Ok(mut engine)) => self_test(start, &mut *engine, signals, &listeners, out),
+        Ok(Err(fault)) => return unknown(fault, out),
+        Err(error) => return unknown(error, out),
+    }
+    .unwrap_or(Status::Unknown)
 }
 
 /// Opens the engine while there is privilege, if there is any, and gives all of it up before anything else is read: targets,
@@ -104,26 +124,14 @@ fn colour() -> bool {
     io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-fn misused(error: &UsageError) -> Status {
-    unknown(format_args!("{error}; see halfopen --help"))
+fn misused(error: &UsageError, out: &mut impl Write) -> Status {
+    unknown(format_args!("{error}; see halfopen --help"), out)
 }
 
-fn unknown(message: impl Display) -> Status {
-    let mut out = Vec::new();
-    let _ = nagios::line(Status::Unknown, message, &mut out);
-    print(&out);
+fn unknown(message: impl Display, out: &mut impl Write) -> Status {
+    let _ = nagios::line(Status::Unknown, message, out);
+    let _ = out.flush();
     Status::Unknown
-}
-
-fn print(text: &[u8]) {
-    let mut out = Outlet::new(io::stdout());
-    let _ = out.write_all(text);
-    finish(out);
-}
-
-/// Waits for the reader, until a signal asks the program to end.
-fn finish(out: Outlet<Stdout>) {
-    out.finish(signals::watch().ok().as_ref());
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::write;
 
+use crate::signals::{Signals, Wake};
+
 /// Written at once at most, bytes: a pipe that can be written takes so many without waiting (`PIPE_BUF`, pipe(7)).
 const CHUNK: usize = 4096;
 
@@ -24,14 +26,10 @@ impl<W: AsFd> Outlet<W> {
         Self { out, waiting: Vec::new(), closed: false }
     }
 
-    /// Waits until everything has been written, or `interrupt` can be read.
-    pub fn finish(mut self, interrupt: Option<&impl AsFd>) {
+    /// Waits until everything has been written, or a signal asks the program to end.
+    pub fn finish(mut self, signals: &Signals) {
         while self.pass_on() {
-            let mut watched = vec![PollFd::new(self.out.as_fd(), PollFlags::POLLOUT)];
-            watched.extend(interrupt.map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
-            let waited = poll(&mut watched, PollTimeout::NONE);
-            let interrupted = watched[1..].iter().any(|fd| fd.any() == Some(true));
-            if interrupted || !matches!(waited, Ok(_) | Err(Errno::EINTR)) {
+            if signals.wait_to_write(self.out.as_fd()) != Wake::Ready {
                 break;
             }
         }

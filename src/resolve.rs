@@ -7,16 +7,21 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, mpsc};
 use std::{io, thread};
 
-use dns_lookup::{AddrInfoHints, LookupErrorKind, getaddrinfo};
+use dns_lookup::{AddrInfoHints, LookupError, LookupErrorKind, getaddrinfo};
+use nix::errno::Errno;
 use nix::libc;
 use nix::net::if_::{if_indextoname, if_nametoindex};
 
+use crate::descriptors::Descriptors;
 use crate::fault::Fault;
 use crate::target::is_one_host;
-use crate::verdict::LookupFailure;
+use crate::verdict::{LookupFailure, Outcome, Reason, Verdict};
 
 /// Look-ups under way at once: so many names may hang before others have to wait for them.
 const THREADS: usize = 128;
+
+/// Descriptors that one of them takes at most: two sockets, a file of the name service, and a copy of the bell.
+const DESCRIPTORS: usize = 5;
 
 /// What a look-up needs of a stack, with room to spare, bytes.
 const STACK: usize = 512 << 10;
@@ -44,8 +49,8 @@ impl Family {
     }
 }
 
-/// The addresses of a name, without ports, in the resolver's order; at least one.
-pub type Addresses = Result<Vec<SocketAddr>, LookupFailure>;
+/// The addresses of a name, without ports, in the resolver's order, at least one; or how its targets end without any.
+pub type Addresses = Result<Vec<SocketAddr>, Outcome>;
 
 /// Name look-ups on threads of their own. The system's name service may hang for as long as it likes: what is not done when
 /// nobody waits any more is left behind, and ends with the program.
@@ -56,15 +61,18 @@ pub struct Lookups {
 
 impl Lookups {
     /// Begins to look up `names`, each known by a number.
-    pub fn start(names: Vec<(u32, Box<str>)>, family: Family) -> io::Result<Self> {
-        let (bell, ring) = UnixStream::pair()?;
-        bell.set_nonblocking(true)?;
-        ring.set_nonblocking(true)?;
+    pub fn start(names: Vec<(u32, Box<str>)>, family: Family) -> Result<Self, Fault> {
+        let fault = |error: io::Error| Fault::Threads(errno(&error));
+        let (bell, ring) = UnixStream::pair().map_err(fault)?;
+        bell.set_nonblocking(true).map_err(fault)?;
+        ring.set_nonblocking(true).map_err(fault)?;
         let (sender, results) = mpsc::channel();
-        let threads = names.len().min(THREADS);
+        let affordable = (Descriptors::raise().lookups / DESCRIPTORS).clamp(1, THREADS);
+        let threads = names.len().min(affordable);
         let queue = Arc::new(Mutex::new(names.into_iter()));
         for number in 0..threads {
-            let (queue, sender, mut ring) = (Arc::clone(&queue), sender.clone(), ring.try_clone()?);
+            let (queue, sender, mut ring) =
+                (Arc::clone(&queue), sender.clone(), ring.try_clone().map_err(fault)?);
             let thread = thread::Builder::new().name("name look-up".to_owned()).stack_size(STACK);
             let begun = thread.spawn(move || {
                 let next = || queue.lock().ok()?.next();
@@ -76,7 +84,7 @@ impl Lookups {
             });
             match begun {
                 Ok(_) => {}
-                Err(error) if number == 0 => return Err(error),
+                Err(error) if number == 0 => return Err(fault(error)),
                 Err(_) => break, // those there are will do
             }
         }
@@ -117,14 +125,32 @@ fn look_up(name: &str, family: Family) -> Addresses {
         socktype: libc::SOCK_STREAM,
         ..AddrInfoHints::default()
     };
-    let found = getaddrinfo(Some(name), None, Some(hints)).map_err(|error| match error.kind() {
-        LookupErrorKind::NoName | LookupErrorKind::NoData | LookupErrorKind::Family => {
-            LookupFailure::NotFound
-        }
-        LookupErrorKind::Again => LookupFailure::Temporary,
-        _ => LookupFailure::Failed,
-    })?;
+    let found = getaddrinfo(Some(name), None, Some(hints));
+    let found = found.map_err(|error| why_in_vain(error).map(unresolved))?;
     let addresses: Vec<_> =
         found.flatten().map(|info| info.sockaddr).filter(|found| is_one_host(found.ip())).collect();
-    if addresses.is_empty() { Err(LookupFailure::NotFound) } else { Ok(addresses) }
+    if addresses.is_empty() { Err(Ok(unresolved(LookupFailure::NotFound))) } else { Ok(addresses) }
+}
+
+fn why_in_vain(error: LookupError) -> Result<LookupFailure, Fault> {
+    match error.kind() {
+        LookupErrorKind::NoName | LookupErrorKind::NoData | LookupErrorKind::Family => {
+            Ok(LookupFailure::NotFound)
+        }
+        LookupErrorKind::Again => Ok(LookupFailure::Temporary),
+        LookupErrorKind::Memory => Err(Fault::Lookup(Errno::ENOMEM)),
+        LookupErrorKind::System => match errno(&error.into()) {
+            errno @ (Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM) => Err(Fault::Lookup(errno)),
+            _ => Ok(LookupFailure::Failed),
+        },
+        _ => Ok(LookupFailure::Failed),
+    }
+}
+
+fn unresolved(failure: LookupFailure) -> Verdict {
+    Verdict::without_probe(Reason::NameNotResolved(failure))
+}
+
+fn errno(error: &io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw)
 }

@@ -13,6 +13,7 @@ use crate::fault::Fault;
 use crate::plan::Plan;
 use crate::report::{nagios, render_crossing};
 use crate::run::Crossing;
+use crate::signals::Signals;
 use crate::status::Status;
 use crate::verdict::PortState;
 use crate::wire::{Arrival, Flags, Handshake};
@@ -34,12 +35,13 @@ pub fn listen() -> Vec<TcpListener> {
 pub fn self_test(
     start: Instant,
     engine: &mut dyn Engine,
+    signals: &Signals,
     listeners: &[TcpListener],
     out: &mut impl Write,
 ) -> io::Result<Status> {
     let mut claims = Vec::new();
     for listener in listeners {
-        match test_on(start, engine, listener) {
+        match test_on(start, engine, signals, listener) {
             Ok(more) => claims.extend(more),
             Err(Obstacle::Fault(fault)) => return unknown(fault, out),
             Err(Obstacle::Io(error)) => return unknown(error, out),
@@ -86,11 +88,12 @@ impl From<io::Error> for Obstacle {
 fn test_on(
     start: Instant,
     engine: &mut dyn Engine,
+    signals: &Signals,
     listener: &TcpListener,
 ) -> Result<Vec<Claim>, Obstacle> {
     let open = listener.local_addr()?;
     listener.set_nonblocking(true)?;
-    let mut claims = vec![check(start, engine, open, PortState::Open)?];
+    let mut claims = vec![check(start, engine, signals, open, PortState::Open)?];
     claims.push(Claim::of("the listener had nothing to accept", open, listener.accept().is_err()));
     let _connection = TcpStream::connect_timeout(&open, LIMIT)?;
     claims.push(Claim::of("it did have a full connect, made to compare", open, accepts(listener)));
@@ -99,7 +102,7 @@ fn test_on(
     let silent = Socket::new(Domain::for_address(open), Type::STREAM, None)?;
     silent.bind(&SocketAddr::new(open.ip(), 0).into())?;
     if let Some(closed) = silent.local_addr()?.as_socket() {
-        claims.push(check(start, engine, closed, PortState::Closed)?);
+        claims.push(check(start, engine, signals, closed, PortState::Closed)?);
     }
     Ok(claims)
 }
@@ -114,6 +117,7 @@ impl Claim {
 fn check(
     start: Instant,
     engine: &mut dyn Engine,
+    signals: &Signals,
     endpoint: SocketAddr,
     wanted: PortState,
 ) -> Result<Claim, Obstacle> {
@@ -122,8 +126,8 @@ fn check(
         verbosity: 3, // for the packets
         ..Plan::of(endpoint.into())
     };
-    let report =
-        check::check(plan, Ok(engine), start, &mut io::sink(), None).map_err(Obstacle::Fault)?;
+    let report = check::check(plan, Ok(engine), signals, start, &mut io::sink(), None)
+        .map_err(Obstacle::Fault)?;
     let outcome = report.findings.into_iter().next().map(|finding| finding.outcome);
     let verdict = outcome.unwrap_or(Err(Fault::Interrupted)).map_err(Obstacle::Fault)?;
     let crossings = report.crossings;

@@ -1,17 +1,77 @@
 //! The signals that ask the program to end.
 
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::time::TimeSpec;
 
 use crate::fault::Fault;
 
-/// From now on these signals do nothing but make the descriptor readable. To be called before there is another thread:
-/// threads inherit what is blocked.
-pub fn watch() -> Result<SignalFd, Fault> {
-    let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
-    let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
-    signals
-        .thread_block()
-        .and_then(|()| SignalFd::with_flags(&signals, flags))
-        .map_err(Fault::Signals)
+/// SIGINT, SIGTERM and SIGHUP: they do nothing but make a descriptor readable.
+pub struct Signals(SignalFd);
+
+/// Why a wait is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wake {
+    /// What was waited for is there.
+    Ready,
+    /// The program is asked to end.
+    Signal,
+    /// Patience is over.
+    Late,
+}
+
+impl Signals {
+    /// To be called before there is another thread: threads inherit what is blocked.
+    pub fn watch() -> Result<Self, Fault> {
+        let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
+        let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
+        let watched = signals.thread_block().and_then(|()| SignalFd::with_flags(&signals, flags));
+        Ok(Self(watched.map_err(Fault::Signals)?))
+    }
+
+    /// True once for each signal that has come.
+    pub fn take(&self) -> bool {
+        matches!(self.0.read_signal(), Ok(Some(_)))
+    }
+
+    /// Waits until `descriptor` can be read, as long as there is patience.
+    pub fn wait_to_read(&self, descriptor: BorrowedFd<'_>, patience: Duration) -> Wake {
+        self.wait(descriptor, PollFlags::POLLIN, Some(patience))
+    }
+
+    /// Waits until `descriptor` can be written.
+    pub fn wait_to_write(&self, descriptor: BorrowedFd<'_>) -> Wake {
+        self.wait(descriptor, PollFlags::POLLOUT, None)
+    }
+
+    fn wait(
+        &self,
+        descriptor: BorrowedFd<'_>,
+        ready_for: PollFlags,
+        patience: Option<Duration>,
+    ) -> Wake {
+        let signals = PollFd::new(self.as_fd(), PollFlags::POLLIN);
+        let mut watched = [signals, PollFd::new(descriptor, ready_for)];
+        loop {
+            let patience = patience.map(TimeSpec::from_duration);
+            match ppoll(&mut watched, patience, None) {
+                Err(Errno::EINTR) => {}
+                Ok(0) | Err(_) => return Wake::Late,
+                Ok(_) if watched[0].any() == Some(true) => return Wake::Signal,
+                Ok(_) => return Wake::Ready,
+            }
+        }
+    }
+}
+
+impl AsFd for Signals {
+    /// Can be read when a signal has come.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
 }

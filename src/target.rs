@@ -99,7 +99,7 @@ impl FromStr for Target {
     /// Reads `HOST:PORT` or `[V6]:PORT`.
     fn from_str(text: &str) -> Result<Self, TargetError> {
         match text.rsplit_once(':') {
-            Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
+            Some((host, port)) if !host.contains(':') || in_brackets(host).is_some() => {
                 Self::new(host, port)
             }
             _ => Err(TargetError::NoPort(excerpt(text))),
@@ -122,7 +122,7 @@ impl FromStr for Hosts {
 
     /// Reads an address or a block of them, bare or in brackets, a link-local one with its interface behind `%`, or a name.
     fn from_str(text: &str) -> Result<Self, TargetError> {
-        let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+        let bare = in_brackets(text).unwrap_or(text);
         if bare.contains('/') {
             return block(bare).ok_or_else(|| TargetError::Host(excerpt(text)))?;
         }
@@ -140,7 +140,9 @@ impl FromStr for Hosts {
         }
         match scope {
             None if is_link_local(address) => Err(TargetError::NoScope(address)),
-            Some(scope) if is_link_local(address) => Ok(Self::LinkLocal(address, scope.into())),
+            Some(scope) if is_link_local(address) && is_interface(scope) => {
+                Ok(Self::LinkLocal(address, scope.into()))
+            }
             None => Ok(Self::Block(address.into())),
             Some(_) => Err(TargetError::Host(excerpt(text))),
         }
@@ -179,6 +181,10 @@ impl FromStr for Ports {
     }
 }
 
+fn in_brackets(text: &str) -> Option<&str> {
+    text.strip_prefix('[')?.strip_suffix(']')
+}
+
 /// False for addresses that no TCP connection can have (RFC 9293 §3.9.2.3).
 pub fn is_one_host(address: IpAddr) -> bool {
     let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
@@ -198,7 +204,8 @@ fn block(text: &str) -> Option<Result<Hosts, TargetError>> {
         }
         _ => written,
     };
-    let (first, last) = (block.network(), block.broadcast());
+    // A wider block that reaches the IPv4-mapped addresses ends with the last of them.
+    let (first, last) = (block.network(), block.broadcast().to_canonical());
     Some(if first != block.ip() {
         Err(TargetError::HostBits(block))
     } else if is_link_local(first) {
@@ -232,6 +239,12 @@ pub fn excerpt(text: &str) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
+}
+
+/// What the kernel takes for the name of an interface (`dev_valid_name`), unless it would spoil a line.
+fn is_interface(text: &str) -> bool {
+    let fits = |c: char| !(c.is_whitespace() || c.is_control() || "/:".contains(c));
+    (1..=15).contains(&text.len()) && text.chars().all(fits)
 }
 
 /// Letters and digits of any script, `.`, `-`, `_`: what a name service may know. The rest is a slip of the pen.

@@ -2,14 +2,20 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use crate::signals::{Signals, Wake};
 use crate::target::{Target, TargetError};
 
 /// The longest file that is read, bytes.
 const LONGEST: u64 = 64 << 20;
+
+/// The most targets that are read; each takes some hundred bytes until the program ends.
+const MOST: usize = 1 << 20;
 
 /// Why a file of targets cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +33,9 @@ pub enum FileError {
         "{0} is longer than 64 MiB; say it shorter, with blocks 198.18.0.0/16 and ranges 80,8000-8010"
     )]
     TooLong(String),
+    /// The file has too many lines.
+    #[error("{0} names more than {MOST} targets; say it shorter, with blocks and ranges")]
+    TooMany(String),
     /// A line is not a target.
     #[error("{file}:{line}:{column}: {cause}")]
     Line {
@@ -45,6 +54,9 @@ pub enum FileError {
     /// The file was not read to its end in time.
     #[error("{0} was not read to its end before the deadline (--timeout)")]
     Late(String),
+    /// A signal came before the file was read to its end.
+    #[error("interrupted before {0} was read to its end")]
+    Interrupted(String),
 }
 
 /// Why a line is not a target.
@@ -58,10 +70,16 @@ pub enum LineError {
     NotText,
 }
 
-/// Reads the targets of the file of that name, or of standard input where it is `-`, within `limit`: a pipe may have no end,
-/// and nobody at the other one.
-pub fn read_within(limit: Duration, name: &str) -> Result<Vec<Target>, FileError> {
+/// Reads the targets of the file of that name, or of standard input where it is `-`, within `limit` and until a signal comes: a
+/// pipe may have no end, and nobody at the other one.
+pub fn read_within(
+    limit: Duration,
+    name: &str,
+    signals: &Signals,
+) -> Result<Vec<Target>, FileError> {
     let file = name.to_owned();
+    let failed = |source| FileError::Read { file: name.to_owned(), source };
+    let (done, ring) = UnixStream::pair().map_err(failed)?;
     let (sender, receiver) = mpsc::channel();
     let reader = move || match file.as_str() {
         "-" => read("standard input", io::stdin()),
@@ -71,10 +89,17 @@ pub fn read_within(limit: Duration, name: &str) -> Result<Vec<Target>, FileError
         },
     };
     // Left behind, where it hangs, and ended with the program.
-    thread::Builder::new()
-        .spawn(move || sender.send(reader()))
-        .map_err(|source| FileError::Read { file: name.to_owned(), source })?;
-    receiver.recv_timeout(limit).unwrap_or_else(|_| Err(FileError::Late(name.to_owned())))
+    let thread = thread::Builder::new().spawn(move || {
+        let _ = sender.send(reader());
+        drop(ring); // the other end can be read now
+    });
+    thread.map_err(failed)?;
+    match signals.wait_to_read(done.as_fd(), limit) {
+        Wake::Signal => Err(FileError::Interrupted(name.to_owned())),
+        Wake::Ready | Wake::Late => {
+            receiver.try_recv().unwrap_or_else(|_| Err(FileError::Late(name.to_owned())))
+        }
+    }
 }
 
 /// Reads the targets of `input`, which messages call `file`. What follows a `#` is a comment.
@@ -105,6 +130,9 @@ pub fn read(file: &str, input: impl Read) -> Result<Vec<Target>, FileError> {
                 column: line.len() - line.trim_ascii_start().len() + 1,
                 cause,
             })?;
+        if targets.len() == MOST {
+            return Err(FileError::TooMany(file.to_owned()));
+        }
         targets.push(target);
     }
     if targets.is_empty() { Err(FileError::Empty(file.to_owned())) } else { Ok(targets) }

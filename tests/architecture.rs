@@ -5,18 +5,27 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What only these may name, and they do. A path with `/` at its end is a folder.
-const KNOWLEDGE: [(&str, &[&str]); 21] = [
+const KNOWLEDGE: [(&str, &[&str]); 22] = [
     ("pnet", &["wire/"]),
     ("clap", &["cli/"]),
     ("socket2", &["engine/", "self_test.rs"]),
     (
         "nix",
-        &["engine/", "fault.rs", "resolve.rs", "check.rs", "privilege/", "signals.rs", "outlet.rs"],
+        &[
+            "engine/",
+            "fault.rs",
+            "resolve.rs",
+            "descriptors.rs",
+            "privilege/",
+            "signals.rs",
+            "outlet.rs",
+        ],
     ),
     ("nix::sys::signal", &["signals.rs"]),
     ("nix::sys::socket", &["engine/"]),
     ("nix::unistd", &["privilege/", "outlet.rs"]),
     ("caps", &["privilege/"]),
+    ("signal_hook", &["main.rs"]),
     ("seccompiler", &["privilege/"]),
     ("dns_lookup", &["resolve.rs"]),
     ("rand", &["check.rs"]),

@@ -15,6 +15,7 @@ use self::words::without_blanks;
 use crate::engine::{Egress, Opening};
 use crate::plan::Plan;
 use crate::resolve::Family;
+use crate::signals::Signals;
 use crate::status::{Expected, Policy, Status};
 use crate::target::{Target, TargetError, excerpt};
 use crate::target_file::{self, FileError};
@@ -124,18 +125,18 @@ impl Call {
         targets.is_none() && !self_test && hosts.iter().chain(hostname).all(dotted)
     }
 
-    /// Reads the targets, a file of them too. With privilege that is only `lent` to its caller, the program does not flood.
-    pub fn plan(self, lent: bool) -> Result<Plan, UsageError> {
+    /// Reads the targets, a file of them too unless a signal comes. With privilege that is only `lent` to its caller, the program does not flood.
+    pub fn plan(self, lent: bool, signals: &Signals) -> Result<Plan, UsageError> {
         let rate = self.0.rate;
         if lent && !(1..=LENT_RATE).contains(&rate) {
             return Err(UsageError::LentRate(rate));
         }
-        self.0.plan()
+        self.0.plan(signals)
     }
 }
 
 impl Arguments {
-    fn all_targets(&self) -> Result<Vec<Target>, UsageError> {
+    fn all_targets(&self, signals: &Signals) -> Result<Vec<Target>, UsageError> {
         let (host, port) = (self.hostname.as_deref(), self.port.as_deref());
         let mut targets = match (self.words.as_slice(), host, port) {
             ([], None, None) if self.targets.is_some() => Vec::new(),
@@ -149,13 +150,13 @@ impl Arguments {
             ([_, extra, ..], None, Some(_)) => return Err(UsageError::TooMany(excerpt(extra))),
         };
         if let Some(name) = &self.targets {
-            targets.extend(target_file::read_within(self.timeout, name)?);
+            targets.extend(target_file::read_within(self.timeout, name, signals)?);
         }
         Ok(targets)
     }
 
-    fn plan(self) -> Result<Plan, UsageError> {
-        let targets = self.all_targets()?;
+    fn plan(self, signals: &Signals) -> Result<Plan, UsageError> {
+        let targets = self.all_targets(signals)?;
         if let Some(min_open) = self.min_open {
             let total = targets.iter().map(Target::count).fold(0, u128::saturating_add);
             let wanted = min_open.of(total);

@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{
     ControlMessageOwned, MsgFlags, SockaddrStorage, getsockopt, recvmsg, setsockopt, sockopt,
 };
@@ -22,6 +21,7 @@ use socket2::{Domain, Socket, Type};
 use super::families::Families;
 use super::sockets::{self, errno};
 use super::{Departure, Egress, Engine, Opening, received};
+use crate::descriptors::Descriptors;
 use crate::fault::{Fault, NoRoute, Refusal};
 use crate::wire::{Arrival, Handshake, IcmpError, Segment};
 
@@ -33,8 +33,8 @@ sockopt_impl!(
 /// Handshakes whose end is taken in at once.
 const BATCH: usize = 64;
 
-/// Descriptors that are left to name look-ups and all else, where there are enough.
-const RESERVED: usize = 512;
+/// Descriptors that are neither a handshake's nor a name look-up's.
+const OWN: usize = 32;
 
 /// How often a source port is looked for.
 const RESERVATIONS: usize = 16;
@@ -77,7 +77,7 @@ impl ConnectEngine {
         Ok(Self {
             start,
             egress: egress.clone(),
-            limit: raise_descriptor_limit(),
+            limit: Descriptors::raise().others.saturating_sub(OWN),
             tries: *tries,
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(Fault::Receive)?,
             ports,
@@ -306,14 +306,6 @@ fn refusal(errno: Errno, remote: SocketAddr) -> Refusal {
         },
     };
     Refusal::Fault(fault)
-}
-
-/// Gives how many sockets may be open at once.
-fn raise_descriptor_limit() -> usize {
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return RESERVED };
-    let raised = setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok();
-    let limit = usize::try_from(if raised { hard } else { soft }).unwrap_or(usize::MAX);
-    limit - RESERVED.min(limit / 2)
 }
 
 fn setup(error: &std::io::Error) -> Fault {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::env::consts::ARCH;
+use std::process;
 
 use nix::libc;
 use seccompiler::SeccompCmpArgLen::Dword;
@@ -41,8 +42,6 @@ const FREE: &[libc::c_long] = &[
     libc::SYS_mprotect,
     libc::SYS_madvise,
     libc::SYS_futex,
-    libc::SYS_clone,
-    libc::SYS_clone3,
     libc::SYS_set_robust_list,
     libc::SYS_rseq,
     libc::SYS_sched_yield,
@@ -54,7 +53,6 @@ const FREE: &[libc::c_long] = &[
     libc::SYS_restart_syscall,
     libc::SYS_gettid,
     libc::SYS_getpid,
-    libc::SYS_tgkill, // abort() of this very process
     libc::SYS_exit,
     libc::SYS_exit_group,
     libc::SYS_getrandom,
@@ -75,7 +73,7 @@ const FREE: &[libc::c_long] = &[
     libc::SYS_faccessat2,
     libc::SYS_readlinkat,
     libc::SYS_getcwd,
-    libc::SYS_fcntl,
+    libc::SYS_getdents64,
     libc::SYS_getuid,
     libc::SYS_geteuid,
     libc::SYS_getgid,
@@ -112,6 +110,12 @@ const WRITING: libc::c_int =
 /// The type of a socket without the flags that go along with it (socket(2)).
 const SOCKET_TYPE: u64 = 0xf;
 
+/// The netlink that tells of interfaces and addresses.
+const ROUTES: u64 = libc::NETLINK_ROUTE.unsigned_abs() as u64;
+
+/// The flag of `clone()` that makes a thread; it excludes those that make a namespace without privilege (clone(2)).
+const THREAD: u64 = libc::CLONE_THREAD.unsigned_abs() as u64;
+
 /// Requests of `ioctl()`: terminal or not and how wide, bytes waiting, non-blocking, interface names and numbers.
 const REQUESTS: [libc::c_ulong; 6] = [
     libc::TCGETS,
@@ -120,6 +124,19 @@ const REQUESTS: [libc::c_ulong; 6] = [
     libc::FIONBIO,
     libc::SIOCGIFINDEX,
     libc::SIOCGIFNAME,
+];
+
+/// Commands of `fcntl()`: flags, copies, locks. Not whom a descriptor sends signals to.
+const COMMANDS: [libc::c_int; 9] = [
+    libc::F_DUPFD,
+    libc::F_DUPFD_CLOEXEC,
+    libc::F_GETFD,
+    libc::F_SETFD,
+    libc::F_GETFL,
+    libc::F_SETFL,
+    libc::F_GETLK,
+    libc::F_SETLK,
+    libc::F_SETLKW,
 ];
 
 /// Instructions with which a program by seccompiler checks the architecture and loads the number of the call.
@@ -135,7 +152,9 @@ fn program() -> Result<BpfProgram, Error> {
     let number = |call: &libc::c_long| u32::try_from(*call).expect("numbers are small");
     let allowed = FREE.iter().chain(OLDER).map(|call| (number(call), Fate::Allowed));
     let examined = bound.keys().map(|call| (number(call), Fate::Examined));
-    let dispatch = by_number(allowed.chain(examined).collect());
+    // Its arguments are out of a filter's sight; the C library does without, as on kernels before Linux 5.3.
+    let denied = (number(&libc::SYS_clone3), Fate::Unknown);
+    let dispatch = by_number(allowed.chain(examined).chain([denied]).collect());
     let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     let filter = SeccompFilter::new(bound, refused, SeccompAction::Allow, ARCH.try_into()?)?;
     let mut program = BpfProgram::try_from(filter)?;
@@ -150,7 +169,7 @@ fn bound() -> Result<BTreeMap<libc::c_long, Vec<SeccompRule>>, Error> {
     let mut sockets = vec![
         // Of the name service: its daemons, and what interfaces there are.
         SeccompRule::new(vec![family(libc::AF_UNIX)?])?,
-        SeccompRule::new(vec![family(libc::AF_NETLINK)?])?,
+        SeccompRule::new(vec![family(libc::AF_NETLINK)?, is(2, ROUTES)?])?,
     ];
     for internet in [libc::AF_INET, libc::AF_INET6] {
         for ordinary in [libc::SOCK_STREAM, libc::SOCK_DGRAM] {
@@ -159,6 +178,8 @@ fn bound() -> Result<BTreeMap<libc::c_long, Vec<SeccompRule>>, Error> {
     }
     let reading =
         |argument| SeccompRule::new(vec![masked(argument, WRITING.unsigned_abs().into(), 0)?]);
+    let command =
+        |command: &libc::c_int| SeccompRule::new(vec![is(1, command.unsigned_abs().into())?]);
     let request = |request: &libc::c_ulong| SeccompRule::new(vec![is(1, *request)?]);
     Ok(BTreeMap::from([
         (libc::SYS_socket, sockets),
@@ -166,6 +187,11 @@ fn bound() -> Result<BTreeMap<libc::c_long, Vec<SeccompRule>>, Error> {
         #[cfg(target_arch = "x86_64")]
         (libc::SYS_open, vec![reading(1)?]),
         (libc::SYS_ioctl, REQUESTS.iter().map(request).collect::<Result<_, _>>()?),
+        // Threads, but neither processes nor namespaces.
+        (libc::SYS_clone, vec![SeccompRule::new(vec![masked(0, THREAD, THREAD)?])?]),
+        // abort() of this very process.
+        (libc::SYS_tgkill, vec![SeccompRule::new(vec![is(0, process::id().into())?])?]),
+        (libc::SYS_fcntl, COMMANDS.iter().map(command).collect::<Result<_, _>>()?),
         // The name of a thread.
         (
             libc::SYS_prctl,

@@ -11,6 +11,8 @@ use seccompiler::sock_filter;
 pub(super) enum Fate {
     /// It fails with `EPERM`.
     Refused,
+    /// It fails with `ENOSYS`, as if the kernel had none.
+    Unknown,
     /// It is let through.
     Allowed,
     /// The instructions that follow look at its arguments.
@@ -30,7 +32,9 @@ pub(super) fn by_number(mut calls: Vec<(u32, Fate)>) -> Vec<sock_filter> {
     let mut program = Vec::new();
     search(&ranges, ranges.len() - 1, &mut program);
     program.push(instruction(libc::BPF_RET, libc::SECCOMP_RET_ALLOW));
-    program.push(instruction(libc::BPF_RET, libc::SECCOMP_RET_ERRNO | libc::EPERM.unsigned_abs()));
+    for errno in [libc::EPERM, libc::ENOSYS] {
+        program.push(instruction(libc::BPF_RET, libc::SECCOMP_RET_ERRNO | errno.unsigned_abs()));
+    }
     program
 }
 
@@ -41,7 +45,7 @@ struct Range {
 }
 
 /// Adds the search through `ranges`, of which there are several. The whole search ends at `end`, where what is let through is
-/// returned; what is refused, behind that; then comes what is examined.
+/// returned; what is refused and what is unknown, behind that; then comes what is examined.
 fn search(ranges: &[Range], end: usize, program: &mut Vec<sock_filter>) {
     let at = program.len();
     let (low, high) = ranges.split_at(ranges.len() / 2);
@@ -50,7 +54,8 @@ fn search(ranges: &[Range], end: usize, program: &mut Vec<sock_filter>) {
         let target = match ranges {
             [Range { fate: Fate::Allowed, .. }] => end,
             [Range { fate: Fate::Refused, .. }] => end + 1,
-            [Range { fate: Fate::Examined, .. }] => end + 2,
+            [Range { fate: Fate::Unknown, .. }] => end + 2,
+            [Range { fate: Fate::Examined, .. }] => end + 3,
             several => {
                 let next = program.len();
                 search(several, end, program);
@@ -77,7 +82,8 @@ mod tests {
     fn each_number_has_its_own_fate() {
         let calls: Vec<_> = (0..700).step_by(7).map(|number| (number, Fate::Allowed)).collect();
         let examined = [1, 2, 8, 300, 699].map(|number| (number, Fate::Examined));
-        let calls: Vec<_> = calls.into_iter().chain(examined).collect();
+        let unknown = [15, 435].map(|number| (number, Fate::Unknown));
+        let calls: Vec<_> = calls.into_iter().chain(examined).chain(unknown).collect();
         let program = by_number(calls.clone());
         for number in (0..1000).chain([0x4000_0000, u32::MAX]) {
             let listed = calls.iter().find(|(listed, _)| *listed == number);
@@ -91,8 +97,11 @@ mod tests {
         let mut at = 0;
         while let Some(instruction) = program.get(at) {
             if u32::from(instruction.code) & 7 == libc::BPF_RET {
-                let allowed = instruction.k == libc::SECCOMP_RET_ALLOW;
-                return if allowed { Fate::Allowed } else { Fate::Refused };
+                return match instruction.k {
+                    libc::SECCOMP_RET_ALLOW => Fate::Allowed,
+                    errno if errno & 0xffff == libc::EPERM.unsigned_abs() => Fate::Refused,
+                    _ => Fate::Unknown,
+                };
             }
             let jump = if number >= instruction.k { instruction.jt } else { instruction.jf };
             at += 1 + usize::from(jump);

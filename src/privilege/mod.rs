@@ -70,8 +70,10 @@ pub fn relinquish(marks_later: bool) -> Result<(), PrivilegeError> {
         // Only who has CAP_SETPCAP may; for the others, as for everybody, no execve follows.
         let _ = caps::drop(None, CapSet::Bounding, capability);
     }
-    // Or it would all be gone with the user id.
-    prctl::set_keepcaps(!kept.is_empty()).map_err(PrivilegeError::Identity)?;
+    if !kept.is_empty() {
+        // Or it would all be gone with the user id.
+        prctl::set_keepcaps(true).map_err(PrivilegeError::Identity)?;
+    }
     let (user, group) = (getuid(), getgid());
     setresgid(group, group, group).map_err(PrivilegeError::Identity)?;
     setresuid(user, user, user).map_err(PrivilegeError::Identity)?;

@@ -183,11 +183,14 @@ impl Options {
     fn parse(packet: &TcpPacket<'_>) -> Self {
         let mut options = Self::default();
         for option in packet.get_options_iter() {
-            let room = 2 + option.payload().len();
-            if option.get_length_raw().first().is_some_and(|length| usize::from(*length) != room) {
+            let (kind, payload) = (option.get_number(), option.payload());
+            // All but two kinds say how long they are.
+            let short = [TcpOptionNumbers::EOL, TcpOptionNumbers::NOP].contains(&kind);
+            let room = (!short).then(|| 2 + payload.len());
+            if option.get_length_raw().first().map(|length| usize::from(*length)) != room {
                 break;
             }
-            match (option.get_number(), option.payload()) {
+            match (kind, payload) {
                 (TcpOptionNumbers::EOL, _) => break,
                 (TcpOptionNumbers::MSS, &[high, low]) => {
                     options.max_segment_size.get_or_insert(u16::from_be_bytes([high, low]));

@@ -90,7 +90,7 @@ fn a_host_that_cannot_be_one_is_named() {
         assert_usage_error(&[address, "80"], "is not the address of one host");
     }
     assert_usage_error(&["fe80::1", "80"], "say on which interface");
-    assert_usage_error(&["fe80::1%", "80"], "\"\"");
+    assert_usage_error(&["fe80::1%", "80"], "\"fe80::1%\"");
     assert_usage_error(&["fe80::1%nowhere0", "80"], "\"nowhere0\"");
     assert_usage_error(&["fe80::1%4000000000", "80"], "\"4000000000\"");
 }

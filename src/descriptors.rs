@@ -1,0 +1,28 @@
+//! How many descriptors may be open, and who gets how many of them.
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// What all name look-ups may take at once, where there are enough.
+const LOOKUPS: usize = 640;
+
+/// Descriptors that may be open at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Descriptors {
+    /// For name look-ups.
+    pub lookups: usize,
+    /// For everything else.
+    pub others: usize,
+}
+
+impl Descriptors {
+    /// Raises this process's limit as far as it may be.
+    pub fn raise() -> Self {
+        let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, hard)| {
+            let raised = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+            if raised.is_ok() { hard } else { soft }
+        });
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let lookups = LOOKUPS.min(limit / 2);
+        Self { lookups, others: limit - lookups }
+    }
+}
