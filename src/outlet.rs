@@ -1,5 +1,6 @@
 //! Output to a reader who may be slow.
 
+use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 
@@ -15,7 +16,7 @@ const CHUNK: usize = 4096;
 /// Takes everything, and passes it on as the reader takes it: he holds up nothing but the end of the program.
 pub struct Outlet<W> {
     out: W,
-    waiting: Vec<u8>,
+    waiting: VecDeque<u8>,
     /// Nobody reads, or there is no room where it goes: nobody is left to tell.
     closed: bool,
 }
@@ -23,7 +24,7 @@ pub struct Outlet<W> {
 impl<W: AsFd> Outlet<W> {
     /// Nothing is written to `out` in another way.
     pub fn new(out: W) -> Self {
-        Self { out, waiting: Vec::new(), closed: false }
+        Self { out, waiting: VecDeque::new(), closed: false }
     }
 
     /// Waits until everything has been written, or a signal asks the program to end.
@@ -37,18 +38,16 @@ impl<W: AsFd> Outlet<W> {
 
     /// Writes as much as the reader takes without delay; true when something is left.
     fn pass_on(&mut self) -> bool {
-        let mut done = 0;
-        while done < self.waiting.len() && !self.closed && self.takes_more() {
-            let end = self.waiting.len().min(done + CHUNK);
-            match write(&self.out, &self.waiting[done..end]) {
-                Ok(written) => done += written,
+        while !self.waiting.is_empty() && self.takes_more() {
+            let (next, _) = self.waiting.as_slices();
+            match write(&self.out, &next[..next.len().min(CHUNK)]) {
+                Ok(written) => drop(self.waiting.drain(..written)),
                 Err(Errno::EINTR | Errno::EAGAIN) => break,
-                Err(_) => self.closed = true,
+                Err(_) => {
+                    self.closed = true;
+                    self.waiting.clear();
+                }
             }
-        }
-        self.waiting.drain(..done);
-        if self.closed {
-            self.waiting.clear();
         }
         !self.waiting.is_empty()
     }
@@ -61,7 +60,9 @@ impl<W: AsFd> Outlet<W> {
 
 impl<W: AsFd> Write for Outlet<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.waiting.extend_from_slice(bytes);
+        if !self.closed {
+            self.waiting.extend(bytes);
+        }
         Ok(bytes.len())
     }
 

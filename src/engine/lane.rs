@@ -168,7 +168,11 @@ impl Lane {
                 take(arrival);
             }
         }
-        count < self.batch
+        let all = count < self.batch;
+        if !all {
+            self.batch = BATCH; // somebody floods us
+        }
+        all
     }
 
     /// Knows whether the guard of the port that `arrival` is about leaves the RST to us.
