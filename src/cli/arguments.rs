@@ -10,12 +10,14 @@ use crate::plan::Format;
 use crate::status::{MinOpen, Range};
 
 const EXAMPLES: &str = "\
-States: open, closed, filtered (no answer or forbidden), unreachable, stale (old connection).
-Exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (also for -h, -V and wrong usage).
+States: open, closed, filtered (no answer, or forbidden), unreachable,
+        stale (old connection).
+Exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (also -h, -V, wrong usage).
 
 Examples:
   halfopen 192.0.2.7 25                    as a load balancer calls it
-  halfopen -H mail -p 25 -w 0.1 -c 0.5     as a Nagios plugin, with response times in seconds
+  halfopen -H mail -p 25 -w 0.1 -c 0.5     as a Nagios plugin, times in seconds
+  halfopen --targets FILE --min-open 50%   a pool, half of which must be open
   halfopen -vvv '[2001:db8::7]:443'        by hand, showing every packet
   halfopen --self-test                     prove that it works on this machine";
 
@@ -34,7 +36,7 @@ Examples:
     next_help_heading = "Target"
 )]
 pub(super) struct Arguments {
-    /// HOST:PORT, [V6]:PORT; PORT may be 25,80,8000-8010, HOST a block 198.18.0.0/24
+    /// HOST:PORT, [V6]:PORT, HOST:25,80-90, 198.18.0.0/24:80
     #[arg(value_name = "TARGET")]
     pub(super) words: Vec<String>,
 
@@ -58,7 +60,7 @@ pub(super) struct Arguments {
     #[arg(short = '6', long)]
     pub(super) use_ipv6: bool,
 
-    /// Deadline of the whole program, name look-up included; also 500ms
+    /// Deadline, with name look-up; or 500ms
     #[arg(short, long, value_name = "SECONDS", default_value = "10", value_parser = timeout, help_heading = "Time")]
     pub(super) timeout: Duration,
 
@@ -66,7 +68,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=10), help_heading = "Time")]
     pub(super) retries: u8,
 
-    /// SYNs a second at most; 0 is as fast as the machine goes
+    /// SYNs a second at most, 0: no limit
     #[arg(long, value_name = "N", default_value_t = 10_000, help_heading = "Time")]
     pub(super) rate: u32,
 
@@ -90,15 +92,22 @@ pub(super) struct Arguments {
     )]
     pub(super) critical: Option<Range>,
 
-    /// What a closed port means [default: crit]
-    #[arg(short, long, value_name = "STATUS", conflicts_with = "expect", help_heading = "Verdict")]
+    /// A closed port is ok, warn or crit [default: crit]
+    #[arg(
+        short,
+        long,
+        value_name = "STATUS",
+        hide_possible_values = true,
+        conflicts_with = "expect",
+        help_heading = "Verdict"
+    )]
     pub(super) refuse: Option<Refuse>,
 
-    /// The state that is OK; any other is critical [default: open]
-    #[arg(long, value_name = "STATE", help_heading = "Verdict")]
+    /// The OK state: open, closed, filtered [default: open]
+    #[arg(long, value_name = "STATE", hide_possible_values = true, help_heading = "Verdict")]
     pub(super) expect: Option<Expect>,
 
-    /// A pool is OK when so many targets are open, N or N% [default: all]
+    /// Open targets that a pool needs, or N% [default: all]
     #[arg(long, value_name = "N", conflicts_with = "expect", help_heading = "Verdict")]
     pub(super) min_open: Option<MinOpen>,
 
@@ -122,15 +131,22 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..), help_heading = "Way out")]
     pub(super) ttl: Option<u8>,
 
-    /// Raw sockets, or the kernel's handshake cut short
-    #[arg(long, value_enum, default_value = "auto", help_heading = "Way out")]
+    /// raw, connect, or auto for the better
+    #[arg(
+        long,
+        value_enum,
+        hide_possible_values = true,
+        default_value = "auto",
+        help_heading = "Way out"
+    )]
     pub(super) engine: EngineChoice,
 
-    /// Output format
+    /// nagios, json or text
     #[arg(
         short,
         long,
         value_enum,
+        hide_possible_values = true,
         default_value = "nagios",
         value_name = "FORMAT",
         help_heading = "Output"
@@ -141,7 +157,7 @@ pub(super) struct Arguments {
     #[arg(short, long, action = ArgAction::Count, help_heading = "Output")]
     pub(super) verbose: u8,
 
-    /// Check a port on loopback, show the packets, prove that nothing was accepted
+    /// Prove on loopback that checks work and are half open
     #[arg(long, help_heading = "Output")]
     pub(super) self_test: bool,
 

@@ -7,8 +7,8 @@ use std::ffi::OsString;
 use std::net::Ipv4Addr;
 use std::slice;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 
 use self::arguments::{Arguments, Expect, Refuse};
 use self::words::without_blanks;
@@ -133,6 +133,11 @@ impl Call {
         }
         self.0.plan(signals)
     }
+}
+
+/// The command line as clap knows it: the man page and the completions are made of it.
+pub fn command() -> clap::Command {
+    Arguments::command()
 }
 
 impl Arguments {

@@ -246,7 +246,9 @@ fn help_names_every_option() {
 
 #[test]
 fn help_reads_well() {
-    insta::assert_snapshot!(halfopen(["--help"]).stdout);
+    let help = halfopen(["--help"]).stdout;
+    assert!(help.lines().all(|line| line.len() <= 80), "wider than a terminal");
+    insta::assert_snapshot!(help);
 }
 
 /// Some callers pass no program name at all.

@@ -1,0 +1,20 @@
+//! `packaging/install`, for where there is no package.
+
+use std::process::Command;
+
+use crate::machine::Machine;
+use crate::server::assert_serves_nagios;
+
+#[test]
+fn installed_by_hand_it_serves_nagios() {
+    let machine = Machine::new();
+    let clean = machine.files();
+    let install = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/install");
+    let status = Command::new(install).arg(machine.root()).status().expect("a shell");
+    assert!(status.success());
+    let added = machine.changed_since(&clean);
+    for file in ["/usr/lib/halfopen/haproxy", "/usr/share/man/man1/halfopen.1"] {
+        assert!(added.iter().any(|path| path == file), "{added:?}");
+    }
+    assert_serves_nagios(&machine, "/usr/lib/nagios/plugins/check_tcp_half_open", "raw");
+}

@@ -1,0 +1,129 @@
+//! A clean machine: a minimal Debian in a folder, and what runs in it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+/// How a program ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Runs a program to its end, in an environment with nothing special in it. One that hangs ends with exit code 124,
+/// one that is missing with 127.
+pub(crate) fn outcome(program: &str, words: &[&str]) -> Outcome {
+    let mut command = Command::new("timeout");
+    command.args(["120", program]).args(words).env_clear();
+    command.env("LC_ALL", "C.UTF-8").env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    let output = command.output().expect("coreutils are there");
+    Outcome {
+        code: output.status.code().expect("an exit code, not a signal"),
+        stdout: String::from_utf8(output.stdout).expect("text"),
+        stderr: String::from_utf8(output.stderr).expect("text"),
+    }
+}
+
+/// Runs a program that has to succeed, and gives what it printed.
+pub(crate) fn run(program: &str, words: &[&str]) -> String {
+    let outcome = outcome(program, words);
+    assert_eq!(outcome.code, 0, "{program} {words:?}: {outcome:#?}");
+    outcome.stdout
+}
+
+/// The packages of a kind, "deb" or "rpm": of this version, and of one to upgrade to.
+pub(crate) fn packages(kind: &str) -> [String; 2] {
+    ["package", "package-99.0.0"].map(|folder| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name(folder);
+        let files = folder.read_dir().into_iter().flatten().map(|entry| entry.unwrap().path());
+        let package = files.into_iter().find(|file| file.extension().is_some_and(|it| it == kind));
+        let missing = || panic!("no {kind} in {}: run scripts/test package", folder.display());
+        package.unwrap_or_else(missing).into_os_string().into_string().unwrap()
+    })
+}
+
+/// These files of a package, and what every package has for callers: the wrappers and examples of `packaging/`.
+pub(crate) fn with_those_for_callers(files: &[&str]) -> Vec<String> {
+    let names = |folder: &str| -> Vec<String> {
+        let entries = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).read_dir().unwrap();
+        let files =
+            entries.map(|entry| entry.unwrap()).filter(|e| e.file_type().unwrap().is_file());
+        files.map(|file| file.file_name().into_string().unwrap()).collect()
+    };
+    let mut all: Vec<_> = files.iter().map(|&file| file.to_owned()).collect();
+    all.extend(names("packaging/wrappers").iter().map(|name| format!("/usr/lib/halfopen/{name}")));
+    let examples = names("packaging").into_iter().filter(|name| name != "install");
+    all.extend(examples.map(|name| format!("/usr/share/doc/halfopen/examples/{name}")));
+    all.sort();
+    all
+}
+
+/// A minimal Debian with a user `nagios`.
+pub(crate) struct Machine {
+    root: TempDir,
+}
+
+impl Machine {
+    pub(crate) fn new() -> Self {
+        let archive = concat!(env!("CARGO_TARGET_TMPDIR"), "/clean_debian.tar");
+        assert!(Path::new(archive).exists(), "no {archive}: run scripts/test package");
+        let root = tempfile::tempdir().expect("a scratch directory");
+        let folder = root.path().to_str().unwrap();
+        run("tar", &["--extract", "--file", archive, "--directory", folder, "--exclude=./dev/*"]);
+        Self { root }
+    }
+
+    pub(crate) fn root(&self) -> &str {
+        self.root.path().to_str().unwrap()
+    }
+
+    /// Where a file of this machine is, for those outside.
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.root.path().join(path.trim_start_matches('/'))
+    }
+
+    /// Brings in a file, as /NAME.
+    pub(crate) fn bring(&self, file: &str, name: &str) {
+        fs::copy(file, self.path(name)).expect("room for a package");
+    }
+
+    /// Runs a program of this machine as one of its users. Devices are the outer machine's: not even root makes any
+    /// in a user namespace.
+    pub(crate) fn outcome_as(&self, user: &str, words: &[&str]) -> Outcome {
+        let script = r#"mount --rbind /dev "$0/dev" && exec chroot --userspec="$1" "$0" "${@:2}""#;
+        let enter = ["--mount", "bash", "-c", script, self.root(), user];
+        outcome("unshare", &[&enter, words].concat())
+    }
+
+    /// Runs a program of this machine as root; it has to succeed.
+    pub(crate) fn run(&self, words: &[&str]) -> Outcome {
+        let outcome = self.outcome_as("root", words);
+        assert_eq!(outcome.code, 0, "{words:?}: {outcome:#?}");
+        outcome
+    }
+
+    /// Everything on its disk, one a line, but for the books of package managers.
+    pub(crate) fn files(&self) -> BTreeSet<String> {
+        let books = ["/var/cache", "/var/lib/apt", "/var/lib/dpkg", "/var/lib/rpm", "/var/log"];
+        let mut words = vec!["find", "/", "-xdev"];
+        for path in books {
+            words.extend(["-path", path, "-prune", "-o"]);
+        }
+        words.extend(["-type", "f", "-printf", "%p %M %u %g %s %T@\n", "-o"]);
+        words.extend(["-printf", "%p %M %u %g %l\n"]);
+        self.run(&words).stdout.lines().map(|line| line.trim_end().to_owned()).collect()
+    }
+
+    /// What is on its disk now, but was not `before`, without the folders; and what is missing.
+    pub(crate) fn changed_since(&self, before: &BTreeSet<String>) -> Vec<String> {
+        let changed = &self.files() ^ before;
+        let path = |line: &String| line.split(' ').next().map(str::to_owned);
+        changed.iter().filter(|line| !line.contains(" drwx")).filter_map(path).collect()
+    }
+}

@@ -1,0 +1,39 @@
+//! A server on a network of its own, and what the installed plugin says about it.
+
+use std::io::ErrorKind;
+use std::net::TcpListener;
+
+use nix::sched::{CloneFlags, unshare};
+use serde_json::Value;
+
+use crate::machine::{Machine, run};
+
+/// The user `nagios` learns from the plugin at this path, by this engine, what is open and what closed; the server's
+/// application hears nothing of it.
+pub(crate) fn assert_serves_nagios(machine: &Machine, plugin: &str, engine: &str) {
+    let listener = listener();
+    let check = |words: &[&str]| machine.outcome_as("nagios", &[&[plugin], words].concat());
+
+    let open = check(&["-H", "127.0.0.1", "-p", "8025"]);
+    assert_eq!(open.code, 0, "{open:#?}");
+    assert!(open.stdout.starts_with("TCP HALF-OPEN OK - 127.0.0.1:8025 open in "), "{open:#?}");
+
+    let closed = check(&["-o", "json", "127.0.0.1", "8026"]);
+    let verdict: Value = serde_json::from_str(&closed.stdout).expect("a line of JSON");
+    assert_eq!(
+        (closed.code, &verdict["state"], &verdict["engine"]),
+        (2, &"closed".into(), &engine.into())
+    );
+
+    let nobody = listener.accept().expect_err("no connection to accept");
+    assert_eq!(nobody.kind(), ErrorKind::WouldBlock);
+}
+
+/// On port 8025 of loopback, in a network that is this thread's and that of the programs it starts.
+fn listener() -> TcpListener {
+    unshare(CloneFlags::CLONE_NEWNET).expect("may make a network: needs root or a user namespace");
+    run("ip", &["link", "set", "lo", "up"]);
+    let listener = TcpListener::bind("127.0.0.1:8025").expect("a free port in a new network");
+    listener.set_nonblocking(true).unwrap();
+    listener
+}
