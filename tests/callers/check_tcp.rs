@@ -1,0 +1,101 @@
+//! In place of `check_tcp`: the table of `packaging/README.md`, row by row, with both programs.
+
+use std::fs;
+use std::path::Path;
+
+use crate::installed::{Installed, in_the_lab};
+use crate::lab::Outcome;
+use crate::pool::Pool;
+
+const PLUGINS: &str = "/usr/lib/nagios/plugins";
+
+#[test]
+fn both_programs_end_as_the_table_says() {
+    let lab = Names::new();
+    let rows = table();
+    assert!(rows.len() > 40, "{rows:#?}");
+    for row in rows {
+        let (theirs, ours) =
+            (lab.run("check_tcp", &row.call), lab.run("check_tcp_half_open", &row.call));
+        let codes = [theirs.code, ours.code];
+        assert_eq!(codes, [row.check_tcp, row.half_open], "{}: {theirs:?}, {ours:?}", row.call);
+        assert_eq!(
+            row.difference.is_empty(),
+            row.check_tcp == row.half_open,
+            "every difference has a reason, and nothing else has: {}",
+            row.call
+        );
+        assert!(ours.stderr.is_empty() && !ours.stdout.is_empty(), "{ours:?}");
+    }
+}
+
+#[test]
+fn performance_data_means_the_same() {
+    let lab = Names::new();
+    for call in
+        ["-H 192.0.2.7 -p 25", "-H 192.0.2.7 -p 25 -w 5 -c 9.5 -t 20", "-6 -H mail.example -p 25"]
+    {
+        let [theirs, ours] = ["check_tcp", "check_tcp_half_open"].map(|program| {
+            let outcome = lab.run(program, &in_the_lab(call));
+            let (_, data) = outcome.stdout.trim().split_once('|').expect("performance data");
+            let fields: Vec<_> = data.split(';').map(str::to_owned).collect();
+            let [time, limits @ ..] = &fields[..] else { panic!("{data}") };
+            assert!(time.starts_with("time=0.") && time.ends_with('s'), "{data}");
+            limits.iter().map(|limit| limit.parse::<f64>().ok()).collect::<Vec<_>>()
+        });
+        assert_eq!(theirs, ours, "warning, critical, least, most of {call}");
+        assert_eq!(ours.len(), 4);
+    }
+}
+
+/// A row of the table: a call, the exit codes of both programs, and why they differ.
+#[derive(Debug)]
+struct Row {
+    call: String,
+    check_tcp: i32,
+    half_open: i32,
+    difference: String,
+}
+
+fn table() -> Vec<Row> {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/README.md");
+    let text = in_the_lab(&fs::read_to_string(readme).expect("packaging/README.md"));
+    let (_, text) = text.split_once("| call | check_tcp |").expect("the table's head");
+    let rows = text.lines().skip(2).take_while(|line| line.starts_with('|'));
+    rows.map(|line| {
+        let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [call, check_tcp, half_open, difference] = cells[..] else { panic!("{line}") };
+        Row {
+            call: call.trim_matches('`').to_owned(),
+            check_tcp: check_tcp.parse().expect("an exit code"),
+            half_open: half_open.parse().expect("an exit code"),
+            difference: difference.to_owned(),
+        }
+    })
+    .collect()
+}
+
+/// The pool, and names for its servers.
+struct Names {
+    pool: Pool,
+    installed: Installed,
+}
+
+impl Names {
+    fn new() -> Self {
+        let installed = Installed::new();
+        let hosts = "198.18.0.7 mail.example\n2001:db8:1::7 mail.example six.example\n";
+        installed.write("hosts", hosts);
+        installed.write("nsswitch.conf", "hosts: files dns\n");
+        installed.write("resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n");
+        Self { pool: Pool::new(), installed }
+    }
+
+    /// The call is words as a shell reads them.
+    fn run(&self, program: &str, call: &str) -> Outcome {
+        let mount = "for file in hosts nsswitch.conf resolv.conf; do mount --bind \"$0/$file\" /etc/$file || exit 99; done;";
+        let script = format!("{mount} exec {PLUGINS}/{program} {call}");
+        let here = self.installed.path("").display().to_string();
+        self.pool.lab.client.outcome(self.installed.command(&["sh", "-c", &script, &here]))
+    }
+}

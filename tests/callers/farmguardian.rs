@@ -1,0 +1,59 @@
+//! The farm guardian of ZEVENET, Relianoid and Skudonet, imitated in its own language by its own rules.
+
+use crate::installed::{Installed, here, snippet};
+use crate::lab::Outcome;
+use crate::pool::Pool;
+
+const BACKENDS: [&str; 6] = [
+    "198.18.0.7,25,513",
+    "198.18.0.8,25,514",
+    "198.18.0.9,25,515",
+    "2001:db8:1::7,25,516",
+    "2001:db8:1::8,25,517",
+    "2001:db8:1::9,25,518",
+];
+
+#[test]
+fn an_open_backend_is_up_a_closed_or_silent_one_is_down() {
+    let pool = Pool::new();
+    let round = round(&pool, &Installed::new(), "");
+    assert_eq!(round.stdout, "up\ndown\ndown\nup\ndown\ndown\n");
+    // One backend after another: two seconds for each of the silent ones, little for the others.
+    let seconds = round.elapsed.as_secs_f64();
+    assert!((4.0..8.0).contains(&seconds), "{seconds}");
+}
+
+/// The firewall lets nothing pass but what is marked.
+#[test]
+fn every_packet_of_a_marked_farm_has_its_backends_mark() {
+    let (pool, installed) = (Pool::new(), Installed::new());
+    let hook = installed.library("mark");
+    pool.lab.client.nft(
+        "table inet marks { chain out { type filter hook output priority 0; tcp dport 25 meta mark != { 513-518 } drop; }; }",
+    );
+
+    let capture = pool.lab.server.capture("server0");
+    assert_eq!(round(&pool, &installed, &hook).stdout, "up\ndown\ndown\nup\ndown\ndown\n");
+    let crossed: Vec<_> = capture.segments().into_iter().map(|segment| segment.flags).collect();
+    for flags in ["SYN+ACK", "RST"] {
+        assert_eq!(crossed.iter().filter(|crossed| *crossed == flags).count(), 2, "{crossed:?}");
+    }
+
+    assert_eq!(round(&pool, &installed, "").stdout, "down\n".repeat(BACKENDS.len()));
+}
+
+/// Each backend once; `preload` is the hook that marks, or empty.
+fn round(pool: &Pool, installed: &Installed, preload: &str) -> Outcome {
+    let configuration = installed.write("farmguardian.conf", &snippet("farmguardian.conf"));
+    let harness = here().join("farmguardian.pl");
+    let words = [
+        "perl",
+        harness.to_str().expect("plain letters"),
+        configuration.to_str().expect("plain letters"),
+        "check_tcp_half_open",
+        preload,
+    ];
+    let outcome = pool.lab.client.outcome(installed.command(&[&words[..], &BACKENDS].concat()));
+    assert_eq!(outcome.code, 0, "needs Config::Tiny (libconfig-tiny-perl): {outcome:?}");
+    outcome
+}

@@ -1,0 +1,101 @@
+//! Prometheus' `node_exporter`, on what the wrapper writes for its textfile collector.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use crate::installed::{Daemon, Installed};
+use crate::lab::Outcome;
+use crate::pool::Pool;
+
+#[test]
+fn node_exporter_shows_the_state_of_a_pool() {
+    let (pool, installed) = (Pool::new(), Installed::new());
+    let file = installed.folder("textfile").join("halfopen.prom");
+    let file = file.to_str().expect("plain letters");
+    let targets =
+        ["198.18.0.7:25", "198.18.0.8:25", "198.18.0.9:25", "[2001:db8:1::7]:25", "198.18.0.7:25"];
+    let written = write(&pool, &installed, file, &[&["-t", "1"], &targets[..]].concat());
+    assert_eq!((written.code, &*written.stdout), (0, ""), "{written:?}");
+    let text = std::fs::read_to_string(file).expect("written");
+    let mut names: Vec<_> =
+        text.lines().map(|line| line.rsplit_once(' ').expect("a value").0).collect();
+    names.sort_unstable();
+    assert!(
+        names.windows(2).all(|pair| pair[0] != pair[1]),
+        "a metric twice is none at all: {text}"
+    );
+
+    let mut exporter = start(&pool, &installed);
+    let metrics = exporter.until("metrics", |_| metrics(&pool));
+    let value = |metric: &str, target: &str, address: &str| {
+        let name = format!("{metric}{{address=\"{address}\",port=\"25\",target=\"{target}\"}} ");
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&name))?;
+        line.parse::<f64>().ok()
+    };
+    for (target, address, open, status, answered) in [
+        ("198.18.0.7:25", "198.18.0.7", 1.0, 0.0, true),
+        ("198.18.0.8:25", "198.18.0.8", 0.0, 2.0, true),
+        ("198.18.0.9:25", "198.18.0.9", 0.0, 2.0, false),
+        ("[2001:db8:1::7]:25", "2001:db8:1::7", 1.0, 0.0, true),
+    ] {
+        assert_eq!(value("halfopen_open", target, address), Some(open), "{metrics}");
+        assert_eq!(value("halfopen_status", target, address), Some(status), "{metrics}");
+        let round_trip = value("halfopen_round_trip_seconds", target, address);
+        assert_eq!(round_trip.is_some_and(|time| time > 0.0), answered, "{metrics}");
+    }
+    assert!(metrics.contains("node_textfile_scrape_error 0"), "{metrics}");
+}
+
+#[test]
+fn what_was_not_learnt_is_no_metric() {
+    let (pool, installed) = (Pool::new(), Installed::new());
+    // The machine's own firewall refuses to send.
+    pool.lab.client.nft(
+        "table inet t { chain out { type filter hook output priority 0; tcp dport 25 drop; }; }",
+    );
+    let file = installed.folder("textfile").join("halfopen.prom");
+    let file = file.to_str().expect("plain letters");
+    write(&pool, &installed, file, &["-t", "1", "198.18.0.7:25"]);
+    let text = std::fs::read_to_string(file).expect("written");
+    assert!(!text.contains("halfopen_open{"), "{text}");
+    assert!(text.contains("halfopen_status{") && text.contains("} 3"), "{text}");
+}
+
+#[test]
+fn wrong_usage_leaves_the_old_metrics_alone() {
+    let (pool, installed) = (Pool::new(), Installed::new());
+    let file = installed.write("textfile/halfopen.prom", "old 1\n");
+    let path = file.to_str().expect("plain letters");
+    let outcome = write(&pool, &installed, path, &["--bogus"]);
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    assert_eq!(std::fs::read_to_string(&file).expect("still there"), "old 1\n");
+    let files = std::fs::read_dir(installed.path("textfile")).expect("its own directory").count();
+    assert_eq!(files, 1, "no scraps");
+}
+
+fn write(pool: &Pool, installed: &Installed, file: &str, words: &[&str]) -> Outcome {
+    let words = [&["/usr/lib/halfopen/node-exporter", file], words].concat();
+    pool.lab.client.outcome(installed.command(&words))
+}
+
+fn start(pool: &Pool, installed: &Installed) -> Daemon {
+    let folder = format!("--collector.textfile.directory={}", installed.path("textfile").display());
+    let words = [
+        "prometheus-node-exporter",
+        "--collector.disable-defaults",
+        "--collector.textfile",
+        "--web.listen-address=127.0.0.1:9100",
+        &folder,
+    ];
+    installed.start(&pool.lab.client, &words)
+}
+
+fn metrics(pool: &Pool) -> Option<String> {
+    pool.lab.client.enter(|| {
+        let mut stream = TcpStream::connect("127.0.0.1:9100").ok()?;
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        answer.contains(" 200 OK").then_some(answer)
+    })
+}

@@ -1,0 +1,42 @@
+//! The lab with backends that callers are told of: what is wrong with each is known.
+
+use std::net::{IpAddr, SocketAddr, TcpListener};
+
+use crate::lab::Lab;
+
+const OPEN: [&str; 2] = ["198.18.0.7", "2001:db8:1::7"];
+const DROPPED: [&str; 2] = ["198.18.0.9", "2001:db8:1::9"];
+
+/// Port 25 of .7 is open, of .8 closed, of .9 dropped by a firewall, IPv4 and IPv6.
+pub(crate) struct Pool {
+    pub(crate) lab: Lab,
+    _listeners: Vec<TcpListener>,
+}
+
+impl Pool {
+    pub(crate) fn new() -> Self {
+        let lab = Lab::new();
+        let [v4, v6] = DROPPED;
+        lab.server.nft(&format!(
+            "table inet dropped {{ chain in {{ type filter hook input priority 0; ip daddr {v4} drop; ip6 daddr {v6} drop; }}; }}"
+        ));
+        let listeners =
+            OPEN.map(|address| lab.server.listen(SocketAddr::new(ip(address), 25))).into();
+        Self { lab, _listeners: listeners }
+    }
+
+    /// From now on, nobody hears of the backends' SYNs.
+    pub(crate) fn break_backends(&self) {
+        self.lab.server.nft(
+            "table inet broken { chain in { type filter hook input priority 0; tcp dport 25 drop; }; }",
+        );
+    }
+
+    pub(crate) fn mend_backends(&self) {
+        self.lab.server.nft("delete table inet broken");
+    }
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
