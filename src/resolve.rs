@@ -23,6 +23,9 @@ const THREADS: usize = 128;
 /// Descriptors that one of them takes at most: two sockets, a file of the name service, and a copy of the bell.
 const DESCRIPTORS: usize = 5;
 
+/// And what everybody else may open meanwhile.
+const OTHERS: usize = 8;
+
 /// What a look-up needs of a stack, with room to spare, bytes.
 const STACK: usize = 512 << 10;
 
@@ -66,6 +69,12 @@ impl Lookups {
         let (bell, ring) = UnixStream::pair().map_err(fault)?;
         bell.set_nonblocking(true).map_err(fault)?;
         ring.set_nonblocking(true).map_err(fault)?;
+        // A name service that lacks something does not say so: a file that it cannot open is empty to it.
+        let spare = (0..DESCRIPTORS + OTHERS).map(|_| bell.try_clone());
+        drop(spare.collect::<io::Result<Vec<_>>>().map_err(fault)?);
+        let mut memory = Vec::<u8>::new();
+        memory.try_reserve_exact(2 * STACK).map_err(|_| Fault::Threads(Errno::ENOMEM))?;
+        drop(memory);
         let (sender, results) = mpsc::channel();
         let affordable = (Descriptors::raise().lookups / DESCRIPTORS).clamp(1, THREADS);
         let threads = names.len().min(affordable);

@@ -106,6 +106,8 @@ enum Outlook {
     MoreAt(Duration),
     /// Nothing, until an answer, a wait or the client brings more.
     Later,
+    /// Nothing new, until a target has ended.
+    Full,
     /// Nothing but what answers and waits bring.
     Finished,
 }
@@ -150,7 +152,11 @@ impl<C: Client> Exchange<'_, C> {
             let wake = match outlook {
                 Outlook::Finished if self.checker.pending() == 0 => return Ok(None),
                 Outlook::MoreAt(time) => Some(time),
-                Outlook::Later | Outlook::Finished => None,
+                // A SYN that could not leave has ended a target since.
+                Outlook::Full if self.checker.pending() < self.engine.capacity() => {
+                    Some(Duration::ZERO)
+                }
+                Outlook::Full | Outlook::Later | Outlook::Finished => None,
             };
             let wake = wake.into_iter().chain(self.checker.next_deadline()).min();
             self.take_in(wake.unwrap_or(deadline).min(deadline))?;
@@ -161,6 +167,7 @@ impl<C: Client> Exchange<'_, C> {
     fn send_syns(&mut self) -> Outlook {
         let now = self.engine.now();
         self.checker.expire(self.heard); // verdicts do not wait for the pacer
+        self.tell(); // and make room
         let mut batch = Vec::new();
         let outlook = self.collect(now, &mut batch);
         self.send_batch(&batch);
@@ -171,6 +178,9 @@ impl<C: Client> Exchange<'_, C> {
     fn collect(&mut self, now: Duration, batch: &mut Vec<Try>) -> Outlook {
         for _ in 0..2 * BATCH {
             if !self.checker.has_due() && self.ahead.is_none() {
+                if self.checker.pending() >= self.engine.capacity() {
+                    return Outlook::Full; // who begins, and whether in time, is asked when there is room
+                }
                 match self.client.next(now) {
                     Next::Target(label, remote) => self.ahead = Some((label, remote)),
                     Next::Later => return Outlook::Later,
@@ -181,13 +191,10 @@ impl<C: Client> Exchange<'_, C> {
             if batch.len() == BATCH || ready > now {
                 return Outlook::MoreAt(ready);
             }
-            if !self.checker.has_due() {
-                if self.checker.pending() >= self.engine.capacity() {
-                    return Outlook::Later;
-                }
-                if let Some((label, remote)) = self.ahead.take() {
-                    self.checker.admit(label, remote, self.client.schedule(now), now);
-                }
+            if !self.checker.has_due()
+                && let Some((label, remote)) = self.ahead.take()
+            {
+                self.checker.admit(label, remote, self.client.schedule(now), now);
             }
             if let Some(this) = self.checker.poll_try() {
                 self.pacer.sent(now);

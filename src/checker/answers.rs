@@ -69,7 +69,7 @@ impl Checker {
     ) -> Result<(), Ignored> {
         let number = self.pending.number(local).ok_or(Ignored::NotOurs)?;
         let slot = self.pending.find(remote).filter(|slot| self.pending.was_sent(*slot, number));
-        let slot = slot.ok_or(Ignored::NotOurs)?;
+        let Some(slot) = slot else { return Ok(()) }; // decided before
         match end {
             Handshake::Completed => self.decide(slot, number, Reason::SynAck, now),
             Handshake::Refused => self.decide(slot, number, Reason::RstAck, now),
@@ -85,6 +85,11 @@ impl Checker {
             (self.pending.local(slot, number).ip(), self.pending[slot].remote.ip());
         let from_here = error.offender == local && error.offender != remote;
         match error.meaning {
+            // Nobody but our own firewall has anything to say about somebody else's port from here.
+            Meaning::Closed | Meaning::Prohibited if from_here => {
+                let fault = Fault::Firewall(self.pending[slot].remote);
+                self.take_back(slot, number, fault, now);
+            }
             Meaning::Closed | Meaning::Prohibited => {
                 self.decide(slot, number, Reason::Icmp(error), now);
             }
@@ -98,12 +103,12 @@ impl Checker {
         }
     }
 
-    /// A try counts as not sent: nothing will be learnt from it.
+    /// A try counts as not sent: nothing will be learnt from it. Those that are still out are waited for.
     fn take_back(&mut self, slot: Slot, number: usize, fault: Fault, now: Duration) {
         let progress = &mut self.pending[slot];
         progress.sent &= !(1 << number);
         progress.setback.get_or_insert_default().fault = Some(fault);
-        if number + 1 == self.tries {
+        if number + 1 == self.tries && progress.sent == 0 {
             self.give_up(slot, now);
         }
     }

@@ -104,29 +104,35 @@ impl ConnectEngine {
         Ok(Departure { at: begun, local, syn: None })
     }
 
-    /// Takes in a batch of handshakes that have ended, and closes them: that sends the RST. Gives the time where none was left.
+    /// Takes in handshakes that have ended, and closes them: that sends the RST. All of them before anything else is done,
+    /// because the kernel's patience with their ACKs is short. Gives the time where none was left.
     fn drain(
         &mut self,
         arrivals: &mut Vec<(Duration, Arrival)>,
     ) -> Result<Option<Duration>, Fault> {
-        let now = self.now();
-        let mut events = [EpollEvent::empty(); BATCH];
-        let count = match self.epoll.wait(&mut events, EpollTimeout::ZERO) {
-            Ok(count) => count,
-            Err(Errno::EINTR) => return Ok(None),
-            Err(errno) => return Err(Fault::Receive(errno)),
-        };
-        for event in &events[..count] {
-            let Some(handshaking) = self.handshakes.remove(&event.data()) else { continue };
-            let Handshaking { local, remote, .. } = handshaking;
-            if let Some(of_remote) = self.of_remote.get_mut(&remote) {
-                of_remote.retain(|key| *key != event.data());
-            }
-            if let Some((at, end)) = handshaking.end(event.events(), now) {
-                arrivals.push((at, Arrival::Handshake { local, remote, end }));
+        loop {
+            let now = self.now();
+            let mut events = [EpollEvent::empty(); BATCH];
+            let count = match self.epoll.wait(&mut events, EpollTimeout::ZERO) {
+                Ok(count) => count,
+                Err(Errno::EINTR) => return Ok(None),
+                Err(errno) => return Err(Fault::Receive(errno)),
+            };
+            arrivals.extend(events[..count].iter().filter_map(|event| self.close(*event, now)));
+            if count < BATCH {
+                return Ok(Some(now));
             }
         }
-        Ok((count < BATCH).then_some(now))
+    }
+
+    fn close(&mut self, event: EpollEvent, now: Duration) -> Option<(Duration, Arrival)> {
+        let handshaking = self.handshakes.remove(&event.data())?;
+        let Handshaking { local, remote, .. } = handshaking;
+        if let Some(of_remote) = self.of_remote.get_mut(&remote) {
+            of_remote.retain(|key| *key != event.data());
+        }
+        let (at, end) = handshaking.end(event.events(), now)?;
+        Some((at, Arrival::Handshake { local, remote, end }))
     }
 }
 
@@ -222,7 +228,7 @@ impl Handshaking {
         if let Some(error) = self.icmp_error() {
             return Some((now, Handshake::Failed(error)));
         }
-        match self.socket.take_error().ok()?.map(|error| errno(&error)) {
+        match self.socket.take_error().ok().flatten().map(|error| errno(&error)) {
             Some(Errno::ECONNREFUSED) => Some((now, Handshake::Refused)),
             // An RST that came after the SYN+ACK.
             Some(Errno::ECONNRESET | Errno::EPIPE) => Some((now, Handshake::Completed)),

@@ -73,6 +73,12 @@ const FREE: &[libc::c_long] = &[
     libc::SYS_faccessat2,
     libc::SYS_readlinkat,
     libc::SYS_getcwd,
+    libc::SYS_dup,
+    libc::SYS_dup3,
+    libc::SYS_pipe2,
+    libc::SYS_eventfd2,
+    libc::SYS_epoll_create1,
+    libc::SYS_pselect6,
     libc::SYS_getdents64,
     libc::SYS_getuid,
     libc::SYS_geteuid,
@@ -93,6 +99,7 @@ const FREE: &[libc::c_long] = &[
 #[cfg(target_arch = "x86_64")]
 const OLDER: &[libc::c_long] = &[
     libc::SYS_poll,
+    libc::SYS_select,
     libc::SYS_epoll_wait,
     libc::SYS_stat,
     libc::SYS_lstat,

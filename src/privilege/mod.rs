@@ -36,8 +36,8 @@ pub enum PrivilegeError {
 
 /// True when the program may open raw sockets and its caller may not: by a capability of its file, or setuid.
 ///
-/// A caller with `CAP_NET_RAW` of his own is root, or hands it down as an ambient capability: no other way leads through
-/// execve (capabilities(7)).
+/// A caller with `CAP_NET_RAW` of his own is root, or hands it down as an ambient capability; what he hands down otherwise, through
+/// an inheritable one, counts as lent as well (capabilities(7)).
 pub fn is_lent() -> bool {
     let holds = |set| matches!(caps::has_cap(None, set, Capability::CAP_NET_RAW), Ok(true));
     holds(CapSet::Permitted) && !holds(CapSet::Ambient) && !getuid().is_root()
@@ -96,7 +96,6 @@ pub fn confine() -> Result<(), PrivilegeError> {
 
 /// Built without the filter of system calls.
 #[cfg(not(feature = "seccomp"))]
-#[expect(clippy::unnecessary_wraps, reason = "the same shape as with the filter")]
 pub fn confine() -> Result<(), PrivilegeError> {
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! Checks over a simulated network and a clock that jumps: everything a network can do to them, to the nanosecond.
 
+mod capacity;
 mod crowd;
+mod handshake;
 mod hostile;
 mod icmp;
 mod loss;

@@ -1,6 +1,6 @@
 //! A run of checks, and the answers that a simulated network gives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -29,6 +29,12 @@ pub(crate) struct Run {
     pub(crate) outcomes: Vec<(usize, Outcome)>,
     /// When each of those did; what an answer ends is told of when the loop next looks for something to send.
     ended_at: Vec<Duration>,
+    /// When the loop asked for each target.
+    pub(crate) asked_at: Vec<Duration>,
+    /// The targets of which the engine was told that they are over, as it was told.
+    pub(crate) released: Vec<SocketAddr>,
+    /// The most of them that it had to do with at a time.
+    pub(crate) most_held: usize,
     /// What the clock showed when the loop was done.
     pub(crate) end: Duration,
     pub(crate) crossings: Vec<(Duration, Crossing)>,
@@ -111,6 +117,8 @@ pub(crate) struct Conditions {
     pub(crate) schedule: Schedule,
     pub(crate) rate: u32,
     pub(crate) window: usize,
+    /// How many targets may be pending at once.
+    pub(crate) capacity: usize,
     pub(crate) deadline: Duration,
     /// Gives up when so many targets have ended.
     pub(crate) patience: usize,
@@ -131,6 +139,7 @@ impl Conditions {
             schedule,
             rate: 0,
             window: usize::MAX,
+            capacity: usize::MAX,
             deadline: secs(10_000),
             patience: usize::MAX,
             kernel: |_| Ok(()),
@@ -144,17 +153,24 @@ pub(crate) fn check_under(
     remotes: &[SocketAddr],
     network: impl Network,
 ) -> Run {
-    let Conditions { secret, schedule, rate, window, deadline, patience, kernel, deaf_at } =
-        conditions;
+    let Conditions { secret, schedule, rate, window, capacity, .. } = conditions;
+    let Conditions { deadline, patience, kernel, deaf_at, .. } = conditions;
     let mut checker = Checker::new(Secret::new(secret), schedule.tries());
-    let mut engine =
-        Restful { engine: SimulatedEngine::new(Moody { network, kernel }), deaf_at, in_vain: 0 };
+    let mut engine = Restful {
+        engine: SimulatedEngine::new(Moody { network, kernel }),
+        deaf_at,
+        in_vain: 0,
+        capacity,
+        held: HashSet::new(),
+        most_held: 0,
+        released: Vec::new(),
+    };
     let mut pacer = Pacer::new(rate, window);
     let mut record = Record {
         schedule,
         patience,
         remotes: remotes.to_vec(),
-        begun: 0,
+        asked_at: Vec::new(),
         now: Duration::ZERO,
         outcomes: Vec::new(),
         ended_at: Vec::new(),
@@ -164,10 +180,14 @@ pub(crate) fn check_under(
     assert_eq!(ran, deaf_at.map_or(Ok(()), |_| Err(DEAF)));
     let sent = record.crossings.iter().filter(|(_, c)| matches!(c, Crossing::Sent(_))).count();
     assert_eq!(engine.engine.sent().len(), sent, "the watcher is told of everything sent");
+    let end = engine.now();
     Run {
         outcomes: record.outcomes,
         ended_at: record.ended_at,
-        end: engine.now(),
+        asked_at: record.asked_at,
+        released: engine.released,
+        most_held: engine.most_held,
+        end,
         crossings: record.crossings,
         ignored: checker.ignored().clone(),
     }
@@ -193,11 +213,16 @@ impl<N: Network> Network for Moody<N> {
     }
 }
 
-/// Knows when the loop asks again and again at a time at which there is nothing: a real one would spin.
+/// Knows when the loop asks again and again at a time at which there is nothing: a real one would spin. Keeps count of what it
+/// holds for targets that are pending.
 struct Restful<N> {
     engine: SimulatedEngine<N>,
     deaf_at: Option<Duration>,
     in_vain: usize,
+    capacity: usize,
+    held: HashSet<SocketAddr>,
+    most_held: usize,
+    released: Vec<SocketAddr>,
 }
 
 impl<N: Network> Engine for Restful<N> {
@@ -218,7 +243,7 @@ impl<N: Network> Engine for Restful<N> {
     }
 
     fn capacity(&self) -> usize {
-        self.engine.capacity()
+        self.capacity
     }
 
     fn marks_later(&self) -> bool {
@@ -233,6 +258,8 @@ impl<N: Network> Engine for Restful<N> {
         if !tries.is_empty() {
             self.in_vain = 0;
         }
+        self.held.extend(tries.iter().map(|(remote, _)| *remote));
+        self.most_held = self.most_held.max(self.held.len());
         self.engine.send_syns(tries, syn)
     }
 
@@ -244,6 +271,8 @@ impl<N: Network> Engine for Restful<N> {
     }
 
     fn release(&mut self, remote: SocketAddr) {
+        self.held.remove(&remote);
+        self.released.push(remote);
         self.engine.release(remote);
     }
 
@@ -269,7 +298,7 @@ struct Record {
     schedule: Schedule,
     patience: usize,
     remotes: Vec<SocketAddr>,
-    begun: usize,
+    asked_at: Vec<Duration>,
     /// What the clock last showed.
     now: Duration,
     outcomes: Vec<(usize, Outcome)>,
@@ -279,11 +308,10 @@ struct Record {
 
 impl Client for Record {
     fn next(&mut self, now: Duration) -> Next {
-        self.now = now;
-        let Some(remote) = self.remotes.get(self.begun) else { return Next::Nothing };
-        self.begun += 1;
-        let label = u32::try_from(self.begun - 1).expect("few targets");
-        Next::Target(label, *remote)
+        let begun = self.asked_at.len();
+        let Some(remote) = self.remotes.get(begun) else { return Next::Nothing };
+        self.asked_at.push(now);
+        Next::Target(u32::try_from(begun).expect("few targets"), *remote)
     }
 
     fn schedule(&self, _now: Duration) -> Schedule {
@@ -307,7 +335,8 @@ impl Client for Record {
         Vec::new()
     }
 
-    fn attend(&mut self, _now: Duration) -> bool {
+    fn attend(&mut self, now: Duration) -> bool {
+        self.now = now;
         self.outcomes.len() >= self.patience
     }
 }

@@ -1,0 +1,238 @@
+//! Handshakes that this machine's kernel makes for us: what each end of one means.
+
+use std::net::SocketAddr;
+
+use halfopen::fault::Fault;
+use halfopen::schedule::Schedule;
+use halfopen::verdict::{PortState, Reason};
+use halfopen::wire::{Arrival, Handshake, IcmpError, Segment};
+
+use crate::network::{
+    Conditions, SERVER, SERVER_V6, check, check_all, check_under, millis, on_syn, secs,
+};
+
+const ROUTER: &str = "198.19.0.2";
+
+#[test]
+fn a_handshake_that_completes_is_open_and_one_that_is_refused_closed() {
+    for (end, state, reason) in [
+        (Handshake::Completed, PortState::Open, Reason::SynAck),
+        (Handshake::Refused, PortState::Closed, Reason::RstAck),
+    ] {
+        for remote in [SERVER, SERVER_V6] {
+            let run =
+                check_all(&[remote], on_syn(move |_, syn| vec![(millis(20), ended(syn, end))]));
+            let verdict = run.verdict();
+            assert_eq!((verdict.state(), &verdict.reason), (state, &reason));
+            assert_eq!((verdict.tries, verdict.round_trip), (1, Some(millis(20))));
+            assert_eq!(run.end, millis(20));
+            assert!(run.resets().is_empty(), "the kernel has sent the RST");
+        }
+    }
+}
+
+#[test]
+fn a_final_icmp_error_decides_at_once() {
+    for (code, state) in
+        [(3, PortState::Closed), (9, PortState::Filtered), (13, PortState::Filtered)]
+    {
+        let error = icmp_error(3, code, ROUTER);
+        let run = check(on_syn(move |_, syn| vec![(millis(20), failed(syn, error))]));
+        assert_eq!((run.verdict().state(), &run.verdict().reason), (state, &Reason::Icmp(error)));
+        assert_eq!((run.syn_times(), run.end), (vec![0], millis(20)));
+    }
+}
+
+#[test]
+fn an_icmp_error_that_may_pass_leaves_the_other_tries_their_chance() {
+    for (kind, code, state) in [
+        (3, 0, PortState::Unreachable),
+        (3, 1, PortState::Unreachable),
+        (11, 0, PortState::Filtered),
+    ] {
+        let error = icmp_error(kind, code, ROUTER);
+        let passing = check(on_syn(move |number, syn| match number {
+            2 => vec![(millis(20), ended(syn, Handshake::Completed))],
+            _ => vec![(millis(20), failed(syn, error))],
+        }));
+        assert_eq!(passing.verdict().state(), PortState::Open);
+        assert_eq!(passing.syn_times(), [0, 1000, 3000]);
+
+        let lasting = check(on_syn(move |_, syn| vec![(millis(20), failed(syn, error))]));
+        assert_eq!(
+            (lasting.verdict().state(), &lasting.verdict().reason),
+            (state, &Reason::Icmp(error))
+        );
+        assert_eq!((lasting.verdict().tries, lasting.end), (3, millis(3020)));
+    }
+}
+
+/// What the kernel says of a neighbour that does not answer.
+#[test]
+fn host_unreachable_from_this_very_machine_is_a_dead_neighbour() {
+    let error = icmp_error(3, 1, "198.19.0.1");
+    let run = check(on_syn(move |_, syn| vec![(millis(20), failed(syn, error))]));
+    assert_eq!(run.verdict().reason, Reason::NoNeighbour(error));
+}
+
+/// Where raw sockets are told by `EPERM`.
+#[test]
+fn a_port_that_this_very_machine_refuses_is_a_fault_and_no_state() {
+    for code in [3, 13] {
+        let error = icmp_error(3, code, "198.19.0.1");
+        let run = check(on_syn(move |_, syn| vec![(millis(20), failed(syn, error))]));
+        assert_eq!(run.outcome_of(0), &Err(Fault::Firewall(SERVER)));
+        assert_eq!(run.syn_times(), [0, 1000, 3000], "the firewall may change its mind");
+    }
+}
+
+#[test]
+fn a_target_that_is_this_very_machine_may_be_closed_by_icmp() {
+    let own = SocketAddr::from(([198, 19, 0, 1], 25));
+    let error = icmp_error(3, 3, "198.19.0.1");
+    let run = check_all(&[own], on_syn(move |_, syn| vec![(millis(20), failed(syn, error))]));
+    assert_eq!(run.verdict().state(), PortState::Closed);
+}
+
+#[test]
+fn a_late_end_of_an_earlier_try_counts_from_its_own_syn() {
+    let run = check(on_syn(|number, syn| match number {
+        0 => vec![(millis(1500), ended(syn, Handshake::Completed))],
+        _ => Vec::new(),
+    }));
+    let verdict = run.verdict();
+    assert_eq!((verdict.state(), verdict.tries), (PortState::Open, 2));
+    assert_eq!(verdict.round_trip, Some(millis(1500)));
+    assert_eq!(run.end, millis(1500));
+}
+
+/// The kernel gives up on its own at times, or was told something that proves nothing.
+#[test]
+fn a_try_that_the_kernel_abandons_counts_as_not_sent() {
+    for abandoned in [0, 1] {
+        let run = check(on_syn(move |number, syn| match number {
+            2 => vec![(millis(20), ended(syn, Handshake::Completed))],
+            _ if number >= abandoned => vec![(millis(20), ended(syn, Handshake::Abandoned))],
+            _ => Vec::new(),
+        }));
+        assert_eq!(run.verdict().state(), PortState::Open);
+        assert_eq!(run.syn_times(), [0, 1000, 3000]);
+    }
+}
+
+/// Not all that was to be asked has been asked: silence proves nothing.
+#[test]
+fn silence_beside_an_abandoned_try_is_no_verdict() {
+    for abandoned in 0..3 {
+        let run = check(on_syn(move |number, syn| {
+            if number == abandoned {
+                vec![(millis(20), ended(syn, Handshake::Abandoned))]
+            } else {
+                Vec::new()
+            }
+        }));
+        assert_eq!(run.outcome_of(0), &Err(Fault::Abandoned(SERVER)), "try {abandoned}");
+        assert_eq!(run.end, secs(7), "the others are waited for");
+    }
+}
+
+#[test]
+fn an_abandoned_last_try_does_not_cut_short_the_wait_for_those_before_it() {
+    let run = check(on_syn(|number, syn| match number {
+        0 => vec![(millis(6900), ended(syn, Handshake::Refused))],
+        2 => vec![(millis(20), ended(syn, Handshake::Abandoned))],
+        _ => Vec::new(),
+    }));
+    assert_eq!(run.verdict().state(), PortState::Closed);
+}
+
+#[test]
+fn when_the_kernel_abandons_every_try_nothing_was_learnt() {
+    let run = check(on_syn(|_, syn| vec![(millis(20), ended(syn, Handshake::Abandoned))]));
+    assert_eq!(run.outcome_of(0), &Err(Fault::Abandoned(SERVER)));
+    assert_eq!((run.syn_times(), run.end), (vec![0, 1000, 3000], millis(3020)));
+}
+
+/// What the network said of one try outweighs that the kernel kept another to itself.
+#[test]
+fn an_icmp_error_outweighs_an_abandoned_try() {
+    let error = icmp_error(3, 1, ROUTER);
+    let run = check(on_syn(move |number, syn| match number {
+        0 => vec![(millis(20), failed(syn, error))],
+        _ => vec![(millis(20), ended(syn, Handshake::Abandoned))],
+    }));
+    assert_eq!(run.verdict().reason, Reason::Icmp(error));
+}
+
+#[test]
+fn ends_of_handshakes_that_nobody_began_decide_nothing() {
+    type Change = fn(&mut SocketAddr, &mut SocketAddr);
+    let strangers: [Change; 3] = [
+        |local, _| local.set_port(local.port() + 10),
+        |_, remote| remote.set_port(26),
+        |_, remote| remote.set_ip([198, 18, 0, 8].into()),
+    ];
+    for change in strangers {
+        for end in [Handshake::Completed, Handshake::Refused, Handshake::Abandoned] {
+            let run = check(on_syn(move |_, syn| {
+                let (mut local, mut remote) = (syn.source, syn.destination);
+                change(&mut local, &mut remote);
+                vec![(millis(20), Arrival::Handshake { local, remote, end })]
+            }));
+            assert_eq!(run.verdict().reason, Reason::NoAnswer { syns: 3, waited: secs(7) });
+        }
+    }
+}
+
+/// The port is one of ours, but its SYN has not left yet.
+#[test]
+fn the_end_of_a_try_that_has_not_begun_decides_nothing() {
+    let run = check(on_syn(|number, syn| {
+        let mut local = syn.source;
+        local.set_port(local.port() + 1);
+        let end = Arrival::Handshake { local, remote: SERVER, end: Handshake::Completed };
+        if number == 0 { vec![(millis(20), end)] } else { Vec::new() }
+    }));
+    assert_eq!(run.verdict().state(), PortState::Filtered);
+}
+
+/// Both are taken in together: the first decides, and the other is no stranger's.
+#[test]
+fn ends_after_the_verdict_change_nothing() {
+    for (first, second, state) in [
+        (Handshake::Completed, Handshake::Refused, PortState::Open),
+        (Handshake::Refused, Handshake::Completed, PortState::Closed),
+        (Handshake::Completed, Handshake::Abandoned, PortState::Open),
+    ] {
+        let run = check(on_syn(move |number, syn| match number {
+            0 => vec![(millis(1020), ended(syn, first))],
+            _ => vec![(millis(20), ended(syn, second))],
+        }));
+        assert_eq!((run.verdict().state(), run.verdict().tries), (state, 2));
+        assert_eq!(run.outcomes.len(), 1);
+        assert_eq!(run.released, [SERVER]);
+        assert!(run.ignored.is_empty(), "{:?}", run.ignored);
+    }
+}
+
+/// One that ends at the deadline is still taken in.
+#[test]
+fn an_end_in_the_last_moment_counts() {
+    let conditions =
+        Conditions { deadline: millis(500), ..Conditions::of(Schedule::fit(0, secs(1))) };
+    let network = on_syn(|_, syn| vec![(millis(500), ended(syn, Handshake::Completed))]);
+    assert_eq!(check_under(conditions, &[SERVER], network).verdict().state(), PortState::Open);
+}
+
+fn ended(syn: &Segment, end: Handshake) -> Arrival {
+    Arrival::Handshake { local: syn.source, remote: syn.destination, end }
+}
+
+fn failed(syn: &Segment, error: IcmpError) -> Arrival {
+    ended(syn, Handshake::Failed(error))
+}
+
+fn icmp_error(kind: u8, code: u8, offender: &str) -> IcmpError {
+    let offender = offender.parse().expect("an address");
+    IcmpError::new(kind, code, offender).expect("an error about a port")
+}
