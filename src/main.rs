@@ -97,7 +97,7 @@ fn run_self_test(
     start: Instant,
     out: &mut impl Write,
 ) -> Status {
-    let listeners = self_test::listen();
+    let listeners = self_test::listen(opening);
     match open(opening, start) {
         Ok(Ok(mut engine)) => self_test(start, &mut *engine, signals, &listeners, out),
         Ok(Err(fault)) => return unknown(fault, out),

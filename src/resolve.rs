@@ -136,9 +136,18 @@ fn look_up(name: &str, family: Family) -> Addresses {
     };
     let found = getaddrinfo(Some(name), None, Some(hints));
     let found = found.map_err(|error| why_in_vain(error).map(unresolved))?;
+    let addresses = found.flatten().map(|info| canonical(info.sockaddr));
     let addresses: Vec<_> =
-        found.flatten().map(|info| info.sockaddr).filter(|found| is_one_host(found.ip())).collect();
+        addresses.filter(|found| is_one_host(found.ip()) && family.admits(found.ip())).collect();
     if addresses.is_empty() { Err(Ok(unresolved(LookupFailure::NotFound))) } else { Ok(addresses) }
+}
+
+/// IPv4-mapped IPv6 addresses are IPv4 ones.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        v4 @ IpAddr::V4(_) => SocketAddr::new(v4, address.port()),
+        IpAddr::V6(_) => address,
+    }
 }
 
 fn why_in_vain(error: LookupError) -> Result<LookupFailure, Fault> {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Socket, Type};
 
 use crate::check;
-use crate::engine::Engine;
+use crate::engine::{Engine, Opening};
 use crate::fault::Fault;
 use crate::plan::Plan;
 use crate::report::{nagios, render_crossing};
@@ -25,9 +25,10 @@ const SYN_ACK: Flags = Flags(Flags::SYN.0 | Flags::ACK.0);
 const RST_ACK: Flags = Flags(Flags::RST.0 | Flags::ACK.0);
 
 /// Listens on every loopback address that there is, for [`self_test`].
-pub fn listen() -> Vec<TcpListener> {
-    let loopbacks = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-    loopbacks.into_iter().filter_map(|loopback| TcpListener::bind((loopback, 0)).ok()).collect()
+pub fn listen(opening: &Opening) -> Vec<TcpListener> {
+    let v4 = opening.v4.then_some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let v6 = opening.v6.then_some(IpAddr::V6(Ipv6Addr::LOCALHOST));
+    v4.into_iter().chain(v6).filter_map(|loopback| TcpListener::bind((loopback, 0)).ok()).collect()
 }
 
 /// Runs the test by `engine` in a program that began at `start` and writes what came of it. Gives the status to exit with: OK

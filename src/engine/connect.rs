@@ -96,6 +96,10 @@ impl ConnectEngine {
         }
         let local = socket.local_addr().map_err(|error| Refusal::Fault(setup(&error)))?;
         let local = local.as_socket().expect("an internet socket");
+        if local == remote {
+            // It has shaken hands with itself (RFC 9293 §3.5, figure 7): the next try asks from another port.
+            return Err(Refusal::Fault(Fault::Send { to: remote, errno: Errno::EADDRINUSE }));
+        }
         let key = u64::try_from(socket.as_raw_fd()).expect("descriptors are not negative");
         let watched = self.epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLOUT, key));
         watched.map_err(|errno| Refusal::Fault(Fault::Socket(errno)))?;
@@ -230,8 +234,10 @@ impl Handshaking {
         }
         match self.socket.take_error().ok().flatten().map(|error| errno(&error)) {
             Some(Errno::ECONNREFUSED) => Some((now, Handshake::Refused)),
-            // An RST that came after the SYN+ACK.
-            Some(Errno::ECONNRESET | Errno::EPIPE) => Some((now, Handshake::Completed)),
+            // An RST that came after the SYN+ACK, not one after a bare SYN.
+            Some(Errno::ECONNRESET | Errno::EPIPE) if self.measured().is_some() => {
+                Some((self.completed(now), Handshake::Completed))
+            }
             Some(Errno::ETIMEDOUT) => None,
             _ => Some((now, Handshake::Abandoned)),
         }
@@ -239,8 +245,13 @@ impl Handshaking {
 
     /// When the SYN+ACK came: the kernel has measured it, and no crowd has delayed it.
     fn completed(&self, now: Duration) -> Duration {
+        self.measured().map_or(now, |round_trip| now.min(self.begun + round_trip))
+    }
+
+    /// The round-trip time that the kernel has taken from the SYN+ACK.
+    fn measured(&self) -> Option<Duration> {
         let info = getsockopt(&self.socket, Info).ok().filter(|info| info.tcpi_rtt > 0);
-        info.map_or(now, |info| now.min(self.begun + Duration::from_micros(info.tcpi_rtt.into())))
+        info.map(|info| Duration::from_micros(info.tcpi_rtt.into()))
     }
 
     /// The ICMP error that ended it (kept for `IP_RECVERR` from Linux 5.9 on, `tcp_v4_err()`).

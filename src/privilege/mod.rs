@@ -9,7 +9,7 @@ use caps::{CapSet, Capability, CapsHashSet};
 use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
-use nix::unistd::{getgid, getuid, setresgid, setresuid};
+use nix::unistd::{getgid, getresgid, getresuid, getuid, setresgid, setresuid};
 
 /// What sockets are opened with: raw ones, and options that only an administrator of the network may set.
 const OF_USE: [Capability; 2] = [Capability::CAP_NET_RAW, Capability::CAP_NET_ADMIN];
@@ -75,8 +75,15 @@ pub fn relinquish(marks_later: bool) -> Result<(), PrivilegeError> {
         prctl::set_keepcaps(true).map_err(PrivilegeError::Identity)?;
     }
     let (user, group) = (getuid(), getgid());
-    setresgid(group, group, group).map_err(PrivilegeError::Identity)?;
-    setresuid(user, user, user).map_err(PrivilegeError::Identity)?;
+    // Ids that a user namespace does not map cannot be set, not even to what they are.
+    let groups = getresgid().map_err(PrivilegeError::Identity)?;
+    if [groups.effective, groups.saved] != [group; 2] {
+        setresgid(group, group, group).map_err(PrivilegeError::Identity)?;
+    }
+    let users = getresuid().map_err(PrivilegeError::Identity)?;
+    if [users.effective, users.saved] != [user; 2] {
+        setresuid(user, user, user).map_err(PrivilegeError::Identity)?;
+    }
     caps::clear(None, CapSet::Ambient)?;
     caps::set(None, CapSet::Effective, &kept)?;
     caps::set(None, CapSet::Permitted, &kept)?;
