@@ -22,7 +22,7 @@ impl Descriptors {
             if raised.is_ok() { hard } else { soft }
         });
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let lookups = LOOKUPS.min(limit / 2);
+        let lookups = LOOKUPS.min(limit / 4);
         Self { lookups, others: limit - lookups }
     }
 }

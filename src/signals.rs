@@ -11,8 +11,21 @@ use nix::sys::time::TimeSpec;
 
 use crate::fault::Fault;
 
-/// SIGINT, SIGTERM and SIGHUP: they do nothing but make a descriptor readable.
+/// What a supervisor, a terminal or a limit sends: it does nothing but make a descriptor readable. Death by a signal would say
+/// nothing to some callers, and to others that all is well.
 pub struct Signals(SignalFd);
+
+const ENDINGS: [Signal; 9] = [
+    Signal::SIGINT,
+    Signal::SIGTERM,
+    Signal::SIGHUP,
+    Signal::SIGQUIT,
+    Signal::SIGALRM,
+    Signal::SIGVTALRM,
+    Signal::SIGXCPU,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+];
 
 /// Why a wait is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,9 +41,11 @@ pub enum Wake {
 impl Signals {
     /// To be called before there is another thread: threads inherit what is blocked.
     pub fn watch() -> Result<Self, Fault> {
-        let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
+        let endings = SigSet::from_iter(ENDINGS);
+        let mut blocked = endings;
+        blocked.add(Signal::SIGXFSZ); // writing fails, as on a full disk
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
-        let watched = signals.thread_block().and_then(|()| SignalFd::with_flags(&signals, flags));
+        let watched = blocked.thread_block().and_then(|()| SignalFd::with_flags(&endings, flags));
         Ok(Self(watched.map_err(Fault::Signals)?))
     }
 

@@ -36,6 +36,9 @@ const BATCH: usize = 64;
 /// Descriptors that are neither a handshake's nor a name look-up's.
 const OWN: usize = 32;
 
+/// Handshakes at once at most, where descriptors abound: each takes almost 8 KiB of kernel memory.
+const MOST: usize = 30_000;
+
 /// How often a source port is looked for.
 const RESERVATIONS: usize = 16;
 
@@ -77,7 +80,7 @@ impl ConnectEngine {
         Ok(Self {
             start,
             egress: egress.clone(),
-            limit: Descriptors::raise().others.saturating_sub(OWN),
+            limit: Descriptors::raise().others.saturating_sub(OWN).min(MOST),
             tries: *tries,
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(Fault::Receive)?,
             ports,
@@ -300,8 +303,11 @@ fn bound(local: SocketAddr, shared: bool, egress: &Egress) -> Result<Socket, Fau
         socket.set_only_v6(true).map_err(|error| setup(&error))?;
     }
     socket.set_reuse_address(shared).map_err(|error| setup(&error))?;
-    socket.bind(&local.into()).map_err(|error| Fault::SourcePort(errno(&error)))?;
-    Ok(socket)
+    match socket.bind(&local.into()).map_err(|error| errno(&error)) {
+        Ok(()) => Ok(socket),
+        Err(errno) if local.ip().is_unspecified() => Err(Fault::SourcePort(errno)),
+        Err(errno) => Err(Fault::Source { address: local.ip(), errno }),
+    }
 }
 
 /// Why a handshake could not begin.

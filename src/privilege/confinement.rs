@@ -6,7 +6,7 @@ use std::process;
 
 use nix::libc;
 use seccompiler::SeccompCmpArgLen::Dword;
-use seccompiler::SeccompCmpOp::{Eq, MaskedEq};
+use seccompiler::SeccompCmpOp::{Eq, Lt, MaskedEq};
 use seccompiler::{
     BackendError, BpfProgram, Error, SeccompAction, SeccompCondition, SeccompFilter, SeccompRule,
     apply_filter,
@@ -133,19 +133,6 @@ const REQUESTS: [libc::c_ulong; 6] = [
     libc::SIOCGIFNAME,
 ];
 
-/// Commands of `fcntl()`: flags, copies, locks. Not whom a descriptor sends signals to.
-const COMMANDS: [libc::c_int; 9] = [
-    libc::F_DUPFD,
-    libc::F_DUPFD_CLOEXEC,
-    libc::F_GETFD,
-    libc::F_SETFD,
-    libc::F_GETFL,
-    libc::F_SETFL,
-    libc::F_GETLK,
-    libc::F_SETLK,
-    libc::F_SETLKW,
-];
-
 /// Instructions with which a program by seccompiler checks the architecture and loads the number of the call.
 const PREFACE: usize = 4;
 
@@ -185,8 +172,6 @@ fn bound() -> Result<BTreeMap<libc::c_long, Vec<SeccompRule>>, Error> {
     }
     let reading =
         |argument| SeccompRule::new(vec![masked(argument, WRITING.unsigned_abs().into(), 0)?]);
-    let command =
-        |command: &libc::c_int| SeccompRule::new(vec![is(1, command.unsigned_abs().into())?]);
     let request = |request: &libc::c_ulong| SeccompRule::new(vec![is(1, *request)?]);
     Ok(BTreeMap::from([
         (libc::SYS_socket, sockets),
@@ -198,7 +183,14 @@ fn bound() -> Result<BTreeMap<libc::c_long, Vec<SeccompRule>>, Error> {
         (libc::SYS_clone, vec![SeccompRule::new(vec![masked(0, THREAD, THREAD)?])?]),
         // abort() of this very process.
         (libc::SYS_tgkill, vec![SeccompRule::new(vec![is(0, process::id().into())?])?]),
-        (libc::SYS_fcntl, COMMANDS.iter().map(command).collect::<Result<_, _>>()?),
+        // Copies, flags and locks come before F_SETOWN: whom a descriptor sends signals to.
+        (
+            libc::SYS_fcntl,
+            vec![
+                SeccompRule::new(vec![below(1, libc::F_SETOWN.unsigned_abs().into())?])?,
+                SeccompRule::new(vec![is(1, libc::F_DUPFD_CLOEXEC.unsigned_abs().into())?])?,
+            ],
+        ),
         // The name of a thread.
         (
             libc::SYS_prctl,
@@ -211,6 +203,10 @@ fn bound() -> Result<BTreeMap<libc::c_long, Vec<SeccompRule>>, Error> {
 
 fn is(argument: u8, value: u64) -> Result<SeccompCondition, BackendError> {
     SeccompCondition::new(argument, Dword, Eq, value)
+}
+
+fn below(argument: u8, value: u64) -> Result<SeccompCondition, BackendError> {
+    SeccompCondition::new(argument, Dword, Lt, value)
 }
 
 fn masked(argument: u8, mask: u64, value: u64) -> Result<SeccompCondition, BackendError> {

@@ -1,46 +1,22 @@
 //! A wall clock that steps during the check, by a preloaded library: the machine's own clock is never touched.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tempfile::TempDir;
-
 use crate::lab::{HALFOPEN, Lab, Outcome, SERVER_V4, SERVER_V6};
+use crate::preloaded::Preloaded;
 
-/// `stepping_clock.c`, built.
-struct SteppingClock {
-    library: PathBuf,
-    _folder: TempDir,
-}
-
-impl SteppingClock {
-    fn build(lab: &Lab) -> Self {
-        let folder = tempfile::tempdir().expect("a scratch directory");
-        let library = folder.path().join("stepping_clock.so");
-        let source =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/namespaces/stepping_clock.c");
-        let (library_path, source_path) =
-            (library.to_str().expect("plain letters"), source.to_str().expect("plain letters"));
-        lab.client.run(
-            "cc",
-            &["-shared", "-fPIC", "-Wall", "-Werror", "-O2", "-o", library_path, source_path],
-        );
-        Self { library, _folder: folder }
-    }
-
-    fn run(&self, lab: &Lab, program: &str, arguments: &[&str]) -> Outcome {
-        let mut command = Command::new(program);
-        command.args(arguments).env("LD_PRELOAD", &self.library);
-        lab.client.outcome(command)
-    }
+fn run(lab: &Lab, clock: &Preloaded, program: &str, arguments: &[&str]) -> Outcome {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    clock.run(lab, command)
 }
 
 #[test]
 fn a_wall_clock_that_steps_back_changes_no_state_and_no_time() {
     let lab = Lab::new();
-    let clock = SteppingClock::build(&lab);
+    let clock = Preloaded::build(&lab, "stepping_clock.c");
     assert_steps(&clock, &lab);
     lab.server.nft(
         "table inet t { chain in { type filter hook input priority 0; tcp dport 82 drop; }; }",
@@ -49,7 +25,7 @@ fn a_wall_clock_that_steps_back_changes_no_state_and_no_time() {
         let _listener = lab.server.listen(SocketAddr::new(server, 80));
         let target = server.to_string();
         for (port, state, code) in [("80", "open", 0), ("81", "closed", 2)] {
-            let verdict = clock.run(&lab, HALFOPEN, &["-o", "json", &target, port]).verdict();
+            let verdict = run(&lab, &clock, HALFOPEN, &["-o", "json", &target, port]).verdict();
             assert_eq!(
                 (verdict.ending(), verdict.tries),
                 ((Some(state), code), Some(1)),
@@ -59,13 +35,13 @@ fn a_wall_clock_that_steps_back_changes_no_state_and_no_time() {
             assert!((0.0..1.0).contains(&rtt), "{rtt}");
         }
         let verdict =
-            clock.run(&lab, HALFOPEN, &["-o", "json", "-t", "1.4", &target, "82"]).verdict();
+            run(&lab, &clock, HALFOPEN, &["-o", "json", "-t", "1.4", &target, "82"]).verdict();
         assert_eq!(verdict.ending(), (Some("filtered"), 2), "{verdict:?}");
         assert!(verdict.reason.starts_with("no answer to 3 SYNs in "), "{}", verdict.reason);
         assert!(verdict.elapsed >= Duration::from_millis(1390), "{verdict:?}");
         assert!(verdict.elapsed < Duration::from_secs(10), "{verdict:?}");
 
-        let outcome = clock.run(&lab, HALFOPEN, &["-vvv", &target, "80"]);
+        let outcome = run(&lab, &clock, HALFOPEN, &["-vvv", &target, "80"]);
         assert_eq!(outcome.code, 0);
         assert!(
             !outcome.stdout.contains(" -0") && !outcome.stdout.contains("=-"),
@@ -76,8 +52,8 @@ fn a_wall_clock_that_steps_back_changes_no_state_and_no_time() {
 }
 
 /// The library does what it is there for, to a program that asks for the wall clock.
-fn assert_steps(clock: &SteppingClock, lab: &Lab) {
-    let shown: u64 = clock.run(lab, "date", &["+%s"]).stdout.trim().parse().expect("seconds");
+fn assert_steps(clock: &Preloaded, lab: &Lab) {
+    let shown: u64 = run(lab, clock, "date", &["+%s"]).stdout.trim().parse().expect("seconds");
     let real = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
     assert!(shown + 3590 < real, "date shows {shown}, it is {real}");
 }

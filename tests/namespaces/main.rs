@@ -1,7 +1,6 @@
 //! Everything that needs a network of its own: two namespaces are two hosts, joined by a cable that a capture listens on.
 //! Runs as root, and as an ordinary user inside `unshare --user --map-root-user`.
 
-mod capabilities;
 mod clock;
 mod exchange;
 mod foreign_traffic;
@@ -14,7 +13,10 @@ mod nmap;
 mod options;
 mod overload;
 mod pool;
+mod preloaded;
+mod privilege;
 mod real_servers;
+mod scratch;
 mod silence;
 mod smoltcp_stack;
 mod stale;

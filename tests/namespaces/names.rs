@@ -43,15 +43,18 @@ impl Names {
 
     /// The program with `-o json`, and these names.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(HALFOPEN);
+        command.args(["-o", "json"]).args(arguments);
+        self.shown_to(&command)
+    }
+
+    /// The same program and words, where these names are known and no others.
+    pub(crate) fn shown_to(&self, command: &Command) -> Command {
         let mount = r#"for file in hosts nsswitch.conf resolv.conf; do mount --bind "$0/$file" "/etc/$file" || exit 99; done; exec "$@""#;
-        let mut command = Command::new("unshare");
-        command
-            .args(["--mount", "sh", "-c", mount])
-            .arg(self.0.path())
-            .arg(HALFOPEN)
-            .args(["-o", "json"])
-            .args(arguments);
-        command
+        let mut shown = Command::new("unshare");
+        shown.args(["--mount", "sh", "-c", mount]).arg(self.0.path());
+        shown.arg(command.get_program()).args(command.get_args());
+        shown
     }
 }
 

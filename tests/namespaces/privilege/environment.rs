@@ -1,0 +1,78 @@
+//! The caller's environment does not steer a program with lent privilege: the C library leaves out what could (`AT_SECURE`,
+//! ld.so(8)).
+
+use std::fs;
+use std::net::UdpSocket;
+
+use super::caller::Caller;
+use crate::lab::{Lab, SERVER_V4};
+use crate::names::{Names, name_service};
+use crate::preloaded::Preloaded;
+use crate::scratch::folder_for_everybody;
+
+/// The library tells on standard error when it is called.
+#[test]
+fn no_library_is_preloaded() {
+    let lab = Lab::new();
+    let library = Preloaded::build(&lab, "privilege/attempts.c");
+    let said = |caller: &Caller| {
+        let command = caller.command(&["-o", "json", &SERVER_V4.to_string(), "81"]);
+        let outcome = library.run(&lab, command);
+        assert_eq!(outcome.verdict().ending(), (Some("closed"), 2), "{outcome:?}");
+        outcome.stderr
+    };
+    assert!(
+        said(&Caller::user(&lab)).ends_with("that is all\n"),
+        "it is loaded for who has nothing"
+    );
+    for caller in Caller::lent(&lab) {
+        assert_eq!(said(&caller), "");
+    }
+}
+
+/// By the questions that reach the name service.
+#[test]
+fn names_are_looked_up_as_the_machine_has_it() {
+    let lab = Lab::new();
+    let names = Names::with_hosts("");
+    let folder = folder_for_everybody();
+    let aliases = folder.path().join("aliases");
+    fs::write(&aliases, "server alias.invalid\n").expect("a scratch file");
+    let service = name_service(&lab);
+    for (variable, value, question) in [
+        ("HOSTALIASES", aliases.to_str().expect("plain letters"), "alias.invalid"),
+        ("LOCALDOMAIN", "domain.invalid", "server.domain.invalid"),
+    ] {
+        let asked = |caller: &Caller| {
+            let mut command = names.shown_to(&caller.command(&["-t", "300ms", "server", "80"]));
+            command.env(variable, value);
+            let outcome = lab.client.outcome(command);
+            assert_eq!(outcome.code, 2, "{outcome:?}");
+            questions(&service)
+        };
+        let with_nothing = asked(&Caller::user(&lab));
+        assert!(with_nothing.iter().any(|asked| asked == question), "{with_nothing:?}");
+        for caller in Caller::lent(&lab) {
+            let asked = asked(&caller);
+            assert!(!asked.is_empty() && !asked.iter().any(|asked| asked == question), "{asked:?}");
+        }
+    }
+}
+
+/// The names that the service has been asked for since (RFC 1035 §4.1.2).
+fn questions(service: &UdpSocket) -> Vec<String> {
+    service.set_nonblocking(true).expect("a socket of ours");
+    let mut asked = Vec::new();
+    let mut question = [0; 512];
+    while service.recv(&mut question).is_ok() {
+        let mut labels = Vec::new();
+        let mut at = 12;
+        while question[at] > 0 {
+            let end = at + 1 + usize::from(question[at]);
+            labels.push(String::from_utf8_lossy(&question[at + 1..end]).into_owned());
+            at = end;
+        }
+        asked.push(labels.join("."));
+    }
+    asked
+}
