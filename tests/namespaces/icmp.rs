@@ -149,7 +149,7 @@ fn a_router_without_a_way_makes_a_target_unreachable() {
 }
 
 /// A host, 198.19.2.2 and `2001:db8:3::2`, for which the server is the router.
-fn host_behind_the_server(lab: &Lab) -> Namespace {
+pub(crate) fn host_behind_the_server(lab: &Lab) -> Namespace {
     let far = Namespace::new();
     lab.server.cable("server2", &far, "far0");
     lab.server.sysctl("net.ipv4.ip_forward", "1");

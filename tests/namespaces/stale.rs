@@ -13,7 +13,7 @@ use crate::exchange::assert_bare_reset;
 use crate::lab::{CLIENT_V4, CLIENT_V6, Lab, SERVER_V4, SERVER_V6};
 
 /// Connections from these ports to port 80 that the client has forgotten and the server has not; the server's ends.
-fn leave_connections(
+pub(crate) fn leave_connections(
     lab: &Lab,
     listener: &TcpListener,
     client: IpAddr,
@@ -35,7 +35,7 @@ fn leave_connections(
     servers
 }
 
-fn connect(lab: &Lab, from: SocketAddr, to: SocketAddr) -> Socket {
+pub(crate) fn connect(lab: &Lab, from: SocketAddr, to: SocketAddr) -> Socket {
     lab.client.enter(|| {
         let socket = Socket::new(Domain::for_address(from), Type::STREAM, None).expect("a socket");
         socket.bind(&from.into()).expect("a free port");
@@ -45,7 +45,7 @@ fn connect(lab: &Lab, from: SocketAddr, to: SocketAddr) -> Socket {
 }
 
 /// The client's next source ports are these and no others; an even number of them, because the kernel tries no odd one.
-fn narrow_source_ports(lab: &Lab, first: u16, last: u16) {
+pub(crate) fn narrow_source_ports(lab: &Lab, first: u16, last: u16) {
     lab.client.sysctl("net.ipv4.ip_local_port_range", &format!("{first} {last}"));
 }
 
@@ -59,7 +59,7 @@ fn wait_until_forgotten(lab: &Lab) {
     }
 }
 
-fn established(lab: &Lab) -> usize {
+pub(crate) fn established(lab: &Lab) -> usize {
     lab.server.run("ss", &["-Htan", "state", "established"]).lines().count()
 }
 

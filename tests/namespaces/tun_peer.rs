@@ -1,12 +1,12 @@
 //! A peer that follows a script, on a TUN device: every answer that a network can give, honest or
 //! not, at any moment.
 
-mod answer;
-mod scenario;
-mod sent;
+pub(crate) mod answer;
+pub(crate) mod scenario;
+pub(crate) mod sent;
 
 mod forged;
-mod icmp;
+pub(crate) mod icmp;
 mod instrument;
 mod malformed;
 mod open;

@@ -12,22 +12,22 @@ use socket2::{Domain, Socket, Type};
 use crate::lab::{Lab, Outcome};
 
 /// On every address of the server: this port is open, the next is closed, and nothing is heard of the third.
-pub(super) const OPEN: u16 = 80;
-pub(super) const CLOSED: u16 = 81;
-pub(super) const DROPPED: u16 = 82;
+pub(crate) const OPEN: u16 = 80;
+pub(crate) const CLOSED: u16 = 81;
+pub(crate) const DROPPED: u16 = 82;
 
 /// A lab whose server answers for all of 198.18.0.0/16 and `2001:db8:1::/64`, one listener for each family.
-pub(super) struct Crowd {
-    pub(super) lab: Lab,
+pub(crate) struct Crowd {
+    pub(crate) lab: Lab,
     listeners: [TcpListener; 2],
 }
 
 impl Crowd {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::of(Lab::new())
     }
 
-    pub(super) fn of(lab: Lab) -> Self {
+    pub(crate) fn of(lab: Lab) -> Self {
         // Room for a handshake with every address at once, and no cookies: they would hide what was not aborted.
         lab.server.sysctl("net.core.somaxconn", "131072");
         lab.server.sysctl("net.ipv4.tcp_max_syn_backlog", "262144");
@@ -40,13 +40,13 @@ impl Crowd {
     }
 
     /// Runs the program with `-o json`.
-    pub(super) fn check(&self, arguments: &[&str]) -> Findings {
+    pub(crate) fn check(&self, arguments: &[&str]) -> Findings {
         Findings::of(&self.lab.check(&[&["-o", "json"], arguments].concat()))
     }
 
     /// Every handshake has been aborted: no connection is half-open any more, and none was accepted. The last RSTs may
     /// have left a moment ago; but it is not to be the kernel's, after a second when the server repeats its SYN+ACK.
-    pub(super) fn assert_nothing_is_left(&self) {
+    pub(crate) fn assert_nothing_is_left(&self) {
         let patience = Instant::now() + Duration::from_millis(500);
         let half_open = || self.lab.server.run("ss", &["-Htan", "state", "syn-recv"]);
         while !half_open().is_empty() {
@@ -78,37 +78,37 @@ fn listen(lab: &Lab, any: &str) -> TcpListener {
 
 /// What the program said of each target, in the order in which verdicts fell, and how it ended.
 #[derive(Debug)]
-pub(super) struct Findings {
-    pub(super) all: Vec<Finding>,
-    pub(super) summary: Summary,
-    pub(super) code: i32,
-    pub(super) elapsed: Duration,
+pub(crate) struct Findings {
+    pub(crate) all: Vec<Finding>,
+    pub(crate) summary: Summary,
+    pub(crate) code: i32,
+    pub(crate) elapsed: Duration,
 }
 
 /// A line of `-o json`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub(super) struct Finding {
-    pub(super) target: String,
-    pub(super) address: Option<IpAddr>,
-    pub(super) port: u16,
-    pub(super) state: Option<String>,
-    pub(super) reason: String,
-    pub(super) status: String,
-    pub(super) rtt: Option<f64>,
-    pub(super) tries: u64,
+pub(crate) struct Finding {
+    pub(crate) target: String,
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) port: u16,
+    pub(crate) state: Option<String>,
+    pub(crate) reason: String,
+    pub(crate) status: String,
+    pub(crate) rtt: Option<f64>,
+    pub(crate) tries: u64,
 }
 
 /// The last line of `-o json`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(super) struct Summary {
-    pub(super) targets: usize,
-    pub(super) open: usize,
-    pub(super) closed: usize,
-    pub(super) filtered: usize,
-    pub(super) unreachable: usize,
-    pub(super) unknown: usize,
-    pub(super) not_probed: usize,
-    pub(super) status: String,
+pub(crate) struct Summary {
+    pub(crate) targets: usize,
+    pub(crate) open: usize,
+    pub(crate) closed: usize,
+    pub(crate) filtered: usize,
+    pub(crate) unreachable: usize,
+    pub(crate) unknown: usize,
+    pub(crate) not_probed: usize,
+    pub(crate) status: String,
 }
 
 #[derive(Deserialize)]
@@ -117,7 +117,7 @@ struct Closing {
 }
 
 impl Findings {
-    pub(super) fn of(outcome: &Outcome) -> Self {
+    pub(crate) fn of(outcome: &Outcome) -> Self {
         let (targets, closing) = outcome
             .stdout
             .trim_end()
@@ -130,13 +130,13 @@ impl Findings {
     }
 
     /// How many ended in this state.
-    pub(super) fn count(&self, state: &str) -> usize {
+    pub(crate) fn count(&self, state: &str) -> usize {
         self.all.iter().filter(|finding| finding.state.as_deref() == Some(state)).count()
     }
 
     /// The finding of a target as it was written.
     #[track_caller]
-    pub(super) fn of_target(&self, target: &str) -> &Finding {
+    pub(crate) fn of_target(&self, target: &str) -> &Finding {
         let mut found = self.all.iter().filter(|finding| finding.target == target);
         let (first, more) = (found.next(), found.next());
         assert!(more.is_none(), "{target} is reported twice");
@@ -145,7 +145,7 @@ impl Findings {
 
     /// Every endpoint that is expected is there, once, in its state; and no other.
     #[track_caller]
-    pub(super) fn assert_states(&self, expected: impl Iterator<Item = (SocketAddr, &'static str)>) {
+    pub(crate) fn assert_states(&self, expected: impl Iterator<Item = (SocketAddr, &'static str)>) {
         let mut missing: HashMap<_, _> = expected.collect();
         let total = missing.len();
         let mut wrong: Vec<String> = Vec::new();
@@ -169,7 +169,7 @@ impl Findings {
 }
 
 /// What whole lines of `-o json` say of targets.
-pub(super) fn lines(text: &str) -> Vec<Finding> {
+pub(crate) fn lines(text: &str) -> Vec<Finding> {
     let read = |line| {
         serde_json::from_str(line).unwrap_or_else(|error| panic!("no target ({error}): {line}"))
     };
@@ -177,7 +177,7 @@ pub(super) fn lines(text: &str) -> Vec<Finding> {
 }
 
 /// So many addresses from the first on, each with a port, in the state that the server has for that port.
-pub(super) fn expected(
+pub(crate) fn expected(
     first: &str,
     count: u32,
     ports: &'static [u16],

@@ -1,6 +1,6 @@
 //! Pools: many targets in one process, every verdict as right as if it were the only one.
 
-mod crowd;
+pub(crate) mod crowd;
 mod duplicates;
 mod foreign_load;
 mod interrupt;

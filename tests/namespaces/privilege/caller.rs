@@ -15,7 +15,7 @@ use crate::scratch::{folder_for_everybody, set_mode};
 const NOBODY: u32 = 65_534;
 
 /// A copy of the program, where every user may run it, and how its caller is made.
-pub(super) struct Caller {
+pub(crate) struct Caller {
     /// A program that becomes the caller, with its options; nothing for root.
     before: Vec<String>,
     pub(super) program: PathBuf,
@@ -44,12 +44,12 @@ impl Caller {
     }
 
     /// Without a single capability, but with the bounding set that allows a file to give some.
-    pub(super) fn user(lab: &Lab) -> Self {
+    pub(crate) fn user(lab: &Lab) -> Self {
         Self::user_with(lab, &["--inh-caps=-all"])
     }
 
     /// An ordinary user with these options of `setpriv`.
-    pub(super) fn user_with(lab: &Lab, privileges: &[&str]) -> Self {
+    pub(crate) fn user_with(lab: &Lab, privileges: &[&str]) -> Self {
         const ORDINARY: [&str; 3] = ["--reuid=65534", "--regid=65534", "--clear-groups"];
         const UNMAGICAL: [&str; 1] = ["--securebits=+noroot,+noroot_locked"];
         let (id, ordinary): (_, &[_]) =
@@ -114,7 +114,7 @@ impl Caller {
         command
     }
 
-    pub(super) fn check(&self, lab: &Lab, arguments: &[&str]) -> Outcome {
+    pub(crate) fn check(&self, lab: &Lab, arguments: &[&str]) -> Outcome {
         lab.client.outcome(self.command(arguments))
     }
 }

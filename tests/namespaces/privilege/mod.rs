@@ -9,3 +9,5 @@ mod flooding;
 mod hook;
 mod reading;
 mod ways;
+
+pub(crate) use caller::Caller;

@@ -23,9 +23,9 @@ in_both_families!(
 );
 
 /// Type, code, and the state that it means.
-type Meaning = (u8, u8, &'static str);
+pub(crate) type Meaning = (u8, u8, &'static str);
 
-fn final_errors(family: Family) -> &'static [Meaning] {
+pub(crate) fn final_errors(family: Family) -> &'static [Meaning] {
     match family {
         Family::V4 => {
             &[(3, 3, "closed"), (3, 9, "filtered"), (3, 10, "filtered"), (3, 13, "filtered")]
@@ -36,7 +36,7 @@ fn final_errors(family: Family) -> &'static [Meaning] {
     }
 }
 
-fn passing_errors(family: Family) -> &'static [Meaning] {
+pub(crate) fn passing_errors(family: Family) -> &'static [Meaning] {
     match family {
         Family::V4 => &[
             (3, 0, "unreachable"),
@@ -63,7 +63,7 @@ fn passing_errors(family: Family) -> &'static [Meaning] {
 
 /// Fragmentation needed, reassembly time exceeded, source quench, parameter problems, codes that
 /// nobody has defined.
-fn meaningless_errors(family: Family) -> &'static [(u8, u8)] {
+pub(crate) fn meaningless_errors(family: Family) -> &'static [(u8, u8)] {
     match family {
         Family::V4 => &[(3, 4), (3, 16), (3, 255), (11, 1), (4, 0), (12, 0)],
         Family::V6 => &[(1, 8), (1, 255), (2, 0), (3, 1), (4, 0)],

@@ -1,0 +1,160 @@
+//! Thousands of open targets: every handshake is cut short before its ACK, which the kernel holds back for 200 ms, gets out.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use crate::lab::{HALFOPEN, Lab, Running};
+use crate::pool::crowd::{CLOSED, Crowd, Findings, OPEN, expected};
+use crate::tun::{FarEnd, TunHost};
+use crate::tun_peer::sent::Sent;
+
+/// Answers that come together.
+const HELD_BACK: usize = 2500;
+
+/// Descriptors that the program may have: few, and as many as this machine allows.
+const LIMITS: [&str; 2] = ["64", "$(ulimit -H -n)"];
+
+#[test]
+fn none_of_sixteen_thousand_is_accepted_as_fast_as_the_machine_goes() {
+    none_of_a_crowd_is_accepted("0", "198.18.0.0/18", 16_384);
+}
+
+#[test]
+fn none_of_sixteen_thousand_is_accepted_at_the_default_rate() {
+    none_of_a_crowd_is_accepted("10000", "198.18.0.0/18", 16_384);
+}
+
+#[test]
+fn none_of_an_ipv6_crowd_is_accepted() {
+    none_of_a_crowd_is_accepted("0", "[2001:db8:1::/116]", 4096);
+}
+
+/// One busy process more than there are processors: the program has to wait for its turn again and again.
+#[test]
+fn none_of_a_crowd_is_accepted_on_a_busy_machine() {
+    let lab = Lab::new();
+    let processors = thread::available_parallelism().expect("the kernel counts them");
+    let _busy: Vec<_> = (0..=processors.get()).map(|_| spin(&lab)).collect();
+    for rate in ["0", "10000"] {
+        none_is_accepted(&Watched::new(), rate, "198.18.0.0/18", 16_384, LIMITS[1]);
+    }
+}
+
+/// As at the end of a long way, or after a moment in which this machine did not run: while SYNs still leave, thousands of answers
+/// are there at once.
+#[test]
+fn answers_that_come_all_at_once_are_all_cut_short() {
+    for (route, targets) in [
+        ("198.18.128.0/18 dev tun0", "198.18.128.0/18:80"),
+        ("2001:db8:3::/114 dev tun0", "[2001:db8:3::/114]:80"),
+    ] {
+        let host = TunHost::facing(hold_back_the_first_answers);
+        host.namespace.configure(&[&format!("route add {route}")]);
+        let mut command = Command::new(HALFOPEN);
+        command.args(["--engine", "connect", "-o", "json", "--rate", "0", "-t", "20", targets]);
+        let findings = Findings::of(&host.namespace.outcome(command));
+        assert_eq!((findings.summary.open, findings.code), (16_384, 0), "{:?}", findings.summary);
+        let sent = host.finish();
+        assert!(sent["RST+ACK"] > HELD_BACK, "{sent:?}");
+        assert_eq!(sent.get("ACK"), None, "{sent:?}");
+    }
+}
+
+#[test]
+fn every_target_of_a_mixed_crowd_has_its_verdict() {
+    let crowd = Watched::new();
+    for limit in LIMITS {
+        let findings = crowd.check(limit, &["--rate", "0", "-t", "30", "198.18.0.0/18:80,81"]);
+        findings.assert_states(expected("198.18.0.0", 16_384, &[OPEN, CLOSED]));
+        crowd.assert_nothing_reached_the_application();
+    }
+}
+
+fn none_of_a_crowd_is_accepted(rate: &str, block: &str, targets: u32) {
+    let crowd = Watched::new();
+    for limit in LIMITS {
+        none_is_accepted(&crowd, rate, block, targets, limit);
+    }
+}
+
+fn none_is_accepted(crowd: &Watched, rate: &str, block: &str, targets: u32, limit: &str) {
+    let findings = crowd.check(limit, &["--rate", rate, "-t", "30", &format!("{block}:80")]);
+    let first = block.trim_start_matches('[').split('/').next().expect("split gives one");
+    findings.assert_states(expected(first, targets, &[OPEN]));
+    assert_eq!(findings.code, 0);
+    crowd.assert_nothing_reached_the_application();
+}
+
+/// Every port of every address is open here, but the first SYN+ACKs wait for one another. Gives how many segments came, by their
+/// flags.
+fn hold_back_the_first_answers(mut far_end: FarEnd) -> BTreeMap<String, usize> {
+    let mut came = BTreeMap::new();
+    let mut held = Vec::new();
+    loop {
+        let test_goes_on = far_end.attend(Duration::from_millis(5));
+        while let Some(sent) = far_end.receive().map(|packet| Sent::decode(&packet)) {
+            let Some(sent) = sent else { continue };
+            *came.entry(sent.flag_names()).or_default() += 1;
+            held.extend(sent.is_syn().then(|| sent.syn_ack().packet()));
+            if came.get("SYN") >= Some(&HELD_BACK) {
+                held.drain(..).for_each(|packet| far_end.inject(&packet));
+            }
+        }
+        if !test_goes_on {
+            return came;
+        }
+    }
+}
+
+/// A crowd whose server's firewall counts the ACKs that would complete a handshake.
+struct Watched(Crowd);
+
+impl Watched {
+    fn new() -> Self {
+        let crowd = Crowd::new();
+        crowd.lab.server.nft(
+            "table inet watch {
+                 counter acks { }
+                 counter resets { }
+                 chain in {
+                     type filter hook input priority -10;
+                     tcp flags & (fin | syn | rst | ack) == ack counter name acks
+                     tcp flags & (fin | syn | rst | ack) == rst | ack counter name resets
+                 }
+             }",
+        );
+        Self(crowd)
+    }
+
+    /// Runs the program with so many descriptors, as a word for the shell.
+    fn check(&self, descriptors: &str, arguments: &[&str]) -> Findings {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", &format!(r#"ulimit -n {descriptors} && exec "$0" "$@""#), HALFOPEN])
+            .args(["-o", "json", "--engine", "connect"])
+            .args(arguments);
+        Findings::of(&self.0.lab.client.outcome(command))
+    }
+
+    fn assert_nothing_reached_the_application(&self) {
+        assert_eq!(self.count("acks"), 0, "ACKs got out");
+        assert!(self.count("resets") > 0, "the firewall counts");
+        self.0.assert_nothing_is_left();
+    }
+
+    /// Packets since the last look.
+    fn count(&self, counter: &str) -> u64 {
+        let told = self.0.lab.server.run("nft", &["reset", "counter", "inet", "watch", counter]);
+        let mut words = told.split_whitespace().skip_while(|word| *word != "packets");
+        words.nth(1).and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("{told}"))
+    }
+}
+
+/// A process that never rests, for half a minute of processor time at most.
+fn spin(lab: &Lab) -> Running {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -t 30; while :; do :; done"]);
+    lab.client.spawn(command)
+}

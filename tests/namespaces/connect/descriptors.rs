@@ -1,0 +1,108 @@
+//! The limit on open descriptors: a target takes one a try, and there may be few of them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use crate::lab::HALFOPEN;
+use crate::pool::crowd::{CLOSED, Crowd, DROPPED, Findings, OPEN, expected};
+
+/// Dead targets that wait in the same place for the same descriptors.
+const DEAD: u32 = 24;
+
+#[test]
+fn a_pool_that_the_limit_has_room_for_is_told_of_whole() {
+    let crowd = Crowd::new();
+    for (limit, retries) in [("-n 256", "0"), ("-n 256", "2"), ("-n 1024", "4")] {
+        let findings = check_pool(&crowd, limit, &["-t", "2", "--retries", retries]);
+        findings.assert_states(pool());
+        assert_eq!(findings.code, 2);
+        crowd.assert_nothing_is_left();
+    }
+}
+
+/// The kernel's own limit is the hard one.
+#[test]
+fn a_soft_limit_is_raised() {
+    let crowd = Crowd::new();
+    let findings = check_pool(&crowd, "-S -n 16", &["-t", "2"]);
+    findings.assert_states(pool());
+    crowd.assert_nothing_is_left();
+}
+
+/// Five times as many targets as the limit has room for, one after the other.
+#[test]
+fn descriptors_of_targets_that_have_ended_serve_others() {
+    let crowd = Crowd::new();
+    let dead = ["-t", "20", "--retries", "0", "198.18.2.0/25:82", "198.18.2.128/27:82"];
+    let findings = check(&crowd, "-n 128", &dead);
+    findings.assert_states(expected("198.18.2.0", 160, &[DROPPED]));
+    assert!(findings.elapsed < Duration::from_secs(10), "{:?}", findings.elapsed);
+}
+
+/// Dead targets keep their descriptors for most of the time, so that some of the others are never asked. Of those nothing
+/// is said, or that nothing could be learnt; and no silence is a verdict that was not waited for.
+#[test]
+fn a_pool_that_the_limit_has_no_room_for_is_told_of_in_part_and_never_wrongly() {
+    let crowd = Crowd::new();
+    thread::scope(|scope| {
+        for (limit, timeout) in [("16", 3.0), ("16", 7.5), ("64", 8.0), ("128", 3.0)] {
+            let crowd = &crowd;
+            scope.spawn(move || {
+                let options = ["-t", &timeout.to_string()];
+                let findings = check_pool(crowd, &format!("-n {limit}"), &options);
+                assert_none_is_wrong(&findings, Duration::from_secs_f64(timeout / 4.0));
+            });
+        }
+    });
+    crowd.assert_nothing_is_left();
+}
+
+#[track_caller]
+fn assert_none_is_wrong(findings: &Findings, least_wait: Duration) {
+    let states: BTreeMap<_, _> = pool().collect();
+    for finding in findings.all.iter().filter(|finding| finding.state.is_some()) {
+        let address = finding.address.expect("targets are addresses here");
+        let state = states[&SocketAddr::new(address, finding.port)];
+        assert_eq!(finding.state.as_deref(), Some(state), "{finding:?}");
+        let rounding = Duration::from_millis(50);
+        assert!(
+            state != "filtered" || waited(&finding.reason) + rounding >= least_wait,
+            "{finding:?}"
+        );
+    }
+    assert!(findings.count("filtered") > 0, "the first of the dead ones: {findings:?}");
+    let told = findings.all.len() + findings.summary.not_probed;
+    assert_eq!(told, findings.summary.targets);
+    assert_ne!(findings.code, 0);
+}
+
+/// Hundreds of open and closed targets behind the dead ones.
+const POOL: [&str; 3] = ["198.18.1.0/28:82", "198.18.1.16/29:82", "198.18.0.0/24:80,81"];
+
+/// Their states.
+fn pool() -> impl Iterator<Item = (SocketAddr, &'static str)> {
+    expected("198.18.1.0", DEAD, &[DROPPED]).chain(expected("198.18.0.0", 256, &[OPEN, CLOSED]))
+}
+
+fn check_pool(crowd: &Crowd, limit: &str, options: &[&str]) -> Findings {
+    check(crowd, limit, &[options, &POOL].concat())
+}
+
+fn check(crowd: &Crowd, limit: &str, arguments: &[&str]) -> Findings {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", &format!(r#"ulimit {limit} && exec "$0" "$@""#), HALFOPEN])
+        .args(["-o", "json", "--engine", "connect"])
+        .args(arguments);
+    Findings::of(&crowd.lab.client.outcome(command))
+}
+
+/// The time in `no answer to 3 SYNs in 7.0 s`.
+fn waited(reason: &str) -> Duration {
+    let words: Vec<_> = reason.rsplitn(3, ' ').collect();
+    let number: f64 = words[1].parse().unwrap_or_else(|_| panic!("a time in {reason:?}"));
+    Duration::from_secs_f64(if words[0] == "ms" { number / 1e3 } else { number })
+}

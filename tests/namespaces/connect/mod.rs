@@ -1,0 +1,38 @@
+//! The kernel's own handshake, cut short (`--engine connect`): what crosses the wire, what becomes of every answer, and with how
+//! little it works. That its verdicts are those of raw sockets is the business of `agreement`.
+
+mod crowd;
+mod descriptors;
+mod options;
+mod peer;
+mod schedule;
+mod stale;
+mod unprivileged;
+mod wire;
+
+use std::net::IpAddr;
+
+use crate::lab::{Captured, Lab, Verdict};
+
+/// What such a check says of a target.
+fn verdict(lab: &Lab, arguments: &[&str]) -> Verdict {
+    lab.verdict(&[&["--engine", "connect"], arguments].concat())
+}
+
+/// SYN, SYN+ACK, RST+ACK between the two addresses, and nothing else: the ACK has stayed here.
+#[track_caller]
+fn assert_cut_short(segments: &[Captured], client: IpAddr, server: IpAddr) {
+    let [syn, syn_ack, rst] = segments else {
+        panic!("SYN, SYN+ACK, RST+ACK and no more, not {segments:#?}")
+    };
+    assert_eq!([&*syn.flags, &*syn_ack.flags, &*rst.flags], ["SYN", "SYN+ACK", "RST+ACK"]);
+    let ends = |segment: &Captured| {
+        let Captured { source, source_port, destination, destination_port, .. } = segment;
+        ((*source, *source_port), (*destination, *destination_port))
+    };
+    let (ours, theirs) = ends(syn);
+    assert_eq!((ours.0, theirs.0), (client, server));
+    assert_eq!((ends(syn_ack), ends(rst)), ((theirs, ours), (ours, theirs)));
+    assert_eq!(syn_ack.ack, syn.seq.wrapping_add(1));
+    assert_eq!((rst.seq, rst.ack), (syn_ack.ack, syn_ack.seq.wrapping_add(1)));
+}

@@ -1,0 +1,284 @@
+//! A peer that follows a script, on a TUN device: what the kernel makes of each answer, and what we make of that.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use nix::unistd::Pid;
+use smoltcp::wire::TcpSeqNumber;
+
+use crate::lab::{HALFOPEN, Verdict};
+use crate::tun::{Family, in_both_families};
+use crate::tun_peer::answer::{ACK, Answer, FIN, RST, SYN};
+use crate::tun_peer::icmp::{final_errors, meaningless_errors, passing_errors};
+use crate::tun_peer::scenario::{Injection, PORT, Scenario, at_once, to_each, to_first};
+use crate::tun_peer::sent::Sent;
+
+/// The second try leaves 0.5 s after the first, before the kernel repeats that one.
+const SHORT: &[&str] = &["-t", "3.5"];
+
+in_both_families!(
+    a_final_icmp_error_ends_the_check_at_once,
+    an_icmp_error_that_may_pass_leaves_the_other_tries_their_chance,
+    an_icmp_error_that_stays_is_the_verdict_after_the_last_try,
+    an_icmp_error_about_another_segment_is_ignored,
+    an_icmp_error_that_says_nothing_about_the_port_gives_it_no_state,
+    a_slow_answer_shows_in_the_round_trip_time,
+    a_late_answer_to_the_first_try_counts,
+    a_late_refusal_of_the_first_try_counts,
+    answers_to_two_tries_are_both_reset,
+    an_answer_after_the_verdict_is_reset,
+    a_syn_ack_with_an_rst_on_its_heels_is_open,
+    a_syn_ack_of_any_kind_is_open,
+    what_acknowledges_no_syn_of_ours_proves_nothing,
+    flags_that_no_stack_sends_together_are_what_the_kernel_takes_them_for,
+    old_connections_that_answer_every_syn_look_filtered,
+);
+
+fn a_final_icmp_error_ends_the_check_at_once(family: Family) {
+    for &(kind, code, state) in final_errors(family) {
+        let (verdict, sent) =
+            check(family, &[], to_first(move |syn| syn.icmp(family.router(), kind, code)));
+        assert_eq!(verdict.ending(), (Some(state), 2), "type {kind} code {code}: {verdict:?}");
+        assert_eq!(flags(&sent), ["SYN"]);
+        assert_names_the_router(&verdict, family);
+    }
+}
+
+fn an_icmp_error_that_may_pass_leaves_the_other_tries_their_chance(family: Family) {
+    for &(kind, code, _) in passing_errors(family) {
+        let (verdict, sent) = check(family, SHORT, move |syns| match syns {
+            [first] => vec![first.icmp(family.router(), kind, code).into()],
+            [_, second] => vec![second.syn_ack().into()],
+            _ => Vec::new(),
+        });
+        assert_eq!(verdict.ending(), (Some("open"), 0), "type {kind} code {code}: {verdict:?}");
+        assert_eq!(flags(&sent), ["SYN", "SYN", "RST+ACK"]);
+    }
+}
+
+fn an_icmp_error_that_stays_is_the_verdict_after_the_last_try(family: Family) {
+    for &(kind, code, state) in passing_errors(family) {
+        let (verdict, sent) = check(
+            family,
+            &["-t", "0.35"],
+            to_each(move |syn| syn.icmp(family.router(), kind, code)),
+        );
+        assert_eq!(verdict.ending(), (Some(state), 2), "type {kind} code {code}: {verdict:?}");
+        assert_eq!(flags(&sent), ["SYN", "SYN", "SYN"]);
+        assert_names_the_router(&verdict, family);
+    }
+}
+
+fn an_icmp_error_about_another_segment_is_ignored(family: Family) {
+    for &(kind, code, _) in final_errors(family) {
+        for distance in [-1, 2, 0x4000_0000] {
+            let (verdict, _) = check(
+                family,
+                &["-t", "0.2", "--retries", "0"],
+                to_each(move |syn| {
+                    let error = syn.icmp(family.router(), kind, code);
+                    error.misquoted(|tcp| {
+                        let TcpSeqNumber(number) = tcp.seq_number();
+                        tcp.set_seq_number(TcpSeqNumber(number.wrapping_add(distance)));
+                    })
+                }),
+            );
+            assert_eq!(verdict.ending(), (Some("filtered"), 2), "{distance} off: {verdict:?}");
+        }
+    }
+}
+
+/// Some of them end the kernel's handshake, which does not say why: nothing was learnt then, whatever raw sockets would hear.
+fn an_icmp_error_that_says_nothing_about_the_port_gives_it_no_state(family: Family) {
+    let mut told = BTreeSet::new();
+    for &(kind, code) in meaningless_errors(family) {
+        let error = move |syn: &Sent| syn.icmp(family.router(), kind, code);
+        let (verdict, _) = check(family, &["-t", "0.2", "--retries", "1"], to_each(error));
+        let honest = [(Some("filtered"), 2), (None, 3)];
+        assert!(honest.contains(&verdict.ending()), "type {kind} code {code}: {verdict:?}");
+        told.extend(verdict.state.is_none().then(|| verdict.reason.clone()));
+
+        let (verdict, _) = check(family, SHORT, move |syns| match syns {
+            [first] => vec![error(first).into()],
+            [_, second] => vec![second.syn_ack().into()],
+            _ => Vec::new(),
+        });
+        assert_eq!(verdict.ending(), (Some("open"), 0), "type {kind} code {code}: {verdict:?}");
+    }
+    let reasons: Vec<_> = told.into_iter().collect();
+    assert!(matches!(&reasons[..], [one] if one.contains("--engine raw")), "{reasons:?}");
+}
+
+fn a_slow_answer_shows_in_the_round_trip_time(family: Family) {
+    let delay = Duration::from_millis(300);
+    let (verdict, sent) = check(family, &[], move |syns| match syns {
+        [first] => vec![Injection::from(first.syn_ack()).after(delay)],
+        _ => Vec::new(),
+    });
+    assert_eq!((verdict.ending(), verdict.tries), ((Some("open"), 0), Some(1)));
+    assert_eq!(flags(&sent), ["SYN", "RST+ACK"]);
+    let round_trip = verdict.rtt.expect("open has a time");
+    assert!(round_trip >= delay.as_secs_f64(), "{verdict:?}");
+    assert!(round_trip <= verdict.elapsed.as_secs_f64(), "{verdict:?}");
+}
+
+fn a_late_answer_to_the_first_try_counts(family: Family) {
+    let (verdict, sent) = check(family, SHORT, |syns| match syns {
+        [first, _] => vec![first.syn_ack().into()],
+        _ => Vec::new(),
+    });
+    assert_eq!((verdict.ending(), verdict.tries), ((Some("open"), 0), Some(2)), "{verdict:?}");
+    assert_eq!(flags(&sent), ["SYN", "SYN", "RST+ACK"]);
+    assert_eq!(sent[2].source_port, sent[0].source_port);
+    let round_trip = verdict.rtt.expect("open has a time");
+    assert!((0.45..3.0).contains(&round_trip), "since the SYN that was answered: {round_trip}");
+}
+
+fn a_late_refusal_of_the_first_try_counts(family: Family) {
+    let (verdict, sent) = check(family, SHORT, |syns| match syns {
+        [first, _] => vec![first.rst_ack().into()],
+        _ => Vec::new(),
+    });
+    assert_eq!((verdict.ending(), verdict.tries), ((Some("closed"), 2), Some(2)), "{verdict:?}");
+    assert_eq!(flags(&sent), ["SYN", "SYN"]);
+}
+
+fn answers_to_two_tries_are_both_reset(family: Family) {
+    let (verdict, sent) = check(family, SHORT, |syns| match syns {
+        [first, second] => vec![first.syn_ack().into(), second.syn_ack().into()],
+        _ => Vec::new(),
+    });
+    assert_eq!((verdict.ending(), verdict.tries), ((Some("open"), 0), Some(2)), "{verdict:?}");
+    assert_both_are_reset(&sent);
+}
+
+/// The socket is gone by then, and the kernel answers for it. A target that is silent keeps the program busy meanwhile.
+fn an_answer_after_the_verdict_is_reset(family: Family) {
+    let silent = SocketAddr::new(family.stranger(), PORT + 1).to_string();
+    let (verdict, sent) = check(family, &["-t", "3.5", &silent], |syns| {
+        let tries: Vec<_> = syns.iter().filter(|syn| syn.destination_port == PORT).collect();
+        match (&tries[..], syns.last()) {
+            ([first, second], Some(newest)) if newest.destination_port == PORT => vec![
+                first.syn_ack().into(),
+                Injection::from(second.syn_ack()).after(Duration::from_millis(100)),
+            ],
+            _ => Vec::new(),
+        }
+    });
+    assert_eq!((verdict.state.as_deref(), verdict.tries), (Some("open"), Some(2)), "{verdict:?}");
+    let to_peer: Vec<_> = sent.into_iter().filter(|sent| sent.destination_port == PORT).collect();
+    assert_both_are_reset(&to_peer);
+    assert_eq!(flags(&to_peer), ["SYN", "SYN", "RST+ACK", "RST"], "the last by no socket of ours");
+}
+
+/// The program stands still meanwhile.
+fn a_syn_ack_with_an_rst_on_its_heels_is_open(family: Family) {
+    let (verdict, sent) = check(family, &[], |syns| match syns {
+        [first] => {
+            let sequence = first.syn_ack().sequence.wrapping_add(1);
+            vec![at_once(&[first.syn_ack(), Answer { sequence, ..first.rst_ack() }])]
+        }
+        _ => Vec::new(),
+    });
+    assert_eq!((verdict.ending(), &*verdict.reason), ((Some("open"), 0), "SYN+ACK"), "{verdict:?}");
+    assert_eq!(flags(&sent), ["SYN"], "there is nothing left to reset");
+}
+
+fn a_syn_ack_of_any_kind_is_open(family: Family) {
+    let kinds: [fn(&Sent) -> Answer; 5] = [
+        |syn| Answer { window: 0, ..syn.syn_ack() },
+        |syn| Answer { options: Vec::new(), window: 0, ..syn.syn_ack() },
+        |syn| Answer { payload: b"220 mail ESMTP\r\n".to_vec(), ..syn.syn_ack() },
+        |syn| Answer { sequence: u32::MAX, ..syn.syn_ack() },
+        |syn| Answer { hop_limit: 255, ..syn.syn_ack() },
+    ];
+    for answer in kinds {
+        let (verdict, sent) = check(family, &[], to_first(answer));
+        assert_eq!((verdict.ending(), verdict.tries), ((Some("open"), 0), Some(1)), "{verdict:?}");
+        assert_eq!(flags(&sent), ["SYN", "RST+ACK"]);
+    }
+}
+
+fn what_acknowledges_no_syn_of_ours_proves_nothing(family: Family) {
+    let forgeries: [fn(&Sent, Family) -> Answer; 8] = [
+        |syn, _| Answer { acknowledgement: syn.sequence, ..syn.syn_ack() },
+        |syn, _| Answer { acknowledgement: syn.sequence.wrapping_add(2), ..syn.syn_ack() },
+        |syn, _| Answer { acknowledgement: syn.sequence.wrapping_add(2), ..syn.rst_ack() },
+        |syn, _| Answer { acknowledgement: 0, flags: RST, ..syn.rst_ack() },
+        |syn, _| Answer { acknowledgement: 0, flags: SYN | RST, ..syn.syn_ack() },
+        |syn, _| Answer { flags: FIN | ACK, ..syn.syn_ack() },
+        |syn, family| Answer { source: family.stranger(), ..syn.syn_ack() },
+        |syn, _| Answer { source_port: PORT + 1, ..syn.rst_ack() },
+    ];
+    for (number, forgery) in forgeries.into_iter().enumerate() {
+        let (verdict, _) = check(
+            family,
+            &["-t", "0.3", "--retries", "1"],
+            to_first(move |syn| forgery(syn, family)),
+        );
+        assert_eq!(verdict.ending(), (Some("filtered"), 2), "forgery {number}: {verdict:?}");
+    }
+}
+
+/// Raw sockets take none of them for an answer; a real connection would fare as the kernel's handshake does here.
+fn flags_that_no_stack_sends_together_are_what_the_kernel_takes_them_for(family: Family) {
+    for (flags, ending) in [
+        (SYN | ACK | FIN, (Some("open"), 0)),
+        (SYN | ACK | RST, (Some("closed"), 2)),
+        (SYN | FIN, (Some("filtered"), 2)),
+        (SYN, (Some("filtered"), 2)),
+    ] {
+        let answer = move |syn: &Sent| Answer { flags, ..syn.syn_ack() };
+        let (verdict, _) = check(family, &["-t", "0.3", "--retries", "1"], to_first(answer));
+        assert_eq!(verdict.ending(), ending, "flags {flags:#04x}: {verdict:?}");
+    }
+}
+
+/// To raw sockets they are stale: here only the kernel sees the ACKs.
+fn old_connections_that_answer_every_syn_look_filtered(family: Family) {
+    let (verdict, sent) = check(family, &["-t", "1"], to_each(|syn| syn.bare_ack(0x0bad_cafe)));
+    assert_eq!((verdict.ending(), verdict.tries), ((Some("filtered"), 2), Some(3)), "{verdict:?}");
+    assert!(sent.iter().any(|sent| sent.flags == RST), "the kernel resets them: {sent:#?}");
+}
+
+/// What a check said of the peer, and every segment that left this side.
+fn check(
+    family: Family,
+    options: &[&str],
+    script: impl FnMut(&[Sent]) -> Vec<Injection> + Send + 'static,
+) -> (Verdict, Vec<Sent>) {
+    let mut command = Command::new(HALFOPEN);
+    command
+        .args(["--engine", "connect", "-o", "json"])
+        .args(options)
+        .arg(SocketAddr::new(family.peer(), PORT).to_string());
+    let (outcome, sent) = Scenario::new(family).on_syn(script).play(|namespace, program| {
+        let running = namespace.spawn(command);
+        let pid = Pid::from_raw(running.child.id().cast_signed());
+        program.set(pid).expect("one program a scenario");
+        running.wait()
+    });
+    (outcome.verdict(), sent)
+}
+
+fn flags(sent: &[Sent]) -> Vec<String> {
+    sent.iter().map(Sent::flag_names).collect()
+}
+
+/// SYN, SYN, and an RST for the answer to each.
+#[track_caller]
+fn assert_both_are_reset(sent: &[Sent]) {
+    let [first, second, resets @ ..] = sent else { panic!("two tries: {sent:#?}") };
+    let ports: BTreeSet<_> = resets.iter().map(|reset| reset.source_port).collect();
+    assert!(resets.iter().all(|reset| reset.flags & (RST | SYN) == RST), "{sent:#?}");
+    assert_eq!((resets.len(), ports), (2, [first.source_port, second.source_port].into()));
+}
+
+#[track_caller]
+fn assert_names_the_router(verdict: &Verdict, family: Family) {
+    let Verdict { reason, .. } = verdict;
+    let from = format!(" from {}", family.router());
+    assert!(reason.starts_with("ICMP ") && reason.ends_with(&from), "{reason}");
+}

@@ -1,0 +1,118 @@
+//! Our schedule, although the kernel repeats each SYN by its own.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::verdict;
+use crate::lab::{Captured, Lab, SERVER_V4, SERVER_V6};
+
+#[test]
+fn each_ipv4_try_is_a_fresh_syn_at_its_time_beside_those_that_the_kernel_repeats() {
+    assert_each_try_has_its_time(SERVER_V4);
+}
+
+#[test]
+fn each_ipv6_try_is_a_fresh_syn_at_its_time_beside_those_that_the_kernel_repeats() {
+    assert_each_try_has_its_time(SERVER_V6);
+}
+
+/// The kernel repeats the first SYN when ours of the second try leaves, and again later: by port they are told apart.
+fn assert_each_try_has_its_time(server: IpAddr) {
+    let lab = Lab::new();
+    lab.server.nft(
+        "table inet t { chain in { type filter hook input priority 0; tcp dport 80 drop; }; }",
+    );
+    let capture = lab.server.capture("server0");
+    let verdict = verdict(&lab, &[&server.to_string(), "80"]);
+    assert_eq!((verdict.ending(), verdict.tries), ((Some("filtered"), 2), Some(3)));
+    assert_eq!((&*verdict.reason, verdict.rtt), ("no answer to 3 SYNs in 7.0 s", None));
+    assert!(verdict.elapsed >= Duration::from_secs(7), "{verdict:?}");
+    assert!(verdict.elapsed < Duration::from_secs(9), "{verdict:?}");
+
+    let segments = capture.segments();
+    assert!(segments.iter().all(|segment| segment.flags == "SYN"), "{segments:#?}");
+    let ours = first_of_each_port(&segments);
+    let [first, second, third] = ours[..] else { panic!("three tries, not {ours:#?}") };
+    // At 1 s and 3 s, each with room for a machine that is busy with other tests.
+    let times = [second, third].map(|syn| syn.after(first).as_millis());
+    assert!((950..1900).contains(&times[0]) && (2950..3900).contains(&times[1]), "{times:?}");
+    assert!(segments.len() > 3, "a kernel repeats a SYN after a second: {segments:#?}");
+}
+
+#[test]
+fn a_lost_syn_costs_a_second_try_and_not_the_verdict() {
+    let lab = Lab::new();
+    lab.server.nft("table inet t { chain in { type filter hook input priority 0; tcp dport 80 tcp flags syn numgen inc mod 2 0 drop; }; }");
+    for server in [SERVER_V4, SERVER_V6] {
+        let _listener = lab.server.listen(SocketAddr::new(server, 80));
+        let capture = lab.server.capture("server0");
+        let verdict = verdict(&lab, &["-t", "3.5", &server.to_string(), "80"]);
+        assert_eq!((verdict.ending(), verdict.tries), ((Some("open"), 0), Some(2)), "{verdict:?}");
+        let rtt = verdict.rtt.expect("an answer has a time");
+        assert!(rtt < 0.4, "the time of the SYN that was answered, not of the first one: {rtt}");
+        let segments = capture.segments();
+        let flags: Vec<_> = segments.iter().map(|segment| &*segment.flags).collect();
+        assert_eq!(flags, ["SYN", "SYN", "SYN+ACK", "RST+ACK"]);
+        assert_eq!(first_of_each_port(&segments).len(), 2);
+    }
+}
+
+/// Of every port the first SYN is lost, and the kernel's repetition gets through.
+#[test]
+fn an_answer_to_a_syn_that_the_kernel_repeated_counts_for_its_try() {
+    let lab = Lab::new();
+    lab.server.nft(
+        "table inet t {
+             set seen { type inet_service; flags dynamic; timeout 1m; }
+             chain in {
+                 type filter hook input priority 0;
+                 tcp flags & (syn | ack) == syn tcp sport != @seen add @seen { tcp sport } drop
+             }
+         }",
+    );
+    for server in [SERVER_V4, SERVER_V6] {
+        let _listener = lab.server.listen(SocketAddr::new(server, 80));
+        let verdict = verdict(&lab, &[&server.to_string(), "80"]);
+        assert_eq!(verdict.ending(), (Some("open"), 0), "{verdict:?}");
+        assert!(verdict.elapsed >= Duration::from_millis(990), "{verdict:?}");
+        let rtt = verdict.rtt.expect("an answer has a time");
+        assert!(rtt < 0.9, "the time of the SYN that was answered: {rtt}");
+    }
+}
+
+/// A kernel that is told to repeat a SYN once gives up on it long before we do.
+#[test]
+fn the_patience_of_the_kernel_is_not_ours() {
+    let lab = Lab::new();
+    lab.client.sysctl("net.ipv4.tcp_syn_retries", "1");
+    lab.server.nft(
+        "table inet t { chain in { type filter hook input priority 0; tcp dport 80 drop; }; }",
+    );
+    let verdict = verdict(&lab, &["198.19.0.2", "80"]);
+    assert_eq!((verdict.ending(), verdict.tries), ((Some("filtered"), 2), Some(3)), "{verdict:?}");
+    assert_eq!(verdict.reason, "no answer to 3 SYNs in 7.0 s");
+}
+
+/// Neither at the verdict nor after it.
+#[test]
+fn what_is_still_waited_for_is_given_up_without_a_packet() {
+    let lab = Lab::new();
+    lab.server.nft(
+        "table inet t { chain in { type filter hook input priority 0; tcp dport 80 drop; }; }",
+    );
+    let capture = lab.server.capture("server0");
+    let verdict = verdict(&lab, &["-t", "500ms", "--retries", "0", "198.19.0.2", "80"]);
+    assert_eq!((verdict.ending(), verdict.tries), ((Some("filtered"), 2), Some(1)));
+    let flags: Vec<_> = capture.segments().into_iter().map(|segment| segment.flags).collect();
+    assert_eq!(flags, ["SYN"]);
+}
+
+fn first_of_each_port(segments: &[Captured]) -> Vec<&Captured> {
+    let mut first: Vec<&Captured> = Vec::new();
+    for syn in segments.iter().filter(|segment| segment.flags == "SYN") {
+        if first.iter().all(|earlier| earlier.source_port != syn.source_port) {
+            first.push(syn);
+        }
+    }
+    first
+}
