@@ -28,6 +28,9 @@ use crate::verdict::{LookupFailure, Outcome, Reason, Verdict};
 /// How much later than the deadline the last verdict may fall, for delays on this machine.
 const GRACE: Duration = Duration::from_millis(25);
 
+/// Packets kept to be shown: more than anybody reads. A flood has millions.
+const CROSSINGS: usize = 100_000;
+
 /// Endpoints of which it is said that a fault of this machine kept them unknown; the rest are counted.
 const TOLD_OF_FAULT: usize = 500;
 
@@ -205,8 +208,13 @@ impl Client for Session<'_> {
     }
 
     fn crossed(&mut self, at: Duration, crossing: &Crossing) {
-        if self.report.plan.verbosity >= 2 {
+        if self.report.plan.verbosity < 2 {
+            return;
+        }
+        if self.report.crossings.len() < CROSSINGS {
             self.report.crossings.push((at, *crossing));
+        } else {
+            self.report.more_crossings += 1;
         }
     }
 

@@ -34,6 +34,9 @@ pub(super) fn render(report: &Report, out: &mut impl Write) -> io::Result<()> {
         for (at, crossing) in &report.crossings {
             render_crossing(*at, crossing, out)?;
         }
+        if report.more_crossings > 0 {
+            writeln!(out, "and {} packets more", report.more_crossings)?;
+        }
     }
     Ok(())
 }

@@ -54,6 +54,8 @@ pub struct Report {
     pub postponed: u64,
     /// Packets both ways, and when, from the start of the program; where the verbosity asks for them.
     pub crossings: Vec<(Duration, Crossing)>,
+    /// Packets that there were beside those.
+    pub more_crossings: u64,
     /// How long the program took.
     pub elapsed: Duration,
 }
@@ -114,6 +116,7 @@ impl Report {
             lost: 0,
             postponed: 0,
             crossings: Vec::new(),
+            more_crossings: 0,
             elapsed: Duration::ZERO,
         }
     }
