@@ -24,30 +24,34 @@ fn a_wall_clock_that_steps_back_changes_no_state_and_no_time() {
     for server in [SERVER_V4, SERVER_V6] {
         let _listener = lab.server.listen(SocketAddr::new(server, 80));
         let target = server.to_string();
-        for (port, state, code) in [("80", "open", 0), ("81", "closed", 2)] {
-            let verdict = run(&lab, &clock, HALFOPEN, &["-o", "json", &target, port]).verdict();
-            assert_eq!(
-                (verdict.ending(), verdict.tries),
-                ((Some(state), code), Some(1)),
-                "{verdict:?}"
-            );
-            let rtt = verdict.rtt.expect("an answer has a time");
-            assert!((0.0..1.0).contains(&rtt), "{rtt}");
-        }
-        let verdict =
-            run(&lab, &clock, HALFOPEN, &["-o", "json", "-t", "1.4", &target, "82"]).verdict();
-        assert_eq!(verdict.ending(), (Some("filtered"), 2), "{verdict:?}");
-        assert!(verdict.reason.starts_with("no answer to 3 SYNs in "), "{}", verdict.reason);
-        assert!(verdict.elapsed >= Duration::from_millis(1390), "{verdict:?}");
-        assert!(verdict.elapsed < Duration::from_secs(10), "{verdict:?}");
+        for engine in ["raw", "connect"] {
+            let check = |arguments: &[&str]| {
+                run(&lab, &clock, HALFOPEN, &[&["--engine", engine], arguments].concat())
+            };
+            for (port, state, code) in [("80", "open", 0), ("81", "closed", 2)] {
+                let verdict = check(&["-o", "json", &target, port]).verdict();
+                assert_eq!(
+                    (verdict.ending(), verdict.tries),
+                    ((Some(state), code), Some(1)),
+                    "{verdict:?}"
+                );
+                let rtt = verdict.rtt.expect("an answer has a time");
+                assert!((0.0..1.0).contains(&rtt), "{rtt}");
+            }
+            let verdict = check(&["-o", "json", "-t", "1.4", &target, "82"]).verdict();
+            assert_eq!(verdict.ending(), (Some("filtered"), 2), "{verdict:?}");
+            assert!(verdict.reason.starts_with("no answer to 3 SYNs in "), "{}", verdict.reason);
+            assert!(verdict.elapsed >= Duration::from_millis(1390), "{verdict:?}");
+            assert!(verdict.elapsed < Duration::from_secs(10), "{verdict:?}");
 
-        let outcome = run(&lab, &clock, HALFOPEN, &["-vvv", &target, "80"]);
-        assert_eq!(outcome.code, 0);
-        assert!(
-            !outcome.stdout.contains(" -0") && !outcome.stdout.contains("=-"),
-            "no time is negative: {}",
-            outcome.stdout
-        );
+            let outcome = check(&["-vvv", &target, "80"]);
+            assert_eq!(outcome.code, 0);
+            assert!(
+                !outcome.stdout.contains(" -0") && !outcome.stdout.contains("=-"),
+                "no time is negative: {}",
+                outcome.stdout
+            );
+        }
     }
 }
 

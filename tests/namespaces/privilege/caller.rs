@@ -18,7 +18,7 @@ const NOBODY: u32 = 65_534;
 pub(crate) struct Caller {
     /// A program that becomes the caller, with its options; nothing for root.
     before: Vec<String>,
-    pub(super) program: PathBuf,
+    pub(crate) program: PathBuf,
     /// The user and the group.
     pub(super) id: u32,
     _folder: TempDir,
@@ -101,7 +101,7 @@ impl Caller {
     }
 
     /// Any program, run by this caller.
-    pub(super) fn command_of(&self, program: impl AsRef<Path>, arguments: &[&str]) -> Command {
+    pub(crate) fn command_of(&self, program: impl AsRef<Path>, arguments: &[&str]) -> Command {
         let mut command = match self.before.split_first() {
             Some((first, options)) => {
                 let mut command = Command::new(first);

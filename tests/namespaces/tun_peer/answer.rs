@@ -177,7 +177,8 @@ impl IcmpError {
     }
 }
 
-fn ip_packet(
+/// A packet that carries anything.
+pub(crate) fn ip_packet(
     source: IpAddress,
     destination: IpAddress,
     protocol: IpProtocol,

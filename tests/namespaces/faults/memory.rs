@@ -1,0 +1,82 @@
+//! Too little memory: the allocator ends a program that asks for more than there is, and death by a signal means to some
+//! callers that all is well.
+
+use std::process::Command;
+
+use super::{ENGINES, Stage, limited, right};
+use crate::lab::{HALFOPEN, Lab, Outcome};
+use crate::names::{Names, address, answer, name_service};
+
+/// Kilobytes of address space from one limit to the next.
+const STEP: u32 = 32;
+
+#[test]
+fn with_any_amount_of_memory_the_verdict_is_right_or_there_is_none() {
+    let stage = Stage::new();
+    let least = least_that_starts(&stage.lab);
+    let names = Names::with_hosts("127.0.0.1 localhost\n198.19.0.2 listed.test\n");
+    answer(name_service(&stage.lab), address);
+    for engine in ENGINES {
+        for (targets, most) in [
+            (&["198.19.0.2", "80"][..], 256),
+            (&["2001:db8::2", "81"], 256),
+            (&["-4", "listed.test", "80"], 1536),
+            (&["-4", "served.test", "81"], 1536),
+            // With a thread for RSTs.
+            (&["--rate", "0", "198.18.0.0/26:81"], 2560),
+        ] {
+            let limits = (least..least + most).step_by(STEP as usize);
+            let mut codes: Vec<_> = limits
+                .map(|limit| {
+                    let command = limited("-v", limit, engine, targets);
+                    let outcome = stage.lab.client.outcome(names.shown_to(&command));
+                    assert_right_or_none(&outcome);
+                    outcome.code
+                })
+                .collect();
+            println!("{engine} {targets:?} from {least} KiB on: {codes:?}");
+            assert_ne!(codes.pop(), Some(3), "enough in the end");
+        }
+    }
+}
+
+/// Each of the targets is kept, for the details.
+#[test]
+fn a_pool_that_needs_more_than_there_is_ends_by_itself() {
+    let stage = Stage::new();
+    let limit = least_that_starts(&stage.lab) + 1024;
+    for engine in ENGINES {
+        let targets = ["-v", "--rate", "0", "198.18.0.0/16:81"];
+        let outcome = stage.lab.client.outcome(limited("-v", limit, engine, &targets));
+        assert_eq!(outcome.code, 3, "{}", outcome.stderr);
+        assert!(outcome.stderr.contains("memory allocation of"), "{}", outcome.stderr);
+    }
+}
+
+/// Of the address space, in kilobytes. With less, the kernel, the loader or the start-up code of the language ends the program
+/// before its first line. Two steps more, because its layout is random.
+fn least_that_starts(lab: &Lab) -> u32 {
+    let starts = |limit: &u32| {
+        let mut command = Command::new("sh");
+        command.args([
+            "-c",
+            r#"ulimit -v "$0" && exec "$1" --version"#,
+            &limit.to_string(),
+            HALFOPEN,
+        ]);
+        let outcome = lab.client.outcome(command);
+        outcome.code == 3 && outcome.stdout.starts_with("halfopen ")
+    };
+    let least = (2048..65_536).step_by(STEP as usize).find(starts).expect("64 MiB are enough");
+    least + 2 * STEP
+}
+
+/// Where the allocator ended the program, nothing was left to say it with but standard error.
+#[track_caller]
+fn assert_right_or_none(outcome: &Outcome) {
+    if outcome.code == 3 && outcome.stdout.is_empty() {
+        assert!(!outcome.stderr.is_empty(), "{outcome:#?}");
+    } else {
+        right(outcome);
+    }
+}

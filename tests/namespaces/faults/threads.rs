@@ -1,0 +1,30 @@
+//! Too few threads. Root is under no such limit, so these programs are an ordinary user's.
+
+use super::{Stage, assert_unknown_in_one_line, program, right};
+use crate::names::Names;
+use crate::privilege::Caller;
+
+#[test]
+fn without_a_thread_no_name_is_looked_up() {
+    let stage = Stage::new();
+    let user = Caller::user(&stage.lab);
+    let names = Names::with_hosts("198.19.0.2 listed.test\n");
+    let alone = |arguments: &[&str]| {
+        let program = user.program.to_str().expect("plain letters");
+        let limited = ["--nproc=1", program, "--engine", "connect", "-o", "json"];
+        let command = user.command_of("prlimit", &[&limited, arguments].concat());
+        stage.lab.client.outcome(names.shown_to(&command))
+    };
+    let outcome = alone(&["listed.test", "80"]);
+    assert_unknown_in_one_line(&outcome);
+    assert!(
+        outcome.json()["reason"].as_str().expect("a reason").contains("thread"),
+        "{outcome:#?}"
+    );
+    // Addresses need none.
+    assert_eq!(right(&alone(&["198.19.0.2", "80"])), 1);
+    assert_eq!(right(&alone(&["198.19.0.2:80,81,82", "-t", "1"])), 3);
+
+    let unlimited = program("connect", &["listed.test", "80"]);
+    assert_eq!(right(&stage.lab.client.outcome(names.shown_to(&unlimited))), 1);
+}

@@ -1,0 +1,146 @@
+//! The far end of the wire: a flood of lies for each SYN, and the truth in the middle of it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use smoltcp::wire::{IpProtocol, IpVersion};
+
+use super::ip;
+use crate::tun::FarEnd;
+use crate::tun_peer::answer::Answer;
+use crate::tun_peer::sent::Sent;
+
+/// Ports of the peer, by what becomes of a SYN.
+pub(super) const OPEN: u16 = 80;
+pub(super) const CLOSED: u16 = 81;
+pub(super) const SILENT: u16 = 82;
+pub(super) const FILTERED: u16 = 83;
+
+/// Lies between two looks at what the host has sent: its queue to the device is not long.
+const SALVO: usize = 32;
+
+/// Makes packets of a SYN, none of them an answer to it.
+type Lies = Box<dyn Fn(&Sent) -> Vec<Vec<u8>> + Send>;
+
+pub(super) struct Liar {
+    lies: Lies,
+    /// Lies told at each SYN, over and over again where there are not so many.
+    volley: usize,
+    in_fragments: bool,
+    syns: Vec<Sent>,
+    waiting: VecDeque<Sent>,
+    siege: Siege,
+}
+
+/// What happened at the far end.
+#[derive(Debug, Default)]
+pub(super) struct Siege {
+    pub(super) lies: usize,
+    pub(super) last_lie: Option<Instant>,
+    /// Segments from the ports that SYNs came from, by flags and destination: when the first was seen, and how many.
+    pub(super) sent: BTreeMap<(String, IpAddr), (Instant, usize)>,
+}
+
+impl Liar {
+    pub(super) fn new(
+        volley: usize,
+        lies: impl Fn(&Sent) -> Vec<Vec<u8>> + Send + 'static,
+    ) -> Self {
+        Self {
+            lies: Box::new(lies),
+            volley,
+            in_fragments: false,
+            syns: Vec::new(),
+            waiting: VecDeque::new(),
+            siege: Siege::default(),
+        }
+    }
+
+    /// The truth is told in parts.
+    pub(super) fn in_fragments(self) -> Self {
+        Self { in_fragments: true, ..self }
+    }
+
+    pub(super) fn live(mut self, mut far_end: FarEnd) -> Siege {
+        loop {
+            let test_goes_on = far_end.attend(Duration::MAX);
+            self.hear(&mut far_end);
+            if !test_goes_on {
+                return self.siege;
+            }
+            if let Some(syn) = self.waiting.pop_front() {
+                self.assault(&syn, &mut far_end);
+            }
+        }
+    }
+
+    fn hear(&mut self, far_end: &mut FarEnd) {
+        while let Some(packet) = far_end.receive() {
+            // To garbage the host's kernel replies with ICMP errors, to echo requests with echoes.
+            let Some(sent) = is_tcp(&packet).then(|| Sent::decode(&packet)).flatten() else {
+                continue;
+            };
+            let is_ours = self.syns.iter().any(|syn| syn.source_port == sent.source_port);
+            if sent.is_syn() || is_ours {
+                let kind = (sent.flag_names(), sent.destination);
+                self.siege.sent.entry(kind).or_insert((Instant::now(), 0)).1 += 1;
+            }
+            if sent.is_syn() {
+                self.syns.push(sent.clone());
+                self.waiting.push_back(sent);
+            }
+        }
+    }
+
+    fn assault(&mut self, syn: &Sent, far_end: &mut FarEnd) {
+        let lies = (self.lies)(syn);
+        let mut lies = lies.iter().cycle().take(self.volley);
+        let before = self.volley / 2;
+        self.tell(lies.by_ref().take(before), far_end);
+        if !self.is_first_try(syn) || self.volley == 0 {
+            for packet in self.truth(syn) {
+                far_end.inject(&packet);
+            }
+        }
+        self.tell(lies, far_end);
+    }
+
+    fn tell<'a>(&mut self, lies: impl Iterator<Item = &'a Vec<u8>>, far_end: &mut FarEnd) {
+        for lie in lies {
+            far_end.inject(lie);
+            self.siege.lies += 1;
+            if self.siege.lies.is_multiple_of(SALVO) {
+                self.hear(far_end);
+            }
+            self.siege.last_lie = Some(Instant::now());
+        }
+    }
+
+    /// The first try is never answered, so that the flood is not over before it begins.
+    fn is_first_try(&self, syn: &Sent) -> bool {
+        let first = self.syns.iter().find(|one| one.destination_port == syn.destination_port);
+        first.is_some_and(|first| first.source_port == syn.source_port)
+    }
+
+    fn truth(&self, syn: &Sent) -> Vec<Vec<u8>> {
+        let packet = match syn.destination_port {
+            OPEN => syn.syn_ack().packet(),
+            // As long as a SYN+ACK, to be cut in two behind the header.
+            CLOSED => Answer { options: syn.syn_ack().options, ..syn.rst_ack() }.packet(),
+            // Administratively prohibited (RFC 1812 §5.2.7.1, RFC 4443 §3.1).
+            FILTERED if syn.source.is_ipv4() => syn.icmp(syn.destination, 3, 13).packet(),
+            FILTERED => syn.icmp(syn.destination, 1, 1).packet(),
+            _ => return Vec::new(),
+        };
+        if self.in_fragments { ip::fragments(&packet, 24).to_vec() } else { vec![packet] }
+    }
+}
+
+fn is_tcp(packet: &[u8]) -> bool {
+    match IpVersion::of_packet(packet) {
+        Ok(IpVersion::Ipv4) => packet.get(9) == Some(&u8::from(IpProtocol::Tcp)),
+        Ok(IpVersion::Ipv6) => packet.get(6) == Some(&u8::from(IpProtocol::Tcp)),
+        Err(_) => false,
+    }
+}

@@ -1,0 +1,198 @@
+//! A peer that floods and lies while it is checked: garbage, forged answers, ICMP errors about other packets, broken headers.
+//! It sees our SYNs, and may write any source address. Only what would be an answer it does not send, but for the true one.
+
+mod icmp;
+mod ip;
+mod liar;
+mod lies;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use self::liar::{CLOSED, FILTERED, Liar, OPEN, SILENT, Siege};
+use self::lies::Lies;
+use crate::faults::{ENGINES, limited};
+use crate::lab::Outcome;
+use crate::tun::{Family, TunHost, in_both_families};
+use crate::tun_peer::answer::{ACK, Answer, PSH, URG};
+use crate::tun_peer::sent::Sent;
+
+in_both_families!(
+    a_pool_finds_the_truth_among_200_000_lies,
+    a_single_check_finds_the_truth_under_fire,
+    a_check_in_a_hurry_finds_the_truth_under_fire,
+    bare_acks_hide_no_answer,
+    a_true_answer_may_come_in_fragments,
+);
+
+const PORTS: [u16; 4] = [OPEN, CLOSED, SILENT, FILTERED];
+
+/// Seconds: the default schedule, which takes seven; and one that has to fit.
+const LONG: u32 = 20;
+const SHORT: u32 = 2;
+
+/// Kilobytes that the program may write to (`RLIMIT_DATA`): one that keeps something of each packet dies of it.
+const MEMORY: u32 = 6 << 10;
+
+fn a_pool_finds_the_truth_among_200_000_lies(family: Family) {
+    // At two tries each, and three of the port that never answers.
+    const VOLLEY: usize = 200_000_usize.div_ceil(9);
+    with_each_engine(|engine| {
+        let lies = Lies::new(family, engine);
+        let liar = Liar::new(VOLLEY, move |syn| lies.about(syn));
+        let battle = Check { family, engine, timeout: LONG, ports: &PORTS }.of(liar);
+        assert!(battle.siege.lies >= 200_000, "{battle:#?}");
+        battle.assert_truth();
+    });
+}
+
+fn a_single_check_finds_the_truth_under_fire(family: Family) {
+    check_each_under_fire(family, LONG, &[OPEN, CLOSED, FILTERED]);
+}
+
+fn a_check_in_a_hurry_finds_the_truth_under_fire(family: Family) {
+    check_each_under_fire(family, SHORT, &PORTS);
+}
+
+fn check_each_under_fire(family: Family, timeout: u32, ports: &[u16]) {
+    with_each_engine(|engine| {
+        for port in ports.chunks(1) {
+            let lies = Lies::new(family, engine);
+            let liar = Liar::new(5000, move |syn| lies.about(syn));
+            Check { family, engine, timeout, ports: port }.of(liar).assert_truth();
+        }
+    });
+}
+
+/// Such an ACK is proven by nothing but its endpoints. With a raw socket it means, where nothing else comes, that the server
+/// holds an old connection; the kernel's own handshake makes nothing of it.
+fn bare_acks_hide_no_answer(family: Family) {
+    let acks = |syn: &Sent| {
+        let numbers = (0..100_u32).map(|n| n.wrapping_mul(0x0123_4567));
+        let ack = |flags, number| Answer { flags, ..syn.bare_ack(number) }.packet();
+        let with = |number| [ACK, ACK | PSH, ACK | PSH | URG].map(|flags| ack(flags, number));
+        numbers.flat_map(with).collect()
+    };
+    with_each_engine(|engine| {
+        for port in PORTS.chunks(1) {
+            let check = Check { family, engine, timeout: SHORT, ports: port };
+            let battle = check.of(Liar::new(2000, acks));
+            if (engine, port) == ("raw", &[SILENT]) {
+                battle.assert_state(SILENT, "stale");
+            } else {
+                battle.assert_truth();
+            }
+        }
+    });
+}
+
+fn a_true_answer_may_come_in_fragments(family: Family) {
+    with_each_engine(|engine| {
+        for port in [[OPEN], [CLOSED]] {
+            let liar = Liar::new(0, |_| Vec::new()).in_fragments();
+            Check { family, engine, timeout: SHORT, ports: &port }.of(liar).assert_truth();
+        }
+    });
+}
+
+/// Side by side: most of the time is waiting.
+fn with_each_engine(act: impl Fn(&'static str) + Sync) {
+    thread::scope(|scope| {
+        for engine in ENGINES {
+            scope.spawn(|| act(engine));
+        }
+    });
+}
+
+/// A check of some ports of the peer.
+#[derive(Debug, Clone, Copy)]
+struct Check<'a> {
+    family: Family,
+    engine: &'static str,
+    timeout: u32,
+    ports: &'a [u16],
+}
+
+/// What the program said of a peer at war, and what the peer saw of it.
+#[derive(Debug)]
+struct Battle<'a> {
+    check: Check<'a>,
+    outcome: Outcome,
+    end: Instant,
+    siege: Siege,
+}
+
+impl<'a> Check<'a> {
+    fn of(self, liar: Liar) -> Battle<'a> {
+        let host = TunHost::facing(move |far_end| liar.live(far_end));
+        // Room for all that a check has to say to a flood: what this wire loses is lost on its way, and no fault of the check.
+        host.namespace.configure(&["link set tun0 txqueuelen 50000"]);
+        let ports: Vec<_> = self.ports.iter().map(u16::to_string).collect();
+        let (peer, timeout) = (self.family.peer().to_string(), self.timeout.to_string());
+        let arguments = ["-v", "-t", &timeout, "-H", &peer, "-p", &ports.join(",")];
+        let outcome = host.namespace.outcome(limited("-d", MEMORY, self.engine, &arguments));
+        let end = Instant::now();
+        let siege = host.finish();
+        Battle { check: self, outcome, end, siege }
+    }
+}
+
+impl Battle<'_> {
+    #[track_caller]
+    fn assert_truth(&self) {
+        for port in self.check.ports {
+            let state = match *port {
+                OPEN => "open",
+                CLOSED => "closed",
+                _ => "filtered",
+            };
+            self.assert_state(*port, state);
+        }
+    }
+
+    /// Nothing else is said of this port. Silence proves nothing where the flood went on to the end, or swept answers away.
+    #[track_caller]
+    fn assert_state(&self, port: u16, expected: &str) {
+        let swept_away = self.outcome.stderr.contains("answers lost");
+        let to_the_end = self.siege.last_lie.is_some_and(|last| last > self.nearly_over());
+        match self.state(port) {
+            None => assert!(port == SILENT && (swept_away || to_the_end), "{self:#?}"),
+            Some(state) => assert_eq!(state, expected, "{self:#?}"),
+        }
+        self.assert_manners();
+    }
+
+    /// When the program had ended is known after a moment.
+    fn nearly_over(&self) -> Instant {
+        self.end.checked_sub(Duration::from_millis(500)).expect("the machine has run for longer")
+    }
+
+    #[track_caller]
+    fn state(&self, port: u16) -> Option<String> {
+        let mut lines = self.outcome.stdout.lines().map(|line| {
+            serde_json::from_str::<Value>(line)
+                .unwrap_or_else(|error| panic!("no JSON ({error}): {self:#?}"))
+        });
+        let found = lines.find(|line| line["port"] == port);
+        let found = found.unwrap_or_else(|| panic!("nothing is said of {port}: {self:#?}"));
+        found["state"].as_str().map(str::to_owned)
+    }
+
+    /// Whatever it is told: in time, with an exit code, and nothing is sent to others.
+    #[track_caller]
+    fn assert_manners(&self) {
+        assert!([0, 2, 3].contains(&self.outcome.code), "{self:#?}");
+        let limit = Duration::from_secs(u64::from(self.check.timeout) + 5);
+        assert!(self.outcome.elapsed < limit, "{self:#?}");
+        // The kernel's own handshake answers liars as kernels do, and so does a kernel whose ports are nobody's any more.
+        if self.check.engine == "raw" {
+            let peer = self.check.family.peer();
+            for ((flags, to), (first, _)) in &self.siege.sent {
+                let ours = (flags == "SYN" || flags == "RST") && *to == peer;
+                assert!(ours || *first > self.nearly_over(), "{flags} to {to}: {self:#?}");
+            }
+        }
+    }
+}
