@@ -112,7 +112,9 @@ impl Session<'_> {
         if !self.report.is_pool()
             && let Some((place, remote)) = self.roster.poll()
         {
-            self.found(place, remote.port(), Some(remote), Err(Fault::OutOfTime));
+            let interrupted = self.report.interrupted;
+            let fault = if interrupted { Fault::Interrupted } else { Fault::OutOfTime };
+            self.found(place, remote.port(), Some(remote), Err(fault));
         }
         Ok(())
     }
