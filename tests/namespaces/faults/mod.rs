@@ -51,7 +51,7 @@ fn program(engine: &str, arguments: &[&str]) -> Command {
 }
 
 /// The program with a library before its C library. The libraries here mind nobody but the program under test: shells and
-/// other helpers that start it are left alone.
+/// other programs that start it are left alone.
 fn preloading(library: &Preloaded, mut program: Command) -> Command {
     program.env("LD_PRELOAD", &library.path);
     program
