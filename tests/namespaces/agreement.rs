@@ -136,6 +136,21 @@ fn they_agree_on_a_router_without_a_way() {
     }
 }
 
+#[test]
+fn they_agree_on_a_machine_without_an_address() {
+    for engine in ["raw", "connect"] {
+        let lab = Lab::new();
+        for device in ["lo", "client0"] {
+            lab.client.configure(&[&format!("link set {device} down")]);
+            lab.client.run("ip", &["address", "flush", "dev", device]);
+        }
+        let check = |server| lab.verdict(&["--engine", engine, "-t", "0.7", server, "80"]);
+        assert_ending(engine, &check("198.19.0.2"), NO_ROUTE);
+        let no_source = (Some("unreachable"), "no source address on this machine");
+        assert_ending(engine, &check("2001:db8::2"), no_source);
+    }
+}
+
 /// The words of each check, and its ending by raw sockets and by the kernel's handshake.
 fn cases() -> impl Iterator<Item = (String, Ending, Ending)> {
     let alike = ALIKE.iter().map(|(words, ending)| (words, *ending, *ending));

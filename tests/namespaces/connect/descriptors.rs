@@ -6,7 +6,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use crate::lab::HALFOPEN;
+use crate::lab::{HALFOPEN, Outcome};
 use crate::pool::crowd::{CLOSED, Crowd, DROPPED, Findings, OPEN, expected};
 
 /// Dead targets that wait in the same place for the same descriptors.
@@ -40,6 +40,15 @@ fn descriptors_of_targets_that_have_ended_serve_others() {
     let findings = check(&crowd, "-n 128", &dead);
     findings.assert_states(expected("198.18.2.0", 160, &[DROPPED]));
     assert!(findings.elapsed < Duration::from_secs(10), "{:?}", findings.elapsed);
+}
+
+/// A SYN that finds no descriptor is put off, and `-v` says so.
+#[test]
+fn no_more_is_begun_than_there_are_descriptors_for() {
+    let crowd = Crowd::new();
+    let outcome = run(&crowd, "-n 256", &["-v", "-t", "1", "198.18.2.0/25:82"]);
+    assert!(Findings::of(&outcome).count("filtered") >= 16, "{outcome:?}");
+    assert!(!outcome.stderr.contains("postponed"), "{outcome:?}");
 }
 
 /// Dead targets keep their descriptors for most of the time, so that some of the others are never asked. Of those nothing
@@ -92,12 +101,16 @@ fn check_pool(crowd: &Crowd, limit: &str, options: &[&str]) -> Findings {
 }
 
 fn check(crowd: &Crowd, limit: &str, arguments: &[&str]) -> Findings {
+    Findings::of(&run(crowd, limit, arguments))
+}
+
+fn run(crowd: &Crowd, limit: &str, arguments: &[&str]) -> Outcome {
     let mut command = Command::new("sh");
     command
         .args(["-c", &format!(r#"ulimit {limit} && exec "$0" "$@""#), HALFOPEN])
         .args(["-o", "json", "--engine", "connect"])
         .args(arguments);
-    Findings::of(&crowd.lab.client.outcome(command))
+    crowd.lab.client.outcome(command)
 }
 
 /// The time in `no answer to 3 SYNs in 7.0 s`.

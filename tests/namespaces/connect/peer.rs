@@ -8,7 +8,8 @@ use std::time::Duration;
 use nix::unistd::Pid;
 use smoltcp::wire::TcpSeqNumber;
 
-use crate::lab::{HALFOPEN, Verdict};
+use crate::lab::{HALFOPEN, Outcome, Verdict};
+use crate::pool::crowd::Findings;
 use crate::tun::{Family, in_both_families};
 use crate::tun_peer::answer::{ACK, Answer, FIN, RST, SYN};
 use crate::tun_peer::icmp::{final_errors, meaningless_errors, passing_errors};
@@ -29,6 +30,7 @@ in_both_families!(
     a_late_refusal_of_the_first_try_counts,
     answers_to_two_tries_are_both_reset,
     an_answer_after_the_verdict_is_reset,
+    targets_that_had_the_same_descriptors_do_not_mix,
     a_syn_ack_with_an_rst_on_its_heels_is_open,
     a_syn_ack_of_any_kind_is_open,
     what_acknowledges_no_syn_of_ours_proves_nothing,
@@ -173,6 +175,25 @@ fn an_answer_after_the_verdict_is_reset(family: Family) {
     assert_eq!(flags(&to_peer), ["SYN", "SYN", "RST+ACK", "RST"], "the last by no socket of ours");
 }
 
+/// Each SYN to the second target fails at once, so that the next one to the first has its descriptor; the first is still waited
+/// for when the second has ended.
+fn targets_that_had_the_same_descriptors_do_not_mix(family: Family) {
+    let targets = [PORT + 1, PORT].map(|port| SocketAddr::new(family.peer(), port).to_string());
+    let (kind, code, _) = passing_errors(family)[1];
+    let (outcome, _) = run(family, &["-t", "0.7", &targets[0], &targets[1]], move |syns| {
+        let newest = syns.last().expect("a SYN");
+        let tries = syns.iter().filter(|syn| syn.destination_port == newest.destination_port);
+        match (newest.destination_port, tries.count()) {
+            (PORT, _) => vec![newest.icmp(family.router(), kind, code).into()],
+            (_, 2) => vec![Injection::from(newest.syn_ack()).after(Duration::from_millis(300))],
+            _ => Vec::new(),
+        }
+    });
+    let findings = Findings::of(&outcome);
+    assert_eq!(findings.of_target(&targets[0]).state.as_deref(), Some("open"), "{outcome:?}");
+    assert_eq!(findings.of_target(&targets[1]).state.as_deref(), Some("unreachable"));
+}
+
 /// The program stands still meanwhile.
 fn a_syn_ack_with_an_rst_on_its_heels_is_open(family: Family) {
     let (verdict, sent) = check(family, &[], |syns| match syns {
@@ -249,18 +270,24 @@ fn check(
     options: &[&str],
     script: impl FnMut(&[Sent]) -> Vec<Injection> + Send + 'static,
 ) -> (Verdict, Vec<Sent>) {
+    let peer = SocketAddr::new(family.peer(), PORT).to_string();
+    let (outcome, sent) = run(family, &[options, &[&peer]].concat(), script);
+    (outcome.verdict(), sent)
+}
+
+fn run(
+    family: Family,
+    arguments: &[&str],
+    script: impl FnMut(&[Sent]) -> Vec<Injection> + Send + 'static,
+) -> (Outcome, Vec<Sent>) {
     let mut command = Command::new(HALFOPEN);
-    command
-        .args(["--engine", "connect", "-o", "json"])
-        .args(options)
-        .arg(SocketAddr::new(family.peer(), PORT).to_string());
-    let (outcome, sent) = Scenario::new(family).on_syn(script).play(|namespace, program| {
+    command.args(["--engine", "connect", "-o", "json"]).args(arguments);
+    Scenario::new(family).on_syn(script).play(|namespace, program| {
         let running = namespace.spawn(command);
         let pid = Pid::from_raw(running.child.id().cast_signed());
         program.set(pid).expect("one program a scenario");
         running.wait()
-    });
-    (outcome.verdict(), sent)
+    })
 }
 
 fn flags(sent: &[Sent]) -> Vec<String> {

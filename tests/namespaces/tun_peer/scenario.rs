@@ -280,10 +280,10 @@ impl Peer {
 }
 
 /// A program stopped until the value is dropped.
-struct Standstill(Pid);
+pub(crate) struct Standstill(Pid);
 
 impl Standstill {
-    fn of(program: Pid) -> Self {
+    pub(crate) fn of(program: Pid) -> Self {
         kill(program, Signal::SIGSTOP).expect("the program runs");
         // Only told, not reaped: its end is for the test to see.
         let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
