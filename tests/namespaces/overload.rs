@@ -24,18 +24,18 @@ fn a_full_accept_queue_looks_filtered_until_the_application_accepts() {
             });
             let target = server.to_string();
             assert_eq!(
-                lab.verdict(&["-t", "1", &target, "80"]).ending(),
+                lab.verdict(&["-t", "3", &target, "80"]).ending(),
                 (Some("open"), 0),
                 "a hung application with room still looks open"
             );
 
             let _waiting =
                 lab.client.enter(|| TcpStream::connect(address).expect("there is room for one"));
-            let verdict = lab.verdict(&["-t", "1", &target, "80"]);
+            let verdict = lab.verdict(&["-t", "3", &target, "80"]);
             assert_eq!(verdict.ending(), (Some("filtered"), 2), "{verdict:?}");
 
             listener.accept().expect("the one that waits");
-            assert_eq!(lab.verdict(&["-t", "1", &target, "80"]).ending(), (Some("open"), 0));
+            assert_eq!(lab.verdict(&["-t", "3", &target, "80"]).ending(), (Some("open"), 0));
         }
     }
 }
