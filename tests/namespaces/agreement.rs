@@ -112,7 +112,7 @@ fn a_pool_by_the_kernels_handshake_agrees_too() {
     let world = World::new();
     let targets: Vec<_> = cases().filter(|(words, ..)| !words.starts_with("--")).collect();
     let words: Vec<_> = targets.iter().map(|(words, ..)| words.as_str()).collect();
-    let options = ["-o", "json", "-t", "2.1", "--engine", "connect"];
+    let options = ["-o", "json", "-t", "7", "--engine", "connect"];
     let pool = Findings::of(&world.lab.check(&[&options[..], &words].concat()));
     for (words, _, (state, reason)) in &targets {
         let finding = pool.of_target(words);
@@ -130,7 +130,7 @@ fn they_agree_on_a_router_without_a_way() {
         let lab = Lab::new();
         let _far = host_behind_the_server(&lab);
         lab.client.configure(&["route add 198.19.3.0/24 via 198.19.0.2"]);
-        let verdict = lab.verdict(&["--engine", engine, "-t", "0.7", "198.19.3.1", "80"]);
+        let verdict = lab.verdict(&["--engine", engine, "-t", "3.5", "198.19.3.1", "80"]);
         let ending = (Some("unreachable"), "ICMP net unreachable from 198.19.0.2");
         assert_ending(engine, &verdict, ending);
     }
@@ -144,7 +144,7 @@ fn they_agree_on_a_machine_without_an_address() {
             lab.client.configure(&[&format!("link set {device} down")]);
             lab.client.run("ip", &["address", "flush", "dev", device]);
         }
-        let check = |server| lab.verdict(&["--engine", engine, "-t", "0.7", server, "80"]);
+        let check = |server| lab.verdict(&["--engine", engine, "-t", "3.5", server, "80"]);
         assert_ending(engine, &check("198.19.0.2"), NO_ROUTE);
         let no_source = (Some("unreachable"), "no source address on this machine");
         assert_ending(engine, &check("2001:db8::2"), no_source);
@@ -221,7 +221,7 @@ impl World {
     /// What a program of its own says of each of the words, all of them side by side.
     fn check_each(&self, engine: &str) -> BTreeMap<String, Verdict> {
         let check = |words: &str| {
-            let options = ["--engine", engine, "-t", "2.1"];
+            let options = ["--engine", engine, "-t", "7"];
             self.lab.verdict(&options.into_iter().chain(words.split(' ')).collect::<Vec<_>>())
         };
         thread::scope(|scope| {

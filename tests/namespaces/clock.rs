@@ -38,11 +38,11 @@ fn a_wall_clock_that_steps_back_changes_no_state_and_no_time() {
                 let rtt = verdict.rtt.expect("an answer has a time");
                 assert!((0.0..1.0).contains(&rtt), "{rtt}");
             }
-            let verdict = check(&["-o", "json", "-t", "1.4", &target, "82"]).verdict();
+            let verdict = check(&["-o", "json", "-t", "3.5", &target, "82"]).verdict();
             assert_eq!(verdict.ending(), (Some("filtered"), 2), "{verdict:?}");
             assert!(verdict.reason.starts_with("no answer to 3 SYNs in "), "{}", verdict.reason);
-            assert!(verdict.elapsed >= Duration::from_millis(1390), "{verdict:?}");
-            assert!(verdict.elapsed < Duration::from_secs(10), "{verdict:?}");
+            assert!(verdict.elapsed >= Duration::from_millis(3490), "{verdict:?}");
+            assert!(verdict.elapsed < Duration::from_secs(12), "{verdict:?}");
 
             let outcome = check(&["-vvv", &target, "80"]);
             assert_eq!(outcome.code, 0);

@@ -46,7 +46,7 @@ fn descriptors_of_targets_that_have_ended_serve_others() {
 #[test]
 fn no_more_is_begun_than_there_are_descriptors_for() {
     let crowd = Crowd::new();
-    let outcome = run(&crowd, "-n 256", &["-v", "-t", "1", "198.18.2.0/25:82"]);
+    let outcome = run(&crowd, "-n 256", &["-v", "-t", "2", "198.18.2.0/25:82"]);
     assert!(Findings::of(&outcome).count("filtered") >= 16, "{outcome:?}");
     assert!(!outcome.stderr.contains("postponed"), "{outcome:?}");
 }

@@ -18,7 +18,7 @@ fn checks_work_for_nobody_under_no_new_privs() {
     for (client, server) in [(CLIENT_V4, SERVER_V4), (CLIENT_V6, SERVER_V6)] {
         let _listener = lab.server.listen(SocketAddr::new(server, 80));
         let capture = lab.server.capture("server0");
-        let verdict = |port| check(&["-o", "json", "-t", "1", &server.to_string(), port]).verdict();
+        let verdict = |port| check(&["-o", "json", "-t", "3", &server.to_string(), port]).verdict();
         assert_eq!(verdict("80").ending(), (Some("open"), 0));
         assert_cut_short(&capture.segments(), client, server);
         assert_eq!(verdict("81").ending(), (Some("closed"), 2));
@@ -31,7 +31,7 @@ fn checks_work_for_nobody_under_no_new_privs() {
             "{prohibited:?}"
         );
     }
-    let nowhere = check(&["-o", "json", "-t", "1", "198.19.77.1", "80"]).verdict();
+    let nowhere = check(&["-o", "json", "-t", "3", "198.19.77.1", "80"]).verdict();
     assert_eq!(nowhere.ending(), (Some("unreachable"), 2));
 }
 
