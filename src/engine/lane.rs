@@ -2,14 +2,15 @@
 
 use std::io::IoSliceMut;
 use std::iter;
+use std::mem;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
-use nix::libc;
 use nix::sys::socket::{
-    MsgFlags, MultiHeaders, SockaddrStorage, recv, recvmmsg, setsockopt, sockopt,
+    MsgFlags, MultiHeaders, SockaddrStorage, getsockopt, recv, recvmmsg, setsockopt, sockopt,
 };
+use nix::{getsockopt_impl, libc, sockopt_impl};
 use socket2::{Domain, Socket};
 
 use super::filter::{self, LONGEST_HEADERS};
@@ -43,6 +44,14 @@ const SEND_BUFFER: usize = 64 << 20;
 /// Kernel memory that a queued answer takes at most, bytes.
 const ANSWER_SIZE: usize = 1024;
 
+sockopt_impl!(
+    /// What a socket holds and what it has dropped (`SO_MEMINFO`).
+    MemoryInfo, GetOnly, libc::SOL_SOCKET, libc::SO_MEMINFO, [u32; 9]
+);
+
+/// Where in that the dropped messages stand (`SK_MEMINFO_DROPS` of `linux/sock_diag.h`).
+const LOST: usize = 8;
+
 /// The raw socket of one address family and the ports that its probes leave from.
 pub(super) struct Lane {
     domain: Domain,
@@ -71,7 +80,6 @@ impl Lane {
                 .and_then(|()| setsockopt(&raw, sockopt::Ipv6RecvPacketInfo, &true))
                 .and_then(|()| setsockopt(&raw, sockopt::Ipv6RecvHopLimit, &true))
         }
-        .and_then(|()| setsockopt(&raw, sockopt::RxqOvfl, &1))
         .map_err(Fault::SocketSetup)?;
         let _ = setsockopt(&raw, sockopt::RcvBufForce, &RECEIVE_BUFFER)
             .or_else(|_| setsockopt(&raw, sockopt::RcvBuf, &RECEIVE_BUFFER));
@@ -81,9 +89,10 @@ impl Lane {
         let resets = Resets::new(sockets::deaf(domain, egress)?);
         let guards = iter::repeat_with(|| Guard::open(domain, egress)).take(tries);
         let guards = guards.collect::<Result<_, _>>()?;
-        let lane = Self { domain, raw, router, guards, batch: FEW, resets, lost: 0 };
+        let mut lane = Self { domain, raw, router, guards, batch: FEW, resets, lost: 0 };
         lane.attach_filter()?;
         lane.empty_queue();
+        lane.newly_lost(); // no answers yet
         Ok(lane)
     }
 
@@ -144,35 +153,44 @@ impl Lane {
             libc::sock_extended_err,
             libc::sockaddr_in6,
             libc::in6_pktinfo,
-            libc::c_int,
-            u32
+            libc::c_int
         );
         let mut bytes: Vec<_> =
             buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
         let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(self.batch, Some(space));
         let flags = queue | MsgFlags::MSG_DONTWAIT;
-        let messages = recvmmsg(self.raw.as_raw_fd(), &mut headers, &mut bytes, flags, None);
-        let messages = match messages {
-            Ok(messages) => messages,
-            Err(errno) => return errno == Errno::EAGAIN,
-        };
         let mut count = 0;
-        for message in messages {
-            count += 1;
-            let (arrival, lost) = received::read(&message);
-            if let Some(lost) = lost.filter(|lost| *lost != self.lost) {
-                take(Arrival::Lost(lost.wrapping_sub(self.lost)));
-                self.lost = lost;
+        match recvmmsg(self.raw.as_raw_fd(), &mut headers, &mut bytes, flags, None) {
+            Ok(messages) => {
+                for message in messages {
+                    count += 1;
+                    if let Some(arrival) = received::read(&message).and_then(|read| self.own(read))
+                    {
+                        take(arrival);
+                    }
+                }
             }
-            if let Some(arrival) = arrival.and_then(|arrival| self.own(arrival)) {
-                take(arrival);
-            }
+            Err(Errno::EAGAIN) => {}
+            Err(_) => return false,
+        }
+        if queue.is_empty()
+            && let Some(lost) = self.newly_lost()
+        {
+            take(Arrival::Lost(lost));
         }
         let all = count < self.batch;
         if !all {
             self.batch = BATCH; // somebody floods us
         }
         all
+    }
+
+    /// How many messages the queue has had no room for since this was asked last. `SO_RXQ_OVFL` would tell of them with the next
+    /// message that there is room for; the last ones of a burst would stay unknown.
+    fn newly_lost(&mut self) -> Option<u32> {
+        let lost = getsockopt(&self.raw, MemoryInfo).ok()?[LOST];
+        let newly = lost.wrapping_sub(mem::replace(&mut self.lost, lost));
+        (newly > 0).then_some(newly)
     }
 
     /// Knows whether the guard of the port that `arrival` is about leaves the RST to us.

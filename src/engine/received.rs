@@ -7,35 +7,30 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, RecvMsg, SockaddrStorage};
 
 use crate::wire::{Arrival, IcmpError, Quote, Segment, ipv4};
 
-/// Reads a message of a raw TCP socket, from its queue or from its error queue: what arrived, `None` where that is not
-/// sound, and how many messages the queue has had no room for, as the kernel counts them.
+/// Reads a message of a raw TCP socket, from its queue or from its error queue: what arrived, `None` where that is not sound.
 ///
 /// In the queue, an IPv4 message begins with the IP header; an IPv6 one does not, and what its header said is in
 /// control messages. In the error queue the message is the quoted segment, its address the one that it went to.
-pub(super) fn read(message: &RecvMsg<'_, '_, SockaddrStorage>) -> (Option<Arrival>, Option<u32>) {
-    let (mut to, mut hop_limit, mut lost) = (None, None, None);
+pub(super) fn read(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<Arrival> {
+    let (mut to, mut hop_limit) = (None, None);
     let mut error = None;
     for control in message.cmsgs().into_iter().flatten() {
         match control {
             ControlMessageOwned::Ipv6PacketInfo(info) => to = Some(arrived_at(&info)),
             ControlMessageOwned::Ipv6HopLimit(limit) => hop_limit = u8::try_from(limit).ok(),
-            ControlMessageOwned::RxqOvfl(count) => lost = Some(count),
             other => error = error.or_else(|| read_error(&other)),
         }
     }
-    let arrival = || {
-        let bytes = message.iovs().next()?;
-        let from = message.address.as_ref().and_then(socket_address)?;
-        if message.flags.contains(MsgFlags::MSG_ERRQUEUE) {
-            return Some(Arrival::Icmp(error?, Quote::parse(from, bytes)?));
-        }
-        let (segment, hop_limit) = match from {
-            SocketAddr::V4(_) => ipv4::parse(bytes)?,
-            SocketAddr::V6(_) => (Segment::parse(from, to?, bytes)?, hop_limit?),
-        };
-        Some(Arrival::Segment { segment, hop_limit, reset_by_kernel: false })
+    let bytes = message.iovs().next()?;
+    let from = message.address.as_ref().and_then(socket_address)?;
+    if message.flags.contains(MsgFlags::MSG_ERRQUEUE) {
+        return Some(Arrival::Icmp(error?, Quote::parse(from, bytes)?));
+    }
+    let (segment, hop_limit) = match from {
+        SocketAddr::V4(_) => ipv4::parse(bytes)?,
+        SocketAddr::V6(_) => (Segment::parse(from, to?, bytes)?, hop_limit?),
     };
-    (arrival(), lost)
+    Some(Arrival::Segment { segment, hop_limit, reset_by_kernel: false })
 }
 
 /// The ICMP error in a control message of an error queue; `None` for other messages, for errors that do not come from the

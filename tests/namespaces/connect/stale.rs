@@ -78,7 +78,7 @@ fn an_old_connection_that_cannot_be_cleared_looks_filtered() {
         lab.server.nft(
             "table inet t { chain in { type filter hook input priority 0; tcp flags rst drop; }; }",
         );
-        let verdict = verdict(&lab, &["-t", "1", &server.to_string(), "80"]);
+        let verdict = verdict(&lab, &["-t", "3", &server.to_string(), "80"]);
         assert_eq!(verdict.ending(), (Some("filtered"), 2), "{verdict:?}");
         lab.server.nft("delete table inet t");
     }
