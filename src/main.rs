@@ -48,6 +48,9 @@ fn contain(work: impl FnOnce() -> Status + UnwindSafe) -> Status {
 
 fn run(start: Instant) -> Status {
     let mut out = Outlet::new(io::stdout());
+    if let Err(error) = privilege::become_caller() {
+        return unknown(error, &mut out);
+    }
     let signals = match Signals::watch() {
         Ok(signals) => signals,
         Err(fault) => return unknown(fault, &mut out),

@@ -9,7 +9,7 @@ use caps::{CapSet, Capability, CapsHashSet};
 use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
-use nix::unistd::{getgid, getresgid, getresuid, getuid, setresgid, setresuid};
+use nix::unistd::{getresgid, getresuid, getuid, setresgid, setresuid};
 
 /// What sockets are opened with: raw ones, and options that only an administrator of the network may set.
 const OF_USE: [Capability; 2] = [Capability::CAP_NET_RAW, Capability::CAP_NET_ADMIN];
@@ -43,6 +43,31 @@ pub fn is_lent() -> bool {
     holds(CapSet::Permitted) && !holds(CapSet::Ambient) && !getuid().is_root()
 }
 
+/// Gives up for good the user and the group that a setuid or setgid program runs as. Sockets belong to the user who opens them,
+/// and rules of firewalls and of routing go by that user (`meta skuid`, `ip rule … uidrange`): he must be the caller.
+///
+/// Capabilities that sockets are opened with stay permitted, and no others. To be called while there is one thread.
+pub fn become_caller() -> Result<(), PrivilegeError> {
+    // Ids that a user namespace does not map cannot be set, not even to what they are.
+    let groups = getresgid().map_err(PrivilegeError::Identity)?;
+    if [groups.effective, groups.saved] != [groups.real; 2] {
+        setresgid(groups.real, groups.real, groups.real).map_err(PrivilegeError::Identity)?;
+    }
+    let users = getresuid().map_err(PrivilegeError::Identity)?;
+    if [users.effective, users.saved] == [users.real; 2] {
+        return Ok(());
+    }
+    renounce_execve(); // while there is CAP_SETPCAP
+    // Or all capabilities would be gone with the user id. Where securebits(7) forbid it, they are.
+    let _ = prctl::set_keepcaps(true);
+    setresuid(users.real, users.real, users.real).map_err(PrivilegeError::Identity)?;
+    let mut permitted = caps::read(None, CapSet::Permitted)?;
+    permitted.retain(|capability| OF_USE.contains(capability));
+    caps::clear(None, CapSet::Effective)?;
+    caps::set(None, CapSet::Permitted, &permitted)?;
+    Ok(())
+}
+
 /// Makes effective what this process is permitted to.
 ///
 /// A file capability set with `+p` leaves that to the program. (With `+ep`, execve itself fails where the bounding
@@ -57,33 +82,15 @@ pub fn raise() {
     }
 }
 
-/// Gives up for good what [`raise`] raised and all other privilege: capabilities in all sets, the user and group id that a
-/// setuid program runs with, new ones by execve. What is left may be done by the caller himself. No core is dumped:
-/// a file made by a privileged program is not for everybody's eyes.
+/// Gives up for good what [`raise`] raised and all other privilege: capabilities in all sets, new ones by execve. What is left
+/// may be done by the caller himself. No core is dumped: a file made by a privileged program is not for everybody's eyes.
 ///
-/// Keeps what `--mark` takes where sockets will be marked later on. To be called while there is one thread.
+/// Keeps what `--mark` takes where sockets will be marked later on. To be called while there is one thread, as the caller.
 pub fn relinquish(marks_later: bool) -> Result<(), PrivilegeError> {
     let permitted = caps::read(None, CapSet::Permitted)?;
     let needed = |capability: &Capability| marks_later && permitted.contains(capability);
     let kept: CapsHashSet = OF_USE.into_iter().filter(needed).collect();
-    for capability in caps::all() {
-        // Only who has CAP_SETPCAP may; for the others, as for everybody, no execve follows.
-        let _ = caps::drop(None, CapSet::Bounding, capability);
-    }
-    if !kept.is_empty() {
-        // Or it would all be gone with the user id.
-        prctl::set_keepcaps(true).map_err(PrivilegeError::Identity)?;
-    }
-    let (user, group) = (getuid(), getgid());
-    // Ids that a user namespace does not map cannot be set, not even to what they are.
-    let groups = getresgid().map_err(PrivilegeError::Identity)?;
-    if [groups.effective, groups.saved] != [group; 2] {
-        setresgid(group, group, group).map_err(PrivilegeError::Identity)?;
-    }
-    let users = getresuid().map_err(PrivilegeError::Identity)?;
-    if [users.effective, users.saved] != [user; 2] {
-        setresuid(user, user, user).map_err(PrivilegeError::Identity)?;
-    }
+    renounce_execve();
     caps::clear(None, CapSet::Ambient)?;
     caps::set(None, CapSet::Effective, &kept)?;
     caps::set(None, CapSet::Permitted, &kept)?;
@@ -93,6 +100,14 @@ pub fn relinquish(marks_later: bool) -> Result<(), PrivilegeError> {
     let _ = prctl::set_dumpable(false);
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
     Ok(())
+}
+
+/// Empties the bounding set: execve gives nothing back, not even to root. Who has no `CAP_SETPCAP` may not; he has executed his
+/// last program all the same.
+fn renounce_execve() {
+    for capability in caps::all() {
+        let _ = caps::drop(None, CapSet::Bounding, capability);
+    }
 }
 
 /// Leaves this thread, and those it starts, the system calls that checks need; the others fail with `EPERM` from now on.
