@@ -34,6 +34,12 @@ const CROWD: usize = 16;
 /// More segments than the default receive buffer has room for.
 const LONGEST_QUEUE: usize = 1024;
 
+/// How often a queue is asked before the other one has its turn.
+const LOOKS: usize = 4;
+
+/// ICMP errors that are held back at most.
+const MOST_HELD: usize = 1024;
+
 /// What the receive queue should hold, bytes of kernel memory; a small segment takes about a thousand.
 const RECEIVE_BUFFER: usize = 32 << 20;
 
@@ -65,6 +71,8 @@ pub(super) struct Lane {
     batch: usize,
     /// Answers lost to a full queue so far, as the kernel counts them.
     lost: u32,
+    /// ICMP errors that have been read while segments were still queued: one of those may have arrived before.
+    held: Vec<Arrival>,
 }
 
 impl Lane {
@@ -89,7 +97,8 @@ impl Lane {
         let resets = Resets::new(sockets::deaf(domain, egress)?);
         let guards = iter::repeat_with(|| Guard::open(domain, egress)).take(tries);
         let guards = guards.collect::<Result<_, _>>()?;
-        let mut lane = Self { domain, raw, router, guards, batch: FEW, resets, lost: 0 };
+        let mut lane =
+            Self { domain, raw, router, guards, batch: FEW, resets, lost: 0, held: Vec::new() };
         lane.attach_filter()?;
         lane.empty_queue();
         lane.newly_lost(); // no answers yet
@@ -144,10 +153,42 @@ impl Lane {
         }
     }
 
-    /// Takes in what waits in the socket's queue, or with `MSG_ERRQUEUE` in its error queue, a batch at most, and leaves
-    /// out what is not for a guarded port. An error is the pending one of some flow, cleared by being returned; its
-    /// story is in the error queue. True when the queue was seen empty.
-    pub(super) fn drain(&mut self, queue: MsgFlags, mut take: impl FnMut(Arrival)) -> bool {
+    /// Takes in a batch of what waits in the socket's queues; true when both were seen empty.
+    ///
+    /// No ICMP error is handed over before every segment that arrived ahead of it: the error queue is read first, and its
+    /// errors wait until the other queue has been seen empty. A SYN+ACK with an ICMP error behind it is an open port.
+    pub(super) fn drain(&mut self, arrivals: &mut Vec<Arrival>) -> bool {
+        let mut held = mem::take(&mut self.held);
+        // What is too much to hold stays with the kernel, which limits it.
+        let all_errors = held.len() < MOST_HELD && self.read(MsgFlags::MSG_ERRQUEUE, &mut held);
+        let all_segments = self.read(MsgFlags::empty(), arrivals);
+        arrivals.extend(self.newly_lost().map(Arrival::Lost));
+        if all_segments {
+            arrivals.append(&mut held);
+        }
+        self.held = held;
+        all_errors && all_segments
+    }
+
+    /// Reads a batch, or less, from one of the socket's queues; true when the queue was seen empty. Fewer messages than there
+    /// was room for do not prove that, because a pending error ends a batch, too (`do_recvmmsg()`). It is that of some flow,
+    /// and cleared by being returned; its story is in the error queue.
+    fn read(&mut self, queue: MsgFlags, arrivals: &mut Vec<Arrival>) -> bool {
+        for _ in 0..LOOKS {
+            match self.read_batch(queue, arrivals) {
+                Ok(count) if count == self.batch => {
+                    self.batch = BATCH; // somebody floods us
+                    return false;
+                }
+                Err(Errno::EAGAIN) => return true,
+                Ok(_) | Err(_) => {}
+            }
+        }
+        false
+    }
+
+    /// Reads what one system call gives, and leaves out what is not for a guarded port; gives how many messages it was.
+    fn read_batch(&self, queue: MsgFlags, arrivals: &mut Vec<Arrival>) -> nix::Result<usize> {
         let mut buffers = vec![[0; LONGEST_HEADERS as usize]; self.batch];
         let space = nix::cmsg_space!(
             libc::sock_extended_err,
@@ -159,30 +200,14 @@ impl Lane {
             buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
         let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(self.batch, Some(space));
         let flags = queue | MsgFlags::MSG_DONTWAIT;
+        let messages = recvmmsg(self.raw.as_raw_fd(), &mut headers, &mut bytes, flags, None)?;
         let mut count = 0;
-        match recvmmsg(self.raw.as_raw_fd(), &mut headers, &mut bytes, flags, None) {
-            Ok(messages) => {
-                for message in messages {
-                    count += 1;
-                    if let Some(arrival) = received::read(&message).and_then(|read| self.own(read))
-                    {
-                        take(arrival);
-                    }
-                }
-            }
-            Err(Errno::EAGAIN) => {}
-            Err(_) => return false,
+        for message in messages {
+            count += 1;
+            let read = received::read(&message);
+            arrivals.extend(read.and_then(|arrival| self.own(arrival)));
         }
-        if queue.is_empty()
-            && let Some(lost) = self.newly_lost()
-        {
-            take(Arrival::Lost(lost));
-        }
-        let all = count < self.batch;
-        if !all {
-            self.batch = BATCH; // somebody floods us
-        }
-        all
+        Ok(count)
     }
 
     /// How many messages the queue has had no room for since this was asked last. `SO_RXQ_OVFL` would tell of them with the next

@@ -4,8 +4,6 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use nix::sys::socket::MsgFlags;
-
 use super::families::Families;
 use super::lane::{BATCH, Lane};
 use super::{Departure, Egress, Engine, Opening, sockets};
@@ -46,11 +44,11 @@ impl RawEngine {
     fn drain(&mut self, arrivals: &mut Vec<(Duration, Arrival)>) -> Option<Duration> {
         let now = self.start.elapsed();
         let mut all = true;
+        let mut taken_in = Vec::new();
         for lane in self.lanes.iter_mut() {
-            for queue in [MsgFlags::empty(), MsgFlags::MSG_ERRQUEUE] {
-                all &= lane.drain(queue, |arrival| arrivals.push((now, arrival)));
-            }
+            all &= lane.drain(&mut taken_in);
         }
+        arrivals.extend(taken_in.into_iter().map(|arrival| (now, arrival)));
         all.then_some(now)
     }
 }

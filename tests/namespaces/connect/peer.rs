@@ -12,8 +12,12 @@ use crate::lab::{HALFOPEN, Outcome, Verdict};
 use crate::pool::crowd::Findings;
 use crate::tun::{Family, in_both_families};
 use crate::tun_peer::answer::{ACK, Answer, FIN, RST, SYN};
-use crate::tun_peer::icmp::{final_errors, meaningless_errors, passing_errors};
-use crate::tun_peer::scenario::{Injection, PORT, Scenario, at_once, to_each, to_first};
+use crate::tun_peer::icmp::{
+    errors_behind_a_segment, final_errors, meaningless_errors, passing_errors,
+};
+use crate::tun_peer::scenario::{
+    Injection, PORT, Scenario, at_once, back_to_back, to_each, to_first,
+};
 use crate::tun_peer::sent::Sent;
 
 /// The second try leaves 0.5 s after the first, before the kernel repeats that one.
@@ -31,6 +35,7 @@ in_both_families!(
     answers_to_two_tries_are_both_reset,
     an_answer_after_the_verdict_is_reset,
     targets_that_had_the_same_descriptors_do_not_mix,
+    an_icmp_error_right_behind_a_syn_ack_changes_nothing,
     a_syn_ack_with_an_rst_on_its_heels_is_open,
     a_syn_ack_of_any_kind_is_open,
     what_acknowledges_no_syn_of_ours_proves_nothing,
@@ -192,6 +197,20 @@ fn targets_that_had_the_same_descriptors_do_not_mix(family: Family) {
     let findings = Findings::of(&outcome);
     assert_eq!(findings.of_target(&targets[0]).state.as_deref(), Some("open"), "{outcome:?}");
     assert_eq!(findings.of_target(&targets[1]).state.as_deref(), Some("unreachable"));
+}
+
+fn an_icmp_error_right_behind_a_syn_ack_changes_nothing(family: Family) {
+    for (error, stopped) in errors_behind_a_segment(family) {
+        let (verdict, _) = check(
+            family,
+            &[],
+            to_first(move |syn| {
+                let both = back_to_back([syn.syn_ack().packet(), error(syn).packet()]);
+                if stopped { both.at_once() } else { both }
+            }),
+        );
+        assert_eq!(verdict.ending(), (Some("open"), 0), "{verdict:?}");
+    }
 }
 
 /// The program stands still meanwhile.

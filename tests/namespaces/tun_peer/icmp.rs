@@ -6,8 +6,9 @@ use smoltcp::wire::TcpSeqNumber;
 use crate::tun::{Family, in_both_families};
 
 use super::answer::IcmpError;
-use super::open::{THREE_TRIES, assert_reset};
-use super::scenario::{PORT, Scenario, Story, to_each, to_first};
+use super::open::{THREE_TRIES, assert_open_at_once, assert_reset};
+use super::scenario::{PORT, Scenario, Story, back_to_back, to_each, to_first};
+use super::sent::Sent;
 
 in_both_families!(
     a_final_error_ends_the_check_at_once,
@@ -20,6 +21,9 @@ in_both_families!(
     a_late_error_about_an_earlier_try_counts,
     an_error_after_the_answer_to_an_earlier_try_changes_nothing,
     an_error_followed_by_silence_is_the_verdict,
+    an_error_right_behind_a_syn_ack_changes_nothing,
+    an_error_right_behind_a_refusal_changes_nothing,
+    an_error_that_was_queued_together_with_a_syn_ack_changes_nothing,
 );
 
 /// Type, code, and the state that it means.
@@ -219,6 +223,54 @@ fn an_error_followed_by_silence_is_the_verdict(family: Family) {
     story.assert_verdict(state, 3, 2);
     story.assert_sent(&["SYN", "SYN", "SYN"]);
     assert_names_the_router(&story, family);
+}
+
+fn an_error_right_behind_a_syn_ack_changes_nothing(family: Family) {
+    for (error, stopped) in errors_behind_a_segment(family) {
+        let story = Scenario::new(family)
+            .on_syn(to_first(move |syn| {
+                let both = back_to_back([syn.syn_ack().packet(), error(syn).packet()]);
+                if stopped { both.at_once() } else { both }
+            }))
+            .run();
+        assert_open_at_once(&story);
+    }
+}
+
+fn an_error_right_behind_a_refusal_changes_nothing(family: Family) {
+    for (error, stopped) in errors_behind_a_segment(family) {
+        let story = Scenario::new(family)
+            .on_syn(to_first(move |syn| {
+                let both = back_to_back([syn.rst_ack().packet(), error(syn).packet()]);
+                if stopped { both.at_once() } else { both }
+            }))
+            .run();
+        story.assert_verdict("closed", 1, 2);
+        assert_eq!(story.verdict().reason, "RST+ACK");
+    }
+}
+
+/// Which of the two came first, the kernel does not tell; a segment that acknowledges our SYN says more.
+fn an_error_that_was_queued_together_with_a_syn_ack_changes_nothing(family: Family) {
+    for (error, _) in errors_behind_a_segment(family).filter(|(_, stopped)| *stopped) {
+        let story = Scenario::new(family)
+            .on_syn(to_first(move |syn| {
+                back_to_back([error(syn).packet(), syn.syn_ack().packet()]).at_once()
+            }))
+            .run();
+        assert_open_at_once(&story);
+    }
+}
+
+/// Final errors about a SYN; every other one is to come while the program is stopped. Twenty of each: a race must not be won
+/// by luck.
+pub(crate) fn errors_behind_a_segment(
+    family: Family,
+) -> impl Iterator<Item = (impl Fn(&Sent) -> IcmpError + Copy + Send + 'static, bool)> {
+    final_errors(family).iter().cycle().take(20).flat_map(move |&(kind, code, _)| {
+        let error = move |syn: &Sent| syn.icmp(family.router(), kind, code);
+        [(error, false), (error, true)]
+    })
 }
 
 #[track_caller]

@@ -32,27 +32,33 @@ impl Injection {
     pub(crate) fn after(self, after: Duration) -> Self {
         Self { after, ..self }
     }
+
+    pub(crate) fn at_once(self) -> Self {
+        Self { at_once: true, ..self }
+    }
 }
 
 impl From<Answer> for Injection {
     fn from(answer: Answer) -> Self {
-        Self { after: Duration::ZERO, packets: vec![answer.packet()], at_once: false }
+        back_to_back([answer.packet()])
     }
 }
 
 impl From<IcmpError> for Injection {
     fn from(error: IcmpError) -> Self {
-        Self { after: Duration::ZERO, packets: vec![error.packet()], at_once: false }
+        back_to_back([error.packet()])
     }
+}
+
+/// Packets of any kind, one right behind the other.
+pub(crate) fn back_to_back(packets: impl Into<Vec<Vec<u8>>>) -> Injection {
+    Injection { after: Duration::ZERO, packets: packets.into(), at_once: false }
 }
 
 /// Answers of which the program sees none before the last has arrived.
 pub(crate) fn at_once(answers: &[Answer]) -> Injection {
-    Injection {
-        after: Duration::ZERO,
-        packets: answers.iter().map(Answer::packet).collect(),
-        at_once: true,
-    }
+    let packets: Vec<_> = answers.iter().map(Answer::packet).collect();
+    back_to_back(packets).at_once()
 }
 
 /// A script that answers the first SYN and no other.
