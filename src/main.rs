@@ -117,8 +117,9 @@ fn open(
 ) -> Result<Result<Box<dyn Engine>, Fault>, PrivilegeError> {
     privilege::raise();
     let engine = opening.open(start);
-    privilege::relinquish(engine.as_ref().is_ok_and(|engine| engine.marks_later()))?;
-    privilege::confine()?;
+    let can_go_on = || engine.as_ref().ok().is_none_or(|engine| engine.can_go_on());
+    let kept = privilege::relinquish(can_go_on)?;
+    privilege::confine(&kept)?;
     Ok(engine)
 }
 

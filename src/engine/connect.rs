@@ -160,8 +160,8 @@ impl Engine for ConnectEngine {
         (self.limit / self.tries).max(1)
     }
 
-    fn marks_later(&self) -> bool {
-        self.egress.mark.is_some()
+    fn can_go_on(&self) -> bool {
+        sockets::can_open_another(&self.egress)
     }
 
     fn now(&self) -> Duration {

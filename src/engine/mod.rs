@@ -39,8 +39,8 @@ pub trait Engine {
     /// How many targets may be pending at once.
     fn capacity(&self) -> usize;
 
-    /// True when what leaves is marked on sockets that are yet to be opened: that takes privilege.
-    fn marks_later(&self) -> bool;
+    /// True when the privilege that there is now is enough for the sockets that are yet to be opened, or bound again.
+    fn can_go_on(&self) -> bool;
 
     /// Time since a fixed moment, monotonic.
     fn now(&self) -> Duration;
@@ -124,8 +124,7 @@ pub struct Opening {
 }
 
 impl Opening {
-    /// Opens everything that takes privilege; nothing later does, but for `--mark` on the kernel's handshake. Time counts from
-    /// `start`.
+    /// Opens everything that takes privilege; nothing later does, but for what [`Engine::can_go_on`] says. Time counts from `start`.
     pub fn open(&self, start: Instant) -> Result<Box<dyn Engine>, Fault> {
         if let Some(source) = self.egress.source {
             sockets::own(source)?;

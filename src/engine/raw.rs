@@ -70,8 +70,9 @@ impl Engine for RawEngine {
         usize::MAX
     }
 
-    fn marks_later(&self) -> bool {
-        false
+    fn can_go_on(&self) -> bool {
+        let mark = None; // is on the sockets already
+        sockets::can_open_another(&Egress { mark, ..self.egress.clone() })
     }
 
     fn now(&self) -> Duration {

@@ -92,8 +92,8 @@ impl<N: Network> Engine for SimulatedEngine<N> {
         usize::MAX
     }
 
-    fn marks_later(&self) -> bool {
-        false
+    fn can_go_on(&self) -> bool {
+        true
     }
 
     fn now(&self) -> Duration {

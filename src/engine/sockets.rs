@@ -69,6 +69,21 @@ fn is_locally_routed(address: IpAddr) -> Result<bool, Fault> {
     Ok(local.is_some_and(|local| local.ip() == address))
 }
 
+/// Whether the privilege that there is now is enough to mark another socket, and to bind it to an interface, as `egress` says:
+/// kernels differ (`sk_setsockopt()`: `CAP_NET_RAW` marks from Linux 5.17 on, binding takes none from 5.7 on).
+pub(super) fn can_open_another(egress: &Egress) -> bool {
+    let Egress { mark, interface, .. } = egress;
+    if mark.is_none() && interface.is_none() {
+        return true;
+    }
+    // Of either family: neither option depends on it.
+    let socket = [Domain::IPV4, Domain::IPV6].into_iter().find_map(|domain| datagram(domain).ok());
+    socket.is_some_and(|socket| {
+        mark.is_none_or(|mark| socket.set_mark(mark).is_ok())
+            && bind_interface(egress, &socket).is_ok()
+    })
+}
+
 /// A socket that is good for asking the routing table, without privilege.
 pub(super) fn datagram(domain: Domain) -> Result<Socket, Fault> {
     Socket::new(domain, Type::DGRAM, None).map_err(|error| Fault::Socket(errno(&error)))

@@ -120,6 +120,9 @@ const SOCKET_TYPE: u64 = 0xf;
 /// The netlink that tells of interfaces and addresses.
 const ROUTES: u64 = libc::NETLINK_ROUTE.unsigned_abs() as u64;
 
+/// Where the `setsockopt()` requests of netfilter and IPVS begin, which configure this machine (`nf_register_sockopt()`).
+const TABLES: u64 = 64;
+
 /// The flag of `clone()` that makes a thread; it excludes those that make a namespace without privilege (clone(2)).
 const THREAD: u64 = libc::CLONE_THREAD.unsigned_abs() as u64;
 
@@ -136,15 +139,20 @@ const REQUESTS: [libc::c_ulong; 6] = [
 /// Instructions with which a program by seccompiler checks the architecture and loads the number of the call.
 const PREFACE: usize = 4;
 
-/// Refuses from now on, with `EPERM`, every other system call of this thread and of those it starts.
-pub(super) fn apply() -> Result<(), Error> {
-    apply_filter(&program()?)
+/// Refuses from now on, with `EPERM`, every other system call of this thread and of those it starts; where it is still an
+/// `administrator` of the network, also those that make use of it.
+pub(super) fn apply(administrator: bool) -> Result<(), Error> {
+    apply_filter(&program(administrator)?)
 }
 
-fn program() -> Result<BpfProgram, Error> {
-    let bound = bound()?;
+fn program(administrator: bool) -> Result<BpfProgram, Error> {
+    let mut bound = bound()?;
+    if administrator {
+        bound.extend(bound_for_administrator()?);
+    }
     let number = |call: &libc::c_long| u32::try_from(*call).expect("numbers are small");
-    let allowed = FREE.iter().chain(OLDER).map(|call| (number(call), Fate::Allowed));
+    let free = FREE.iter().chain(OLDER).filter(|call| !bound.contains_key(call));
+    let allowed = free.map(|call| (number(call), Fate::Allowed));
     let examined = bound.keys().map(|call| (number(call), Fate::Examined));
     // Its arguments are out of a filter's sight; the C library does without, as on kernels before Linux 5.3.
     let denied = (number(&libc::SYS_clone3), Fate::Unknown);
@@ -156,20 +164,14 @@ fn program() -> Result<BpfProgram, Error> {
     Ok(program)
 }
 
+/// System calls, and what each may be called with.
+type Bound = BTreeMap<libc::c_long, Vec<SeccompRule>>;
+
 /// What may be called with some arguments only.
-fn bound() -> Result<BTreeMap<libc::c_long, Vec<SeccompRule>>, Error> {
-    let family = |family: libc::c_int| is(0, family.unsigned_abs().into());
-    let kind = |kind: libc::c_int| masked(1, SOCKET_TYPE, kind.unsigned_abs().into());
-    let mut sockets = vec![
-        // Of the name service: its daemons, and what interfaces there are.
-        SeccompRule::new(vec![family(libc::AF_UNIX)?])?,
-        SeccompRule::new(vec![family(libc::AF_NETLINK)?, is(2, ROUTES)?])?,
-    ];
-    for internet in [libc::AF_INET, libc::AF_INET6] {
-        for ordinary in [libc::SOCK_STREAM, libc::SOCK_DGRAM] {
-            sockets.push(SeccompRule::new(vec![family(internet)?, kind(ordinary)?])?);
-        }
-    }
+fn bound() -> Result<Bound, Error> {
+    let mut sockets = sockets()?;
+    // What interfaces there are.
+    sockets.push(SeccompRule::new(vec![family(libc::AF_NETLINK)?, is(2, ROUTES)?])?);
     let reading =
         |argument| SeccompRule::new(vec![masked(argument, WRITING.unsigned_abs().into(), 0)?]);
     let request = |request: &libc::c_ulong| SeccompRule::new(vec![is(1, *request)?]);
@@ -199,6 +201,32 @@ fn bound() -> Result<BTreeMap<libc::c_long, Vec<SeccompRule>>, Error> {
         // Our own limits.
         (libc::SYS_prlimit64, vec![SeccompRule::new(vec![is(0, 0)?])?]),
     ]))
+}
+
+/// What takes the place of that where `CAP_NET_ADMIN` is kept: without netlink, and without the options that load tables. Those
+/// of IPv6 have the same numbers as some that checks need.
+fn bound_for_administrator() -> Result<Bound, Error> {
+    let number = |number: libc::c_int| u64::from(number.unsigned_abs());
+    let traffic_class = vec![is(1, number(libc::IPPROTO_IPV6))?, is(2, number(libc::IPV6_TCLASS))?];
+    let options =
+        vec![SeccompRule::new(vec![below(2, TABLES)?])?, SeccompRule::new(traffic_class)?];
+    Ok(BTreeMap::from([(libc::SYS_socket, sockets()?), (libc::SYS_setsockopt, options)]))
+}
+
+/// Ordinary sockets, and those to the name service's daemons.
+fn sockets() -> Result<Vec<SeccompRule>, Error> {
+    let mut sockets = vec![SeccompRule::new(vec![family(libc::AF_UNIX)?])?];
+    for internet in [libc::AF_INET, libc::AF_INET6] {
+        for kind in [libc::SOCK_STREAM, libc::SOCK_DGRAM] {
+            let kind = masked(1, SOCKET_TYPE, kind.unsigned_abs().into())?;
+            sockets.push(SeccompRule::new(vec![family(internet)?, kind])?);
+        }
+    }
+    Ok(sockets)
+}
+
+fn family(family: libc::c_int) -> Result<SeccompCondition, BackendError> {
+    is(0, family.unsigned_abs().into())
 }
 
 fn is(argument: u8, value: u64) -> Result<SeccompCondition, BackendError> {

@@ -14,6 +14,10 @@ use nix::unistd::{getresgid, getresuid, getuid, setresgid, setresuid};
 /// What sockets are opened with: raw ones, and options that only an administrator of the network may set.
 const OF_USE: [Capability; 2] = [Capability::CAP_NET_RAW, Capability::CAP_NET_ADMIN];
 
+/// What may have to be kept of that, the least first.
+const KEPT: [&[Capability]; 4] =
+    [&[], &[Capability::CAP_NET_RAW], &[Capability::CAP_NET_ADMIN], &OF_USE];
+
 /// Privilege that could not be given up.
 #[derive(Debug, thiserror::Error)]
 pub enum PrivilegeError {
@@ -85,21 +89,35 @@ pub fn raise() {
 /// Gives up for good what [`raise`] raised and all other privilege: capabilities in all sets, new ones by execve. What is left
 /// may be done by the caller himself. No core is dumped: a file made by a privileged program is not for everybody's eyes.
 ///
-/// Keeps what `--mark` takes where sockets will be marked later on. To be called while there is one thread, as the caller.
-pub fn relinquish(marks_later: bool) -> Result<(), PrivilegeError> {
-    let permitted = caps::read(None, CapSet::Permitted)?;
-    let needed = |capability: &Capability| marks_later && permitted.contains(capability);
-    let kept: CapsHashSet = OF_USE.into_iter().filter(needed).collect();
+/// Keeps the least of the capabilities with which `suffices` is true, and says which they are. To be called while there is
+/// one thread, as the caller.
+pub fn relinquish(suffices: impl Fn() -> bool) -> Result<CapsHashSet, PrivilegeError> {
     renounce_execve();
     caps::clear(None, CapSet::Ambient)?;
-    caps::set(None, CapSet::Effective, &kept)?;
+    let kept = lower(suffices)?;
     caps::set(None, CapSet::Permitted, &kept)?;
     caps::clear(None, CapSet::Inheritable)?;
     prctl::set_no_new_privs().map_err(PrivilegeError::NoNewPrivileges)?;
     // Neither can fail for want of anything.
     let _ = prctl::set_dumpable(false);
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
-    Ok(())
+    Ok(kept)
+}
+
+/// Leaves effective the least that suffices, nothing where nothing does. What a kernel asks for is seen by trying it.
+fn lower(suffices: impl Fn() -> bool) -> Result<CapsHashSet, PrivilegeError> {
+    let permitted = caps::read(None, CapSet::Permitted)?;
+    for set in KEPT.map(|set| set.iter().copied().collect::<CapsHashSet>()) {
+        if !set.is_subset(&permitted) {
+            continue;
+        }
+        caps::set(None, CapSet::Effective, &set)?;
+        if suffices() {
+            return Ok(set);
+        }
+    }
+    caps::clear(None, CapSet::Effective)?;
+    Ok(CapsHashSet::default())
 }
 
 /// Empties the bounding set: execve gives nothing back, not even to root. Who has no `CAP_SETPCAP` may not; he has executed his
@@ -110,14 +128,15 @@ fn renounce_execve() {
     }
 }
 
-/// Leaves this thread, and those it starts, the system calls that checks need; the others fail with `EPERM` from now on.
+/// Leaves this thread, and those it starts, the system calls that checks need; the others fail with `EPERM` from now on. Where
+/// `CAP_NET_ADMIN` is among the `kept` capabilities, nothing is left that configures the network.
 #[cfg(feature = "seccomp")]
-pub fn confine() -> Result<(), PrivilegeError> {
-    Ok(confinement::apply()?)
+pub fn confine(kept: &CapsHashSet) -> Result<(), PrivilegeError> {
+    Ok(confinement::apply(kept.contains(&Capability::CAP_NET_ADMIN))?)
 }
 
 /// Built without the filter of system calls.
 #[cfg(not(feature = "seccomp"))]
-pub fn confine() -> Result<(), PrivilegeError> {
+pub fn confine(_kept: &CapsHashSet) -> Result<(), PrivilegeError> {
     Ok(())
 }

@@ -246,8 +246,8 @@ impl<N: Network> Engine for Restful<N> {
         self.capacity
     }
 
-    fn marks_later(&self) -> bool {
-        self.engine.marks_later()
+    fn can_go_on(&self) -> bool {
+        self.engine.can_go_on()
     }
 
     fn send_syns(

@@ -15,30 +15,43 @@ use tempfile::TempDir;
 
 use super::caller::Caller;
 use crate::foreign_traffic::wait_until;
-use crate::lab::{Lab, Outcome, ROUTED_V4, Running, SERVER_V4};
-use crate::marks::{MARKED_V4, lab_with_a_marked_way};
+use crate::lab::{Lab, Outcome, Running, SERVER_V4};
+use crate::preloaded::Preloaded;
 use crate::scratch::{folder_for_everybody, set_mode};
 
-const NOTHING: u64 = 0;
-/// What setting a mark takes, as bits of the sets in /proc/PID/status: `CAP_NET_ADMIN` or `CAP_NET_RAW`.
-const MARKING: u64 = 1 << 12 | 1 << 13;
+/// As bits of the sets in /proc/PID/status.
+pub(super) const NOTHING: u64 = 0;
 
 /// A program that hangs reading its targets.
-struct Held {
+pub(super) struct Held {
     running: Running,
     targets: File,
     _folder: TempDir,
 }
 
 impl Held {
-    fn start(lab: &Lab, caller: &Caller, options: &[&str]) -> Self {
+    fn start(lab: &Lab, caller: &Caller) -> Self {
+        Self::start_with(lab, caller, &[], &[])
+    }
+
+    /// With these libraries in front of the C library.
+    pub(super) fn start_with(
+        lab: &Lab,
+        caller: &Caller,
+        options: &[&str],
+        libraries: &[&Preloaded],
+    ) -> Self {
         let folder = folder_for_everybody();
         let fifo = folder.path().join("targets");
         mkfifo(&fifo, Mode::empty()).expect("our own directory");
         set_mode(&fifo, 0o644);
         let name = fifo.to_str().expect("plain letters");
         let words = [&["-o", "json", "--targets", name], options].concat();
-        let running = lab.client.spawn(caller.command(&words));
+        let mut command = caller.command(&words);
+        for library in libraries {
+            command.env("LD_PRELOAD", &library.path);
+        }
+        let running = lab.client.spawn(command);
         // Fails until there is a reader (fifo(7)).
         let open = || OpenOptions::new().write(true).custom_flags(O_NONBLOCK).open(&fifo);
         let targets = OnceCell::new();
@@ -48,7 +61,7 @@ impl Held {
     }
 
     /// Lets it have the target, and gives what it made of it.
-    fn go_on(mut self, target: IpAddr) -> Outcome {
+    pub(super) fn go_on(mut self, target: IpAddr) -> Outcome {
         writeln!(self.targets, "{}", SocketAddr::new(target, 80)).expect("the program reads");
         drop(self.targets);
         self.running.wait()
@@ -66,14 +79,13 @@ impl Held {
         tasks.map(|task| fs::read_to_string(task.join("status")).expect("readable")).collect()
     }
 
-    /// No thread has more capabilities than `kept`, another user or group than `id`, or a way back.
-    fn assert_has_dropped(&self, id: u32, kept: u64) {
+    /// No thread has other capabilities than `kept`, another user or group than `id`, or a way back.
+    pub(super) fn assert_has_dropped(&self, id: u32, kept: u64) {
         for status in self.statuses() {
             let field = |name: &str| field(&status, name);
             let set = |name: &str| u64::from_str_radix(field(name), 16).expect("hexadecimal");
             for name in ["CapPrm", "CapEff"] {
-                assert_eq!(set(name) & !kept, NOTHING, "{status}");
-                assert_eq!(set(name) == NOTHING, kept == NOTHING, "{status}");
+                assert_eq!(set(name), kept, "{status}");
             }
             for name in ["CapInh", "CapAmb"] {
                 assert_eq!(set(name), NOTHING, "{status}");
@@ -129,7 +141,7 @@ fn assert_drops_all_before_reading(caller: impl Fn(&Lab) -> Caller, look: fn(&He
     let lab = Lab::new();
     let _listener = lab.server.listen(SocketAddr::new(SERVER_V4, 80));
     let caller = caller(&lab);
-    let held = Held::start(&lab, &caller, &[]);
+    let held = Held::start(&lab, &caller);
     held.assert_has_dropped(caller.id, NOTHING);
     look(&held);
     let outcome = held.go_on(SERVER_V4);
@@ -180,28 +192,4 @@ fn who_has_no_privilege_is_confined_all_the_same() {
         assert_eq!(held.raw_sockets(), [0, 0]);
         held.assert_belongs_to_root();
     });
-}
-
-/// Its sockets are made, and marked, when SYNs leave.
-#[test]
-fn the_kernels_handshake_keeps_what_marking_takes_and_nothing_else() {
-    let setuid = |lab: &Lab| Caller::user(lab).with_setuid_and_setgid();
-    let file = |lab: &Lab| Caller::user(lab).with_file_capability("+p");
-    let callers: [fn(&Lab) -> Caller; 3] = [Caller::root, setuid, file];
-    for caller in callers {
-        let lab = lab_with_a_marked_way();
-        let caller = caller(&lab);
-        let _listener = lab.server.listen(SocketAddr::new(ROUTED_V4, 80));
-        let (plain, marked) = (lab.server.capture("server0"), lab.server.capture("server1"));
-        let held = Held::start(&lab, &caller, &["--engine", "connect", "--mark", "7"]);
-        held.assert_has_dropped(caller.id, MARKING);
-        let outcome = held.go_on(ROUTED_V4);
-        assert_eq!(outcome.verdict().ending(), (Some("open"), 0), "{outcome:?}");
-        let (plain, marked) = (plain.segments(), marked.segments());
-        assert!(plain.is_empty(), "{plain:#?}");
-        assert_eq!(marked.len(), 3, "SYN, SYN+ACK, RST+ACK: {marked:#?}");
-        assert!(
-            marked.iter().all(|segment| [segment.source, segment.destination].contains(&MARKED_V4))
-        );
-    }
 }

@@ -7,6 +7,7 @@ mod environment;
 mod filter;
 mod flooding;
 mod hook;
+mod kept;
 mod owner;
 mod reading;
 mod ways;

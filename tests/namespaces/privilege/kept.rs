@@ -1,0 +1,103 @@
+//! What has to be kept for sockets that are opened, or bound again, when SYNs leave: the least that the kernel asks for.
+
+use std::net::SocketAddr;
+
+use super::caller::Caller;
+use super::dropping::{Held, NOTHING};
+use crate::lab::{Lab, ROUTED_V4};
+#[cfg(feature = "seccomp")]
+use crate::lab::{SERVER_V4, SERVER_V6};
+use crate::marks::{MARKED_V4, lab_with_a_marked_way};
+#[cfg(feature = "seccomp")]
+use crate::names::Names;
+use crate::preloaded::Preloaded;
+
+const NET_ADMIN: u64 = 1 << 12;
+const NET_RAW: u64 = 1 << 13;
+
+/// What `setpriv` takes away from root to leave it `CAP_NET_ADMIN` and nothing else.
+const NET_ADMIN_ALONE: [&str; 2] = ["--bounding-set=-all,+net_admin", "--inh-caps=-all"];
+
+/// `CAP_NET_ADMIN` is not among it from Linux 5.17 on.
+#[test]
+fn to_mark_sockets_later_cap_net_raw_alone_is_kept() {
+    let setuid = |lab: &Lab| Caller::user(lab).with_setuid_and_setgid();
+    let file = |lab: &Lab| Caller::user(lab).with_file_capability("+p");
+    let callers: [fn(&Lab) -> Caller; 3] = [Caller::root, setuid, file];
+    for caller in callers {
+        let lab = lab_with_a_marked_way();
+        let caller = caller(&lab);
+        let _listener = lab.server.listen(SocketAddr::new(ROUTED_V4, 80));
+        let (plain, marked) = (lab.server.capture("server0"), lab.server.capture("server1"));
+        let held = Held::start_with(&lab, &caller, &["--engine", "connect", "--mark", "7"], &[]);
+        held.assert_has_dropped(caller.id, NET_RAW);
+        let outcome = held.go_on(ROUTED_V4);
+        assert_eq!(outcome.verdict().ending(), (Some("open"), 0), "{outcome:?}");
+        let (plain, marked) = (plain.segments(), marked.segments());
+        assert!(plain.is_empty(), "{plain:#?}");
+        assert_eq!(marked.len(), 3, "SYN, SYN+ACK, RST+ACK: {marked:#?}");
+        assert!(
+            marked.iter().all(|segment| [segment.source, segment.destination].contains(&MARKED_V4))
+        );
+    }
+}
+
+#[test]
+fn to_bind_sockets_to_an_interface_later_nothing_is_kept() {
+    let lab = Lab::new();
+    let caller = Caller::root(&lab);
+    let _listener = lab.server.listen(SocketAddr::new(ROUTED_V4, 80));
+    for engine in ["raw", "connect"] {
+        let options = ["--engine", engine, "--interface", "client0"];
+        let held = Held::start_with(&lab, &caller, &options, &[]);
+        held.assert_has_dropped(caller.id, NOTHING);
+        let outcome = held.go_on(ROUTED_V4);
+        assert_eq!(outcome.verdict().ending(), (Some("open"), 0), "{outcome:?}");
+    }
+}
+
+#[test]
+fn on_older_kernels_what_they_ask_for_is_kept_and_no_more() {
+    let lab = lab_with_a_marked_way();
+    let older_kernel = Preloaded::build(&lab, "privilege/older_kernel.c");
+    let caller = Caller::root(&lab);
+    let _listener = lab.server.listen(SocketAddr::new(ROUTED_V4, 80));
+    for (engine, options, kept) in [
+        ("raw", &["--mark", "7"][..], NOTHING),
+        ("raw", &["--interface", "client0"], NET_RAW),
+        ("raw", &["--mark", "7", "--interface", "client1"], NET_RAW),
+        ("connect", &["--mark", "7"], NET_ADMIN),
+        ("connect", &["--interface", "client0"], NET_RAW),
+        ("connect", &["--mark", "7", "--interface", "client1"], NET_RAW | NET_ADMIN),
+    ] {
+        let words = [&["--engine", engine], options].concat();
+        let held = Held::start_with(&lab, &caller, &words, &[&older_kernel]);
+        held.assert_has_dropped(caller.id, kept);
+        let outcome = held.go_on(ROUTED_V4);
+        assert_eq!(outcome.verdict().ending(), (Some("open"), 0), "{words:?}: {outcome:?}");
+    }
+}
+
+/// Neither by netlink nor by the options that load tables; with the capability alone, marks take it on every kernel.
+#[cfg(feature = "seccomp")]
+#[test]
+fn cap_net_admin_that_is_kept_configures_nothing() {
+    let lab = Lab::new();
+    let administer = Preloaded::build(&lab, "privilege/administer.c");
+    let caller = Caller::root_with(&lab, &NET_ADMIN_ALONE);
+    let options = ["--engine", "connect", "--mark", "7", "--dscp", "46"];
+    let held = Held::start_with(&lab, &caller, &options, &[&administer]);
+    held.assert_has_dropped(caller.id, NET_ADMIN);
+    let outcome = held.go_on(SERVER_V6);
+    assert_eq!(outcome.verdict().ending(), (Some("closed"), 2), "{outcome:?}");
+    let refused = "netlink: EPERM\ntable: EPERM\ntable: EPERM\n";
+    assert_eq!(outcome.stderr, refused);
+
+    let names = Names::with_hosts("198.19.0.2 server.test\n");
+    let _listener = lab.server.listen(SocketAddr::new(SERVER_V4, 80));
+    let words = [&options[..], &["-o", "json", "server.test", "80"]].concat();
+    let outcome = administer.run(&lab, names.shown_to(&caller.command(&words)));
+    assert_eq!(outcome.verdict().ending(), (Some("open"), 0), "{outcome:?}");
+    assert_eq!(outcome.stderr, refused.repeat(2), "in both threads");
+    assert!(lab.client.run("ip", &["link", "show", "up", "dev", "lo"]).contains("LOOPBACK"));
+}
