@@ -15,8 +15,11 @@ use crate::wire::{Arrival, Segment};
 /// SYNs handed to the engine together, when so many are due.
 const BATCH: usize = 64;
 
-/// How long nothing is sent when this machine is short of buffers.
-const SHORTAGE: Duration = Duration::from_millis(5);
+/// So many SYNs in a row that this machine had no room for are nobody's own trouble.
+const SHORTAGE: usize = BATCH;
+
+/// How long nothing is sent then.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// How often what has arrived after the last verdict is looked for: enough for any crowd of late answers, and an end to
 /// any flood.
@@ -89,6 +92,7 @@ pub fn run(
         pacer,
         client,
         ahead: None,
+        short: 0,
         heard: Duration::ZERO,
         arrivals: Vec::new(),
     };
@@ -119,6 +123,8 @@ struct Exchange<'a, C> {
     client: &'a mut C,
     /// The next new target, which waits for the pacer.
     ahead: Option<(u32, SocketAddr)>,
+    /// How many SYNs in a row there was no room for.
+    short: usize,
     /// Until when everything that arrived has been taken in: silence counts no further than that.
     heard: Duration,
     arrivals: Vec<(Duration, Arrival)>,
@@ -210,20 +216,24 @@ impl<C: Client> Exchange<'_, C> {
         let results = self.engine.send_syns(&tries, &syn);
         for (this, result) in batch.iter().zip(results) {
             let now = self.engine.now();
+            if result.is_err() {
+                self.pacer.answered(); // nothing is about to come
+            }
             match result {
                 Ok(Departure { at, local, syn }) => {
+                    self.short = 0;
                     self.checker.sent(*this, local, at);
                     let by_kernel = Crossing::SentByKernel { local, remote: this.remote };
                     self.client.crossed(at, &syn.map_or(by_kernel, Crossing::Sent));
                 }
                 Err(Refusal::Fault(fault)) if fault.is_shortage() => {
-                    self.checker.postpone(*this, fault);
-                    self.pacer.pause(now + SHORTAGE);
+                    self.checker.postpone(*this, fault, now);
+                    self.short += 1;
+                    if self.short.is_multiple_of(SHORTAGE) {
+                        self.pacer.pause(now + PAUSE);
+                    }
                 }
-                Err(refusal) => {
-                    self.pacer.answered(); // nothing is about to come
-                    self.checker.refused(*this, refusal, now);
-                }
+                Err(refusal) => self.checker.refused(*this, refusal, now),
             }
         }
     }

@@ -22,11 +22,18 @@ use crate::wire::{Arrival, Segment};
 /// Outcomes that may wait to be told.
 const OUTCOMES: usize = 1024;
 
+/// How long a SYN that this machine had no room for is put off the first time, in nanoseconds; each time after that, twice
+/// as long.
+const POSTPONEMENT: u64 = 5_000_000;
+
+/// The wait is not doubled more often: it ends at 640 ms.
+const DOUBLINGS: u8 = 7;
+
 /// The progress of any number of targets, each a distinct endpoint. A target takes memory while it is pending, and none
 /// before or after: its sequence numbers are a hash, so even an answer that comes after the verdict is known for ours.
 ///
-/// Invariants: the slot of a target whose stage is `Due` stands in `due`; one that is `Waiting` has an entry in `waiting`
-/// with its own time. Entries whose slot has moved on since are passed over.
+/// Invariants: the slot of a target whose stage is `Due` stands in `due`; one that is `Waiting` or `Postponed` has an entry
+/// in `waiting` with its own time. Entries whose slot has moved on since are passed over.
 pub struct Checker {
     secret: Secret,
     tries: usize,
@@ -178,13 +185,18 @@ impl Checker {
         }
     }
 
-    /// This machine had no room for the SYN of `this`: it is due again, and no try is lost.
-    pub fn postpone(&mut self, this: Try, fault: Fault) {
+    /// This machine had no room for the SYN of `this` at `now`: it is due again in a moment, and no try is lost. The lack may
+    /// be this target's alone, so no other one waits for it.
+    pub fn postpone(&mut self, this: Try, fault: Fault, now: Duration) {
         self.postponed += 1;
         let progress = &mut self.pending[this.slot];
         progress.begun -= 1;
-        progress.setback.get_or_insert_default().fault = Some(fault);
-        self.due.push_front(this.slot);
+        progress.stage = Stage::Postponed;
+        let setback = progress.setback.get_or_insert_default();
+        setback.fault = Some(fault);
+        setback.due_again = nanos(now) + (POSTPONEMENT << setback.postponed);
+        setback.postponed = DOUBLINGS.min(setback.postponed + 1);
+        self.waiting.push(Reverse(Wait { until: setback.due_again, slot: this.slot }));
     }
 
     /// Takes in what arrived at `now`; says why where it proves nothing.
@@ -282,8 +294,7 @@ impl Checker {
     /// The wait that ends first; those that are no longer waited for are dropped.
     fn first_wait(&mut self) -> Option<Wait> {
         while let Some(&Reverse(wait)) = self.waiting.peek() {
-            let progress = &self.pending[wait.slot];
-            if progress.stage == Stage::Waiting && progress.until == wait.until {
+            if self.pending[wait.slot].waits_until() == Some(wait.until) {
                 return Some(wait);
             }
             self.waiting.pop();
@@ -322,7 +333,7 @@ impl Checker {
     }
 }
 
-/// When the wait for a target's newest try ends, in nanoseconds.
+/// When the wait for a target's newest try ends, or its postponement, in nanoseconds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Wait {
     until: u64,

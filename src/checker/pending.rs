@@ -57,13 +57,30 @@ pub(super) struct Setback {
     pub(super) acked: u16,
     /// The latest fault that kept a SYN from leaving.
     pub(super) fault: Option<Fault>,
+    /// How often the next SYN has been postponed, as far as that counts.
+    pub(super) postponed: u8,
+    /// When it is due again, in nanoseconds.
+    pub(super) due_again: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     Due,
     Waiting,
+    /// There was no room for the SYN that was due.
+    Postponed,
     Ended,
+}
+
+impl Progress {
+    /// When the target's stage ends by itself, in nanoseconds.
+    pub(super) fn waits_until(&self) -> Option<u64> {
+        match self.stage {
+            Stage::Waiting => Some(self.until),
+            Stage::Postponed => self.setback.as_ref().map(|setback| setback.due_again),
+            Stage::Due | Stage::Ended => None,
+        }
+    }
 }
 
 impl Pending {
@@ -144,6 +161,9 @@ impl Pending {
         let progress = &mut self[slot];
         progress.source = source;
         progress.sent |= 1 << number;
+        if let Some(setback) = &mut progress.setback {
+            setback.postponed = 0;
+        }
     }
 
     pub(super) fn was_sent(&self, slot: Slot, number: usize) -> bool {

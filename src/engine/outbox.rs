@@ -64,15 +64,11 @@ pub(super) fn send(socket: &Socket, segments: &[Segment]) -> Vec<Result<(), Faul
                 done += sent;
                 attempts = 0;
             }
-            Err(errno) if is_shortage(errno) => {
-                // There will be no room for the rest either.
-                let short = |segment: &Segment| Fault::Send { to: segment.destination, errno };
-                results.extend(segments[done..].iter().map(|segment| Err(short(segment))));
-                return results;
-            }
             Err(errno) => {
                 attempts += 1;
-                if errno == Errno::EPERM || attempts == SEND_ATTEMPTS {
+                // A lack of room may be that of one neighbour, queue or rule: the rest are asked for themselves.
+                let certain = errno == Errno::EPERM || is_shortage(errno);
+                if certain || attempts == SEND_ATTEMPTS {
                     results.push(Err(refusal(errno, segments[done].destination)));
                     done += 1;
                     attempts = 0;

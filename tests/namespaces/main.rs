@@ -21,6 +21,7 @@ mod preloaded;
 mod privilege;
 mod real_servers;
 mod scratch;
+mod shortage;
 mod silence;
 mod smoltcp_stack;
 mod stale;

@@ -12,5 +12,6 @@ mod pool;
 mod refusal;
 mod roster;
 mod segments;
+mod shortage;
 mod silence;
 mod stale;

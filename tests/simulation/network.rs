@@ -209,7 +209,8 @@ impl<N: Network> Network for Moody<N> {
     }
 
     fn admit(&mut self, segment: &Segment) -> Result<(), Fault> {
-        (self.kernel)(segment)
+        (self.kernel)(segment)?;
+        self.network.admit(segment)
     }
 }
 

@@ -1,0 +1,138 @@
+//! A machine that has no room for a SYN: for the moment, for one target, or for any.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use halfopen::engine::simulated::Network;
+use halfopen::fault::Fault;
+use halfopen::schedule::Schedule;
+use halfopen::verdict::PortState;
+use halfopen::wire::{Arrival, Flags, Segment};
+use nix::errno::Errno;
+
+use crate::network::{
+    Conditions, Run, check, check_under, millis, remotes, secs, syn_ack, try_number,
+};
+
+/// Everybody answers after a millisecond; the kernel refuses segments by a rule that may count them.
+struct Short<F>(F);
+
+impl<F: FnMut(&Segment) -> bool> Network for Short<F> {
+    fn carry(&mut self, _now: Duration, segment: &Segment) -> Vec<(Duration, Arrival)> {
+        match segment.flags {
+            Flags::SYN => vec![(millis(1), syn_ack(segment))],
+            _ => vec![],
+        }
+    }
+
+    fn admit(&mut self, segment: &Segment) -> Result<(), Fault> {
+        if (self.0)(segment) { Err(no_room(segment.destination)) } else { Ok(()) }
+    }
+}
+
+fn no_room(to: SocketAddr) -> Fault {
+    Fault::Send { to, errno: Errno::ENOBUFS }
+}
+
+#[test]
+fn a_syn_without_room_leaves_a_few_milliseconds_later() {
+    let mut refused = 0;
+    let run = check(Short(|_: &Segment| {
+        refused += 1;
+        refused == 1
+    }));
+    assert_eq!((run.verdict().state(), run.verdict().tries), (PortState::Open, 1));
+    assert_eq!(run.verdict().round_trip, Some(millis(1)));
+    assert_eq!(run.syn_times(), [5]);
+    assert_eq!(run.end, millis(6));
+}
+
+#[test]
+fn a_syn_without_room_is_tried_less_and_less_often() {
+    let mut refused = 0;
+    let run = check(Short(|_: &Segment| {
+        refused += 1;
+        refused <= 9
+    }));
+    assert_eq!(run.syn_times(), [5 + 10 + 20 + 40 + 80 + 160 + 320 + 640 + 640]);
+    assert_eq!((run.verdict().state(), run.verdict().tries), (PortState::Open, 1));
+}
+
+/// It is no attempt, and the time until it leaves is no silence.
+#[test]
+fn the_last_syn_is_waited_for_however_late_it_leaves() {
+    struct Late(Duration);
+    impl Network for Late {
+        fn carry(&mut self, now: Duration, _: &Segment) -> Vec<(Duration, Arrival)> {
+            self.0 = now;
+            vec![]
+        }
+
+        fn admit(&mut self, segment: &Segment) -> Result<(), Fault> {
+            self.0 += millis(1);
+            let late = try_number(segment) == 2 && self.0 < secs(1) + millis(12);
+            if late { Err(no_room(segment.destination)) } else { Ok(()) }
+        }
+    }
+    let run = check(Late(Duration::ZERO));
+    let [.., last] = run.syn_times()[..] else { panic!("three SYNs") };
+    assert_eq!(last, 3000 + (1 << 8) * 5 - 5 + 640 * 3);
+    assert_eq!((run.verdict().state(), run.verdict().tries), (PortState::Filtered, 3));
+    assert!(run.end >= millis(u64::try_from(last).unwrap()) + secs(3), "{:?}", run.end);
+}
+
+#[test]
+fn targets_without_room_delay_no_other() {
+    for (rate, last) in [(0, millis(0)), (10_000, millis(21))] {
+        let unlucky =
+            |remote: SocketAddr| [3, 7].map(|index| remotes(200)[index]).contains(&remote);
+        let run = under(rate, 200, Short(|segment: &Segment| unlucky(segment.destination)));
+        for (index, remote) in remotes(200).into_iter().enumerate() {
+            match run.outcome_of(index) {
+                Ok(verdict) => assert_eq!(verdict.state(), PortState::Open),
+                Err(fault) => {
+                    assert!(unlucky(remote), "{remote}");
+                    assert_eq!(fault, &no_room(remote));
+                }
+            }
+        }
+        let syns = run.syns();
+        assert_eq!(syns.len(), 198);
+        assert!(syns.iter().all(|(at, _)| *at <= last), "{:?}", syns.last());
+    }
+}
+
+/// The loop neither asks the kernel all the time, nor forgets anybody when there is room again.
+#[test]
+fn a_machine_without_any_room_is_asked_now_and_then() {
+    let mut asked = 0;
+    let run = under(
+        0,
+        1000,
+        Short(|_: &Segment| {
+            asked += 1;
+            true
+        }),
+    );
+    assert!(run.outcomes.iter().all(|(_, outcome)| outcome.is_err()));
+    assert!(asked <= 5 * 64 * 200, "{asked} times in five seconds");
+
+    let mut asked = 0;
+    let run = under(
+        0,
+        1000,
+        Short(|_: &Segment| {
+            asked += 1;
+            asked <= 3000
+        }),
+    );
+    let open = |(_, outcome): &&(_, Result<halfopen::verdict::Verdict, _>)| outcome.is_ok();
+    assert_eq!(run.outcomes.iter().filter(open).count(), 1000);
+    assert!(run.syns().iter().all(|(at, _)| *at < secs(1)), "{:?}", run.syns().last());
+}
+
+fn under(rate: u32, count: usize, network: impl Network) -> Run {
+    let schedule = Schedule::fit(2, secs(10));
+    let conditions = Conditions { rate, deadline: secs(5), ..Conditions::of(schedule) };
+    check_under(conditions, &remotes(count), network)
+}
