@@ -69,6 +69,11 @@ pub enum Fault {
         /// The kernel's answer.
         errno: Errno,
     },
+    /// The kernel would not say where segments go (rtnetlink(7)).
+    #[error(
+        "cannot ask the routing table ({}); is AF_NETLINK forbidden to this program?", .0.desc()
+    )]
+    RoutingTable(Errno),
     /// Waiting for answers, or reading them, failed.
     #[error("cannot receive answers ({})", .0.desc())]
     Receive(Errno),

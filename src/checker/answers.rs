@@ -8,7 +8,7 @@ use super::pending::{Slot, Stage, nanos};
 use crate::fault::Fault;
 use crate::probe::{self, Answer, Ignored, Probe};
 use crate::verdict::{Reason, Verdict};
-use crate::wire::{Handshake, IcmpError, Meaning, Quote, Segment};
+use crate::wire::{Handshake, IcmpError, Meaning, Origin, Quote, Segment};
 
 impl Checker {
     pub(super) fn handle_segment(
@@ -81,23 +81,18 @@ impl Checker {
 
     /// An ICMP error that is about that try.
     fn weigh(&mut self, slot: Slot, number: usize, error: IcmpError, now: Duration) {
-        let (local, remote) =
-            (self.pending.local(slot, number).ip(), self.pending[slot].remote.ip());
-        let from_here = error.offender == local && error.offender != remote;
-        match error.meaning {
-            // Nobody but our own firewall has anything to say about somebody else's port from here.
-            Meaning::Closed | Meaning::Prohibited if from_here => {
+        match (error.origin, error.meaning) {
+            (Origin::LocalFirewall, _) => {
                 let fault = Fault::Firewall(self.pending[slot].remote);
                 self.take_back(slot, number, fault, now);
             }
-            Meaning::Closed | Meaning::Prohibited => {
-                self.decide(slot, number, Reason::Icmp(error), now);
-            }
-            // ipv4_link_failure() and ndisc_error_report() send it when the next hop does not answer.
-            Meaning::Unreachable if from_here => {
+            (Origin::NoNeighbour, _) => {
                 self.lose(slot, number, Reason::NoNeighbour(error), now);
             }
-            Meaning::Unreachable | Meaning::HopsExceeded => {
+            (Origin::Network, Meaning::Closed | Meaning::Prohibited) => {
+                self.decide(slot, number, Reason::Icmp(error), now);
+            }
+            (Origin::Network, Meaning::Unreachable | Meaning::HopsExceeded) => {
                 self.lose(slot, number, Reason::Icmp(error), now);
             }
         }

@@ -19,11 +19,12 @@ use nix::{getsockopt_impl, sockopt_impl};
 use socket2::{Domain, Socket, Type};
 
 use super::families::Families;
+use super::netlink::{Flow, Netlink, Traits};
 use super::sockets::{self, errno};
 use super::{Departure, Egress, Engine, Opening, received};
 use crate::descriptors::Descriptors;
 use crate::fault::{Fault, NoRoute, Refusal};
-use crate::wire::{Arrival, Handshake, IcmpError, Segment};
+use crate::wire::{Arrival, Handshake, IcmpError, Meaning, Origin, Segment};
 
 sockopt_impl!(
     /// What the kernel knows of a connection (`TCP_INFO`).
@@ -54,6 +55,8 @@ pub(super) struct ConnectEngine {
     /// By descriptor, as `epoll` names them.
     handshakes: HashMap<u64, Handshaking>,
     of_remote: HashMap<SocketAddr, Vec<u64>>,
+    /// Unless it is forbidden to this program.
+    netlink: Option<Netlink>,
 }
 
 /// A source port that is held against every other program, but shared by the tries of that number to all targets.
@@ -86,6 +89,7 @@ impl ConnectEngine {
             ports,
             handshakes: HashMap::new(),
             of_remote: HashMap::new(),
+            netlink: Netlink::open().ok(),
         })
     }
 
@@ -138,7 +142,10 @@ impl ConnectEngine {
         if let Some(of_remote) = self.of_remote.get_mut(&remote) {
             of_remote.retain(|key| *key != event.data());
         }
-        let (at, end) = handshaking.end(event.events(), now)?;
+        let (at, mut end) = handshaking.end(event.events(), now)?;
+        if let Handshake::Failed(error) = &mut end {
+            error.origin = handshaking.origin(error, self.netlink.as_ref());
+        }
         Some((at, Arrival::Handshake { local, remote, end }))
     }
 }
@@ -255,6 +262,28 @@ impl Handshaking {
     fn measured(&self) -> Option<Duration> {
         let info = getsockopt(&self.socket, Info).ok().filter(|info| info.tcpi_rtt > 0);
         info.map(|info| Duration::from_micros(info.tcpi_rtt.into()))
+    }
+
+    /// Who sent the ICMP error that ended it.
+    fn origin(&self, error: &IcmpError, netlink: Option<&Netlink>) -> Origin {
+        let Self { socket, local, remote, .. } = self;
+        let asked = |netlink: &Netlink| -> Result<_, Fault> {
+            let traits = Traits::of(socket)?;
+            let flow =
+                Flow { to: *remote, from: Some(local.ip()), from_port: local.port(), traits };
+            let from_here = netlink.is_from_here(error, *remote, traits)?;
+            let unreachable = from_here && error.meaning == Meaning::Unreachable;
+            Ok((from_here, unreachable && netlink.awaits_neighbour(flow)?))
+        };
+        // Where nobody can be asked, the address that the SYN left from is still ours.
+        let ours = error.offender == local.ip() && local.ip() != remote.ip();
+        let guess = (ours, ours && error.meaning == Meaning::Unreachable);
+        let answer = netlink.and_then(|netlink| asked(netlink).ok());
+        match answer.unwrap_or(guess) {
+            (false, _) => Origin::Network,
+            (true, false) => Origin::LocalFirewall,
+            (true, true) => Origin::NoNeighbour,
+        }
     }
 
     /// The ICMP error that ended it (kept for `IP_RECVERR` from Linux 5.9 on, `tcp_v4_err()`).

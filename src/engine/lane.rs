@@ -15,12 +15,13 @@ use socket2::{Domain, Socket};
 
 use super::filter::{self, LONGEST_HEADERS};
 use super::guard::Guard;
+use super::netlink::{Netlink, Traits};
 use super::resets::Resets;
 use super::route::Router;
 use super::sockets::{self, errno};
 use super::{Egress, outbox, received};
 use crate::fault::{Fault, Refusal};
-use crate::wire::{Arrival, Flags, Segment};
+use crate::wire::{Arrival, Flags, Meaning, Origin, Segment};
 
 /// Segments handed over with one system call at most, and taken in where there is a crowd.
 pub(super) const BATCH: usize = 64;
@@ -63,6 +64,8 @@ pub(super) struct Lane {
     domain: Domain,
     raw: Socket,
     router: Router,
+    netlink: Netlink,
+    traits: Traits,
     /// Sends the RSTs of crowds. Dropped before the guards: RSTs leave while the ports are ours.
     resets: Resets,
     /// The source port of each try.
@@ -94,11 +97,23 @@ impl Lane {
         let _ = setsockopt(&raw, sockopt::SndBufForce, &SEND_BUFFER)
             .or_else(|_| setsockopt(&raw, sockopt::SndBuf, &SEND_BUFFER));
         let router = Router::open(domain, egress)?;
+        let netlink = Netlink::open()?;
+        let traits = Traits::of(&raw)?;
         let resets = Resets::new(sockets::deaf(domain, egress)?);
         let guards = iter::repeat_with(|| Guard::open(domain, egress)).take(tries);
         let guards = guards.collect::<Result<_, _>>()?;
-        let mut lane =
-            Self { domain, raw, router, guards, batch: FEW, resets, lost: 0, held: Vec::new() };
+        let mut lane = Self {
+            domain,
+            raw,
+            router,
+            netlink,
+            traits,
+            resets,
+            guards,
+            batch: FEW,
+            lost: 0,
+            held: Vec::new(),
+        };
         lane.attach_filter()?;
         lane.empty_queue();
         lane.newly_lost(); // no answers yet
@@ -218,7 +233,8 @@ impl Lane {
         (newly > 0).then_some(newly)
     }
 
-    /// Knows whether the guard of the port that `arrival` is about leaves the RST to us.
+    /// Knows whether the guard of the port that `arrival` is about leaves the RST to us, and whether an ICMP error comes from
+    /// this machine.
     fn own(&self, mut arrival: Arrival) -> Option<Arrival> {
         let guard = |port| self.guards.iter().find(|guard| guard.port() == port);
         match &mut arrival {
@@ -227,8 +243,17 @@ impl Lane {
                 *reset_by_kernel =
                     guard.lets_kernel_reset(*hop_limit) && !segment.flags.contains(Flags::RST);
             }
-            Arrival::Icmp(_, quote) => {
+            Arrival::Icmp(error, quote) => {
                 guard(quote.local_port)?;
+                match self.netlink.is_from_here(error, quote.remote, self.traits) {
+                    Ok(false) => {}
+                    // What our own firewall rejects has not left (EPERM): the next hop is meant.
+                    Ok(true) if error.meaning == Meaning::Unreachable => {
+                        error.origin = Origin::NoNeighbour;
+                    }
+                    Ok(true) => error.origin = Origin::LocalFirewall,
+                    Err(_) => return Some(Arrival::Lost(1)), // whatever it proves cannot be known
+                }
             }
             Arrival::Handshake { .. } | Arrival::Lost(_) => {}
         }

@@ -5,6 +5,7 @@ mod families;
 mod filter;
 mod guard;
 mod lane;
+mod netlink;
 mod outbox;
 mod raw;
 mod received;
@@ -100,7 +101,7 @@ pub struct Egress {
 /// Which engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
-    /// Raw where raw sockets may be opened, the kernel's handshake elsewhere.
+    /// Raw where raw sockets may be opened and the routing table asked, the kernel's handshake elsewhere.
     Auto,
     /// Raw sockets.
     Raw,
@@ -131,7 +132,8 @@ impl Opening {
         }
         if self.choice != Choice::Connect {
             let raw = RawEngine::open(start, self);
-            let barred = matches!(raw.ready(self.v4, self.v6), Err(Fault::RawSocket(_)));
+            let ready = raw.ready(self.v4, self.v6);
+            let barred = matches!(ready, Err(Fault::RawSocket(_) | Fault::RoutingTable(_)));
             if self.choice == Choice::Raw || !barred {
                 return Ok(Box::new(raw));
             }

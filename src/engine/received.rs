@@ -36,19 +36,20 @@ pub(super) fn read(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<Arrival
 /// The ICMP error in a control message of an error queue; `None` for other messages, for errors that do not come from the
 /// network, and for those that prove nothing about a port.
 pub(super) fn read_error(control: &ControlMessageOwned) -> Option<IcmpError> {
-    let (error, origin, offender) = match control {
+    let (error, origin, offender, scope) = match control {
         ControlMessageOwned::Ipv4RecvErr(error, Some(offender)) => {
             let address = Ipv4Addr::from(u32::from_be(offender.sin_addr.s_addr));
-            (error, libc::SO_EE_ORIGIN_ICMP, address.into())
+            (error, libc::SO_EE_ORIGIN_ICMP, address.into(), 0)
         }
         ControlMessageOwned::Ipv6RecvErr(error, Some(offender)) => {
             let address = Ipv6Addr::from(offender.sin6_addr.s6_addr);
-            (error, libc::SO_EE_ORIGIN_ICMP6, address.into())
+            (error, libc::SO_EE_ORIGIN_ICMP6, address.into(), offender.sin6_scope_id)
         }
         _ => return None,
     };
-    let from_network = error.ee_origin == origin;
-    from_network.then(|| IcmpError::new(error.ee_type, error.ee_code, offender)).flatten()
+    let is_icmp = error.ee_origin == origin;
+    let read = is_icmp.then(|| IcmpError::new(error.ee_type, error.ee_code, offender)).flatten()?;
+    Some(IcmpError { scope, ..read })
 }
 
 fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {

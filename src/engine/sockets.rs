@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::ifaddrs::getifaddrs;
+use nix::net::if_::if_nametoindex;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::socket::{SockaddrIn, SockaddrStorage, connect, setsockopt};
 use nix::sys::time::TimeSpec;
@@ -157,6 +158,12 @@ pub(super) fn bind_interface(egress: &Egress, socket: &Socket) -> Result<(), Fau
     socket
         .bind_device(Some(interface.as_bytes()))
         .map_err(|error| refused("--interface", interface, &error))
+}
+
+/// Index of the interface that `socket` is bound to, by whomever; 0 for none.
+pub(super) fn device(socket: &Socket) -> Result<u32, Fault> {
+    let name = socket.device().map_err(|error| Fault::SocketSetup(errno(&error)))?;
+    name.map_or(Ok(0), |name| if_nametoindex(&*name).map_err(Fault::SocketSetup))
 }
 
 fn refused(option: &'static str, value: impl Display, error: &io::Error) -> Fault {

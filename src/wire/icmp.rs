@@ -14,10 +14,26 @@ pub struct IcmpError {
     pub name: &'static str,
     /// The host that sent it.
     pub offender: IpAddr,
+    /// Index of the interface on whose link that is, for link-local addresses; 0 for others.
+    pub scope: u32,
+    /// What kind of host that is.
+    pub origin: Origin,
+}
+
+/// Who sent an ICMP error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The target, or a router on the way to it.
+    Network,
+    /// This machine, which is not the target: its own firewall rejected the segment.
+    LocalFirewall,
+    /// This machine: nobody answered its ARP or neighbour discovery for the next hop.
+    NoNeighbour,
 }
 
 impl IcmpError {
-    /// The ICMP error of `kind` (the type field) and `code`, of the version that goes with the family of `offender`.
+    /// The ICMP error of `kind` (the type field) and `code`, of the version that goes with the family of `offender`, from
+    /// the network.
     ///
     /// `None` for messages that prove nothing about a port: packet too big, source quench, redirects, reassembly
     /// time-outs, anything that is not an error.
@@ -52,7 +68,7 @@ impl IcmpError {
             (IpAddr::V6(_), 4, 1) => (Unreachable, "unrecognized next header"),
             _ => return None,
         };
-        Some(Self { meaning, name, offender })
+        Some(Self { meaning, name, offender, scope: 0, origin: Origin::Network })
     }
 }
 

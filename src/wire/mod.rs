@@ -8,5 +8,5 @@ pub mod ipv4;
 pub mod segment;
 
 pub use arrival::{Arrival, Handshake};
-pub use icmp::{IcmpError, Meaning, Quote};
+pub use icmp::{IcmpError, Meaning, Origin, Quote};
 pub use segment::{Flags, Options, Segment, SequenceNumber};

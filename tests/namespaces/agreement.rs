@@ -73,20 +73,15 @@ const ALIKE: &[(&[&str], Ending)] = &[
     (&["--interface nowhere0 198.19.0.2:80"], (None, "cannot set --interface nowhere0 ")),
     // This machine's own firewall says so by ICMP, from the very address that the SYN should have left from.
     (&["198.19.0.2:92", "[2001:db8::2]:92", "198.19.0.2:93", "[2001:db8::2]:93"], FORBIDDEN_HERE),
+    (&["198.19.0.2:94", "[2001:db8::2]:94"], FORBIDDEN_HERE),
 ];
 
 /// Where the kernel's handshake tells less: the ending by raw sockets, and the other.
 const DIFFERENT: &[(&[&str], Ending, Ending)] = &[
     // The kernel does not say that its own firewall dropped the SYN.
     (&["198.19.0.2:90", "[2001:db8::2]:90"], FORBIDDEN_HERE, SILENT),
-    // Or what it made up for an answer, a reset or that nobody answers ARP.
+    // Or what it made up for an answer.
     (&["198.19.0.2:91", "[2001:db8::2]:91"], FORBIDDEN_HERE, CLOSED),
-    (&["198.19.0.2:94"], FORBIDDEN_HERE, (Some("unreachable"), "no answer to ARP")),
-    (
-        &["[2001:db8::2]:94"],
-        FORBIDDEN_HERE,
-        (Some("unreachable"), "no answer to neighbour discovery"),
-    ),
 ];
 
 /// The first of the server's ports that its firewall rejects, a kind each.

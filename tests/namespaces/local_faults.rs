@@ -80,6 +80,80 @@ fn a_local_firewall_that_refuses_the_syn_is_a_fault_and_no_state() {
     }
 }
 
+/// Its ICMP error may come from any address of this machine: that of a secondary one comes from the primary one.
+#[test]
+fn a_local_firewall_that_rejects_the_syn_is_a_fault_whatever_its_source() {
+    let lab = lab_with_second_addresses();
+    lab.client.nft(
+        "table inet t { chain out {
+             type filter hook output priority 0;
+             tcp dport 81 reject with icmpx type port-unreachable;
+             tcp dport 82 reject with icmpx type admin-prohibited;
+             tcp dport 83 reject with icmpx type host-unreachable;
+             tcp dport 84 reject with icmpx type no-route;
+         }; }",
+    );
+    for engine in ["raw", "connect"] {
+        for (source, server) in SECOND_ADDRESSES {
+            let open = lab.server.listen(SocketAddr::new(server.parse().expect("an address"), 80));
+            let check = |port| lab.verdict(&["--engine", engine, "-S", source, server, port]);
+            assert_eq!(check("80").ending(), (Some("open"), 0), "{engine}");
+            drop(open);
+            for port in ["81", "82", "83", "84"] {
+                let verdict = check(port);
+                assert_eq!(verdict.ending(), (None, 3), "{engine} {port}: {verdict:?}");
+                assert!(verdict.reason.contains("local firewall"), "{engine} {port}: {verdict:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_dead_neighbour_is_no_icmp_error_of_ours_whatever_the_source() {
+    let lab = lab_with_second_addresses();
+    for family in ["ipv4", "ipv6"] {
+        lab.client.sysctl(&format!("net.{family}.neigh.client0.retrans_time_ms"), "100");
+    }
+    for engine in ["raw", "connect"] {
+        for (source, dead) in [("198.19.0.11", "198.19.0.99"), ("2001:db8::11", "2001:db8::99")] {
+            let verdict = lab.verdict(&["--engine", engine, "-S", source, dead, "80"]);
+            assert_eq!(verdict.ending(), (Some("unreachable"), 2), "{engine}: {verdict:?}");
+            assert!(verdict.reason.starts_with("no answer to "), "{engine}: {verdict:?}");
+        }
+    }
+}
+
+/// The target is this machine itself: what its firewall says is the target's answer.
+#[test]
+fn a_rejection_by_this_machine_is_a_verdict_on_its_own_ports() {
+    let lab = lab_with_second_addresses();
+    lab.client.nft(
+        "table inet t { chain in {
+             type filter hook input priority 0;
+             tcp dport 81 reject with icmpx type port-unreachable;
+             tcp dport 82 reject with icmpx type admin-prohibited;
+         }; }",
+    );
+    for engine in ["raw", "connect"] {
+        for own in ["127.0.0.1", "198.19.0.1", "198.19.0.11", "::1", "2001:db8::1"] {
+            for (port, state) in [("81", "closed"), ("82", "filtered")] {
+                let verdict = lab.verdict(&["--engine", engine, own, port]);
+                assert_eq!(verdict.ending(), (Some(state), 2), "{engine} {own}: {verdict:?}");
+            }
+        }
+    }
+}
+
+/// A source for each family, beside the first address of its interface, and the server.
+const SECOND_ADDRESSES: [(&str, &str); 2] =
+    [("198.19.0.11", "198.19.0.2"), ("2001:db8::11", "2001:db8::2")];
+
+fn lab_with_second_addresses() -> Lab {
+    let lab = Lab::new();
+    lab.client.address("client0", &["198.19.0.11/24", "2001:db8::11/64"]);
+    lab
+}
+
 #[test]
 fn a_local_firewall_that_refuses_only_the_first_syn_does_not_spoil_the_check() {
     let lab = Lab::new();

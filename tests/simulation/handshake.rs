@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use halfopen::fault::Fault;
 use halfopen::schedule::Schedule;
 use halfopen::verdict::{PortState, Reason};
-use halfopen::wire::{Arrival, Handshake, IcmpError, Segment};
+use halfopen::wire::{Arrival, Handshake, IcmpError, Origin, Segment};
 
 use crate::network::{
     Conditions, SERVER, SERVER_V6, check, check_all, check_under, millis, on_syn, secs,
@@ -70,7 +70,7 @@ fn an_icmp_error_that_may_pass_leaves_the_other_tries_their_chance() {
 /// What the kernel says of a neighbour that does not answer.
 #[test]
 fn host_unreachable_from_this_very_machine_is_a_dead_neighbour() {
-    let error = icmp_error(3, 1, "198.19.0.1");
+    let error = IcmpError { origin: Origin::NoNeighbour, ..icmp_error(3, 1, "198.19.0.1") };
     let run = check(on_syn(move |_, syn| vec![(millis(20), failed(syn, error))]));
     assert_eq!(run.verdict().reason, Reason::NoNeighbour(error));
 }
@@ -79,7 +79,8 @@ fn host_unreachable_from_this_very_machine_is_a_dead_neighbour() {
 #[test]
 fn a_port_that_this_very_machine_refuses_is_a_fault_and_no_state() {
     for code in [3, 13] {
-        let error = icmp_error(3, code, "198.19.0.1");
+        let error =
+            IcmpError { origin: Origin::LocalFirewall, ..icmp_error(3, code, "198.19.0.1") };
         let run = check(on_syn(move |_, syn| vec![(millis(20), failed(syn, error))]));
         assert_eq!(run.outcome_of(0), &Err(Fault::Firewall(SERVER)));
         assert_eq!(run.syn_times(), [0, 1000, 3000], "the firewall may change its mind");

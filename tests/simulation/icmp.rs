@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use halfopen::engine::simulated::SimulatedEngine;
+use halfopen::fault::Fault;
 use halfopen::probe::Ignored;
 use halfopen::verdict::{PortState, Reason};
-use halfopen::wire::{Arrival, IcmpError, Quote, Segment};
+use halfopen::wire::{Arrival, IcmpError, Origin, Quote, Segment};
 
 use crate::network::{
     Run, SERVER, SERVER_V6, SYN_ACK, answer, check, check_all, icmp, millis, on_syn, quote,
@@ -157,18 +157,36 @@ fn an_error_about_our_rst_proves_nothing() {
 /// The kernel sends an error to itself when nobody answers ARP or neighbour discovery for the next hop.
 #[test]
 fn our_own_host_unreachable_means_no_neighbour() {
-    type Engine =
-        SimulatedEngine<fn(std::time::Duration, &Segment) -> Vec<(std::time::Duration, Arrival)>>;
-    for (remote, own, error, said) in [
-        (SERVER, IpAddr::V4(Engine::V4), (3, 1), "no answer to ARP"),
-        (SERVER_V6, IpAddr::V6(Engine::V6), (1, 3), "no answer to neighbour discovery"),
+    for (remote, error, said) in [
+        (SERVER, (3, 1), "no answer to ARP"),
+        (SERVER_V6, (1, 3), "no answer to neighbour discovery"),
     ] {
-        let run = check_all(&[remote], on_syn(|_, syn| vec![(secs(3), icmp(error, own, syn))]));
+        let run = check_all(
+            &[remote],
+            on_syn(|_, syn| vec![(secs(3), icmp_from_here(error, Origin::NoNeighbour, syn))]),
+        );
         let verdict = run.verdict();
         assert_eq!(verdict.state(), PortState::Unreachable);
         assert_eq!(verdict.reason.to_string(), said);
         assert_eq!((verdict.tries, run.end), (3, secs(6)));
     }
+}
+
+#[test]
+fn whatever_our_own_firewall_says_is_no_verdict() {
+    for error in [(3, 0), (3, 1), (3, 3), (3, 13), (11, 0)] {
+        let run = check(on_syn(|_, syn| {
+            vec![(millis(20), icmp_from_here(error, Origin::LocalFirewall, syn))]
+        }));
+        assert_eq!(run.outcome_of(0), &Err(Fault::Firewall(SERVER)), "{error:?}");
+        assert_eq!(run.syn_times(), [0, 1000, 3000]);
+    }
+}
+
+/// An ICMP error of this machine.
+fn icmp_from_here(error: (u8, u8), origin: Origin, syn: &Segment) -> Arrival {
+    let Arrival::Icmp(error, quote) = icmp(error, syn.source.ip(), syn) else { unreachable!() };
+    Arrival::Icmp(IcmpError { origin, ..error }, quote)
 }
 
 #[test]
