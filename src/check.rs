@@ -11,7 +11,7 @@ use rand::rngs::SysRng;
 
 use crate::checker::{Checker, Ended};
 use crate::engine::Engine;
-use crate::fault::Fault;
+use crate::fault::{Fault, last_call};
 use crate::pacer::Pacer;
 use crate::plan::{Format, Plan};
 use crate::probe::Secret;
@@ -63,11 +63,6 @@ pub fn check(
     session.report.findings.sort_by_key(|f| (f.place, f.address, f.port));
     session.report.elapsed = start.elapsed();
     Ok(session.report)
-}
-
-/// When the last target may begin: a quarter of the time belongs to its answer. Silence for less would be a guess.
-fn last_call(timeout: Duration) -> Duration {
-    timeout / 4 * 3
 }
 
 /// The client of the loop: knows the targets by name and keeps the report.

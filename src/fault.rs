@@ -1,6 +1,7 @@
 //! Faults of this machine: why nothing could be learnt. Never a port state.
 
 use std::env;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -94,8 +95,9 @@ pub enum Fault {
     Interrupted,
     /// So many first SYNs do not fit in the time there is.
     #[error(
-        "{targets} targets at --rate {rate} take {} s to begin, and have three quarters of --timeout {}: raise one of them",
-        targets.div_ceil(u128::from(*rate)), timeout.as_secs_f64()
+        "--rate {rate} is too slow to send a SYN to {targets} targets within --timeout {}: \
+         write --timeout {} or --rate {}, or check fewer targets at once",
+        timeout.as_secs_f64(), timeout_for(*targets, *rate), rate_for(*targets, *timeout)
     )]
     TooManyTargets {
         /// Endpoints to probe.
@@ -108,6 +110,27 @@ pub enum Fault {
     /// The operating system's random generator failed.
     #[error("cannot draw random numbers")]
     Random,
+}
+
+/// When the last of all targets may begin: a quarter of the time belongs to its answer. Silence for less would be a guess.
+pub fn last_call(timeout: Duration) -> Duration {
+    timeout / 4 * 3
+}
+
+/// The deadline, in seconds, that is enough for the first SYNs of `targets`.
+fn timeout_for(targets: u128, rate: u32) -> u128 {
+    targets.saturating_mul(4).div_ceil(u128::from(rate).saturating_mul(3))
+}
+
+/// The rate that is enough to send the first SYNs of `targets` in time.
+fn rate_for(targets: u128, timeout: Duration) -> u128 {
+    targets.saturating_mul(1000).div_ceil(last_call(timeout).as_millis().max(1))
+}
+
+/// What an error of the system says, without its number.
+pub fn in_words(error: &io::Error) -> String {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    errno.map_or_else(|| error.to_string(), |errno| errno.desc().to_owned())
 }
 
 impl Fault {

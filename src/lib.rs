@@ -16,6 +16,7 @@ pub mod cli;
 pub mod descriptors;
 pub mod engine;
 pub mod fault;
+pub mod number;
 pub mod outlet;
 pub mod pacer;
 pub mod plan;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::number::whole;
 use crate::verdict::{Outcome, PortState, Verdict};
 
 /// A plugin's status (Monitoring Plugins guidelines, "Plugin Return Codes").
@@ -156,7 +157,7 @@ impl FromStr for MinOpen {
 
     fn from_str(text: &str) -> Result<Self, MinOpenError> {
         let Some(share) = text.strip_suffix('%') else {
-            return text.parse().map(Self::Count).map_err(|_| MinOpenError);
+            return whole(text).map(Self::Count).ok_or(MinOpenError);
         };
         let share = share.parse().map_err(|_| MinOpenError)?;
         if (0.0..=100.0).contains(&share) { Ok(Self::Percent(share)) } else { Err(MinOpenError) }
@@ -165,7 +166,7 @@ impl FromStr for MinOpen {
 
 /// A text that is no number of targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("write a number of targets, or a percentage such as 50%")]
+#[error("write a number of targets, such as 3, or a share from 0% to 100%")]
 pub struct MinOpenError;
 
 /// A Nagios threshold range, `[@]start:end` (Monitoring Plugins guidelines, "Threshold and Ranges"): alerts outside
@@ -203,10 +204,10 @@ impl fmt::Display for Range {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RangeError {
     /// Not of the form.
-    #[error("not a range: write END, START:, START:END, ~:END or @START:END, in seconds")]
+    #[error("write END, START:, START:END, ~:END or @START:END, in seconds")]
     Form,
     /// Start above end.
-    #[error("the start of the range is above its end")]
+    #[error("the start of the range is above its end: write START:END, the smaller number first")]
     Order,
 }
 

@@ -1,11 +1,13 @@
 //! Targets as people write them.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use ipnetwork::IpNetwork;
+
+use crate::number::whole;
 
 /// Hosts and ports: one target, or many.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,15 +39,38 @@ pub enum TargetError {
     /// HOST without PORT.
     #[error("{0:?} names no port: write HOST PORT, HOST:PORT or [V6]:PORT")]
     NoPort(String),
+    /// PORT without HOST.
+    #[error("{0:?} is a port without a host: write HOST PORT or HOST:PORT")]
+    NoHost(String),
+    /// HOST:PORT and another PORT.
+    #[error("{0:?} has a port already, and {1:?} is another: leave one of them out")]
+    TwoPorts(String, String),
+    /// HOST PORT and more.
+    #[error("{0:?} is more than HOST PORT: write several ports as 25,80, and one target a line")]
+    TooMuch(String),
     /// Not a number from 1 to 65535, nor a list or range of them.
-    #[error("{0:?} is not a port: a number from 1 to 65535")]
+    #[error("{0:?} is not a port: write a number from 1 to 65535, or several as 25,80,8000-8010")]
     Port(String),
+    /// 080.
+    #[error(
+        "{0:?} is not a port: write it without leading zeros, which are octal to some programs"
+    )]
+    PaddedPort(String),
     /// 8010-8000.
     #[error("the range of ports {0:?} ends before it begins")]
     ReversedPorts(String),
     /// Neither an address nor a name.
     #[error("{0:?} is neither an address nor a host name")]
     Host(String),
+    /// `198.18.1.010`, `198.18.1`, `0xc6120101`.
+    #[error(
+        "programs read {0:?} differently: write an address as four decimal numbers without \
+         leading zeros, such as 192.0.2.7; a name does not end in a number"
+    )]
+    Ambiguous(String),
+    /// `198.18.0.0/33`, `198.18.0.0/024`.
+    #[error("{0:?} is not a block: write ADDRESS/LENGTH, as in 198.18.0.0/24 or 2001:db8::/120")]
+    Block(String),
     /// `fe80::1` without `%eth0`.
     #[error("{0} is link-local: say on which interface, as in {0}%eth0")]
     NoScope(IpAddr),
@@ -60,7 +85,11 @@ pub enum TargetError {
 impl Target {
     /// Reads HOST and PORT, each of which may stand for many.
     pub fn new(host: &str, port: &str) -> Result<Self, TargetError> {
-        Ok(Self { hosts: host.parse()?, ports: port.parse()? })
+        let hosts = host.parse().map_err(|error| match host.parse::<Self>() {
+            Ok(_) => TargetError::TwoPorts(excerpt(host), excerpt(port)),
+            Err(_) => error,
+        })?;
+        Ok(Self { hosts, ports: port.parse()? })
     }
 
     /// How many endpoints it stands for: a name stands for one address.
@@ -96,12 +125,19 @@ impl From<SocketAddr> for Target {
 impl FromStr for Target {
     type Err = TargetError;
 
-    /// Reads `HOST:PORT` or `[V6]:PORT`.
+    /// Reads `HOST PORT`, `HOST:PORT` or `[V6]:PORT`.
     fn from_str(text: &str) -> Result<Self, TargetError> {
+        let mut words = text.split_ascii_whitespace();
+        match (words.next(), words.next(), words.next()) {
+            (_, None, _) => {}
+            (Some(host), Some(port), None) if !port.contains(':') => return Self::new(host, port),
+            _ => return Err(TargetError::TooMuch(excerpt(text))),
+        }
         match text.rsplit_once(':') {
             Some((host, port)) if !host.contains(':') || in_brackets(host).is_some() => {
-                Self::new(host, port)
+                Ok(Self { hosts: host.parse()?, ports: port.parse()? })
             }
+            None if text.parse::<Ports>().is_ok() => Err(TargetError::NoHost(excerpt(text))),
             _ => Err(TargetError::NoPort(excerpt(text))),
         }
     }
@@ -123,16 +159,21 @@ impl FromStr for Hosts {
     /// Reads an address or a block of them, bare or in brackets, a link-local one with its interface behind `%`, or a name.
     fn from_str(text: &str) -> Result<Self, TargetError> {
         let bare = in_brackets(text).unwrap_or(text);
-        if bare.contains('/') {
-            return block(bare).ok_or_else(|| TargetError::Host(excerpt(text)))?;
+        if let Some((address, _)) = bare.split_once('/') {
+            return block(bare).unwrap_or_else(|| {
+                Err(match address.parse::<IpAddr>() {
+                    Ok(_) => TargetError::Block(excerpt(text)),
+                    Err(_) => no_host(address, text),
+                })
+            });
         }
         let (address, scope) = match bare.split_once('%') {
             Some((address, scope)) => (address, Some(scope)),
             None => (bare, None),
         };
         let Ok(address) = address.parse::<IpAddr>() else {
-            let name = is_name(text).then(|| Self::Name(text.into()));
-            return name.ok_or_else(|| TargetError::Host(excerpt(text)));
+            let name = is_name(text) && !ends_in_a_number(text);
+            return if name { Ok(Self::Name(text.into())) } else { Err(no_host(address, text)) };
         };
         let address = address.to_canonical();
         if !is_one_host(address) {
@@ -166,7 +207,11 @@ impl FromStr for Ports {
 
     /// Reads `25`, `25,80` and `25,80,8000-8010`.
     fn from_str(text: &str) -> Result<Self, TargetError> {
-        let mut ranges = text.split(',').map(port_range).collect::<Result<Vec<_>, _>>()?;
+        let range = |part: &str| match part {
+            "" => Err(TargetError::Port(excerpt(text))),
+            part => port_range(part),
+        };
+        let mut ranges = text.split(',').map(range).collect::<Result<Vec<_>, _>>()?;
         ranges.sort_unstable_by_key(|range| *range.start());
         let mut merged: Vec<RangeInclusive<u16>> = Vec::new();
         for range in ranges {
@@ -195,8 +240,12 @@ fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 
-/// Reads ADDRESS/PREFIX; `None` where it is not of that form.
+/// Reads ADDRESS/LENGTH or ADDRESS/MASK; `None` where it is not of that form.
 fn block(text: &str) -> Option<Result<Hosts, TargetError>> {
+    let (_, length) = text.split_once('/')?;
+    if whole::<u8>(length).is_none() && length.parse::<Ipv4Addr>().is_err() {
+        return None;
+    }
     let written: IpNetwork = text.parse().ok()?;
     let block = match written.ip().to_canonical() {
         address @ IpAddr::V4(_) if written.is_ipv6() => {
@@ -217,6 +266,23 @@ fn block(text: &str) -> Option<Result<Hosts, TargetError>> {
     })
 }
 
+/// Why `text`, which names `host`, names no host.
+fn no_host(host: &str, text: &str) -> TargetError {
+    let ambiguous = is_name(host) && ends_in_a_number(host);
+    if ambiguous { TargetError::Ambiguous(excerpt(text)) } else { TargetError::Host(excerpt(text)) }
+}
+
+/// True for what some programs read as an IPv4 address: its last label is a number, decimal, octal or hexadecimal (`inet_aton()`; WHATWG URL
+/// §3.5, "ends in a number checker"). A host's name does not end so (RFC 1123 §2.1).
+fn ends_in_a_number(text: &str) -> bool {
+    let rooted = text.strip_suffix('.').unwrap_or(text);
+    let label = rooted.rsplit('.').next().unwrap_or_default();
+    match label.strip_prefix("0x").or_else(|| label.strip_prefix("0X")) {
+        Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        None => !label.is_empty() && label.chars().all(char::is_numeric), // of any script
+    }
+}
+
 fn port_range(text: &str) -> Result<RangeInclusive<u16>, TargetError> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let (first, last) = (port(first)?, port(last)?);
@@ -227,9 +293,11 @@ fn port_range(text: &str) -> Result<RangeInclusive<u16>, TargetError> {
 }
 
 fn port(text: &str) -> Result<u16, TargetError> {
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit()); // no +80
-    let port = text.parse().ok().filter(|port| digits && *port != 0);
-    port.ok_or_else(|| TargetError::Port(excerpt(text)))
+    let port = |text| whole(text).filter(|port| *port != 0);
+    port(text).ok_or_else(|| match port(text.trim_start_matches('0')) {
+        Some(_) => TargetError::PaddedPort(excerpt(text)),
+        None => TargetError::Port(excerpt(text)),
+    })
 }
 
 /// The beginning of what was written, for a message: there is no end to what a file may hold.

@@ -8,6 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use crate::fault::in_words;
 use crate::signals::{Signals, Wake};
 use crate::target::{Target, TargetError};
 
@@ -17,11 +18,14 @@ const LONGEST: u64 = 64 << 20;
 /// The most targets that are read; each takes some hundred bytes until the program ends.
 const MOST: usize = 1 << 20;
 
+/// What messages call the file `-`.
+const STANDARD_INPUT: &str = "standard input";
+
 /// Why a file of targets cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// The file cannot be read.
-    #[error("cannot read {file}: {source}")]
+    #[error("cannot read {file}: {}", in_words(source))]
     Read {
         /// Its name.
         file: String,
@@ -77,15 +81,16 @@ pub fn read_within(
     name: &str,
     signals: &Signals,
 ) -> Result<Vec<Target>, FileError> {
-    let file = name.to_owned();
+    let path = name.to_owned();
+    let name = if name == "-" { STANDARD_INPUT } else { name };
     let failed = |source| FileError::Read { file: name.to_owned(), source };
     let (done, ring) = UnixStream::pair().map_err(failed)?;
     let (sender, receiver) = mpsc::channel();
-    let reader = move || match file.as_str() {
-        "-" => read("standard input", io::stdin()),
+    let reader = move || match path.as_str() {
+        "-" => read(STANDARD_INPUT, io::stdin()),
         name => match File::open(name) {
             Ok(opened) => read(name, opened),
-            Err(source) => Err(FileError::Read { file, source }),
+            Err(source) => Err(FileError::Read { file: path, source }),
         },
     };
     // Left behind, where it hangs, and ended with the program.
@@ -117,13 +122,13 @@ pub fn read(file: &str, input: impl Read) -> Result<Vec<Target>, FileError> {
     let mut targets = Vec::new();
     for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
         let line = line.split(|byte| *byte == b'#').next().unwrap_or_default();
-        let word = line.trim_ascii();
-        if word.is_empty() {
+        let words = line.trim_ascii();
+        if words.is_empty() {
             continue;
         }
-        let target = std::str::from_utf8(word)
+        let target = std::str::from_utf8(words)
             .map_err(|_| LineError::NotText)
-            .and_then(|word| Ok(word.parse()?))
+            .and_then(|words| Ok(words.parse()?))
             .map_err(|cause| FileError::Line {
                 file: file.to_owned(),
                 line: index + 1,

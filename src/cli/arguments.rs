@@ -1,11 +1,14 @@
 //! The words and options of the command line, as clap knows them.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{ArgAction, Parser, ValueEnum};
 
 use crate::engine::Choice;
+use crate::number::whole;
 use crate::plan::Format;
 use crate::status::{MinOpen, Range};
 
@@ -65,11 +68,11 @@ pub(super) struct Arguments {
     pub(super) timeout: Duration,
 
     /// SYN retransmissions after the first
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(0..=10), help_heading = "Time")]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = number(0..=10u8), help_heading = "Time")]
     pub(super) retries: u8,
 
     /// SYNs a second at most, 0: no limit
-    #[arg(long, value_name = "N", default_value_t = 10_000, help_heading = "Time")]
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = number(0..=u32::MAX), help_heading = "Time")]
     pub(super) rate: u32,
 
     /// Response times that are a warning, [@]start:end
@@ -112,7 +115,7 @@ pub(super) struct Arguments {
     pub(super) min_open: Option<MinOpen>,
 
     /// Source address, one of this machine's
-    #[arg(short = 'S', long, value_name = "ADDR", help_heading = "Way out")]
+    #[arg(short = 'S', long, value_name = "ADDR", value_parser = address, help_heading = "Way out")]
     pub(super) source: Option<IpAddr>,
 
     /// Network interface
@@ -124,11 +127,11 @@ pub(super) struct Arguments {
     pub(super) mark: Option<u32>,
 
     /// Differentiated services code point, 0 to 63
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=63), help_heading = "Way out")]
+    #[arg(long, value_name = "N", value_parser = number(0..=63u8), help_heading = "Way out")]
     pub(super) dscp: Option<u8>,
 
     /// Time to live, or hop limit
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..), help_heading = "Way out")]
+    #[arg(long, value_name = "N", value_parser = number(1..=u8::MAX), help_heading = "Way out")]
     pub(super) ttl: Option<u8>,
 
     /// raw, connect, or auto for the better
@@ -218,32 +221,57 @@ impl From<Output> for Format {
     }
 }
 
-/// A text that is no timeout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a time: write seconds, such as 2 or 1.5, or 500ms; from 1ms to a day")]
-struct TimeoutError;
+/// Why a value cannot be read: what to write instead.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum ValueError {
+    #[error("write seconds, such as 2 or 1.5, or 500ms; from 1ms to a day")]
+    Timeout,
+    #[error("write a number from {0} to {1}")]
+    Number(u32, u32),
+    #[error("write it without leading zeros, which are octal to some programs")]
+    Padded,
+    #[error("write a number, such as 7 or 0x7")]
+    Mark,
+    #[error("write an IPv4 address such as 192.0.2.7, or an IPv6 one such as 2001:db8::7")]
+    Address,
+}
 
-fn timeout(text: &str) -> Result<Duration, TimeoutError> {
+fn timeout(text: &str) -> Result<Duration, ValueError> {
     let (number, unit) = match text.strip_suffix("ms") {
         Some(number) => (number, 1e-3),
         None => (text.strip_suffix('s').unwrap_or(text), 1.0),
     };
-    let seconds = number.parse::<f64>().map_err(|_| TimeoutError)? * unit;
+    let seconds = number.parse::<f64>().map_err(|_| ValueError::Timeout)? * unit;
     if !(0.001..=86_400.0).contains(&seconds) {
-        return Err(TimeoutError);
+        return Err(ValueError::Timeout);
     }
     Ok(Duration::from_secs_f64(seconds))
 }
 
-/// A text that is no firewall mark.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a mark: write a number, such as 7 or 0x7")]
-struct MarkError;
-
-fn mark(text: &str) -> Result<u32, MarkError> {
-    match text.strip_prefix("0x") {
-        Some(digits) => u32::from_str_radix(digits, 16),
-        None => text.parse(),
+/// Reads a number within `range`.
+fn number<T: Copy + FromStr + Into<u32> + PartialOrd + Send + Sync + 'static>(
+    range: RangeInclusive<T>,
+) -> impl Fn(&str) -> Result<T, ValueError> + Clone {
+    move |text| {
+        let number = whole(text).filter(|number| range.contains(number));
+        let (first, last) = ((*range.start()).into(), (*range.end()).into());
+        number.ok_or_else(|| padded_or(text, ValueError::Number(first, last)))
     }
-    .map_err(|_| MarkError)
+}
+
+fn mark(text: &str) -> Result<u32, ValueError> {
+    let Some(digits) = text.strip_prefix("0x") else {
+        return whole(text).ok_or_else(|| padded_or(text, ValueError::Mark));
+    };
+    let unsigned = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    u32::from_str_radix(digits, 16).ok().filter(|_| unsigned).ok_or(ValueError::Mark)
+}
+
+fn padded_or(text: &str, error: ValueError) -> ValueError {
+    let number = whole::<u32>(text.trim_start_matches('0')).is_some();
+    if number && text.starts_with('0') { ValueError::Padded } else { error }
+}
+
+fn address(text: &str) -> Result<IpAddr, ValueError> {
+    text.parse().map_err(|_| ValueError::Address)
 }

@@ -1,6 +1,7 @@
 //! The command line: the only folder that knows clap.
 
 mod arguments;
+mod usage;
 mod words;
 
 use std::ffi::OsString;
@@ -11,14 +12,15 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
 use self::arguments::{Arguments, Expect, Refuse};
+pub use self::usage::UsageError;
 use self::words::without_blanks;
 use crate::engine::{Egress, Opening};
 use crate::plan::Plan;
 use crate::resolve::Family;
 use crate::signals::Signals;
 use crate::status::{Expected, Policy, Status};
-use crate::target::{Target, TargetError, excerpt};
-use crate::target_file::{self, FileError};
+use crate::target::{Ports, Target, TargetError, excerpt};
+use crate::target_file;
 use crate::verdict::PortState;
 
 /// SYNs a second at most for who has no privilege of his own: the default.
@@ -37,40 +39,6 @@ pub enum Request {
 /// A check as it was asked for: the options are understood, the targets still text.
 pub struct Call(Arguments);
 
-/// A command line that cannot be understood.
-#[derive(Debug, thiserror::Error)]
-pub enum UsageError {
-    /// An option is unknown, lacks its value, or has one that cannot be read.
-    #[error("{0}")]
-    Option(String),
-    /// A target cannot be understood.
-    #[error(transparent)]
-    Target(#[from] TargetError),
-    /// There is nothing to check.
-    #[error("what should be checked? write HOST PORT, HOST:PORT or -H HOST -p PORT")]
-    NoTarget,
-    /// The host stands twice.
-    #[error("the host is given twice: as {0:?} and with -H")]
-    TwoHosts(String),
-    /// A flood, by somebody who could not send one without this program.
-    #[error("--rate {0} is for root and who holds CAP_NET_RAW: from 1 to {LENT_RATE}")]
-    LentRate(u32),
-    /// A file of targets cannot be used.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// -H and -p name one target; more of them are written HOST:PORT.
-    #[error("{0:?} is one word too many beside -H or -p: write HOST:PORT for each target")]
-    TooMany(String),
-    /// More targets must be open than there are.
-    #[error("--min-open {wanted}: there are only {total} targets")]
-    MinOpen {
-        /// Targets wanted open.
-        wanted: u128,
-        /// Targets there are.
-        total: u128,
-    },
-}
-
 /// Reads the command line, whose first word is the program's name. Empty words count as not written, an option with an
 /// empty value likewise: monitors pass them for unset macros.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, UsageError> {
@@ -80,16 +48,17 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, Usage
         Err(error) => {
             let printed =
                 matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            let text = error.to_string();
-            return if printed { Ok(Request::Print(text)) } else { Err(usage_error(&text)) };
+            return if printed { Ok(Request::Print(error.to_string())) } else { Err(error.into()) };
         }
     };
     let call = Call(arguments);
-    Ok(if call.0.self_test {
-        Request::SelfTest(call.opening())
-    } else {
-        Request::Check(Box::new(call))
-    })
+    if !call.0.self_test {
+        return Ok(Request::Check(Box::new(call)));
+    }
+    match call.0.first_target() {
+        Some(target) => Err(UsageError::SelfTestTarget(excerpt(target))),
+        None => Ok(Request::SelfTest(call.opening())),
+    }
 }
 
 impl Call {
@@ -141,6 +110,13 @@ pub fn command() -> clap::Command {
 }
 
 impl Arguments {
+    /// What names a target, the first of it.
+    fn first_target(&self) -> Option<&str> {
+        let Self { words, hostname, port, targets, .. } = self;
+        let named = words.iter().chain(hostname).chain(port).chain(targets);
+        named.map(String::as_str).next()
+    }
+
     fn all_targets(&self, signals: &Signals) -> Result<Vec<Target>, UsageError> {
         let (host, port) = (self.hostname.as_deref(), self.port.as_deref());
         let mut targets = match (self.words.as_slice(), host, port) {
@@ -150,7 +126,13 @@ impl Arguments {
             ([], Some(host), None) => vec![host.parse()?],
             ([host], None, Some(port)) => vec![Target::new(host, port)?],
             ([host, port], None, None) if !port.contains(':') => vec![Target::new(host, port)?],
-            (words, None, None) => words.iter().map(|w| w.parse()).collect::<Result<_, _>>()?,
+            ([one], None, None) => vec![one.parse()?],
+            (words, None, None) => {
+                words.iter().map(|word| one_of_many(word)).collect::<Result<_, _>>()?
+            }
+            ([port], Some(_), None) if port.parse::<Ports>().is_ok() => {
+                return Err(UsageError::BarePort(excerpt(port)));
+            }
             ([host, ..], Some(_), _) => return Err(UsageError::TwoHosts(excerpt(host))),
             ([_, extra, ..], None, Some(_)) => return Err(UsageError::TooMany(excerpt(extra))),
         };
@@ -191,6 +173,13 @@ impl Arguments {
     }
 }
 
+fn one_of_many(word: &str) -> Result<Target, UsageError> {
+    word.parse().map_err(|error| match error {
+        TargetError::NoPort(word) => UsageError::NoPortAmongMany(word),
+        error => error.into(),
+    })
+}
+
 fn expected(refuse: Option<Refuse>, expect: Option<Expect>) -> Expected {
     match (expect, refuse) {
         (Some(Expect::Closed), _) => Expected::State(PortState::Closed),
@@ -199,13 +188,4 @@ fn expected(refuse: Option<Refuse>, expect: Option<Expect>) -> Expected {
         (_, Some(Refuse::Warn)) => Expected::Open { refused: Status::Warning },
         (_, Some(Refuse::Crit) | None) => Expected::Open { refused: Status::Critical },
     }
-}
-
-/// The first line of clap's message says what is wrong, the second, at times, what would be right.
-fn usage_error(text: &str) -> UsageError {
-    let mut lines = text.lines();
-    let wrong = lines.next().unwrap_or_default();
-    let wrong = wrong.strip_prefix("error: ").unwrap_or(wrong);
-    let right = lines.next().map(str::trim).filter(|line| line.starts_with("[possible values"));
-    UsageError::Option(right.map_or_else(|| wrong.to_owned(), |right| format!("{wrong} {right}")))
 }

@@ -22,6 +22,9 @@ fn a_line_is_a_target_and_the_rest_is_passed_over() {
         "127.0.0.1:8025\n127.0.0.1:8026\n",
         "127.0.0.1:8025\n127.0.0.1:8026",
         "127.0.0.1:8025,8026",
+        "127.0.0.1 8025\n127.0.0.1\t8026\r\n",
+        "127.0.0.1 \t 8025,8026 # both\n",
+        "\t127.0.0.1\t\t8025-8026\n",
         "# a pool\n\n127.0.0.1:8025\n\n   \n\t\n127.0.0.1:8026\n\n#\n",
         "127.0.0.1:8025\r\n\r\n# CRLF\r\n127.0.0.1:8026\r\n",
         "127.0.0.1:8025 # the mail server\n127.0.0.1:8026# the other one\n",
@@ -82,14 +85,19 @@ fn a_bad_line_is_named_before_anything_is_sent() {
         ("127.0.0.1:8025\n\n  127.0.0.1:8010-8000\n", "3:3", "\"8010-8000\" ends before it begins"),
         ("# first\r\n\t127.0.0.1:80x\r\n", "2:2", "\"80x\" is not a port"),
         ("127.0.0.1\n", "1:1", "names no port"),
-        ("127.0.0.1:8025 127.0.0.1:8026\n", "1:1", ""),
-        ("127.0.0.1 8025\n", "1:1", ""),
+        ("127.0.0.1:8025 127.0.0.1:8026\n", "1:1", "one target a line"),
+        ("127.0.0.1 8025 8026\n", "1:1", "write several ports as 25,80"),
+        ("127.0.0.1:8025 8026\n", "1:1", "has a port already"),
+        ("127.0.0.010:8025\n", "1:1", "without leading zeros"),
+        ("127.0.0.010 8025\n", "1:1", "without leading zeros"),
+        ("127.1 8025\n", "1:1", "\"127.1\""),
+        ("8025\n", "1:1", "\"8025\" is a port without a host"),
         ("198.18.0.1/24:80\n", "1:1", "198.18.0.0/24"),
         ("198.18.0.0/33:80\n", "1:1", "198.18.0.0/33"),
         ("224.0.0.1:80\n", "1:1", "is not the address of one host"),
         ("fe80::1:80\n", "1:1", ""),
         ("a|b:80\n", "1:1", ""),
-        ("127.0.0.1:25,,80\n", "1:1", "\"\" is not a port"),
+        ("127.0.0.1:25,,80\n", "1:1", "\"25,,80\" is not a port"),
         ("\u{feff}127.0.0.1:0\n", "1:", "\"0\" is not a port"),
     ] {
         let (_directory, file) = file_of(text.as_bytes());
@@ -167,7 +175,7 @@ fn a_line_without_end_makes_no_message_without_end() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("zeros");
     File::create(&path).unwrap().set_len(LONGEST).unwrap();
-    let said = within_memory(&["--targets", path.to_str().unwrap()]);
+    let said = within_memory(&["-t", "1000", "--targets", path.to_str().unwrap()]);
     assert_refused(&said, &format!("{}:1:1", path.display()));
     for line in [
         "a".repeat(1 << 20),
@@ -196,7 +204,7 @@ fn standard_input_without_end_is_not_waited_for() {
     let open = child.stdin.take();
     let said = Said::from(child.wait_with_output().expect("the program ends"));
     drop(open);
-    assert_refused(&said, "deadline");
+    assert_refused(&said, "standard input was not read to its end before the deadline");
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
 }
 

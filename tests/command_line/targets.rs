@@ -61,6 +61,74 @@ fn an_address_never_becomes_a_name() {
     }
 }
 
+/// `inet_aton()` would read the first three as 198.18.1.8, 198.18.0.1 and 198.18.1.1.
+#[test]
+fn a_number_that_programs_read_differently_is_no_host() {
+    for text in [
+        "198.18.1.010",
+        "198.18.1",
+        "0xC6120101",
+        "1",
+        "3323068417",
+        "0306.18.1.1",
+        "198.18.0x1.1",
+        "198.18.1.0x1",
+        "198.18.1.1.",
+        "198.18.01.1",
+        "198.18.1.256",
+        "198.18.1.1.1",
+        "node.1",
+        "0X1",
+        "0x",
+        "00",
+        "127.1",
+        "198.18.1.010/32",
+        "198.18/16",
+        "198.018.0.0/16",
+        "[198.18.1.010]",
+        "１９８.18.1.1",
+        "198.18.1.010%eth0",
+    ] {
+        let error = text.parse::<Hosts>().expect_err(text);
+        assert!(matches!(error, TargetError::Ambiguous(_)), "{text}: {error}");
+    }
+    for text in
+        ["a1", "1a", "1.a", "0x1.example", "0xg", "a-1", "1-1", "x0x1", "198.18.1.1.example."]
+    {
+        assert!(matches!(text.parse(), Ok(Hosts::Name(_))), "{text}");
+    }
+}
+
+#[test]
+fn a_number_with_leading_zeros_is_no_port() {
+    for text in ["080", "0080", "25,080", "08000-8010", "8000-08010"] {
+        let error = text.parse::<Ports>().expect_err(text);
+        assert!(matches!(error, TargetError::PaddedPort(_)), "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_host_and_a_port_may_stand_apart() {
+    for text in ["192.0.2.7 25,80", "192.0.2.7\t25,80", " 192.0.2.7 \t  25,80 ", "192.0.2.7:25,80"]
+    {
+        assert_eq!(text.parse(), Target::new("192.0.2.7", "25,80"), "{text:?}");
+    }
+    assert_eq!("2001:db8::7 25".parse(), Target::new("2001:db8::7", "25"));
+    assert_eq!("198.18.0.0/24 25".parse(), Target::new("198.18.0.0/24", "25"));
+    for text in ["192.0.2.7 25 80", "192.0.2.7 : 25", "192.0.2.7 25, 80"] {
+        let error = text.parse::<Target>().expect_err(text);
+        assert!(matches!(error, TargetError::TooMuch(_)), "{text}: {error}");
+    }
+    for text in ["192.0.2.7:25 80", "[::1]:25 80"] {
+        let error = text.parse::<Target>().expect_err(text);
+        assert!(matches!(error, TargetError::TwoPorts(..)), "{text}: {error}");
+    }
+    for text in ["25", "25,80", "8000-8010"] {
+        let error = text.parse::<Target>().expect_err(text);
+        assert!(matches!(error, TargetError::NoHost(_)), "{text}: {error}");
+    }
+}
+
 #[test]
 fn every_port_there_is_and_no_other() {
     for port in 1..=u16::MAX {
@@ -162,17 +230,19 @@ fn a_block_of_anything_else_is_refused() {
         "198.18.0.0/33",
         "2001:db8::/129",
         "198.18.0.0/",
-        "/24",
         "198.18.0.0/-1",
+        "198.18.0.0/+24",
+        "198.18.0.0/024",
         "198.18.0.0/x",
-        "198.18.0/24",
         "198.18.0.0/24/24",
-        "mail/24",
-        "fe80::%eth0/64",
-        "198.18.0.0 /24",
-        "[198.18.0.0/24",
-        "[2001:db8::]/64",
+        "198.18.0.0/0.0.0.255",
     ] {
+        let error = refusal(text);
+        assert!(matches!(error, TargetError::Block(_)), "{text}: {error}");
+    }
+    for text in
+        ["/24", "mail/24", "fe80::%eth0/64", "198.18.0.0 /24", "[198.18.0.0/24", "[2001:db8::]/64"]
+    {
         let error = refusal(text);
         assert!(matches!(error, TargetError::Host(_)), "{text}: {error}");
     }

@@ -32,8 +32,14 @@ pub fn target(bytes: &[u8]) {
 }
 
 fn assert_sound(target: &Target, text: &str) {
-    let (host, ports) = text.rsplit_once(':').unwrap();
-    assert!(!host.contains(':') || host.starts_with('[') && host.ends_with(']'), "{text}");
+    let words: Vec<_> = text.split_ascii_whitespace().collect();
+    let ports = if let [_, ports] = words[..] {
+        ports
+    } else {
+        let (host, ports) = text.rsplit_once(':').unwrap();
+        assert!(!host.contains(':') || host.starts_with('[') && host.ends_with(']'), "{text}");
+        ports
+    };
     assert_each_once(&target.ports, ports);
     assert_shown(&target.hosts);
     let count = target.count();
@@ -66,10 +72,24 @@ fn assert_shown(hosts: &Hosts) {
         }
         Hosts::LinkLocal(_, interface) => assert!(!interface.is_empty()),
         Hosts::Name(name) => {
+            assert!(!is_read_by_inet_aton(name), "{name}");
             assert!(name.len() <= 253); // RFC 1035 §2.3.4, without the length bytes at both ends
             assert!(!name.contains(|c: char| c.is_ascii_punctuation() && !".-_".contains(c)));
         }
     }
+}
+
+/// What `inet_aton(3)` takes for an address: one to four numbers, decimal, octal or hexadecimal.
+fn is_read_by_inet_aton(name: &str) -> bool {
+    let is_number = |part: &str| {
+        let (digits, radix) = match part.strip_prefix("0x").or_else(|| part.strip_prefix("0X")) {
+            Some(digits) => (digits, 16),
+            None if part.starts_with('0') => (part, 8),
+            None => (part, 10),
+        };
+        u32::from_str_radix(digits, radix).is_ok()
+    };
+    name.split('.').count() <= 4 && name.split('.').all(is_number)
 }
 
 fn assert_each_once(ports: &Ports, text: &str) {
@@ -90,8 +110,13 @@ fn assert_each_once(ports: &Ports, text: &str) {
 fn assert_named(error: &TargetError, text: &str) {
     assert_fit_for_a_line(&error.to_string());
     if let TargetError::NoPort(part)
+    | TargetError::NoHost(part)
+    | TargetError::TooMuch(part)
     | TargetError::Port(part)
+    | TargetError::PaddedPort(part)
     | TargetError::ReversedPorts(part)
+    | TargetError::Ambiguous(part)
+    | TargetError::Block(part)
     | TargetError::Host(part) = error
     {
         assert!(text.contains(part.strip_suffix('…').unwrap_or(part)), "{part:?}");
@@ -99,12 +124,14 @@ fn assert_named(error: &TargetError, text: &str) {
     }
 }
 
-/// What the standard library takes for an endpoint is the target that is just that endpoint, if it can be one.
+/// What the standard library takes for an endpoint is the target that is just that endpoint, if it can be one, and its port has no
+/// leading zeros.
 fn assert_judged(text: &str, endpoint: SocketAddr) {
     let (ip, port) = (endpoint.ip().to_canonical(), endpoint.port());
     let read = text.parse::<Target>();
+    let padded = text.rsplit(':').next().is_some_and(|port| port.starts_with('0'));
     match text.contains('%') {
-        _ if port == 0 => assert!(read.is_err()),
+        _ if port == 0 || padded => assert!(read.is_err()),
         false if may_be_probed(ip) => assert_eq!(read, Ok(SocketAddr::new(ip, port).into())),
         true if is_link_local(ip) => {
             assert!(matches!(read.unwrap().hosts, Hosts::LinkLocal(address, _) if address == ip));

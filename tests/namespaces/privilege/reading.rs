@@ -45,7 +45,7 @@ fn a_file_that_is_not_the_callers_is_not_read_for_him() {
         for name in [path, &format!("/proc/self/root{path}"), "/proc/self/fd/0", "/dev/stdin"] {
             let outcome = secret.given_to(&lab, &caller, name);
             let line = format!(
-                "TCP HALF-OPEN UNKNOWN - cannot read {name}: Permission denied (os error 13); \
+                "TCP HALF-OPEN UNKNOWN - cannot read {name}: Permission denied; \
                  see halfopen --help\n"
             );
             assert_eq!((outcome.code, outcome.stdout), (3, line));
