@@ -122,6 +122,9 @@ pub enum Ignored {
     /// FIN+ACK: the end of a connection that is not ours.
     #[error("end of an old connection")]
     OldConnection,
+    /// What the segment says is not what was sent.
+    #[error("wrong checksum")]
+    WrongChecksum,
     /// An ICMP error that does not quote a SYN of ours.
     #[error("ICMP error about another segment")]
     IcmpNotOurs,

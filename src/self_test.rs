@@ -161,7 +161,10 @@ fn flags(crossing: &Crossing) -> Vec<Flags> {
             Handshake::Refused => vec![RST_ACK],
             Handshake::Failed(_) | Handshake::Abandoned => Vec::new(),
         },
-        Crossing::Received(Arrival::Icmp(..) | Arrival::Lost(_), _) => Vec::new(),
+        Crossing::Received(
+            Arrival::Icmp(..) | Arrival::Lost(_) | Arrival::WrongChecksum { .. },
+            _,
+        ) => Vec::new(),
     }
 }
 

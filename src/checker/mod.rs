@@ -208,6 +208,7 @@ impl Checker {
             Arrival::Segment { segment, reset_by_kernel, .. } => {
                 self.handle_segment(segment, *reset_by_kernel, now)
             }
+            Arrival::WrongChecksum { .. } => Err(Ignored::WrongChecksum),
             Arrival::Icmp(error, quote) => self.handle_icmp(*error, quote, now),
             Arrival::Handshake { local, remote, end } => {
                 self.handle_handshake(*local, *remote, *end, now)

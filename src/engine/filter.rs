@@ -6,13 +6,15 @@ use nix::libc::{
 };
 use socket2::{Domain, SockFilter};
 
-/// Enough for the longest IPv4 and TCP headers, bytes.
-pub(super) const LONGEST_HEADERS: u32 = 120;
+/// The longest message that is read, bytes: headers and the payload of an Ethernet frame. An answer to a SYN without a cookie
+/// has no more.
+pub(super) const LONGEST: u32 = 2048;
 
 /// Offset of the destination port in a TCP header.
 const DESTINATION_PORT: u32 = 2;
 
-/// A classic BPF program that lets segments to `ports` through, cut after their headers, and nothing else.
+/// A classic BPF program that lets segments to `ports` through, and nothing else. What is too long to be read is cut to one
+/// byte more, so that it is seen to be (`MSG_TRUNC`), and takes no more room in the queue.
 ///
 /// For IPv4 the program sees the IP header first, for IPv6 the TCP header.
 pub(super) fn to_ports(domain: Domain, ports: &[u16]) -> Vec<SockFilter> {
@@ -25,7 +27,7 @@ pub(super) fn to_ports(domain: Domain, ports: &[u16]) -> Vec<SockFilter> {
     }
     for &port in ports {
         program.push(jump(BPF_JMP | BPF_JEQ | BPF_K, port.into(), 0, 1));
-        program.push(statement(BPF_RET | BPF_K, LONGEST_HEADERS));
+        program.push(statement(BPF_RET | BPF_K, LONGEST + 1));
     }
     program.push(statement(BPF_RET | BPF_K, 0));
     program

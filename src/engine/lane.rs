@@ -13,7 +13,7 @@ use nix::sys::socket::{
 use nix::{getsockopt_impl, libc, sockopt_impl};
 use socket2::{Domain, Socket};
 
-use super::filter::{self, LONGEST_HEADERS};
+use super::filter::{self, LONGEST};
 use super::guard::Guard;
 use super::netlink::{Netlink, Traits};
 use super::resets::Resets;
@@ -51,6 +51,9 @@ const SEND_BUFFER: usize = 64 << 20;
 /// Kernel memory that a queued answer takes at most, bytes.
 const ANSWER_SIZE: usize = 1024;
 
+/// Room for one message.
+type Buffer = [u8; LONGEST as usize];
+
 sockopt_impl!(
     /// What a socket holds and what it has dropped (`SO_MEMINFO`).
     MemoryInfo, GetOnly, libc::SOL_SOCKET, libc::SO_MEMINFO, [u32; 9]
@@ -72,6 +75,8 @@ pub(super) struct Lane {
     guards: Vec<Guard>,
     /// How many segments are taken in with one system call.
     batch: usize,
+    /// What they are read into.
+    buffers: Vec<Buffer>,
     /// Answers lost to a full queue so far, as the kernel counts them.
     lost: u32,
     /// ICMP errors that have been read while segments were still queued: one of those may have arrived before.
@@ -111,6 +116,7 @@ impl Lane {
             resets,
             guards,
             batch: FEW,
+            buffers: Vec::new(),
             lost: 0,
             held: Vec::new(),
         };
@@ -189,22 +195,33 @@ impl Lane {
     /// was room for do not prove that, because a pending error ends a batch, too (`do_recvmmsg()`). It is that of some flow,
     /// and cleared by being returned; its story is in the error queue.
     fn read(&mut self, queue: MsgFlags, arrivals: &mut Vec<Arrival>) -> bool {
+        let mut buffers = mem::take(&mut self.buffers);
+        buffers.resize(self.batch, [0; LONGEST as usize]);
+        let mut empty = false;
         for _ in 0..LOOKS {
-            match self.read_batch(queue, arrivals) {
-                Ok(count) if count == self.batch => {
+            match self.read_batch(queue, &mut buffers, arrivals) {
+                Ok(count) if count == buffers.len() => {
                     self.batch = BATCH; // somebody floods us
-                    return false;
+                    break;
                 }
-                Err(Errno::EAGAIN) => return true,
+                Err(Errno::EAGAIN) => {
+                    empty = true;
+                    break;
+                }
                 Ok(_) | Err(_) => {}
             }
         }
-        false
+        self.buffers = buffers;
+        empty
     }
 
     /// Reads what one system call gives, and leaves out what is not for a guarded port; gives how many messages it was.
-    fn read_batch(&self, queue: MsgFlags, arrivals: &mut Vec<Arrival>) -> nix::Result<usize> {
-        let mut buffers = vec![[0; LONGEST_HEADERS as usize]; self.batch];
+    fn read_batch(
+        &self,
+        queue: MsgFlags,
+        buffers: &mut [Buffer],
+        arrivals: &mut Vec<Arrival>,
+    ) -> nix::Result<usize> {
         let space = nix::cmsg_space!(
             libc::sock_extended_err,
             libc::sockaddr_in6,
@@ -213,7 +230,7 @@ impl Lane {
         );
         let mut bytes: Vec<_> =
             buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
-        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(self.batch, Some(space));
+        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(bytes.len(), Some(space));
         let flags = queue | MsgFlags::MSG_DONTWAIT;
         let messages = recvmmsg(self.raw.as_raw_fd(), &mut headers, &mut bytes, flags, None)?;
         let mut count = 0;
@@ -242,6 +259,9 @@ impl Lane {
                 let guard = guard(segment.destination.port())?;
                 *reset_by_kernel =
                     guard.lets_kernel_reset(*hop_limit) && !segment.flags.contains(Flags::RST);
+            }
+            Arrival::WrongChecksum { destination, .. } => {
+                guard(destination.port())?;
             }
             Arrival::Icmp(error, quote) => {
                 guard(quote.local_port)?;

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use nix::libc;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, RecvMsg, SockaddrStorage};
 
-use crate::wire::{Arrival, IcmpError, Quote, Segment, ipv4};
+use crate::wire::{Arrival, IcmpError, Quote, Segment, Unsound, ipv4};
 
 /// Reads a message of a raw TCP socket, from its queue or from its error queue: what arrived, `None` where that is not sound.
 ///
@@ -26,11 +26,28 @@ pub(super) fn read(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<Arrival
     if message.flags.contains(MsgFlags::MSG_ERRQUEUE) {
         return Some(Arrival::Icmp(error?, Quote::parse(from, bytes)?));
     }
-    let (segment, hop_limit) = match from {
-        SocketAddr::V4(_) => ipv4::parse(bytes)?,
-        SocketAddr::V6(_) => (Segment::parse(from, to?, bytes)?, hop_limit?),
+    let parsed = match from {
+        SocketAddr::V4(_) => ipv4::parse(bytes),
+        SocketAddr::V6(_) => {
+            let hop_limit = hop_limit?;
+            Segment::parse(from, to?, bytes).map(|segment| (segment, hop_limit))
+        }
     };
-    Some(Arrival::Segment { segment, hop_limit, reset_by_kernel: false })
+    match parsed {
+        // What is not all there cannot be verified.
+        Ok((Segment { source, destination, .. }, _))
+            if message.flags.contains(MsgFlags::MSG_TRUNC) =>
+        {
+            Some(Arrival::WrongChecksum { source, destination })
+        }
+        Ok((segment, hop_limit)) => {
+            Some(Arrival::Segment { segment, hop_limit, reset_by_kernel: false })
+        }
+        Err(Unsound::WrongChecksum { source, destination }) => {
+            Some(Arrival::WrongChecksum { source, destination })
+        }
+        Err(Unsound::Malformed) => None,
+    }
 }
 
 /// The ICMP error in a control message of an error queue; `None` for other messages, for errors that do not come from the

@@ -113,6 +113,9 @@ pub fn render_crossing(at: Duration, crossing: &Crossing, out: &mut impl Write) 
                     let note = if *reset_by_kernel { " (the kernel sends the RST)" } else { "" };
                     write!(out, "{note}")?;
                 }
+                Arrival::WrongChecksum { source, destination } => {
+                    write!(out, "{seconds:.6} received {source} > {destination}")?;
+                }
                 Arrival::Handshake { local, remote, end } => {
                     write!(out, "{seconds:.6} received {remote} > {local} {}", end_of(end))?;
                 }

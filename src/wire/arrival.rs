@@ -16,6 +16,13 @@ pub enum Arrival {
         /// True when this machine's kernel has answered it with the RST that it calls for.
         reset_by_kernel: bool,
     },
+    /// A segment whose checksum is wrong, or that is too long to be verified.
+    WrongChecksum {
+        /// Where it seems to come from.
+        source: SocketAddr,
+        /// One of our ports.
+        destination: SocketAddr,
+    },
     /// An ICMP error and what it quotes.
     Icmp(IcmpError, Quote),
     /// The end of a handshake that this machine's kernel made for us.

@@ -6,26 +6,26 @@ use std::net::{Ipv4Addr, SocketAddr};
 use pnet::packet::ip::IpNextHeaderProtocols;
 use pnet::packet::ipv4::Ipv4Packet;
 
-use super::Segment;
+use super::{Segment, Unsound};
 
 /// Reads a TCP segment with the IPv4 header before it; gives the time to live that was left on arrival as well.
 ///
-/// `None` for other protocols, fragments but the first, and lengths that lie.
-pub fn parse(bytes: &[u8]) -> Option<(Segment, u8)> {
-    let packet = Ipv4Packet::new(bytes)?;
+/// Malformed are other protocols, fragments but the first, and lengths that lie, too.
+pub fn parse(bytes: &[u8]) -> Result<(Segment, u8), Unsound> {
+    let packet = Ipv4Packet::new(bytes).ok_or(Unsound::Malformed)?;
     let header = usize::from(packet.get_header_length()) * 4;
     let sound = packet.get_version() == 4
         && header >= Ipv4Packet::minimum_packet_size()
         && packet.get_next_level_protocol() == IpNextHeaderProtocols::Tcp
         && packet.get_fragment_offset() == 0;
     if !sound {
-        return None;
+        return Err(Unsound::Malformed);
     }
     let port_less = |address: Ipv4Addr| SocketAddr::from((address, 0));
     let segment = Segment::parse(
         port_less(packet.get_source()),
         port_less(packet.get_destination()),
-        bytes.get(header..)?,
+        bytes.get(header..).ok_or(Unsound::Malformed)?,
     )?;
-    Some((segment, packet.get_ttl()))
+    Ok((segment, packet.get_ttl()))
 }

@@ -9,6 +9,8 @@ use pnet::packet::tcp::{
     MutableTcpPacket, TcpOptionNumbers, TcpPacket, ipv4_checksum, ipv6_checksum,
 };
 
+use super::checksum;
+
 /// Header without options, bytes.
 const HEADER: usize = 20;
 
@@ -38,21 +40,23 @@ impl Segment {
     /// Reads a segment that travelled from the address of `source` to that of `destination`; their ports are
     /// overwritten by those of the header.
     ///
-    /// `None` when the header is cut short or its data offset points outside the bytes. The checksum is not
-    /// verified: on loopback, veth and virtio it is only partially filled in.
+    /// The bytes are all of the segment: the checksum covers its payload, too.
     pub fn parse(
         mut source: SocketAddr,
         mut destination: SocketAddr,
         bytes: &[u8],
-    ) -> Option<Self> {
-        let packet = TcpPacket::new(bytes)?;
+    ) -> Result<Self, Unsound> {
+        let packet = TcpPacket::new(bytes).ok_or(Unsound::Malformed)?;
         let header = usize::from(packet.get_data_offset()) * 4;
         if header < HEADER || header > bytes.len() {
-            return None;
+            return Err(Unsound::Malformed);
         }
         source.set_port(packet.get_source());
         destination.set_port(packet.get_destination());
-        Some(Self {
+        if !checksum::holds(bytes, source.ip(), destination.ip()) {
+            return Err(Unsound::WrongChecksum { source, destination });
+        }
+        Ok(Self {
             source,
             destination,
             sequence: SequenceNumber(packet.get_sequence()),
@@ -92,6 +96,20 @@ impl Segment {
         packet.set_checksum(checksum);
         &buffer[..self.header_len()]
     }
+}
+
+/// Why bytes are not taken for a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unsound {
+    /// A header is cut short, or a length points outside the bytes.
+    Malformed,
+    /// Something has changed on the way; perhaps the endpoints, too.
+    WrongChecksum {
+        /// Where it seems to come from.
+        source: SocketAddr,
+        /// Where it seems to go to.
+        destination: SocketAddr,
+    },
 }
 
 impl fmt::Display for Segment {

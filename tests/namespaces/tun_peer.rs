@@ -5,6 +5,7 @@ pub(crate) mod answer;
 pub(crate) mod scenario;
 pub(crate) mod sent;
 
+mod checksums;
 mod forged;
 pub(crate) mod icmp;
 mod instrument;

@@ -244,7 +244,9 @@ fn first_decisive(run: &Run, remote: SocketAddr) -> Option<Decisive> {
                 (segment.source, segment.destination.port(), segment.acknowledgement)
             }
             Arrival::Icmp(_, quote) => (quote.remote, quote.local_port, quote.sequence + 1),
-            Arrival::Handshake { .. } | Arrival::Lost(_) => return None,
+            Arrival::Handshake { .. } | Arrival::Lost(_) | Arrival::WrongChecksum { .. } => {
+                return None;
+            }
         };
         let (sent_at, syn) = syns.iter().find(|(sent_at, syn)| {
             (remote, syn.source.port(), syn.sequence + 1) == (from, to, number) && sent_at <= at
@@ -269,7 +271,7 @@ fn final_state(arrival: &Arrival) -> Option<PortState> {
             name if name.contains("prohibited") => Some(PortState::Filtered),
             _ => None,
         },
-        Arrival::Handshake { .. } | Arrival::Lost(_) => None,
+        Arrival::Handshake { .. } | Arrival::Lost(_) | Arrival::WrongChecksum { .. } => None,
     }
 }
 

@@ -211,6 +211,7 @@ fn crossed(run: &Run) -> Vec<String> {
     let flags = |(_, crossing): &_| match crossing {
         Sent(segment) | Received(Arrival::Segment { segment, .. }, _) => segment.flags.to_string(),
         Received(Arrival::Icmp(error, _), _) => error.to_string(),
+        Received(Arrival::WrongChecksum { .. }, _) => "wrong checksum".to_owned(),
         Received(Arrival::Lost(count), _) => format!("{count} lost"),
         Received(Arrival::Handshake { .. }, _) | SentByKernel { .. } => "the kernel's".to_owned(),
     };

@@ -1,6 +1,6 @@
 //! Segments behind an IPv4 header, as a raw IPv4 socket delivers them.
 
-use halfopen::wire::{Segment, ipv4};
+use halfopen::wire::{Segment, Unsound, ipv4};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use smoltcp::phy::ChecksumCapabilities;
@@ -9,7 +9,7 @@ use smoltcp::wire::{IpProtocol, Ipv4Packet, Ipv4Repr};
 use crate::packets::{
     CLIENT_V4, LINUX_RST_ACK_V4, LINUX_SYN_ACK_V4, MACOS_SYN_ACK_V4, ROUTER_SYN_ACK_V4, SERVER_V4,
     WINDOWS_SYN_ACK_V4, linux_rst_ack_v4, linux_syn_ack_v4, macos_syn_ack_v4, router_syn_ack_v4,
-    windows_syn_ack_v4,
+    sealed, windows_syn_ack_v4,
 };
 use crate::segment::segments;
 
@@ -27,7 +27,7 @@ fn answers() -> Vec<(&'static [u8], Segment, u8)> {
 #[test]
 fn answers_of_real_stacks_are_read() {
     for (bytes, segment, time_to_live) in answers() {
-        assert_eq!(ipv4::parse(bytes), Some((segment, time_to_live)));
+        assert_eq!(ipv4::parse(bytes), Ok((segment, time_to_live)));
     }
 }
 
@@ -48,7 +48,12 @@ fn constants_are_sound_packets_to_smoltcp_too() {
 fn what_is_cut_short_is_not_read() {
     for (bytes, ..) in answers() {
         for length in 0..bytes.len() {
-            assert_eq!(ipv4::parse(&bytes[..length]), None, "{length} of {} bytes", bytes.len());
+            assert_eq!(
+                ipv4::parse(&bytes[..length]),
+                Err(Unsound::Malformed),
+                "{length} of {} bytes",
+                bytes.len()
+            );
         }
     }
 }
@@ -58,7 +63,9 @@ fn payload_is_passed_over() {
     for (bytes, segment, time_to_live) in answers() {
         let mut longer = bytes.to_vec();
         longer.extend([0xff; 40]);
-        assert_eq!(ipv4::parse(&longer), Some((segment, time_to_live)));
+        let header = usize::from(bytes[0] & 0xf) * 4;
+        longer.splice(header.., sealed(&longer[header..], SERVER_V4, CLIENT_V4));
+        assert_eq!(ipv4::parse(&longer), Ok((segment, time_to_live)));
     }
 }
 
@@ -67,7 +74,7 @@ fn only_version_4_is_read() {
     for version in (0..16).filter(|version| *version != 4) {
         let mut bytes = LINUX_SYN_ACK_V4;
         bytes[0] = version << 4 | 5;
-        assert_eq!(ipv4::parse(&bytes), None, "version {version}");
+        assert_eq!(ipv4::parse(&bytes), Err(Unsound::Malformed), "version {version}");
     }
 }
 
@@ -76,7 +83,7 @@ fn header_length_below_the_least_or_past_the_end_is_not_read() {
     for words in [0, 1, 2, 3, 4, 11, 12, 13, 14, 15] {
         let mut bytes = LINUX_SYN_ACK_V4;
         bytes[0] = 0x40 | words;
-        assert_eq!(ipv4::parse(&bytes), None, "{words} words");
+        assert_eq!(ipv4::parse(&bytes), Err(Unsound::Malformed), "{words} words");
     }
 }
 
@@ -85,7 +92,7 @@ fn only_tcp_is_read() {
     for protocol in (0..=255).filter(|protocol| *protocol != 6) {
         let mut bytes = LINUX_SYN_ACK_V4;
         bytes[9] = protocol;
-        assert_eq!(ipv4::parse(&bytes), None, "protocol {protocol}");
+        assert_eq!(ipv4::parse(&bytes), Err(Unsound::Malformed), "protocol {protocol}");
     }
 }
 
@@ -95,7 +102,7 @@ fn later_fragments_hold_no_header() {
         let offset: u16 = 1 << bit;
         let mut bytes = LINUX_SYN_ACK_V4;
         bytes[6..8].copy_from_slice(&offset.to_be_bytes());
-        assert_eq!(ipv4::parse(&bytes), None, "offset {offset}");
+        assert_eq!(ipv4::parse(&bytes), Err(Unsound::Malformed), "offset {offset}");
     }
 }
 
@@ -104,7 +111,7 @@ fn dont_fragment_and_more_fragments_leave_the_first_fragment_readable() {
     for flags in [0x00, 0x20, 0x40, 0x60] {
         let mut bytes = LINUX_SYN_ACK_V4;
         bytes[6] = flags;
-        assert_eq!(ipv4::parse(&bytes), Some((linux_syn_ack_v4(), 64)));
+        assert_eq!(ipv4::parse(&bytes), Ok((linux_syn_ack_v4(), 64)));
     }
 }
 
@@ -124,7 +131,12 @@ proptest! {
         bytes[6..8].fill(0);
         bytes[9] = 6;
         let header = usize::from(words) * 4;
-        if let Some((segment, time_to_live)) = ipv4::parse(&bytes) {
+        if bytes.len() >= header + 20 {
+            let [source, destination] =
+                [12, 16].map(|at| <[u8; 4]>::try_from(&bytes[at..at + 4]).unwrap().into());
+            bytes.splice(header.., sealed(&bytes[header..], source, destination));
+        }
+        if let Ok((segment, time_to_live)) = ipv4::parse(&bytes) {
             prop_assert!(bytes.len() >= header + 20);
             prop_assert_eq!(time_to_live, bytes[8]);
             let port = u16::from_be_bytes([bytes[header], bytes[header + 1]]);
@@ -146,6 +158,6 @@ proptest! {
         let mut bytes = vec![0; header.buffer_len()];
         header.emit(&mut Ipv4Packet::new_unchecked(&mut bytes), &ChecksumCapabilities::default());
         bytes.extend(payload);
-        prop_assert_eq!(ipv4::parse(&bytes), Some((segment, hop_limit)));
+        prop_assert_eq!(ipv4::parse(&bytes), Ok((segment, hop_limit)));
     }
 }

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use halfopen::wire::{Flags, Options, Segment, SequenceNumber};
+use smoltcp::wire::TcpPacket;
 
 pub(crate) const CLIENT_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1));
 pub(crate) const SERVER_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 0, 2));
@@ -18,6 +19,18 @@ pub(crate) fn ours() -> Vec<(&'static [u8], Segment)> {
         (&RST_V4, rst(CLIENT_V4, SERVER_V4)),
         (&RST_V6, rst(CLIENT_V6, SERVER_V6)),
     ]
+}
+
+/// The segment with the checksum that smoltcp gives it.
+pub(crate) fn sealed(segment: &[u8], source: IpAddr, destination: IpAddr) -> Vec<u8> {
+    let mut bytes = segment.to_vec();
+    TcpPacket::new_unchecked(&mut bytes[..]).fill_checksum(&source.into(), &destination.into());
+    bytes
+}
+
+/// The sum of the pseudo-header alone: the complement of the checksum of a segment that is all zeros.
+pub(crate) fn pseudo_header_sum(length: usize, source: IpAddr, destination: IpAddr) -> u16 {
+    !TcpPacket::new_unchecked(sealed(&vec![0; length], source, destination)).checksum()
 }
 
 fn syn(client: IpAddr, server: IpAddr, max_segment_size: u16) -> Segment {

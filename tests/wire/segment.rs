@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use halfopen::wire::{Flags, Options, Segment, SequenceNumber};
+use halfopen::wire::{Flags, Options, Segment, SequenceNumber, Unsound};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -10,8 +10,8 @@ use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{IpAddress, TcpControl, TcpPacket, TcpRepr, TcpSeqNumber, TcpTimestampRepr};
 
 use crate::packets::{
-    CLIENT_V4, CLIENT_V6, LINUX_SYN_ACK_V6, SERVER_V4, SERVER_V6, SYN_V4, linux_syn_ack_v4,
-    linux_syn_ack_v6, ours,
+    CLIENT_V4, CLIENT_V6, LINUX_SYN_ACK_V4, LINUX_SYN_ACK_V6, SERVER_V4, SERVER_V6, SYN_V4,
+    linux_syn_ack_v4, linux_syn_ack_v6, ours, pseudo_header_sum, sealed,
 };
 
 #[test]
@@ -26,7 +26,7 @@ fn what_we_send_is_these_bytes() {
 #[test]
 fn what_we_send_is_read_back() {
     for (bytes, segment) in ours() {
-        assert_eq!(parse(bytes, &segment), Some(segment));
+        assert_eq!(parse(bytes, &segment), Ok(segment));
     }
 }
 
@@ -41,7 +41,7 @@ fn bytes_beyond_the_segment_are_left_alone() {
 #[test]
 fn an_ipv6_answer_with_timestamps_is_read() {
     let segment = linux_syn_ack_v6();
-    assert_eq!(parse(&LINUX_SYN_ACK_V6, &segment), Some(segment));
+    assert_eq!(parse(&LINUX_SYN_ACK_V6, &segment), Ok(segment));
 }
 
 #[test]
@@ -56,7 +56,11 @@ fn what_is_cut_short_is_not_read() {
     let answer = linux_syn_ack_v6();
     for (bytes, segment) in ours().into_iter().chain([(LINUX_SYN_ACK_V6.as_slice(), answer)]) {
         for length in 0..bytes.len() {
-            assert_eq!(parse(&bytes[..length], &segment), None, "{length} of {segment}");
+            assert_eq!(
+                parse(&bytes[..length], &segment),
+                Err(Unsound::Malformed),
+                "{length} of {segment}"
+            );
         }
     }
 }
@@ -66,20 +70,67 @@ fn data_offset_below_the_least_or_past_the_end_is_not_read() {
     for words in 0..16_u8 {
         let mut bytes = LINUX_SYN_ACK_V6;
         bytes[12] = words << 4;
-        let read = parse(&bytes, &linux_syn_ack_v6());
-        assert_eq!(read.is_some(), (5..=10).contains(&words), "{words} words");
-        if let Some(segment) = read {
+        let read = parse(&sealed(&bytes, SERVER_V6, CLIENT_V6), &linux_syn_ack_v6());
+        assert_eq!(read.is_ok(), (5..=10).contains(&words), "{words} words");
+        if let Ok(segment) = read {
             assert_eq!(segment.acknowledgement, linux_syn_ack_v6().acknowledgement);
             assert_eq!(segment.flags, Flags::SYN | Flags::ACK);
         }
     }
 }
 
+/// Of all that can stand there.
 #[test]
-fn the_checksum_is_not_looked_at() {
-    let mut bytes = LINUX_SYN_ACK_V6;
-    bytes[16..18].fill(0);
-    assert_eq!(parse(&bytes, &linux_syn_ack_v6()), Some(linux_syn_ack_v6()));
+fn the_checksum_is_correct_or_the_sum_of_the_pseudo_header_and_nothing_else() {
+    let answers =
+        [(&LINUX_SYN_ACK_V4[20..], linux_syn_ack_v4()), (&LINUX_SYN_ACK_V6, linux_syn_ack_v6())];
+    for (segment, read) in answers {
+        for payload in [&b""[..], b"odd", b"even"] {
+            let (source, destination) = (read.source, read.destination);
+            let whole = [segment, payload].concat();
+            let correct = sealed(&whole, source.ip(), destination.ip());
+            let partial = pseudo_header_sum(whole.len(), source.ip(), destination.ip());
+            for checksum in 0..=u16::MAX {
+                let mut bytes = correct.clone();
+                bytes[16..18].copy_from_slice(&checksum.to_be_bytes());
+                let sound = bytes == correct || checksum == partial;
+                let wrong = Err(Unsound::WrongChecksum { source, destination });
+                assert_eq!(parse(&bytes, &read), if sound { Ok(read) } else { wrong });
+            }
+        }
+    }
+}
+
+#[test]
+fn no_bit_of_a_segment_turns_over_unseen() {
+    for (segment, payload) in [(linux_syn_ack_v6(), &b"220 mail"[..]), (ours()[0].1, b"")] {
+        let mut buffer = [0; Segment::LONGEST];
+        let whole = [segment.emit(&mut buffer), payload].concat();
+        let mut bytes = sealed(&whole, segment.source.ip(), segment.destination.ip());
+        for bit in 0..bytes.len() * 8 {
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(parse(&bytes, &segment).is_err(), "bit {bit} of {segment}");
+            bytes[bit / 8] ^= 1 << (bit % 8);
+        }
+    }
+}
+
+/// RFC 1071 §2: in one's complement it has two zeros.
+#[test]
+fn a_checksum_of_zero_may_be_written_either_way() {
+    let (mut zeros, segment) = (0, linux_syn_ack_v6());
+    for window in 0..=u16::MAX {
+        let mut bytes = LINUX_SYN_ACK_V6;
+        bytes[14..16].copy_from_slice(&window.to_be_bytes());
+        let mut bytes = sealed(&bytes, SERVER_V6, CLIENT_V6);
+        if bytes[16..18] == [0, 0] {
+            zeros += 1;
+            assert!(parse(&bytes, &segment).is_ok());
+            bytes[16..18].fill(0xff);
+            assert!(parse(&bytes, &segment).is_ok());
+        }
+    }
+    assert_eq!(zeros, 1);
 }
 
 #[test]
@@ -162,12 +213,12 @@ fn a_segment_reads_as_a_line_of_a_trace() {
 proptest! {
     #[test]
     fn every_ipv4_segment_survives_the_wire(segment in segments(CLIENT_V4, SERVER_V4)) {
-        prop_assert_eq!(round_trip(&segment), Some(segment));
+        prop_assert_eq!(round_trip(&segment), Ok(segment));
     }
 
     #[test]
     fn every_ipv6_segment_survives_the_wire(segment in segments(CLIENT_V6, SERVER_V6)) {
-        prop_assert_eq!(round_trip(&segment), Some(segment));
+        prop_assert_eq!(round_trip(&segment), Ok(segment));
     }
 
     #[test]
@@ -216,14 +267,16 @@ proptest! {
             options,
             ..linux_syn_ack_v4()
         };
-        prop_assert_eq!(parse(&bytes, &segment), Some(segment));
+        prop_assert_eq!(parse(&bytes, &segment), Ok(segment));
     }
 
     #[test]
     fn random_bytes_never_panic(bytes in vec(any::<u8>(), 0..80)) {
-        let read = parse(&bytes, &ours()[0].1);
-        if let Some(segment) = read {
-            prop_assert_eq!(round_trip(&segment), Some(segment));
+        let _ = parse(&bytes, &ours()[0].1);
+        if bytes.len() >= 20
+            && let Ok(segment) = parse(&sealed(&bytes, CLIENT_V4, SERVER_V4), &ours()[0].1)
+        {
+            prop_assert_eq!(round_trip(&segment), Ok(segment));
         }
     }
 
@@ -297,13 +350,13 @@ fn judge(segment: &Segment) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-fn round_trip(segment: &Segment) -> Option<Segment> {
+fn round_trip(segment: &Segment) -> Result<Segment, Unsound> {
     let mut buffer = [0; Segment::LONGEST];
     parse(segment.emit(&mut buffer), segment)
 }
 
 /// Reads `bytes` as travelling between the addresses of `segment`.
-fn parse(bytes: &[u8], segment: &Segment) -> Option<Segment> {
+fn parse(bytes: &[u8], segment: &Segment) -> Result<Segment, Unsound> {
     let port_less = |endpoint: SocketAddr| SocketAddr::new(endpoint.ip(), 0);
     Segment::parse(port_less(segment.source), port_less(segment.destination), bytes)
 }
@@ -313,5 +366,5 @@ fn parse_options(options: &[u8]) -> Segment {
     let mut bytes = SYN_V4[..20].to_vec();
     bytes.extend(options);
     bytes[12] = u8::try_from(bytes.len() / 4).unwrap() << 4;
-    parse(&bytes, &ours()[0].1).unwrap()
+    parse(&sealed(&bytes, CLIENT_V4, SERVER_V4), &ours()[0].1).unwrap()
 }

@@ -8,6 +8,7 @@ use smoltcp::wire::{
 };
 
 use super::assert_fit_for_a_line;
+use super::segment::sealed;
 use Meaning::{Closed, HopsExceeded, Prohibited, Unreachable};
 
 /// An ICMP packet means what smoltcp's names of its type and code say, and quotes the ports and the sequence number that
@@ -42,7 +43,8 @@ fn assert_quoted(remote: SocketAddr, head: &[u8]) {
     assert_eq!(quote.local_port, judge.src_port());
     assert_eq!(quote.sequence.0, judge.seq_number().0.cast_unsigned());
     assert_eq!(Quote::parse(remote, &head[..8]), Some(quote));
-    if let Some(whole) = Segment::parse(remote, remote, head) {
+    if TcpPacket::new_checked(head).is_ok() {
+        let whole = Segment::parse(remote, remote, &sealed(remote, remote, head)).unwrap();
         assert_eq!(
             (quote.local_port, quote.remote, quote.sequence),
             (whole.source.port(), whole.destination, whole.sequence)

@@ -1,13 +1,27 @@
-use halfopen::wire::{Segment, ipv4 as wire};
+use std::net::SocketAddr;
+
+use halfopen::wire::{Segment, Unsound, ipv4 as wire};
 use smoltcp::phy::ChecksumCapabilities;
-use smoltcp::wire::{IpProtocol, Ipv4Packet, Ipv4Repr};
+use smoltcp::wire::{IpProtocol, Ipv4Packet, Ipv4Repr, TcpPacket};
+
+use super::segment::sealed;
 
 /// Behind an IPv4 header, its options included, stands the segment that smoltcp would look for there; what smoltcp writes
-/// is read.
+/// is read. Few inputs have the right TCP checksum, so each is read with that, too.
 pub fn ipv4(bytes: &[u8]) {
+    read_and_written(bytes);
+    if let Some((source, destination, header)) = header(bytes)
+        && TcpPacket::new_checked(&bytes[header..]).is_ok()
+    {
+        let segment = sealed(source, destination, &bytes[header..]);
+        read_and_written(&[&bytes[..header], &segment].concat());
+    }
+}
+
+fn read_and_written(bytes: &[u8]) {
     let read = wire::parse(bytes);
     assert_eq!(read, judged(bytes));
-    let Some((segment, time_to_live)) = read else { return };
+    let Ok((segment, time_to_live)) = read else { return };
 
     let mut buffer = [0; Segment::LONGEST];
     let payload = segment.emit(&mut buffer);
@@ -25,14 +39,19 @@ pub fn ipv4(bytes: &[u8]) {
     assert_eq!(wire::parse(&written), read);
 }
 
-fn judged(bytes: &[u8]) -> Option<(Segment, u8)> {
+fn judged(bytes: &[u8]) -> Result<(Segment, u8), Unsound> {
+    let (source, destination, header) = header(bytes).ok_or(Unsound::Malformed)?;
+    let segment = Segment::parse(source, destination, &bytes[header..])?;
+    Ok((segment, Ipv4Packet::new_unchecked(bytes).hop_limit()))
+}
+
+/// Source, destination, and how long the header before a TCP segment is.
+fn header(bytes: &[u8]) -> Option<(SocketAddr, SocketAddr, usize)> {
     const LEAST: usize = 20;
     let packet = Ipv4Packet::new_unchecked(bytes.get(..LEAST)?);
     let header = usize::from(packet.header_len());
     let sound = packet.version() == 4 && header >= LEAST && header <= bytes.len();
     let tcp = packet.next_header() == IpProtocol::Tcp && packet.frag_offset() == 0;
     let [source, destination] = [packet.src_addr(), packet.dst_addr()].map(|a| (a, 0).into());
-    let segment =
-        (sound && tcp).then(|| Segment::parse(source, destination, &bytes[header..]))??;
-    Some((segment, packet.hop_limit()))
+    (sound && tcp).then_some((source, destination, header))
 }

@@ -43,6 +43,17 @@ pub(crate) struct Answer {
     pub(crate) data_offset: Option<u8>,
     /// Cut the segment to so many bytes; its checksum covers what is left.
     pub(crate) cut_to: Option<usize>,
+    pub(crate) checksum: Checksum,
+}
+
+/// What stands in the checksum field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Checksum {
+    Correct,
+    /// The correct one with these bits turned over.
+    Wrong(u16),
+    /// The sum of the pseudo-header, which a network card would complete.
+    Unfinished,
 }
 
 impl Answer {
@@ -87,7 +98,19 @@ impl Answer {
         bytes.truncate(self.cut_to.unwrap_or(usize::MAX));
         // A segment cut before its checksum field has none.
         if bytes.len() >= TCP_HEADER {
-            TcpPacket::new_unchecked(&mut bytes[..]).fill_checksum(source, destination);
+            let mut blank = TcpPacket::new_unchecked(vec![0; bytes.len()]);
+            blank.fill_checksum(source, destination);
+            let unfinished = !blank.checksum();
+            let mut tcp = TcpPacket::new_unchecked(&mut bytes[..]);
+            tcp.fill_checksum(source, destination);
+            let correct = tcp.checksum();
+            tcp.set_checksum(match self.checksum {
+                Checksum::Correct => correct,
+                // Not by chance what would be as good.
+                Checksum::Wrong(bits) if correct ^ bits == unfinished => correct ^ bits ^ 0x0010,
+                Checksum::Wrong(bits) => correct ^ bits,
+                Checksum::Unfinished => unfinished,
+            });
         }
         bytes
     }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use smoltcp::wire::{IpAddress, IpProtocol, IpVersion, Ipv4Packet, Ipv6Packet, TcpPacket};
 
-use super::answer::{ACK, Answer, CWR, ECE, FIN, IcmpError, PSH, RST, SYN, URG};
+use super::answer::{ACK, Answer, CWR, Checksum, ECE, FIN, IcmpError, PSH, RST, SYN, URG};
 
 /// One TCP segment that the kernel handed to the TUN device.
 #[derive(Clone, Debug)]
@@ -96,6 +96,7 @@ impl Sent {
             ip_options: Vec::new(),
             data_offset: None,
             cut_to: None,
+            checksum: Checksum::Correct,
         }
     }
 
