@@ -54,8 +54,16 @@ pub fn check(
     let roster = Roster::new(targets, plan.family)?;
     let report = Report::new(plan, total);
     let progress = progress.filter(|_| report.is_pool());
-    let mut session =
-        Session { roster, report, lookups: None, signals, lines: Vec::new(), out, progress };
+    let mut session = Session {
+        roster,
+        report,
+        retries: 0,
+        lookups: None,
+        signals,
+        lines: Vec::new(),
+        out,
+        progress,
+    };
     if let Err(fault) = engine.and_then(|engine| session.probe(engine)) {
         session.fail(&fault);
     }
@@ -69,6 +77,8 @@ pub fn check(
 struct Session<'a> {
     roster: Roster,
     report: Report,
+    /// As many as the engine has source ports for.
+    retries: u8,
     lookups: Option<Lookups>,
     signals: &'a Signals,
     /// Lines of JSON that are to be written.
@@ -84,9 +94,12 @@ impl Session<'_> {
         engine.ready(v4, v6)?;
         let window = if self.report.is_pool() { engine.widen() } else { usize::MAX };
         let mut pacer = Pacer::new(plan.rate, window);
-        let mut checker = Checker::new(secret()?, self.schedule(Duration::ZERO).tries());
+        self.retries = engine.retries();
+        let schedule = Schedule::fit(self.retries, plan.timeout);
+        let mut checker = Checker::new(secret()?, schedule.tries());
         let deadline = plan.timeout + GRACE;
         self.report.engine = Some(engine.name());
+        self.report.schedule = Some(schedule);
         let names = self.roster.names();
         if !names.is_empty() {
             let lookups = Lookups::start(names, plan.family);
@@ -187,8 +200,8 @@ impl Client for Session<'_> {
     }
 
     fn schedule(&self, now: Duration) -> Schedule {
-        let Plan { timeout, retries, .. } = self.report.plan;
-        Schedule::fit(retries, timeout.saturating_sub(now + self.report.telling()))
+        let timeout = self.report.plan.timeout;
+        Schedule::fit(self.retries, timeout.saturating_sub(now + self.report.telling()))
     }
 
     fn ended(&mut self, ended: Ended) {

@@ -15,8 +15,6 @@ pub struct Plan {
     pub family: Family,
     /// The whole program's deadline, counted from its start.
     pub timeout: Duration,
-    /// SYN retransmissions after the first.
-    pub retries: u8,
     /// SYNs a second at most, 0 for as many as may be.
     pub rate: u32,
     /// What states and times mean.
@@ -36,7 +34,6 @@ impl Plan {
             targets: vec![target],
             family: Family::Any,
             timeout: Duration::from_secs(10),
-            retries: 2,
             rate: 10_000,
             policy: Policy {
                 expected: Expected::Open { refused: Status::Critical },

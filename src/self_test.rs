@@ -9,7 +9,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::check;
 use crate::engine::{Engine, Opening};
-use crate::fault::Fault;
+use crate::fault::{Fault, in_words};
 use crate::plan::Plan;
 use crate::report::{nagios, render_crossing};
 use crate::run::Crossing;
@@ -21,14 +21,20 @@ use crate::wire::{Arrival, Flags, Handshake};
 /// How long one step may take.
 const LIMIT: Duration = Duration::from_secs(2);
 
+const NO_LOOPBACK: &str = "there is no loopback address to test on: try `ip link set lo up`, \
+    and a --source of the family that -4 or -6 asks for";
+
 const SYN_ACK: Flags = Flags(Flags::SYN.0 | Flags::ACK.0);
 const RST_ACK: Flags = Flags(Flags::RST.0 | Flags::ACK.0);
 
-/// Listens on every loopback address that there is, for [`self_test`].
+/// Listens on every loopback address that there is and that `opening` can send to, for [`self_test`].
 pub fn listen(opening: &Opening) -> Vec<TcpListener> {
     let v4 = opening.v4.then_some(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let v6 = opening.v6.then_some(IpAddr::V6(Ipv6Addr::LOCALHOST));
-    v4.into_iter().chain(v6).filter_map(|loopback| TcpListener::bind((loopback, 0)).ok()).collect()
+    let source = opening.egress.source;
+    let reaches = |to: &IpAddr| source.is_none_or(|source| source.is_ipv4() == to.is_ipv4());
+    let loopbacks = v4.into_iter().chain(v6).filter(reaches);
+    loopbacks.filter_map(|loopback| TcpListener::bind((loopback, 0)).ok()).collect()
 }
 
 /// Runs the test by `engine` in a program that began at `start` and writes what came of it. Gives the status to exit with: OK
@@ -44,12 +50,11 @@ pub fn self_test(
     for listener in listeners {
         match test_on(start, engine, signals, listener) {
             Ok(more) => claims.extend(more),
-            Err(Obstacle::Fault(fault)) => return unknown(fault, out),
-            Err(Obstacle::Io(error)) => return unknown(error, out),
+            Err(obstacle) => return unknown(obstacle, out),
         }
     }
     if claims.is_empty() {
-        return unknown("there is no loopback interface to listen on", out);
+        return unknown(NO_LOOPBACK, out);
     }
     let held = claims.iter().filter(|claim| claim.held).count();
     let status = if held == claims.len() { Status::Ok } else { Status::Critical };
@@ -74,16 +79,19 @@ struct Claim {
     crossings: Vec<(Duration, Crossing)>,
 }
 
-#[derive(Debug)]
+/// Why nothing can be proven.
+#[derive(Debug, thiserror::Error)]
 enum Obstacle {
-    Fault(Fault),
-    Io(io::Error),
-}
-
-impl From<io::Error> for Obstacle {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    #[error("cannot prepare a listener ({})", in_words(.0))]
+    Listener(#[from] io::Error),
+    #[error(
+        "loopback is down or filtered: not even an ordinary connection to {0} succeeds ({why}); \
+         try: ip link set lo up",
+        why = in_words(.1)
+    )]
+    Loopback(SocketAddr, io::Error),
 }
 
 fn test_on(
@@ -96,7 +104,8 @@ fn test_on(
     listener.set_nonblocking(true)?;
     let mut claims = vec![check(start, engine, signals, open, PortState::Open)?];
     claims.push(Claim::of("the listener had nothing to accept", open, listener.accept().is_err()));
-    let _connection = TcpStream::connect_timeout(&open, LIMIT)?;
+    let connected = TcpStream::connect_timeout(&open, LIMIT);
+    let _connection = connected.map_err(|error| Obstacle::Loopback(open, error))?;
     claims.push(Claim::of("it did have a full connect, made to compare", open, accepts(listener)));
 
     // Bound, so that nobody else listens there, but not listening.
@@ -127,10 +136,9 @@ fn check(
         verbosity: 3, // for the packets
         ..Plan::of(endpoint.into())
     };
-    let report = check::check(plan, Ok(engine), signals, start, &mut io::sink(), None)
-        .map_err(Obstacle::Fault)?;
+    let report = check::check(plan, Ok(engine), signals, start, &mut io::sink(), None)?;
     let outcome = report.findings.into_iter().next().map(|finding| finding.outcome);
-    let verdict = outcome.unwrap_or(Err(Fault::Interrupted)).map_err(Obstacle::Fault)?;
+    let verdict = outcome.unwrap_or(Err(Fault::Interrupted))?;
     let crossings = report.crossings;
     let crossed: Vec<_> = crossings.iter().flat_map(|(_, crossing)| flags(crossing)).collect();
     let segments = crossed.iter().map(Flags::to_string).collect::<Vec<_>>().join(", ");

@@ -74,7 +74,7 @@ impl Call {
                 dscp: *dscp,
                 ttl: *ttl,
             },
-            tries: usize::from(self.0.retries) + 1,
+            retries: self.0.retries,
             v4: !self.0.use_ipv6,
             v6: !self.0.use_ipv4 && !self.is_dotted(),
         }
@@ -159,7 +159,6 @@ impl Arguments {
                 _ => Family::Any,
             },
             timeout: self.timeout,
-            retries: self.retries,
             rate: self.rate,
             policy: Policy {
                 expected: expected(self.refuse, self.expect),

@@ -49,7 +49,7 @@ pub(super) struct ConnectEngine {
     egress: Egress,
     /// Sockets that may be open at once, and how many of them a target may take.
     limit: usize,
-    tries: usize,
+    retries: u8,
     epoll: Epoll,
     ports: Families<Vec<Port>>,
     /// By descriptor, as `epoll` names them.
@@ -76,15 +76,15 @@ struct Handshaking {
 impl ConnectEngine {
     /// Raises the limit on open descriptors as far as it may be, and keeps within it.
     pub(super) fn open(start: Instant, opening: &Opening) -> Result<Self, Fault> {
-        let Opening { egress, tries, .. } = opening;
+        let Opening { egress, retries, .. } = opening;
         let ports = Families::open(opening, |domain| {
-            (0..*tries).map(|_| Port::reserve(domain, egress)).collect()
+            (0..opening.tries()).map(|_| Port::reserve(domain, egress)).collect()
         });
         Ok(Self {
             start,
             egress: egress.clone(),
             limit: Descriptors::raise().others.saturating_sub(OWN).min(MOST),
-            tries: *tries,
+            retries: *retries,
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(Fault::Receive)?,
             ports,
             handshakes: HashMap::new(),
@@ -164,11 +164,15 @@ impl Engine for ConnectEngine {
     }
 
     fn capacity(&self) -> usize {
-        (self.limit / self.tries).max(1)
+        (self.limit / (usize::from(self.retries) + 1)).max(1)
     }
 
     fn can_go_on(&self) -> bool {
         sockets::can_open_another(&self.egress)
+    }
+
+    fn retries(&self) -> u8 {
+        self.retries
     }
 
     fn now(&self) -> Duration {

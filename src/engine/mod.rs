@@ -43,6 +43,9 @@ pub trait Engine {
     /// True when the privilege that there is now is enough for the sockets that are yet to be opened, or bound again.
     fn can_go_on(&self) -> bool;
 
+    /// How many retransmissions it was opened for: each has a source port.
+    fn retries(&self) -> u8;
+
     /// Time since a fixed moment, monotonic.
     fn now(&self) -> Duration;
 
@@ -116,8 +119,8 @@ pub struct Opening {
     pub choice: Choice,
     /// How segments leave.
     pub egress: Egress,
-    /// Tries for each target at most.
-    pub tries: usize,
+    /// SYN retransmissions after the first. What needs to know how many asks the engine.
+    pub retries: u8,
     /// Whether there may be IPv4 targets.
     pub v4: bool,
     /// Whether there may be IPv6 targets.
@@ -125,6 +128,11 @@ pub struct Opening {
 }
 
 impl Opening {
+    /// SYNs for each target at most.
+    fn tries(&self) -> usize {
+        usize::from(self.retries) + 1
+    }
+
     /// Opens everything that takes privilege; nothing later does, but for what [`Engine::can_go_on`] says. Time counts from `start`.
     pub fn open(&self, start: Instant) -> Result<Box<dyn Engine>, Fault> {
         if let Some(source) = self.egress.source {

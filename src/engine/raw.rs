@@ -14,15 +14,16 @@ use crate::wire::{Arrival, Segment};
 pub(super) struct RawEngine {
     start: Instant,
     egress: Egress,
+    retries: u8,
     lanes: Families<Lane>,
 }
 
 impl RawEngine {
     /// Opens all sockets that it will ever need. That takes `CAP_NET_RAW`; using them takes none.
     pub(super) fn open(start: Instant, opening: &Opening) -> Self {
-        let Opening { egress, tries, .. } = opening;
-        let lanes = Families::open(opening, |domain| Lane::open(domain, egress, *tries));
-        Self { start, egress: egress.clone(), lanes }
+        let Opening { egress, retries, .. } = opening;
+        let lanes = Families::open(opening, |domain| Lane::open(domain, egress, opening.tries()));
+        Self { start, egress: egress.clone(), retries: *retries, lanes }
     }
 
     /// Sends segments, a batch of those with one source address at a time.
@@ -73,6 +74,10 @@ impl Engine for RawEngine {
     fn can_go_on(&self) -> bool {
         let mark = None; // is on the sockets already
         sockets::can_open_another(&Egress { mark, ..self.egress.clone() })
+    }
+
+    fn retries(&self) -> u8 {
+        self.retries
     }
 
     fn now(&self) -> Duration {

@@ -96,6 +96,11 @@ impl<N: Network> Engine for SimulatedEngine<N> {
         true
     }
 
+    /// There is a port for each that anybody may want.
+    fn retries(&self) -> u8 {
+        u8::MAX
+    }
+
     fn now(&self) -> Duration {
         self.now
     }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use super::{Finding, Report};
 use crate::run::Crossing;
-use crate::schedule::Schedule;
 use crate::status::Status;
 use crate::wire::{Arrival, Handshake};
 
@@ -76,9 +75,8 @@ fn render_plan(report: &Report, out: &mut impl Write) -> io::Result<()> {
     });
     let sources: BTreeSet<_> = sources.collect();
     render_list("sources", " ", sources.iter().map(SocketAddr::to_string), out)?;
-    if let Some(engine) = report.engine {
-        let waits = Schedule::fit(report.plan.retries, report.plan.timeout).waits();
-        let waits: Vec<_> = waits.map(|wait| format!("{wait:?}")).collect();
+    if let (Some(engine), Some(schedule)) = (report.engine, report.schedule) {
+        let waits: Vec<_> = schedule.waits().map(|wait| format!("{wait:?}")).collect();
         writeln!(out, "engine: {engine}; rate: {}; waits: {}", report.plan.rate, waits.join(" "))?;
     }
     Ok(())

@@ -17,6 +17,7 @@ use crate::fault::Fault;
 use crate::plan::{Format, Plan};
 use crate::probe::Ignored;
 use crate::run::Crossing;
+use crate::schedule::Schedule;
 use crate::status::{Judgement, Status};
 use crate::verdict::{Outcome, PortState, Verdict};
 
@@ -44,6 +45,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// How targets were probed; `None` where nothing could be sent.
     pub engine: Option<&'static str>,
+    /// When the SYNs of a target go out that is probed at once; `None` where nothing could be sent.
+    pub schedule: Option<Schedule>,
     /// What each name resolved to, in the resolver's order.
     pub addresses: Vec<(String, Vec<SocketAddr>)>,
     /// What arrived and proved nothing.
@@ -111,6 +114,7 @@ impl Report {
             tally: Tally::default(),
             findings: Vec::new(),
             engine: None,
+            schedule: None,
             addresses: Vec::new(),
             ignored: BTreeMap::new(),
             lost: 0,

@@ -4,6 +4,8 @@ use std::fs;
 
 use serde_json::Value;
 
+use nix::sched::{CloneFlags, unshare};
+
 use crate::program::{HALFOPEN, Loopback, Said, halfopen, run};
 
 #[test]
@@ -67,6 +69,37 @@ fn the_self_test_holds() {
         (" received ", 4),
     ] {
         assert_eq!(said.stdout.matches(claim).count(), times, "{claim:?}: {}", said.stdout);
+    }
+}
+
+/// Those of the other family cannot be reached from there.
+#[test]
+fn the_self_test_from_a_source_keeps_to_its_family() {
+    let _network = Loopback::new();
+    for (options, loopback) in [
+        (["-S", "127.0.0.1"].as_slice(), "\nyes: 127.0.0.1:"),
+        (&["-S", "::1"], "\nyes: [::1]:"),
+        (&["-S", "127.0.0.2", "--engine", "connect"], "\nyes: 127.0.0.1:"),
+    ] {
+        let said = halfopen([&["--self-test"], options].concat());
+        assert_eq!((said.code, said.stderr.as_str()), (0, ""), "{options:?}: {}", said.stdout);
+        assert_eq!(said.stdout.matches(loopback).count(), 4, "{options:?}: {}", said.stdout);
+        assert_eq!(said.stdout.matches("\nyes: ").count(), 4, "{options:?}: {}", said.stdout);
+    }
+    let said = halfopen(["--self-test", "-S", "::1", "-4"]);
+    assert_eq!((said.code, said.stderr.as_str()), (3, ""));
+    assert!(said.stdout.contains("a --source of the family"), "{}", said.stdout);
+}
+
+#[test]
+fn the_self_test_says_what_to_do_where_loopback_is_down() {
+    unshare(CloneFlags::CLONE_NEWNET)
+        .expect("a new network: needs root, or `unshare --user --map-root-user`");
+    for engine in ["raw", "connect"] {
+        let said = halfopen(["--self-test", "--engine", engine]);
+        assert_eq!((said.code, said.stderr.as_str()), (3, ""));
+        assert!(said.stdout.contains("ip link set lo up"), "{}", said.stdout);
+        assert!(!said.stdout.contains("os error"), "{}", said.stdout);
     }
 }
 

@@ -214,8 +214,17 @@ fn the_self_test_says_so_where_checks_do_not_work() {
     lab.client.nft(
         "table inet deaf { chain input { type filter hook input priority 0; tcp flags rst drop; }; }",
     );
-    let outcome = lab.check(&["--self-test"]);
-    assert_eq!(outcome.code, 2, "{outcome:?}");
-    assert!(outcome.stdout.contains("6 of 8 claims hold"), "{outcome:?}");
-    assert_eq!(outcome.stdout.matches("\nNO : ").count(), 2, "{outcome:?}");
+    for (engine, retries, syns) in [
+        ("raw", "0", "1 SYN in"),
+        ("raw", "1", "2 SYNs in"),
+        ("raw", "2", "3 SYNs in"),
+        ("connect", "0", "1 SYN in"),
+    ] {
+        let outcome = lab.check(&["--self-test", "--engine", engine, "--retries", retries]);
+        assert_eq!((outcome.code, outcome.stderr.as_str()), (2, ""), "{outcome:?}");
+        assert!(outcome.stdout.contains("6 of 8 claims hold"), "{outcome:?}");
+        assert_eq!(outcome.stdout.matches("\nNO : ").count(), 2, "{outcome:?}");
+        let silent = format!("is closed (no answer to {syns}");
+        assert_eq!(outcome.stdout.matches(&silent).count(), 2, "{outcome:?}");
+    }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use halfopen::fault::Fault;
 use halfopen::plan::{Format, Plan};
 use halfopen::report::{Finding, Report, Tally, json};
+use halfopen::schedule::Schedule;
 use halfopen::status::{Expected, Judgement, MinOpen, Policy, Status};
 use halfopen::verdict::{Outcome, PortState, Reason, Verdict};
 use halfopen::wire::IcmpError;
@@ -83,6 +84,7 @@ pub(crate) type Found = (String, Option<IpAddr>, Outcome);
 pub(crate) fn pool(found: Vec<Found>) -> Report {
     let mut report = Report::new(plan(), found.len() as u128);
     report.engine = Some("raw");
+    report.schedule = Some(Schedule::fit(2, report.plan.timeout));
     for (place, (target, address, outcome)) in (0..).zip(found) {
         let port = target.rsplit(':').next().unwrap().parse().unwrap();
         let judgement = Judgement { status: Status::Unknown, remark: None };

@@ -227,6 +227,10 @@ struct Restful<N> {
 }
 
 impl<N: Network> Engine for Restful<N> {
+    fn retries(&self) -> u8 {
+        self.engine.retries()
+    }
+
     fn now(&self) -> Duration {
         self.engine.now()
     }
