@@ -5,8 +5,9 @@ mod usage;
 mod words;
 
 use std::ffi::OsString;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::slice;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
@@ -25,6 +26,9 @@ use crate::verdict::PortState;
 
 /// SYNs a second at most for who has no privilege of his own: the default.
 const LENT_RATE: u32 = 10_000;
+
+/// The longest deadline for those. While a check waits, its raw socket slows all TCP traffic of the machine.
+const LENT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What the command line asks for.
 pub enum Request {
@@ -75,33 +79,46 @@ impl Call {
                 ttl: *ttl,
             },
             retries: self.0.retries,
-            v4: !self.0.use_ipv6,
-            v6: !self.0.use_ipv4 && !self.is_dotted(),
+            v4: !self.0.use_ipv6 && !self.all_hosts(IpAddr::is_ipv6),
+            v6: !self.0.use_ipv4 && !self.all_hosts(IpAddr::is_ipv4),
         }
     }
 
-    /// True when every host is an IPv4 address, so that nothing needs IPv6: sockets that nobody uses cost time.
-    fn is_dotted(&self) -> bool {
+    /// True when every host is an address of that family, so that nothing needs the other one: sockets that nobody uses cost time.
+    fn all_hosts(&self, of_family: fn(&IpAddr) -> bool) -> bool {
         let Arguments { words, hostname, targets, self_test, .. } = &self.0;
-        let dotted = |word: &String| {
-            let host = word.split([':', '/']).next();
-            host.is_some_and(|host| host.parse::<Ipv4Addr>().is_ok())
-        };
         let hosts = match words.as_slice() {
             [host, port] if !port.contains(':') => slice::from_ref(host),
             words => words,
         };
-        targets.is_none() && !self_test && hosts.iter().chain(hostname).all(dotted)
+        targets.is_none()
+            && !self_test
+            && hosts
+                .iter()
+                .chain(hostname)
+                .all(|host| address(host).is_some_and(|address| of_family(&address)))
     }
 
-    /// Reads the targets, a file of them too unless a signal comes. With privilege that is only `lent` to its caller, the program does not flood.
+    /// Reads the targets, a file of them too unless a signal comes. With privilege that is only `lent` to its caller, the program
+    /// neither floods nor waits long.
     pub fn plan(self, lent: bool, signals: &Signals) -> Result<Plan, UsageError> {
-        let rate = self.0.rate;
+        let Arguments { rate, timeout, .. } = self.0;
         if lent && !(1..=LENT_RATE).contains(&rate) {
             return Err(UsageError::LentRate(rate));
         }
+        if lent && timeout > LENT_TIMEOUT {
+            return Err(UsageError::LentTimeout(timeout));
+        }
         self.0.plan(signals)
     }
+}
+
+/// The address, or the beginning of the block, in `HOST`, `HOST:PORT` or `[HOST]:PORT`; `None` where the host is a name.
+fn address(word: &str) -> Option<IpAddr> {
+    let bare = word.strip_prefix('[').unwrap_or(word);
+    let hosts = [bare.split([']', '%', '/']).next(), bare.split([':', '/']).next()];
+    let address = hosts.into_iter().flatten().find_map(|host| host.parse::<IpAddr>().ok());
+    address.map(|address| address.to_canonical())
 }
 
 /// The command line as clap knows it: the man page and the completions are made of it.

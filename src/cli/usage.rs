@@ -1,11 +1,12 @@
 //! What is wrong with a command line, and what to write instead.
 
 use std::error::Error as _;
+use std::time::Duration;
 
 use clap::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::LENT_RATE;
+use super::{LENT_RATE, LENT_TIMEOUT};
 use crate::target::{TargetError, excerpt};
 use crate::target_file::FileError;
 
@@ -36,6 +37,12 @@ pub enum UsageError {
     /// A flood, by somebody who could not send one without this program.
     #[error("--rate {0} is for root and who holds CAP_NET_RAW: from 1 to {LENT_RATE}")]
     LentRate(u32),
+    /// A wait that holds raw sockets too long, by somebody who could not open them without this program.
+    #[error(
+        "--timeout {} is for root and holders of CAP_NET_RAW: at most {} s",
+        .0.as_secs_f64(), LENT_TIMEOUT.as_secs()
+    )]
+    LentTimeout(Duration),
     /// A file of targets cannot be used.
     #[error(transparent)]
     File(#[from] FileError),

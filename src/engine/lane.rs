@@ -79,6 +79,8 @@ pub(super) struct Lane {
     buffers: Vec<Buffer>,
     /// Answers lost to a full queue so far, as the kernel counts them.
     lost: u32,
+    /// Whether answers are received yet.
+    receiving: bool,
     /// ICMP errors that have been read while segments were still queued: one of those may have arrived before.
     held: Vec<Arrival>,
 }
@@ -89,6 +91,7 @@ impl Lane {
     /// Without `CAP_NET_ADMIN` the limits of the buffers are `net.core.rmem_max` and `net.core.wmem_max`.
     pub(super) fn open(domain: Domain, egress: &Egress, tries: usize) -> Result<Self, Fault> {
         let raw = sockets::raw(domain, egress)?;
+        sockets::bind_nowhere(&raw, domain)?;
         if domain == Domain::IPV4 {
             setsockopt(&raw, sockopt::Ipv4RecvErr, &true)
         } else {
@@ -118,6 +121,7 @@ impl Lane {
             batch: FEW,
             buffers: Vec::new(),
             lost: 0,
+            receiving: false,
             held: Vec::new(),
         };
         lane.attach_filter()?;
@@ -133,13 +137,17 @@ impl Lane {
         self.raw.recv_buffer_size().unwrap_or_default() / ANSWER_SIZE
     }
 
-    /// Where try `number` to `remote` leaves from.
+    /// Where try `number` to `remote` leaves from. From now on its answer is received.
     pub(super) fn local_endpoint(
-        &self,
+        &mut self,
         remote: SocketAddr,
         number: usize,
         egress: &Egress,
     ) -> Result<SocketAddr, Refusal> {
+        if !self.receiving {
+            sockets::bind_address(egress, &self.raw, self.domain).map_err(Refusal::Fault)?;
+            self.receiving = true;
+        }
         let mut local = self.router.source(remote, egress)?;
         local.set_port(self.guards[number].port());
         Ok(local)

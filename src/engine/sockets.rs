@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
@@ -126,12 +126,35 @@ pub(super) fn disconnect(socket: &Socket, egress: &Egress, domain: Domain) -> Re
 /// Keeps `socket` to the interface and the source address of `egress`.
 pub(super) fn bind(egress: &Egress, socket: &Socket, domain: Domain) -> Result<(), Fault> {
     bind_interface(egress, socket)?;
-    let Some(address) = egress.source else { return Ok(()) };
+    if egress.source.is_some() { bind_address(egress, socket, domain) } else { Ok(()) }
+}
+
+/// Keeps `socket` to the source address of `egress`, or to no address. Takes no privilege.
+pub(super) fn bind_address(egress: &Egress, socket: &Socket, domain: Domain) -> Result<(), Fault> {
+    let any = if domain == Domain::IPV4 {
+        Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        Ipv6Addr::UNSPECIFIED.into()
+    };
+    let address = egress.source.unwrap_or(any);
     let source = SocketAddr::new(address, 0);
     if Domain::for_address(source) != domain {
         return Err(Fault::SourceFamily(address));
     }
     socket.bind(&source.into()).map_err(|error| Fault::Source { address, errno: errno(&error) })
+}
+
+/// Keeps `socket` to an address that no segment is sent to: a reserved one for many hosts (RFC 5771 §4, RFC 4291 §2.7.1). A raw
+/// socket is offered every segment of the machine, and the kernel copies each before the socket's filter sees it; such a
+/// socket it passes over (`raw_v4_match()`, `raw_v6_match()`). Once off the list, a socket could not be put there again.
+pub(super) fn bind_nowhere(socket: &Socket, domain: Domain) -> Result<(), Fault> {
+    let nowhere = if domain == Domain::IPV4 {
+        Ipv4Addr::new(224, 0, 0, 0).into()
+    } else {
+        Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0).into()
+    };
+    let nowhere = SocketAddr::new(nowhere, 0);
+    socket.bind(&nowhere.into()).map_err(|error| Fault::SocketSetup(errno(&error)))
 }
 
 /// Makes `socket` send as `egress` says, but for where it is bound.

@@ -10,6 +10,7 @@ mod hook;
 mod kept;
 mod owner;
 mod reading;
+mod waiting;
 mod ways;
 
 pub(crate) use caller::Caller;
