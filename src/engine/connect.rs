@@ -55,7 +55,8 @@ pub(super) struct ConnectEngine {
     /// By descriptor, as `epoll` names them.
     handshakes: HashMap<u64, Handshaking>,
     of_remote: HashMap<SocketAddr, Vec<u64>>,
-    /// Unless it is forbidden to this program.
+    /// Opened when it is needed: a socket opened with `CAP_NET_ADMIN` would be good for more than questions as long as that is
+    /// kept. With it none can be opened then.
     netlink: Option<Netlink>,
 }
 
@@ -89,7 +90,7 @@ impl ConnectEngine {
             ports,
             handshakes: HashMap::new(),
             of_remote: HashMap::new(),
-            netlink: Netlink::open().ok(),
+            netlink: None,
         })
     }
 
@@ -144,6 +145,9 @@ impl ConnectEngine {
         }
         let (at, mut end) = handshaking.end(event.events(), now)?;
         if let Handshake::Failed(error) = &mut end {
+            if self.netlink.is_none() {
+                self.netlink = Netlink::open().ok();
+            }
             error.origin = handshaking.origin(error, self.netlink.as_ref());
         }
         Some((at, Arrival::Handshake { local, remote, end }))
