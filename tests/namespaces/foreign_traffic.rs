@@ -6,13 +6,16 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use socket2::{Domain, Socket, Type};
 
 use crate::lab::{HALFOPEN, Lab, Running, SERVER_V4, SERVER_V6};
+
+/// A bound on hanging.
+const PATIENCE: Duration = Duration::from_mins(5);
 
 #[test]
 fn a_bulk_transfer_between_the_same_hosts_confuses_no_check() {
@@ -212,12 +215,11 @@ pub(crate) fn signal(running: &Running, signal: Signal) {
     kill(Pid::from_raw(running.child.id().cast_signed()), signal).expect("it runs");
 }
 
+#[track_caller]
 pub(crate) fn wait_until(condition: impl Fn() -> bool) {
-    for _ in 0..10_000 {
-        if condition() {
-            return;
-        }
+    let patience = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < patience, "not within {PATIENCE:?}: what is waited for here");
         thread::sleep(Duration::from_millis(1));
     }
-    panic!("it does not come to pass");
 }

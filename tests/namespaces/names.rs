@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::lab::{HALFOPEN, Lab, Outcome, SERVER_V4, SERVER_V6};
+use crate::lab::{Lab, Outcome, SERVER_V4, SERVER_V6, halfopen};
 
 const HOSTS: &str = "127.0.0.1 localhost
 198.19.0.2 both.test four.test
@@ -33,7 +33,7 @@ impl Names {
         };
         write("hosts", hosts);
         write("nsswitch.conf", "hosts: files dns\n");
-        write("resolv.conf", "nameserver 127.0.0.1\noptions timeout:30 attempts:2\n");
+        write("resolv.conf", "nameserver 127.0.0.1\noptions timeout:30 attempts:5\n");
         Self(folder)
     }
 
@@ -43,9 +43,7 @@ impl Names {
 
     /// The program with `-o json`, and these names.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(HALFOPEN);
-        command.args(["-o", "json"]).args(arguments);
-        self.shown_to(&command)
+        self.shown_to(&halfopen(&[&["-o", "json"], arguments].concat()))
     }
 
     /// The same program and words, where these names are known and no others.
@@ -54,6 +52,7 @@ impl Names {
         let mut shown = Command::new("unshare");
         shown.args(["--mount", "sh", "-c", mount]).arg(self.0.path());
         shown.arg(command.get_program()).args(command.get_args());
+        shown.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         shown
     }
 }
@@ -107,11 +106,7 @@ fn a_name_that_does_not_exist_is_unreachable() {
         ((Some("unreachable"), 2), "CRITICAL"),
         "{verdict:?}"
     );
-    assert!(verdict.reason.contains("does not resolve"), "{}", verdict.reason);
-    assert!(
-        verdict.elapsed < Duration::from_secs(3),
-        "the name service answered at once: {verdict:?}"
-    );
+    assert_eq!(verdict.reason, "name does not resolve: not found");
 }
 
 #[test]
@@ -125,24 +120,16 @@ fn without_a_name_service_a_name_is_unreachable() {
     );
 }
 
-/// The contract's 50 ms, in the best of five runs: how long programs wait for a processor is not the question here.
+/// By 50 ms at most. The resolver itself would go on for minutes, unnoticed by a program that waits for its end.
 #[test]
 fn a_name_service_that_hangs_does_not_outlast_the_deadline() {
     let (lab, names) = (Lab::new(), Names::new());
     let _dns = name_service(&lab);
-    let best = |arguments: &[&str]| {
-        let runs = (0..5).map(|_| names.check(&lab, arguments)).inspect(|run| {
-            let verdict = run.verdict();
-            assert_eq!((verdict.ending(), verdict.address), ((Some("unreachable"), 2), None));
-            assert!(verdict.elapsed < Duration::from_secs(5), "{run:?}");
-        });
-        runs.map(|run| run.elapsed).min().expect("five runs")
-    };
-    // What the same programs need to start, when the deadline has all but passed at once.
-    let start = best(&["-t", "1ms", "no-such-name.test", "80"]);
-    let elapsed = best(&["-t", "500ms", "no-such-name.test", "80"]);
-    assert!(elapsed >= Duration::from_millis(499), "{elapsed:?}");
-    assert!(elapsed < start + Duration::from_millis(549), "{elapsed:?}, {start:?} to start");
+    let verdict = names.check(&lab, &["-t", "500ms", "no-such-name.test", "80"]).verdict();
+    assert_eq!((verdict.ending(), verdict.address), ((Some("unreachable"), 2), None));
+    assert!(verdict.elapsed >= Duration::from_millis(499), "{verdict:?}");
+    verdict.assert_waited_at_most(0.55);
+    assert!(verdict.elapsed < Duration::from_secs(150), "not to the resolver's end: {verdict:?}");
 }
 
 #[test]
@@ -163,7 +150,7 @@ fn the_time_for_the_name_is_part_of_the_deadline() {
     let verdict = names.check(&lab, &["-4", "-t", "6", "slow.test", "81"]).verdict();
     assert_eq!((verdict.ending(), verdict.tries), ((Some("filtered"), 2), Some(3)), "{verdict:?}");
     assert!(verdict.elapsed >= Duration::from_millis(5990), "{verdict:?}");
-    assert!(verdict.elapsed < Duration::from_millis(7300), "not 6 s after 1.5 s: {verdict:?}");
+    verdict.assert_waited_at_most(6.05);
 }
 
 /// A name service in the client's namespace, which hears every question and answers none.
@@ -171,9 +158,8 @@ pub(crate) fn name_service(lab: &Lab) -> UdpSocket {
     lab.client.enter(|| UdpSocket::bind("127.0.0.1:53").expect("a free port"))
 }
 
-/// Has it answer, until it has heard nothing for ten seconds.
+/// Has it answer from now on.
 pub(crate) fn answer(socket: UdpSocket, answer: impl Fn(&[u8]) -> Vec<u8> + Send + 'static) {
-    socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket of ours");
     thread::spawn(move || {
         let mut question = [0; 512];
         while let Ok((length, asker)) = socket.recv_from(&mut question) {

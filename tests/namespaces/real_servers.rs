@@ -17,7 +17,7 @@ use crate::lab::{Lab, Running, SERVER_V4, SERVER_V6};
 const CHECKS: usize = 10;
 
 /// A server may take so long to start, or to write a line.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 #[test]
 fn ten_checks_leave_no_line_in_the_mail_log() {
@@ -212,7 +212,7 @@ fn squid(lab: &Lab) -> Server {
 /// not their process namespace. Its first process is `timeout`, for when nobody is left to kill it.
 fn contained(command: &[&str]) -> Command {
     let mut contained = Command::new("unshare");
-    contained.args(["--mount", "--pid", "--fork", "--kill-child", "timeout", "300"]);
+    contained.args(["--mount", "--pid", "--fork", "--kill-child", "timeout", "900"]);
     contained
         .args(["sh", "-c", "mount -t tmpfs tmpfs /dev/shm && exec \"$@\"", "sh"])
         .args(command);

@@ -60,7 +60,7 @@ fn a_connection_by_the_kernel_is_noticed(family: Family) {
     let host = TunHost::facing(serve);
     let target = SocketAddr::new(family.peer(), OPEN);
     let stream =
-        host.namespace.enter(|| TcpStream::connect_timeout(&target, Duration::from_secs(10)));
+        host.namespace.enter(|| TcpStream::connect_timeout(&target, Duration::from_mins(1)));
     let stream = stream.expect("smoltcp accepts");
     let stack = host.finish();
     assert!(stack.states.contains("ESTABLISHED"), "{stack:?}");

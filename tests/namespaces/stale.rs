@@ -52,7 +52,7 @@ pub(crate) fn narrow_source_ports(lab: &Lab, first: u16, last: u16) {
 /// Closed is not gone: while another test starts a program, the new process has every descriptor of this one until it
 /// executes.
 fn wait_until_forgotten(lab: &Lab) {
-    let patience = Instant::now() + Duration::from_secs(5);
+    let patience = Instant::now() + Duration::from_mins(5);
     while !lab.client.run("ss", &["-Htan"]).is_empty() {
         assert!(Instant::now() < patience, "the client still has its connections");
         thread::sleep(Duration::from_millis(1));

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::unistd::Pid;
 
-use crate::lab::{HALFOPEN, Lab, Running};
+use crate::lab::{HALFOPEN, Lab, Running, unhurried};
 use crate::pool::crowd::{CLOSED, Crowd, Findings, OPEN, expected};
 use crate::tun::{FarEnd, TunHost};
 use crate::tun_peer::scenario::Standstill;
@@ -167,7 +167,7 @@ impl Watched {
             .args(["-c", &format!(r#"ulimit -n {descriptors} && exec "$0" "$@""#), HALFOPEN])
             .args(["-o", "json", "--engine", "connect"])
             .args(arguments);
-        Findings::of(&self.0.lab.client.outcome(command))
+        Findings::of(&self.0.lab.client.outcome(unhurried(command)))
     }
 
     fn assert_nothing_reached_the_application(&self) {

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::process::Command;
 use std::time::Duration;
 
 use nix::unistd::Pid;
 use smoltcp::wire::TcpSeqNumber;
 
-use crate::lab::{HALFOPEN, Outcome, Verdict};
+use crate::lab::{Outcome, Verdict, halfopen};
 use crate::pool::crowd::Findings;
 use crate::tun::{Family, in_both_families};
 use crate::tun_peer::answer::{ACK, Answer, FIN, RST, SYN};
@@ -119,7 +118,7 @@ fn an_icmp_error_that_says_nothing_about_the_port_gives_it_no_state(family: Fami
 }
 
 fn a_slow_answer_shows_in_the_round_trip_time(family: Family) {
-    let delay = Duration::from_millis(300);
+    let delay = Duration::from_millis(100);
     let (verdict, sent) = check(family, &[], move |syns| match syns {
         [first] => vec![Injection::from(first.syn_ack()).after(delay)],
         _ => Vec::new(),
@@ -185,12 +184,12 @@ fn an_answer_after_the_verdict_is_reset(family: Family) {
 fn targets_that_had_the_same_descriptors_do_not_mix(family: Family) {
     let targets = [PORT + 1, PORT].map(|port| SocketAddr::new(family.peer(), port).to_string());
     let (kind, code, _) = passing_errors(family)[1];
-    let (outcome, _) = run(family, &["-t", "0.7", &targets[0], &targets[1]], move |syns| {
+    let (outcome, _) = run(family, &["-t", "3.5", &targets[0], &targets[1]], move |syns| {
         let newest = syns.last().expect("a SYN");
         let tries = syns.iter().filter(|syn| syn.destination_port == newest.destination_port);
         match (newest.destination_port, tries.count()) {
             (PORT, _) => vec![newest.icmp(family.router(), kind, code).into()],
-            (_, 2) => vec![Injection::from(newest.syn_ack()).after(Duration::from_millis(300))],
+            (_, 2) => vec![Injection::from(newest.syn_ack()).after(Duration::from_millis(1500))],
             _ => Vec::new(),
         }
     });
@@ -299,8 +298,7 @@ fn run(
     arguments: &[&str],
     script: impl FnMut(&[Sent]) -> Vec<Injection> + Send + 'static,
 ) -> (Outcome, Vec<Sent>) {
-    let mut command = Command::new(HALFOPEN);
-    command.args(["--engine", "connect", "-o", "json"]).args(arguments);
+    let command = halfopen(&[&["--engine", "connect", "-o", "json"], arguments].concat());
     Scenario::new(family).on_syn(script).play(|namespace, program| {
         let running = namespace.spawn(command);
         let pid = Pid::from_raw(running.child.id().cast_signed());

@@ -27,15 +27,15 @@ fn assert_each_try_has_its_time(server: IpAddr) {
     assert_eq!((verdict.ending(), verdict.tries), ((Some("filtered"), 2), Some(3)));
     assert_eq!((&*verdict.reason, verdict.rtt), ("no answer to 3 SYNs in 7.0 s", None));
     assert!(verdict.elapsed >= Duration::from_secs(7), "{verdict:?}");
-    assert!(verdict.elapsed < Duration::from_secs(9), "{verdict:?}");
+    verdict.assert_waited_at_most(7.05);
 
     let segments = capture.segments();
     assert!(segments.iter().all(|segment| segment.flags == "SYN"), "{segments:#?}");
     let ours = first_of_each_port(&segments);
     let [first, second, third] = ours[..] else { panic!("three tries, not {ours:#?}") };
-    // At 1 s and 3 s, each with room for a machine that is busy with other tests.
+    // At 1 s and 3 s, or later on a busy machine.
     let times = [second, third].map(|syn| syn.after(first).as_millis());
-    assert!((950..1900).contains(&times[0]) && (2950..3900).contains(&times[1]), "{times:?}");
+    assert!(times[0] >= 990 && times[1] >= 2990, "{times:?}");
     assert!(segments.len() > 3, "a kernel repeats a SYN after a second: {segments:#?}");
 }
 

@@ -10,7 +10,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
 use super::{ENGINES, Stage, preloading, program, right, writer_to};
-use crate::lab::Outcome;
+use crate::lab::{Outcome, unhurried};
 use crate::names::{Names, address, answer, name_service};
 use crate::preloaded::Preloaded;
 
@@ -31,10 +31,10 @@ fn a_storm_of_signals_changes_no_verdict() {
             assert_eq!(right(&outcome), 1, "{outcome:#?}");
         }
         let arguments = [&["-t", "2"], &POOL[..]].concat();
-        let outcome = stage.lab.client.outcome(preloading(&storm, program(engine, &arguments)));
+        let check = unhurried(preloading(&storm, program(engine, &arguments)));
+        let outcome = stage.lab.client.outcome(check);
         assert_eq!(right(&outcome), 6, "{outcome:#?}");
         assert!(number_on_stderr(&outcome, "signals") > 1000, "no storm: {outcome:#?}");
-        assert!(outcome.elapsed < Duration::from_secs(10), "{outcome:#?}");
     }
 }
 
@@ -115,7 +115,6 @@ fn calls_that_fail_now_and_then_make_no_wrong_state() {
     side_by_side(&stage, programs, |name, outcome| {
         println!("{name}: {} right", right(outcome));
         assert!(number_on_stderr(outcome, "failed") > 0, "nothing failed: {name}: {outcome:#?}");
-        assert!(outcome.elapsed < Duration::from_secs(10), "{name}: {outcome:#?}");
     });
 }
 

@@ -97,7 +97,7 @@ fn has_answered(capture: &Capture) -> bool {
 
 /// Of a program that is about to end.
 fn exit_code(check: &mut Child) -> Option<i32> {
-    let patience = Instant::now() + Duration::from_secs(30);
+    let patience = Instant::now() + Duration::from_mins(5);
     loop {
         if let Some(status) = check.try_wait().expect("our child") {
             return status.code();

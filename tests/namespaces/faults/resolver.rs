@@ -81,7 +81,8 @@ fn a_name_service_that_gives_no_address_makes_a_name_unreachable() {
     let outcome = stage.lab.client.outcome(names.shown_to(&program("auto", &arguments)));
 
     assert_eq!(outcome.code, 2, "{outcome:#?}");
-    assert!(outcome.elapsed < Duration::from_secs(10), "{outcome:#?}");
+    // At its deadline, not at the resolver's, which is minutes away.
+    assert!(outcome.elapsed < Duration::from_secs(150), "{outcome:#?}");
     for (number, (name, _)) in NAMELESS.iter().enumerate() {
         let target = format!("{number:02}.test:80");
         let said = outcome.stdout.lines().find(|line| line.contains(&target)).expect("a line");
@@ -129,9 +130,8 @@ fn number(question: &[u8]) -> usize {
     label.parse().expect("a number")
 }
 
-/// Answers until nobody has asked for ten seconds.
+/// Answers from now on.
 fn serve(socket: UdpSocket, answers: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + 'static) {
-    socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket of ours");
     thread::spawn(move || {
         let mut question = [0; 512];
         while let Ok((length, asker)) = socket.recv_from(&mut question) {

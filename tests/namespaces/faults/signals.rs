@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::process::Stdio;
-use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
@@ -21,7 +20,7 @@ fn while_a_silent_port_is_waited_for() {
     let capture = stage.lab.server.capture("server0");
     for engine in ENGINES {
         for ending in SIGNALS {
-            let check = stage.lab.client.spawn(program(engine, &["-t", "30", "198.19.0.2", "82"]));
+            let check = stage.lab.client.spawn(program(engine, &["-t", "600", "198.19.0.2", "82"]));
             wait_until(|| !capture.segments().is_empty());
             assert_ends_at_once(check, ending, "interrupted");
         }
@@ -35,7 +34,8 @@ fn while_the_name_service_is_waited_for() {
     let names = Names::with_hosts("127.0.0.1 localhost\n");
     for engine in ENGINES {
         for ending in SIGNALS {
-            let command = names.command(&["--engine", engine, "-4", "-t", "30", "slow.test", "80"]);
+            let command =
+                names.command(&["--engine", engine, "-4", "-t", "600", "slow.test", "80"]);
             let check = stage.lab.client.spawn(command);
             questions.recv(&mut [0; 512]).expect("the program asks");
             assert_ends_at_once(check, ending, "interrupted");
@@ -53,7 +53,7 @@ fn while_nobody_writes_to_the_pipe_that_has_the_targets() {
     for engine in ENGINES {
         for ending in SIGNALS {
             let check =
-                || stage.lab.client.spawn(program(engine, &["-t", "30", "--targets", file]));
+                || stage.lab.client.spawn(program(engine, &["-t", "600", "--targets", file]));
             let unopened = check();
             wait_until(|| state(&unopened) == 'S');
             assert_ends_at_once(unopened, ending, "interrupted");
@@ -71,7 +71,7 @@ fn while_standard_input_has_no_end() {
     let stage = Stage::new();
     for engine in ENGINES {
         for ending in SIGNALS {
-            let mut command = program(engine, &["-t", "30", "--targets", "-"]);
+            let mut command = program(engine, &["-t", "600", "--targets", "-"]);
             command.stdin(Stdio::piped());
             let mut check = stage.lab.client.spawn(command);
             let mut input = check.child.stdin.take().expect("piped");
@@ -82,11 +82,11 @@ fn while_standard_input_has_no_end() {
     }
 }
 
+/// The deadline is further away than what counts as hanging.
 #[track_caller]
 fn assert_ends_at_once(check: Running, ending: Signal, reason: &str) {
     signal(&check, ending);
     let outcome = check.wait();
     assert_unknown_in_one_line(&outcome);
     assert!(outcome.stdout.contains(reason), "{outcome:#?}");
-    assert!(outcome.elapsed < Duration::from_secs(15), "not at the deadline: {outcome:#?}");
 }

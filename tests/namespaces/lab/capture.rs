@@ -111,7 +111,7 @@ impl Capture {
 
     /// Everything since the last call, in the order in which it crossed, once the wire has fallen silent.
     pub(crate) fn segments(&self) -> Vec<Captured> {
-        let patience = Instant::now() + Duration::from_secs(30);
+        let patience = Instant::now() + Duration::from_mins(5);
         let mut segments = Vec::new();
         let mut bytes = vec![0; 65_536];
         while self.readable() {

@@ -11,6 +11,7 @@
 //! the client reaches them through the server as its gateway.
 
 mod capture;
+mod clock;
 mod namespace;
 mod program;
 
@@ -18,8 +19,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::Command;
 
 pub(crate) use capture::{Capture, Captured, Direction};
+pub(crate) use clock::unhurried;
 pub(crate) use namespace::Namespace;
-pub(crate) use program::{HALFOPEN, Outcome, Running, Verdict};
+pub(crate) use program::{HALFOPEN, Outcome, Running, Verdict, halfopen};
 
 pub(crate) const CLIENT_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 19, 0, 1));
 pub(crate) const SERVER_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 19, 0, 2));
@@ -64,11 +66,9 @@ impl Lab {
         self.server.address("server1", &["198.19.1.2/24", "2001:db8:2::2/64"]);
     }
 
-    /// Runs the program in the client's namespace.
+    /// Runs the program in the client's namespace, unhurried.
     pub(crate) fn check(&self, arguments: &[&str]) -> Outcome {
-        let mut command = Command::new(HALFOPEN);
-        command.args(arguments);
-        self.client.outcome(command)
+        self.client.outcome(halfopen(arguments))
     }
 
     /// Runs the program as a root that has nothing left but `CAP_NET_RAW`.

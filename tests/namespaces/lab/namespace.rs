@@ -66,7 +66,7 @@ impl Namespace {
     /// what it should send; until they have taken an IPv6 address into use, neighbours ask for it in vain, and again
     /// only a second later.
     fn wait_until_usable(&self, interface: &str) {
-        let patience = Instant::now() + Duration::from_secs(10);
+        let patience = Instant::now() + Duration::from_mins(5);
         while !(self.sends(interface) && self.enter(|| uses_its_ipv6_addresses(interface))) {
             assert!(Instant::now() < patience, "{interface} does not come into use");
             thread::sleep(Duration::from_millis(1));
@@ -156,7 +156,7 @@ impl Namespace {
     /// Its predecessor at the same address may live a moment longer than the value that was dropped: while another test
     /// starts a program, the new process has every descriptor of this one until it executes.
     pub(crate) fn listen(&self, address: SocketAddr) -> TcpListener {
-        let patience = Instant::now() + Duration::from_secs(5);
+        let patience = Instant::now() + Duration::from_mins(5);
         self.enter(|| {
             loop {
                 match TcpListener::bind(address) {

@@ -1,8 +1,10 @@
 //! Programs that run inside a namespace, and what became of them.
 
+use std::fs;
 use std::io::Read;
 use std::net::IpAddr;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -11,11 +13,20 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
+use super::clock::{self, unhurried};
+
 /// The built program.
 pub(crate) const HALFOPEN: &str = env!("CARGO_BIN_EXE_halfopen");
 
-/// Nothing here takes longer: a program that does hangs, and the test fails.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// A bound on hanging that no judgement rests on: a busy machine takes minutes for what takes seconds on another.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// The program with these words, unhurried.
+pub(crate) fn halfopen(arguments: &[&str]) -> Command {
+    let mut command = Command::new(HALFOPEN);
+    command.args(arguments);
+    unhurried(command)
+}
 
 /// How a program ended.
 #[derive(Debug)]
@@ -25,6 +36,8 @@ pub(crate) struct Outcome {
     pub(crate) stdout: String,
     pub(crate) stderr: String,
     pub(crate) elapsed: Duration,
+    /// How much of that an unhurried program has waited.
+    pub(crate) waited: Option<Duration>,
 }
 
 impl Outcome {
@@ -54,6 +67,7 @@ impl Outcome {
             rtt: json["rtt"].as_f64(),
             code: self.code,
             elapsed: self.elapsed,
+            waited: self.waited,
         }
     }
 }
@@ -71,9 +85,17 @@ pub(crate) struct Verdict {
     pub(crate) rtt: Option<f64>,
     pub(crate) code: i32,
     pub(crate) elapsed: Duration,
+    pub(crate) waited: Option<Duration>,
 }
 
 impl Verdict {
+    /// How long it has waited in all: no more than this, however busy the machine is.
+    #[track_caller]
+    pub(crate) fn assert_waited_at_most(&self, seconds: f64) {
+        let waited = self.waited.expect("an unhurried program");
+        assert!(waited <= Duration::from_secs_f64(seconds), "{self:?}");
+    }
+
     /// The state and the exit code together, for comparison.
     pub(crate) fn ending(&self) -> (Option<&str>, i32) {
         (self.state.as_deref(), self.code)
@@ -84,6 +106,7 @@ impl Verdict {
 pub(crate) struct Running {
     pub(crate) child: Child,
     started: Instant,
+    report: Option<PathBuf>,
     stdout: Option<Collected>,
     stderr: Option<Collected>,
 }
@@ -91,13 +114,13 @@ pub(crate) struct Running {
 impl Running {
     pub(super) fn start(mut command: Command) -> Self {
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-        let started = Instant::now();
+        let (started, report) = (Instant::now(), clock::report_of(&command));
         let mut child = command.spawn().unwrap_or_else(|error| {
             panic!("cannot run {command:?} ({error}): scripts/test installs what the tests need")
         });
         let stdout = child.stdout.take().map(Collected::of);
         let stderr = child.stderr.take().map(Collected::of);
-        Self { child, started, stdout, stderr }
+        Self { child, started, report, stdout, stderr }
     }
 
     /// What it has printed by now.
@@ -125,6 +148,7 @@ impl Running {
             stdout: text(self.stdout.take()),
             stderr: text(self.stderr.take()),
             elapsed,
+            waited: self.report.take().and_then(|report| clock::waited(&report)),
         }
     }
 }
@@ -136,6 +160,9 @@ impl Drop for Running {
             let group = Pid::from_raw(self.child.id().cast_signed());
             let _ = killpg(group, Signal::SIGKILL);
             let _ = self.child.wait();
+        }
+        if let Some(report) = &self.report {
+            let _ = fs::remove_file(report);
         }
     }
 }

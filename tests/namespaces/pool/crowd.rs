@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpListener};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use socket2::{Domain, Socket, Type};
 
+use crate::foreign_traffic::wait_until;
 use crate::lab::{Lab, Outcome};
 
 /// On every address of the server: this port is open, the next is closed, and nothing is heard of the third.
@@ -45,15 +44,13 @@ impl Crowd {
     }
 
     /// Every handshake has been aborted: no connection is half-open any more, and none was accepted. The last RSTs may
-    /// have left a moment ago; but it is not to be the kernel's, after a second when the server repeats its SYN+ACK.
+    /// have left a moment ago; but they are not the kernel's, after a second when the server repeats its SYN+ACK.
+    #[track_caller]
     pub(crate) fn assert_nothing_is_left(&self) {
-        let patience = Instant::now() + Duration::from_millis(500);
-        let half_open = || self.lab.server.run("ss", &["-Htan", "state", "syn-recv"]);
-        while !half_open().is_empty() {
-            let count = half_open().lines().count();
-            assert!(Instant::now() < patience, "{count} connections stay half-open");
-            thread::sleep(Duration::from_millis(10));
-        }
+        let repeated = || self.lab.server.run("nstat", &["-asz", "TcpRetransSegs"]);
+        let before = repeated();
+        wait_until(|| self.lab.server.run("ss", &["-Htan", "state", "syn-recv"]).is_empty());
+        assert_eq!(repeated(), before, "connections stay half-open until the server tries again");
         for listener in &self.listeners {
             let error = listener.accept().expect_err("accept() must have nothing to take");
             assert_eq!(error.kind(), ErrorKind::WouldBlock);
@@ -82,7 +79,6 @@ pub(crate) struct Findings {
     pub(crate) all: Vec<Finding>,
     pub(crate) summary: Summary,
     pub(crate) code: i32,
-    pub(crate) elapsed: Duration,
 }
 
 /// A line of `-o json`.
@@ -126,7 +122,7 @@ impl Findings {
         let Closing { summary } = serde_json::from_str(closing)
             .unwrap_or_else(|error| panic!("no summary ({error}): {closing}"));
         let all = lines(targets);
-        Self { all, summary, code: outcome.code, elapsed: outcome.elapsed }
+        Self { all, summary, code: outcome.code }
     }
 
     /// How many ended in this state.

@@ -1,7 +1,5 @@
 //! Bulk transfers between the same two hosts, both ways, while a pool is checked.
 
-use std::time::Duration;
-
 use super::crowd::{CLOSED, Crowd, DROPPED, OPEN, expected};
 use crate::foreign_traffic::{BulkTransfer, wait_until};
 use crate::lab::{SERVER_V4, SERVER_V6};
@@ -48,7 +46,6 @@ fn data_from_the_probed_host_costs_no_check_its_answer() {
         for _ in 0..100 {
             let verdict = crowd.lab.verdict(&["-t", "7", &target, "80"]);
             assert_eq!(verdict.ending(), (Some("open"), 0), "{verdict:?}");
-            assert!(verdict.elapsed < Duration::from_secs(7), "{verdict:?}");
             second_syns += u32::from(verdict.tries > Some(1));
         }
         assert!(second_syns <= 5, "{second_syns} of 100 checks needed a second SYN");

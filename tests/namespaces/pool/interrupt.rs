@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::process::Command;
-use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
@@ -26,7 +25,6 @@ fn what_is_known_is_said_and_the_rest_is_not_probed() {
     let findings = Findings::of(&pool.wait());
 
     assert_eq!((findings.code, &*findings.summary.status), (3, "UNKNOWN"));
-    assert!(findings.elapsed < Duration::from_secs(3), "at once: {:?}", findings.elapsed);
     let summary = &findings.summary;
     assert!((1000..TARGETS / 2).contains(&summary.open), "{summary:?}");
     assert_eq!((summary.open, findings.count("open")), (findings.all.len(), findings.all.len()));

@@ -3,8 +3,10 @@
 use std::process::Command;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
+
 use super::crowd::{Crowd, Findings, lines};
-use crate::foreign_traffic::wait_until;
+use crate::foreign_traffic::{signal, wait_until};
 use crate::lab::{HALFOPEN, Running};
 use crate::names::{Names, name_service};
 
@@ -20,8 +22,10 @@ fn still_runs(running: &mut Running) -> bool {
 #[test]
 fn open_targets_are_told_of_while_a_silent_one_is_waited_for() {
     let crowd = Crowd::new();
+    // The silent one takes a quarter of an hour.
+    let options = ["-o", "json", "-t", "2000", "--retries", "9"];
     let mut command = Command::new(HALFOPEN);
-    command.args(["-o", "json", "-t", "5", "198.19.0.2:82", "198.18.0.0/24:80"]);
+    command.args(options).args(["198.19.0.2:82", "198.18.0.0/24:80"]);
     let mut pool = crowd.lab.client.spawn(command);
     wait_until(|| lines_of(&pool) >= 256);
     let said = pool.said();
@@ -30,10 +34,9 @@ fn open_targets_are_told_of_while_a_silent_one_is_waited_for() {
     assert_eq!(told.len(), 256);
     assert!(told.iter().all(|finding| finding.state.as_deref() == Some("open")), "{told:#?}");
 
+    signal(&pool, Signal::SIGINT);
     let findings = Findings::of(&pool.wait());
-    assert_eq!(findings.all[..256], told);
-    assert_eq!(findings.of_target("198.19.0.2:82").state.as_deref(), Some("filtered"));
-    assert!(findings.elapsed >= Duration::from_millis(4990), "{:?}", findings.elapsed);
+    assert_eq!((&findings.all[..256], findings.summary.open), (&told[..], 256));
 }
 
 #[test]
@@ -42,22 +45,25 @@ fn a_look_up_that_hangs_holds_nobody_up() {
     let names = Names::with_hosts("127.0.0.1 localhost\n");
     let _dns = name_service(&crowd.lab); // hears the question, and says nothing
     let literals: Vec<_> = (1..=50).map(|host| format!("198.18.3.{host}:80")).collect();
-    let mut arguments = vec!["-t", "2", "hangs.test:80"];
-    arguments.extend(literals.iter().map(String::as_str));
-    let mut pool = crowd.lab.client.spawn(names.command(&arguments));
+    let targets = ["hangs.test:80"].into_iter().chain(literals.iter().map(String::as_str));
+    let within = |timeout| {
+        names.command(&["-t", timeout].into_iter().chain(targets.clone()).collect::<Vec<_>>())
+    };
+    let mut pool = crowd.lab.client.spawn(within("600"));
     wait_until(|| lines_of(&pool) >= 50);
     let told = lines(&pool.said());
     assert!(still_runs(&mut pool), "it waits for the name");
     assert!(told.iter().all(|finding| finding.state.as_deref() == Some("open")), "{told:#?}");
 
-    let findings = Findings::of(&pool.wait());
+    drop(pool);
+
+    let outcome = crowd.lab.client.outcome(within("2"));
+    let findings = Findings::of(&outcome);
     let name = findings.of_target("hangs.test:80");
     assert_eq!(
         (name.state.as_deref(), &*name.status, name.address, name.tries),
         (Some("unreachable"), "CRITICAL", None, 0)
     );
     assert_eq!((findings.summary.open, findings.summary.unreachable, findings.code), (50, 1, 2));
-    // 50 ms of them are the contract's; the rest is for a busy machine and for the mounts before the program.
-    assert!(findings.elapsed >= Duration::from_secs(2), "{:?}", findings.elapsed);
-    assert!(findings.elapsed < Duration::from_millis(2050 + 500), "{:?}", findings.elapsed);
+    assert!(outcome.waited <= Some(Duration::from_millis(2050)), "{outcome:?}");
 }

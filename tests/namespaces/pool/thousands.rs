@@ -18,13 +18,11 @@ fn each_of_65536_addresses_gets_its_verdicts_as_fast_as_the_machine_goes() {
 #[test]
 fn each_of_65536_addresses_gets_its_verdicts_at_the_default_rate() {
     let crowd = Crowd::new();
-    for _ in 0..3 {
-        let findings = crowd.check(&["-t", "30", "198.18.0.0/20:82", "198.18.0.0/16:80,81"]);
-        let answered = expected("198.18.0.0", 65_536, &[OPEN, CLOSED]);
-        findings.assert_states(answered.chain(expected("198.18.0.0", 4096, &[DROPPED])));
-        assert_critical(&findings);
-        crowd.assert_nothing_is_left();
-    }
+    let findings = crowd.check(&["-t", "30", "198.18.0.0/20:82", "198.18.0.0/16:80,81"]);
+    let answered = expected("198.18.0.0", 65_536, &[OPEN, CLOSED]);
+    findings.assert_states(answered.chain(expected("198.18.0.0", 4096, &[DROPPED])));
+    assert_critical(&findings);
+    crowd.assert_nothing_is_left();
 }
 
 #[test]

@@ -93,7 +93,7 @@ fn nobody_sends_to_many_hosts_by_one_address() {
             "0.0.0.0:81",
             "[::]:81",
         ] {
-            let outcome = caller.check(&lab, &["-t", "1", target]);
+            let outcome = caller.check(&lab, &[target]);
             assert_eq!(outcome.code, 3, "{target}: {outcome:?}");
         }
     }
@@ -119,7 +119,7 @@ fn a_name_of_many_hosts_does_not_resolve() {
     let capture = lab.server.capture("server0");
     for caller in Caller::lent(&lab) {
         for name in ["many.test", "all.test", "six.test"] {
-            let command = names.shown_to(&caller.command(&["-t", "1", name, "81"]));
+            let command = names.shown_to(&caller.command(&[name, "81"]));
             let outcome = lab.client.outcome(command);
             assert_eq!(outcome.code, 2, "{outcome:?}");
             assert!(outcome.stdout.contains("name does not resolve"), "{outcome:?}");

@@ -91,6 +91,6 @@ fn connect(
     });
     scenario.play(|namespace, _| {
         let target = SocketAddr::new(family.peer(), PORT);
-        namespace.enter(|| TcpStream::connect_timeout(&target, Duration::from_secs(10)))
+        namespace.enter(|| TcpStream::connect_timeout(&target, Duration::from_mins(1)))
     })
 }

@@ -1,6 +1,5 @@
 //! One check of a peer that follows a script, and the story of what happened.
 
-use std::process::Command;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -8,7 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
-use crate::lab::{HALFOPEN, Namespace, Outcome, Verdict};
+use crate::lab::{Namespace, Outcome, Verdict, halfopen};
 use crate::tun::{Family, FarEnd, TunHost};
 
 use super::answer::{Answer, IcmpError, RST};
@@ -104,11 +103,8 @@ impl Scenario {
 
     /// Runs the program against the peer and holds it to the manners of every check.
     pub(crate) fn run(self) -> Story {
-        let mut command = Command::new(HALFOPEN);
-        command
-            .args(["-o", "json"])
-            .args(&self.arguments)
-            .args([self.family.peer().to_string(), PORT.to_string()]);
+        let mut command = halfopen(&["-o", "json"]);
+        command.args(&self.arguments).args([self.family.peer().to_string(), PORT.to_string()]);
         let family = self.family;
         let (outcome, sent) = self.play(|namespace, program| {
             let running = namespace.spawn(command);

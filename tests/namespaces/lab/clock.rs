@@ -1,0 +1,61 @@
+//! A clock for the program that a busy machine does not change.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{self, Command};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// Names the file to which the program's clock tells at its end for how long the program has waited.
+const TOLD_TO: &str = "UNHURRIED_CLOCK";
+
+/// The program has a clock that leaves out whatever else the machine keeps it from doing: its SYNs leave when they are due,
+/// and silence is waited for to the end. For programs that the C library lets have it (`AT_SECURE`, ld.so(8)).
+pub(crate) fn unhurried(mut command: Command) -> Command {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let report = folder().join(format!("waited.{}.{number}", process::id()));
+    let mut preloaded = library().as_os_str().to_owned();
+    if let Some((_, Some(other))) = command.get_envs().find(|(name, _)| *name == "LD_PRELOAD") {
+        preloaded = [other, &preloaded].join(OsStr::new(":"));
+    }
+    command.env("LD_PRELOAD", preloaded).env(TOLD_TO, report);
+    command
+}
+
+/// Where the clock of the program tells how long it has waited.
+pub(crate) fn report_of(command: &Command) -> Option<PathBuf> {
+    let mut told_to = command.get_envs().filter(|(name, _)| *name == TOLD_TO);
+    told_to.next()?.1.map(PathBuf::from)
+}
+
+/// How long the program has waited in all, and each program that was one with it.
+pub(crate) fn waited(report: &Path) -> Option<Duration> {
+    let text = fs::read_to_string(report).ok()?;
+    let _ = fs::remove_file(report);
+    let nanoseconds = text.lines().map(|line| line.parse().expect("nanoseconds")).max()?;
+    Some(Duration::from_nanos(nanoseconds))
+}
+
+fn library() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let (new, built) =
+            (folder().join(format!("clock.{}.so", process::id())), folder().join("clock.so"));
+        let source =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/namespaces/lab/unhurried_clock.c");
+        let mut cc = Command::new("cc");
+        cc.args(["-shared", "-fPIC", "-Wall", "-Werror", "-O2", "-o"]).args([&new, &source]);
+        let compiled = cc.output().expect("cc: scripts/test installs what the tests need");
+        assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+        // Whole from the start, whoever runs programs with it.
+        fs::rename(new, &built).expect("a file of ours");
+        built
+    })
+}
+
+fn folder() -> &'static Path {
+    Path::new(env!("CARGO_TARGET_TMPDIR"))
+}
