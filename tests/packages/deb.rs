@@ -61,6 +61,32 @@ fn it_serves_nagios_until_it_is_purged_without_a_trace() {
     assert_eq!(&machine.files() ^ &clean, BTreeSet::new());
 }
 
+/// What SECURITY.md advises where not every user is trusted.
+#[test]
+fn a_group_and_mode_of_the_administrators_stay_and_the_capability_with_them() {
+    const PROGRAM: &str = "/usr/bin/halfopen";
+    let [package, newer] = packages("deb");
+    let machine = Machine::new();
+    install(&machine, &package);
+    let lent = "cap_net_raw=p";
+    let capability = || machine.run(&["getcap", PROGRAM]).stdout;
+    assert!(capability().contains(lent));
+
+    let rule = ["root", "nagios", "0750", PROGRAM];
+    machine.run(&[&["dpkg-statoverride", "--update", "--add"][..], &rule].concat());
+    assert_eq!(capability(), "", "a change of the group takes it away");
+    machine.run(&["setcap", lent, PROGRAM]);
+    for upgrade in [None, Some(&newer)] {
+        if let Some(newer) = upgrade {
+            install(&machine, newer);
+        }
+        assert!(capability().contains(lent));
+        assert_serves_nagios(&machine, PLUGIN, "raw");
+        let others = machine.outcome_as("nobody", &[PROGRAM, "--version"]);
+        assert_eq!(others.code, 126, "{others:#?}");
+    }
+}
+
 /// As Debian's own plugins do: in containers there may be no way to set one.
 #[test]
 fn without_a_capability_it_installs_and_says_so() {

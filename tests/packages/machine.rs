@@ -93,10 +93,11 @@ impl Machine {
         fs::copy(file, self.path(name)).expect("room for a package");
     }
 
-    /// Runs a program of this machine as one of its users. Devices are the outer machine's: not even root makes any
+    /// Runs a program of this machine as one of its users, whom the inner chroot knows. Devices are the outer machine's: not even root makes any
     /// in a user namespace.
     pub(crate) fn outcome_as(&self, user: &str, words: &[&str]) -> Outcome {
-        let script = r#"mount --rbind /dev "$0/dev" && exec chroot --userspec="$1" "$0" "${@:2}""#;
+        let script =
+            r#"mount --rbind /dev "$0/dev" && exec chroot "$0" chroot --userspec="$1" / "${@:2}""#;
         let enter = ["--mount", "bash", "-c", script, self.root(), user];
         outcome("unshare", &[&enter, words].concat())
     }

@@ -1,6 +1,7 @@
 //! A program with lent privilege reads nothing for its caller that he could not read himself.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::chown;
 use std::path::PathBuf;
 
 use tempfile::TempDir;
@@ -86,4 +87,21 @@ fn a_file_of_the_callers_own_is_read() {
             assert!(outcome.stdout.contains("198.19.0.2:80 closed"), "{outcome:?}");
         }
     }
+}
+
+/// Root's right to read everything is gone by then.
+#[test]
+fn root_reads_a_file_of_another_users_own_as_standard_input_only() {
+    let (lab, secret) = (Lab::new(), Secret::new());
+    let path = secret.path.to_str().expect("plain letters");
+    let other = Caller::user(&lab).with_setuid_and_setgid().id;
+    chown(&secret.path, Some(other), None).expect("another user to give it to");
+    let root = Caller::root(&lab);
+    let outcome = root.check(&lab, &["--targets", path]);
+    assert_eq!(outcome.code, 3, "{outcome:?}");
+    assert!(outcome.stdout.contains(&format!("cannot read {path}: Permission denied")));
+    let mut command = root.command(&["--targets", "-"]);
+    command.stdin(File::open(&secret.path).expect("root may"));
+    let outcome = lab.client.spawn(command).wait();
+    assert!(outcome.stdout.contains("198.19.0.2:80 closed"), "{outcome:?}");
 }
