@@ -1,17 +1,20 @@
 //! A check, from the plan to the report.
 
+mod names;
+
 use std::io::Write;
 use std::mem;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use rand::TryRng;
 use rand::rngs::SysRng;
 
+use crate::alternatives::Alternatives;
 use crate::checker::{Checker, Ended};
 use crate::engine::Engine;
-use crate::fault::{Fault, last_call};
+use crate::fault::{Fault, Refusal, last_call};
 use crate::pacer::Pacer;
 use crate::plan::{Format, Plan};
 use crate::probe::Secret;
@@ -31,8 +34,12 @@ const GRACE: Duration = Duration::from_millis(25);
 /// Packets kept to be shown: more than anybody reads. A flood has millions.
 const CROSSINGS: usize = 100_000;
 
-/// Endpoints of which it is said that a fault of this machine kept them unknown; the rest are counted.
-const TOLD_OF_FAULT: usize = 500;
+/// Targets left at the end that are told of one by one; the rest are counted. An end that was asked for, or is due, does not wait
+/// until the addresses of a large block are written down.
+const LISTED: usize = 100_000;
+
+/// Lines that are kept before they are written, bytes.
+const CHUNK: usize = 1 << 16;
 
 /// Carries out `plan` by `engine`, if there is one, in a program that began at `start`, until a signal comes. What can be said before the end goes to
 /// `out` as it falls, and how far it is to `progress`. Fails where the plan cannot be carried out as it stands.
@@ -58,7 +65,12 @@ pub fn check(
         roster,
         report,
         retries: 0,
+        alternatives: Alternatives::default(),
+        unwanted: Vec::new(),
         lookups: None,
+        unasked: Vec::new(),
+        barred: [None, None],
+        listed: 0,
         signals,
         lines: Vec::new(),
         out,
@@ -79,7 +91,17 @@ struct Session<'a> {
     report: Report,
     /// As many as the engine has source ports for.
     retries: u8,
+    /// Names with several addresses.
+    alternatives: Alternatives,
+    /// Endpoints that are pending and need not be.
+    unwanted: Vec<SocketAddr>,
     lookups: Option<Lookups>,
+    /// Names that were never looked up, or that this machine was short of something for.
+    unasked: Vec<(u32, Option<Fault>)>,
+    /// Why IPv4 and IPv6 addresses are of no use.
+    barred: [Option<Fault>; 2],
+    /// Targets left at the end that were told of.
+    listed: usize,
     signals: &'a Signals,
     /// Lines of JSON that are to be written.
     lines: Vec<u8>,
@@ -92,6 +114,8 @@ impl Session<'_> {
         let plan = &self.report.plan;
         let (v4, v6) = self.roster.families(plan.family);
         engine.ready(v4, v6)?;
+        self.barred = [(true, false), (false, true)]
+            .map(|(v4, v6)| engine.ready(v4, v6).err().filter(Fault::bars_family));
         let window = if self.report.is_pool() { engine.widen() } else { usize::MAX };
         let mut pacer = Pacer::new(plan.rate, window);
         self.retries = engine.retries();
@@ -109,21 +133,18 @@ impl Session<'_> {
         self.report.ignored = checker.ignored().clone();
         self.report.lost = checker.lost();
         self.report.postponed = checker.postponed();
+        let interrupted = self.report.interrupted;
+        self.close_lookups();
+        self.take_in_names();
+        let cause = if interrupted { Fault::Interrupted } else { Fault::OutOfTime };
+        let unprobed = cause.before_the_first_syn();
         for place in self.roster.take_unresolved() {
-            let outcome = if self.report.interrupted {
-                Err(Fault::Interrupted)
-            } else {
-                Ok(Verdict::without_probe(Reason::NameNotResolved(LookupFailure::TimedOut)))
-            };
+            let timed_out = Reason::NameNotResolved(LookupFailure::TimedOut);
+            let outcome = Ok(Verdict::without_probe(timed_out));
+            let outcome = if interrupted { Err(unprobed.clone()) } else { outcome };
             self.found_all_ports(place, &outcome);
         }
-        if !self.report.is_pool()
-            && let Some((place, remote)) = self.roster.poll()
-        {
-            let interrupted = self.report.interrupted;
-            let fault = if interrupted { Fault::Interrupted } else { Fault::OutOfTime };
-            self.found(place, remote.port(), Some(remote), Err(fault));
-        }
+        self.end_rest(&unprobed);
         Ok(())
     }
 
@@ -133,58 +154,77 @@ impl Session<'_> {
         if self.report.is_pool() && self.report.plan.format != Format::Json {
             return; // the fault is all there is to say
         }
-        for _ in 0..TOLD_OF_FAULT {
-            let Some((place, remote)) = self.roster.poll() else { break };
-            self.found(place, remote.port(), Some(remote), Err(fault.clone()));
-        }
         for place in self.roster.take_unresolved() {
             self.found_all_ports(place, &Err(fault.clone()));
+        }
+        self.end_rest(fault);
+    }
+
+    /// Ends the targets that are left, of which nothing was learnt for the reason `unprobed`.
+    fn end_rest(&mut self, unprobed: &Fault) {
+        while let Some((place, ending)) =
+            self.alternatives.give_up(unprobed, &self.report.plan.policy)
+        {
+            self.end_alternatives(place, ending);
+        }
+        for (place, fault) in mem::take(&mut self.unasked) {
+            self.found_all_ports(place, &Err(fault.unwrap_or_else(|| unprobed.clone())));
+        }
+        if self.report.is_pool() && self.report.plan.format != Format::Json {
+            return; // they are counted
+        }
+        while self.listed < LISTED
+            && let Some((_, remote)) = self.roster.poll()
+        {
+            let outcome = Err(unprobed.clone());
+            for place in self.roster.named(remote, &outcome) {
+                self.listed += 1;
+                self.found(place, remote.port(), Some(remote), outcome.clone(), Vec::new());
+            }
+            if self.lines.len() >= CHUNK {
+                self.told();
+            }
         }
     }
 
     fn found_all_ports(&mut self, place: u32, outcome: &Outcome) {
         for port in self.roster.target(place).ports.iter() {
-            self.found(place, port, None, outcome.clone());
+            if outcome.is_err() && self.listed >= LISTED {
+                return;
+            }
+            self.listed += usize::from(outcome.is_err());
+            self.found(place, port, None, outcome.clone(), Vec::new());
         }
     }
 
-    fn found(&mut self, place: u32, port: u16, endpoint: Option<SocketAddr>, outcome: Outcome) {
-        if self.report.is_pool() && outcome == Err(Fault::Interrupted) {
-            return; // as good as not probed
-        }
+    fn found(
+        &mut self,
+        place: u32,
+        port: u16,
+        endpoint: Option<SocketAddr>,
+        outcome: Outcome,
+        others: Vec<(IpAddr, Option<Outcome>)>,
+    ) {
         let judgement = self.report.plan.policy.judge(&outcome);
-        if !self.report.count(&outcome, judgement.status) {
+        let probed = !matches!(outcome, Err(Fault::NotProbed { .. }));
+        let wanted = if probed || !self.report.is_pool() {
+            self.report.count(&outcome, judgement.status)
+        } else {
+            self.report.plan.format == Format::Json
+        };
+        if !wanted {
             return;
         }
         let target = self.roster.target(place).label(port, endpoint);
         let address = endpoint.map(|endpoint| endpoint.ip());
-        let finding = Finding { place, target, address, port, outcome, judgement };
+        let finding = Finding { place, target, address, port, outcome, judgement, others };
         if self.report.plan.format == Format::Json {
+            let engine = self.report.engine.filter(|_| probed);
             // Writing to memory does not fail.
-            let _ = json::render_finding(&finding, self.report.engine, &mut self.lines);
+            let _ = json::render_finding(&finding, engine, &mut self.lines);
         }
         if self.report.plan.format != Format::Json || self.report.plan.verbosity > 0 {
             self.report.findings.push(finding);
-        }
-    }
-
-    /// Takes in what the name service has said since.
-    fn take_in_names(&mut self) {
-        while let Some((place, addresses)) = self.lookups.as_mut().and_then(Lookups::poll) {
-            let first = addresses.as_ref().ok().and_then(|addresses| addresses.first());
-            for (endpoint, outcome) in self.roster.resolve(place, first.copied()) {
-                self.found(place, endpoint.port(), Some(endpoint), outcome);
-            }
-            match addresses {
-                Ok(addresses) => {
-                    let name = self.roster.target(place).hosts.to_string();
-                    self.report.addresses.push((name, addresses));
-                }
-                Err(outcome) => self.found_all_ports(place, &outcome),
-            }
-        }
-        if self.roster.is_resolved() {
-            self.lookups = None;
         }
     }
 }
@@ -207,8 +247,18 @@ impl Client for Session<'_> {
     fn ended(&mut self, ended: Ended) {
         let Ended { remote, outcome, .. } = ended;
         for place in self.roster.named(remote, &outcome) {
-            self.found(place, remote.port(), Some(remote), outcome.clone());
+            self.conclude(place, remote, outcome.clone());
         }
+    }
+
+    fn refused(&mut self, remote: SocketAddr, refusal: &Refusal) {
+        if let Refusal::NoRoute(cause) = refusal {
+            self.pass_over(remote, *cause);
+        }
+    }
+
+    fn poll_unwanted(&mut self) -> Option<SocketAddr> {
+        self.unwanted.pop()
     }
 
     fn told(&mut self) {
@@ -218,6 +268,11 @@ impl Client for Session<'_> {
     }
 
     fn crossed(&mut self, at: Duration, crossing: &Crossing) {
+        if let Some(remote) = crossing.syn_to() {
+            for place in self.roster.waiting(remote) {
+                self.alternatives.sent(place, remote);
+            }
+        }
         if self.report.plan.verbosity < 2 {
             return;
         }
@@ -235,6 +290,9 @@ impl Client for Session<'_> {
 
     fn attend(&mut self, now: Duration) -> bool {
         if self.lookups.is_some() {
+            if now > last_call(self.report.plan.timeout) {
+                self.close_lookups();
+            }
             self.take_in_names();
         }
         if let Some(progress) = &mut self.progress {

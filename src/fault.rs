@@ -78,6 +78,28 @@ pub enum Fault {
     /// Waiting for answers, or reading them, failed.
     #[error("cannot receive answers ({})", .0.desc())]
     Receive(Errno),
+    /// No address of a name can be reached as the operator wants.
+    #[error("{cause}; the name has no other address: {}", list(addresses))]
+    NoAddressFits {
+        /// Those there are.
+        addresses: Vec<IpAddr>,
+        /// What stands in the way.
+        cause: Box<Fault>,
+    },
+    /// A name has more addresses than are probed.
+    #[error("the name has {addresses} addresses, of which {probed} are probed")]
+    TooManyAddresses {
+        /// Those there are.
+        addresses: usize,
+        /// Those that are probed.
+        probed: usize,
+    },
+    /// The target's first SYN was never sent.
+    #[error("not probed: {} before its first SYN", early(*interrupted))]
+    NotProbed {
+        /// By the operator, or a supervisor; otherwise it was the deadline.
+        interrupted: bool,
+    },
     /// The deadline came before the target's last SYN was sent and waited for.
     #[error("the deadline came before the last SYN was sent and waited for")]
     OutOfTime,
@@ -142,6 +164,40 @@ impl Fault {
             _ => false,
         }
     }
+
+    /// What ends a target early, said of one that was never probed.
+    #[must_use]
+    pub fn before_the_first_syn(&self) -> Self {
+        match self {
+            Self::Interrupted => Self::NotProbed { interrupted: true },
+            Self::OutOfTime => Self::NotProbed { interrupted: false },
+            other => other.clone(),
+        }
+    }
+
+    /// True when it keeps every address of a family from being used, and the other family is not concerned.
+    pub fn bars_family(&self) -> bool {
+        matches!(
+            self,
+            Self::SourceFamily(_)
+                | Self::RawSocket(Errno::EAFNOSUPPORT)
+                | Self::Socket(Errno::EAFNOSUPPORT)
+        )
+    }
+}
+
+/// The first few, and how many more there are.
+fn list(addresses: &[IpAddr]) -> String {
+    const NAMED: usize = 4;
+    let named: Vec<_> = addresses.iter().take(NAMED).map(IpAddr::to_string).collect();
+    match addresses.len().saturating_sub(NAMED) {
+        0 => named.join(" "),
+        more => format!("{} and {more} more", named.join(" ")),
+    }
+}
+
+fn early(interrupted: bool) -> &'static str {
+    if interrupted { "interrupted" } else { "the deadline came" }
 }
 
 /// True for errors of a send that no ICMP message causes: this machine is short of something.

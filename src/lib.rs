@@ -10,6 +10,7 @@
 //! [`run::run`] is the one loop: it owns the clock and moves segments between the pure [`checker::Checker`] and an
 //! [`engine::Engine`]. Everything else is a function from values to values.
 
+pub mod alternatives;
 pub mod check;
 pub mod checker;
 pub mod cli;

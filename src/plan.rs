@@ -13,6 +13,8 @@ pub struct Plan {
     pub targets: Vec<Target>,
     /// Which address families may be used.
     pub family: Family,
+    /// Whether each address of a name is a target of its own.
+    pub every_address: bool,
     /// The whole program's deadline, counted from its start.
     pub timeout: Duration,
     /// SYNs a second at most, 0 for as many as may be.
@@ -33,6 +35,7 @@ impl Plan {
         Self {
             targets: vec![target],
             family: Family::Any,
+            every_address: false,
             timeout: Duration::from_secs(10),
             rate: 10_000,
             policy: Policy {

@@ -1,11 +1,13 @@
 //! Names and interfaces to addresses: the only name look-up.
 
-use std::io::Read;
+use std::collections::{HashSet, VecDeque};
+use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, mpsc};
-use std::{io, thread};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
+use std::{io, mem, thread};
 
 use dns_lookup::{AddrInfoHints, LookupError, LookupErrorKind, getaddrinfo};
 use nix::errno::Errno;
@@ -25,6 +27,9 @@ const DESCRIPTORS: usize = 5;
 
 /// And what everybody else may open meanwhile.
 const OTHERS: usize = 8;
+
+/// How long a thread rests after a look-up that this machine was short of something for.
+const SHORTAGE: Duration = Duration::from_millis(20);
 
 /// What a look-up needs of a stack, with room to spare, bytes.
 const STACK: usize = 512 << 10;
@@ -58,8 +63,23 @@ pub type Addresses = Result<Vec<SocketAddr>, Outcome>;
 /// Name look-ups on threads of their own. The system's name service may hang for as long as it likes: what is not done when
 /// nobody waits any more is left behind, and ends with the program.
 pub struct Lookups {
+    queue: Arc<Mutex<Queue>>,
     results: mpsc::Receiver<(u32, Addresses)>,
     bell: UnixStream,
+}
+
+/// Names that are to be looked up.
+struct Queue {
+    names: VecDeque<Waiting>,
+    /// When no look-up may begin any more.
+    closed: bool,
+}
+
+/// A name, the number that it is known by, and what this machine was short of when it was looked up before.
+struct Waiting {
+    number: u32,
+    name: Box<str>,
+    fault: Option<Fault>,
 }
 
 impl Lookups {
@@ -78,17 +98,18 @@ impl Lookups {
         let (sender, results) = mpsc::channel();
         let affordable = (Descriptors::raise().lookups / DESCRIPTORS).clamp(1, THREADS);
         let threads = names.len().min(affordable);
-        let queue = Arc::new(Mutex::new(names.into_iter()));
+        let names = names.into_iter();
+        let names = names.map(|(number, name)| Waiting { number, name, fault: None }).collect();
+        let queue = Arc::new(Mutex::new(Queue { names, closed: false }));
         for number in 0..threads {
             let (queue, sender, mut ring) =
                 (Arc::clone(&queue), sender.clone(), ring.try_clone().map_err(fault)?);
             let thread = thread::Builder::new().name("name look-up".to_owned()).stack_size(STACK);
             let begun = thread.spawn(move || {
-                let next = || queue.lock().ok()?.next();
-                while let Some((number, name)) = next() {
+                while let Some((number, found)) = next(&queue, family) {
                     // A full stream has rung already; nobody listens once the program has its verdicts.
-                    let _ = sender.send((number, look_up(&name, family)));
-                    let _ = io::Write::write(&mut ring, &[0]);
+                    let _ = sender.send((number, found));
+                    let _ = ring.write(&[0]);
                 }
             });
             match begun {
@@ -97,7 +118,16 @@ impl Lookups {
                 Err(_) => break, // those there are will do
             }
         }
-        Ok(Self { results, bell })
+        Ok(Self { queue, results, bell })
+    }
+
+    /// No look-up begins any more. Gives the names whose look-up has not begun, or has failed for want of something on this
+    /// machine.
+    pub fn close(&mut self) -> Vec<(u32, Option<Fault>)> {
+        let mut queue = lock(&self.queue);
+        queue.closed = true;
+        let left = mem::take(&mut queue.names).into_iter();
+        left.map(|waiting| (waiting.number, waiting.fault)).collect()
     }
 
     /// A look-up that has ended since.
@@ -124,6 +154,26 @@ pub fn interface_index(scope: &str) -> Result<u32, Fault> {
         .ok_or_else(|| Fault::Interface(scope.to_owned()))
 }
 
+/// Looks up the next name of `queue`; puts it back where this machine is short of something, as long as there is time.
+fn next(queue: &Mutex<Queue>, family: Family) -> Option<(u32, Addresses)> {
+    loop {
+        let Waiting { number, name, .. } = lock(queue).names.pop_front()?;
+        let found = look_up(&name, family);
+        let Err(Err(fault)) = &found else { return Some((number, found)) };
+        let mut queue = lock(queue);
+        if queue.closed {
+            return Some((number, found));
+        }
+        queue.names.push_back(Waiting { number, name, fault: Some(fault.clone()) });
+        drop(queue);
+        thread::sleep(SHORTAGE);
+    }
+}
+
+fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn look_up(name: &str, family: Family) -> Addresses {
     let hints = AddrInfoHints {
         address: match family {
@@ -137,9 +187,15 @@ fn look_up(name: &str, family: Family) -> Addresses {
     let found = getaddrinfo(Some(name), None, Some(hints));
     let found = found.map_err(|error| why_in_vain(error).map(unresolved))?;
     let addresses = found.flatten().map(|info| canonical(info.sockaddr));
-    let addresses: Vec<_> =
-        addresses.filter(|found| is_one_host(found.ip()) && family.admits(found.ip())).collect();
-    if addresses.is_empty() { Err(Ok(unresolved(LookupFailure::NotFound))) } else { Ok(addresses) }
+    let mut known = HashSet::new();
+    let (hosts, others): (Vec<_>, Vec<_>) = addresses
+        .filter(|address| family.admits(address.ip()) && known.insert(*address))
+        .partition(|address| is_one_host(address.ip()));
+    match others.first() {
+        _ if !hosts.is_empty() => Ok(hosts),
+        Some(other) => Err(Ok(unresolved(LookupFailure::NotOneHost(other.ip())))),
+        None => Err(Ok(unresolved(LookupFailure::NotFound))),
+    }
 }
 
 /// IPv4-mapped IPv6 addresses are IPv4 ones.

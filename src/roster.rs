@@ -16,16 +16,26 @@ use crate::verdict::Outcome;
 /// An endpoint that several targets stand for is given out once; [`Roster::named`] says for whom. Those of blocks
 /// are found by their addresses alone, so a block takes no memory. Those of names are known only when the names are resolved,
 /// perhaps after another target's verdict: while look-ups are under way, outcomes are remembered.
+///
+/// Invariant: an endpoint stands in `resolved` as long as it is `wanted` by names, not given out, and in no block.
 pub struct Roster {
     targets: Vec<Target>,
     blocks: Blocks,
     /// The target whose endpoints come next, and those of the one before that are left.
     next: u32,
     current: Box<dyn Iterator<Item = SocketAddr>>,
-    resolved: VecDeque<(u32, SocketAddr)>,
-    by_name: HashMap<SocketAddr, Vec<u32>>,
+    resolved: VecDeque<SocketAddr>,
+    wanted: HashMap<SocketAddr, Wanted>,
     ended: HashMap<SocketAddr, Outcome>,
     unresolved: BTreeSet<u32>,
+}
+
+/// An endpoint that names stand for and that has not ended.
+#[derive(Default)]
+struct Wanted {
+    /// The places of those names.
+    places: Vec<u32>,
+    given_out: bool,
 }
 
 impl Roster {
@@ -37,7 +47,7 @@ impl Roster {
             next: 0,
             current: Box::new(std::iter::empty()),
             resolved: VecDeque::new(),
-            by_name: HashMap::new(),
+            wanted: HashMap::new(),
             ended: HashMap::new(),
             unresolved: BTreeSet::new(),
             targets,
@@ -56,7 +66,7 @@ impl Roster {
                     if let SocketAddr::V6(v6) = &mut endpoint {
                         v6.set_scope_id(interface_index(scope)?);
                     }
-                    roster.place(place, endpoint);
+                    roster.place(place, &[endpoint]);
                 }
                 Hosts::Name(_) => {
                     roster.unresolved.insert(place);
@@ -106,8 +116,14 @@ impl Roster {
     /// The next endpoint to probe, with the place of a target that stands for it.
     pub fn poll(&mut self) -> Option<(u32, SocketAddr)> {
         loop {
-            if let Some(resolved) = self.resolved.pop_front() {
-                return Some(resolved);
+            if let Some(endpoint) = self.resolved.pop_front() {
+                let wanted = self.wanted.get_mut(&endpoint);
+                let Some(wanted) = wanted.filter(|wanted| !wanted.places.is_empty()) else {
+                    self.wanted.remove(&endpoint);
+                    continue;
+                };
+                wanted.given_out = true;
+                return Some((wanted.places[0], endpoint));
             }
             if let Some(endpoint) = self.current.next() {
                 let place = self.next - 1;
@@ -127,15 +143,11 @@ impl Roster {
         }
     }
 
-    /// The look-up for the target at `place` has ended, with this address, without port, or none. Gives the endpoints whose
-    /// outcome is known already; the others are to come from [`Roster::poll`].
-    pub fn resolve(
-        &mut self,
-        place: u32,
-        address: Option<SocketAddr>,
-    ) -> Vec<(SocketAddr, Outcome)> {
+    /// The look-up for the target at `place` has ended, with these addresses, without port, or none. Gives the endpoints whose
+    /// outcome is known already; the others are to come from [`Roster::poll`], all addresses of a port together.
+    pub fn resolve(&mut self, place: u32, addresses: &[SocketAddr]) -> Vec<(SocketAddr, Outcome)> {
         self.unresolved.remove(&place);
-        let known = address.map(|address| self.place(place, address)).unwrap_or_default();
+        let known = self.place(place, addresses);
         if self.unresolved.is_empty() {
             self.ended = HashMap::new();
         }
@@ -147,25 +159,46 @@ impl Roster {
         if !self.unresolved.is_empty() {
             self.ended.insert(endpoint, outcome.clone());
         }
-        let by_name = self.by_name.get(&endpoint).into_iter().flatten().copied();
-        self.blocks.all(endpoint).chain(by_name).collect()
+        let by_name = self.wanted.remove(&endpoint).map(|wanted| wanted.places);
+        self.blocks.all(endpoint).chain(by_name.into_iter().flatten()).collect()
     }
 
-    fn place(&mut self, place: u32, address: SocketAddr) -> Vec<(SocketAddr, Outcome)> {
+    /// The places of names that stand for an endpoint that has not ended.
+    pub fn waiting(&self, endpoint: SocketAddr) -> Vec<u32> {
+        self.wanted.get(&endpoint).map(|wanted| wanted.places.clone()).unwrap_or_default()
+    }
+
+    /// The name at `place` no longer waits for `endpoint`. True when it has been given out, and nobody waits for it now.
+    pub fn leave(&mut self, place: u32, endpoint: SocketAddr) -> bool {
+        let Some(wanted) = self.wanted.get_mut(&endpoint) else { return false };
+        wanted.places.retain(|other| *other != place);
+        let in_block = self.blocks.first(endpoint).is_some();
+        let queued = !wanted.given_out && !in_block;
+        if !wanted.places.is_empty() || queued {
+            return false;
+        }
+        self.wanted.remove(&endpoint);
+        !in_block
+    }
+
+    fn place(&mut self, place: u32, addresses: &[SocketAddr]) -> Vec<(SocketAddr, Outcome)> {
         let mut known = Vec::new();
-        for port in self.targets[place as usize].ports.iter() {
+        let ports = self.targets[place as usize].ports.iter();
+        for (port, address) in ports.flat_map(|port| addresses.iter().map(move |a| (port, *a))) {
             let mut endpoint = address;
             endpoint.set_port(port);
             if let Some(outcome) = self.ended.get(&endpoint) {
                 known.push((endpoint, outcome.clone()));
                 continue;
             }
-            let others = self.by_name.entry(endpoint).or_default();
             let in_block = self.blocks.first(endpoint).is_some();
-            if others.is_empty() && !in_block {
-                self.resolved.push_back((place, endpoint));
-            }
-            others.push(place);
+            let wanted = self.wanted.entry(endpoint).or_insert_with(|| {
+                if !in_block {
+                    self.resolved.push_back(endpoint);
+                }
+                Wanted::default()
+            });
+            wanted.places.push(place);
         }
         known
     }

@@ -10,7 +10,7 @@ use crate::fault::{Fault, Refusal};
 use crate::pacer::Pacer;
 use crate::probe::Ignored;
 use crate::schedule::Schedule;
-use crate::wire::{Arrival, Segment};
+use crate::wire::{Arrival, Flags, Segment};
 
 /// SYNs handed to the engine together, when so many are due.
 const BATCH: usize = 64;
@@ -41,6 +41,19 @@ pub enum Crossing {
     Received(Arrival, Result<(), Ignored>),
 }
 
+impl Crossing {
+    /// Where a SYN that left goes to.
+    pub fn syn_to(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Sent(segment) => {
+                Some(segment.destination).filter(|_| segment.flags == Flags::SYN)
+            }
+            Self::SentByKernel { remote, .. } => Some(*remote),
+            Self::Received(..) => None,
+        }
+    }
+}
+
 /// Who wants to know: names the targets and is told what becomes of them, as it happens.
 pub trait Client {
     /// The next target, when there is one by now.
@@ -51,6 +64,14 @@ pub trait Client {
 
     /// A target has ended.
     fn ended(&mut self, ended: Ended);
+
+    /// A SYN to `remote` could not leave; it is tried again.
+    fn refused(&mut self, _remote: SocketAddr, _refusal: &Refusal) {}
+
+    /// The next target whose end need not be known any more.
+    fn poll_unwanted(&mut self) -> Option<SocketAddr> {
+        None
+    }
 
     /// All that have ended so far have been told.
     fn told(&mut self);
@@ -99,6 +120,10 @@ pub fn run(
     let ran = exchange.until_the_end(deadline);
     if let Err(fault) | Ok(Some(fault)) = &ran {
         exchange.checker.stop(fault, exchange.heard);
+        if let Some((label, remote)) = exchange.ahead {
+            let outcome = Err(fault.before_the_first_syn());
+            exchange.client.ended(Ended { label, remote, outcome });
+        }
     }
     exchange.tell();
     ran.map(|_| ())
@@ -233,7 +258,10 @@ impl<C: Client> Exchange<'_, C> {
                         self.pacer.pause(now + PAUSE);
                     }
                 }
-                Err(refusal) => self.checker.refused(*this, refusal, now),
+                Err(refusal) => {
+                    self.client.refused(this.remote, &refusal);
+                    self.checker.refused(*this, refusal, now);
+                }
             }
         }
     }
@@ -243,7 +271,16 @@ impl<C: Client> Exchange<'_, C> {
             self.engine.release(ended.remote);
             self.client.ended(ended);
         }
+        while let Some(remote) = self.client.poll_unwanted() {
+            self.cancel(remote);
+        }
         self.client.told();
+    }
+
+    fn cancel(&mut self, remote: SocketAddr) {
+        self.ahead.take_if(|(_, ahead)| *ahead == remote);
+        self.checker.cancel(remote);
+        self.engine.release(remote);
     }
 
     /// Waits for answers until `until` and sends the RSTs that they call for; true when nothing was left behind.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::number::whole;
-use crate::verdict::{Outcome, PortState, Verdict};
+use crate::verdict::{Outcome, PortState, Reason, Verdict};
 
 /// A plugin's status (Monitoring Plugins guidelines, "Plugin Return Codes").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +110,26 @@ impl Policy {
             (Expected::State(wanted), _) => {
                 Judgement { status: Status::Critical, remark: Some(Remark::Expected(wanted)) }
             }
+        }
+    }
+
+    /// How much an outcome counts among those of one target's addresses: the highest stands for the target.
+    ///
+    /// An open address comes first, whatever is wanted. Without one, an address that could not be asked might be the open one.
+    /// Then comes the most telling answer. Where a closed or filtered port is wanted, one address that is in another state is
+    /// enough for a bad end. That this machine has no route says the least: it says nothing of the target.
+    pub fn precedence(&self, outcome: &Outcome) -> u8 {
+        let Ok(verdict) = outcome else {
+            return if matches!(self.expected, Expected::Open { .. }) { 8 } else { 2 };
+        };
+        match verdict.state() {
+            PortState::Open => 9,
+            _ if matches!(verdict.reason, Reason::NoRoute(_)) => 0,
+            state if self.expected == Expected::State(state) => 1,
+            PortState::Closed => 7,
+            PortState::Stale => 6,
+            PortState::Filtered => 5,
+            PortState::Unreachable => 4,
         }
     }
 

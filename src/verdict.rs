@@ -1,7 +1,7 @@
 //! What the network said of a target: the state of its port, and the evidence.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::fault::{Fault, NoRoute};
@@ -139,6 +139,9 @@ pub enum LookupFailure {
     /// The name service refused or answered garbage.
     #[error("name does not resolve: name service failed")]
     Failed,
+    /// 0.0.0.0, broadcast, multicast.
+    #[error("name does not resolve: {0} is not the address of one host")]
+    NotOneHost(IpAddr),
     /// No answer from the name service before the deadline.
     #[error("name does not resolve: no answer in time")]
     TimedOut,

@@ -110,6 +110,14 @@ impl Checker {
         self.due.push_back(slot);
     }
 
+    /// Nobody wants to know how `remote` ends. A SYN+ACK from there still gets its RST.
+    pub fn cancel(&mut self, remote: SocketAddr) {
+        if let Some(slot) = self.pending.find(remote) {
+            self.pending[slot].stage = Stage::Ended;
+            self.pending.remove(slot);
+        }
+    }
+
     /// Targets admitted and not ended.
     pub fn pending(&self) -> usize {
         self.pending.len()
@@ -251,7 +259,9 @@ impl Checker {
             let progress = &mut self.pending[slot];
             let own = progress.setback.take().and_then(|setback| setback.fault);
             let own = own.filter(|_| *reason == Fault::OutOfTime && progress.sent == 0);
-            self.end(slot, Err(own.unwrap_or_else(|| reason.clone())));
+            let reason =
+                if progress.begun == 0 { reason.before_the_first_syn() } else { reason.clone() };
+            self.end(slot, Err(own.unwrap_or(reason)));
         }
     }
 

@@ -38,6 +38,7 @@ Examples:
     args_override_self = true,
     next_help_heading = "Target"
 )]
+#[expect(clippy::struct_excessive_bools, reason = "options without a value")]
 pub(super) struct Arguments {
     /// HOST:PORT, [V6]:PORT, HOST:25,80-90, 198.18.0.0/24:80
     #[arg(value_name = "TARGET")]
@@ -62,6 +63,10 @@ pub(super) struct Arguments {
     /// IPv6 only
     #[arg(short = '6', long)]
     pub(super) use_ipv6: bool,
+
+    /// Each address of a name is a target of its own
+    #[arg(long)]
+    pub(super) every_address: bool,
 
     /// Deadline, with name look-up; or 500ms
     #[arg(short, long, value_name = "SECONDS", default_value = "10", value_parser = timeout, help_heading = "Time")]

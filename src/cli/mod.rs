@@ -20,7 +20,7 @@ use crate::plan::Plan;
 use crate::resolve::Family;
 use crate::signals::Signals;
 use crate::status::{Expected, Policy, Status};
-use crate::target::{Ports, Target, TargetError, excerpt};
+use crate::target::{Hosts, Ports, Target, TargetError, excerpt};
 use crate::target_file;
 use crate::verdict::PortState;
 
@@ -164,7 +164,9 @@ impl Arguments {
         if let Some(min_open) = self.min_open {
             let total = targets.iter().map(Target::count).fold(0, u128::saturating_add);
             let wanted = min_open.of(total);
-            if wanted > total {
+            let named = targets.iter().any(|target| matches!(target.hosts, Hosts::Name(_)));
+            let may_grow = self.every_address && named;
+            if wanted > total && !may_grow {
                 return Err(UsageError::MinOpen { wanted, total });
             }
         }
@@ -175,6 +177,7 @@ impl Arguments {
                 (_, true) => Family::V6,
                 _ => Family::Any,
             },
+            every_address: self.every_address,
             timeout: self.timeout,
             rate: self.rate,
             policy: Policy {

@@ -79,6 +79,7 @@ impl ConnectEngine {
     pub(super) fn open(start: Instant, opening: &Opening) -> Result<Self, Fault> {
         let Opening { egress, retries, .. } = opening;
         let ports = Families::open(opening, |domain| {
+            sockets::check_source(egress, domain)?;
             (0..opening.tries()).map(|_| Port::reserve(domain, egress)).collect()
         });
         Ok(Self {
@@ -312,11 +313,7 @@ fn stream(remote: SocketAddr, port: u16, egress: &Egress) -> Result<Socket, Faul
         SocketAddr::V4(_) => (Domain::IPV4, Ipv4Addr::UNSPECIFIED.into()),
         SocketAddr::V6(_) => (Domain::IPV6, Ipv6Addr::UNSPECIFIED.into()),
     };
-    let source = egress.source.unwrap_or(any);
-    let local = SocketAddr::new(source, port);
-    if Domain::for_address(local) != domain {
-        return Err(Fault::SourceFamily(source));
-    }
+    let local = SocketAddr::new(egress.source.unwrap_or(any), port);
     let socket = bound(local, true, egress)?;
     socket.set_nonblocking(true).map_err(|error| setup(&error))?;
     socket.set_tcp_quickack(false).map_err(|error| setup(&error))?;

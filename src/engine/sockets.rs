@@ -131,6 +131,7 @@ pub(super) fn bind(egress: &Egress, socket: &Socket, domain: Domain) -> Result<(
 
 /// Keeps `socket` to the source address of `egress`, or to no address. Takes no privilege.
 pub(super) fn bind_address(egress: &Egress, socket: &Socket, domain: Domain) -> Result<(), Fault> {
+    check_source(egress, domain)?;
     let any = if domain == Domain::IPV4 {
         Ipv4Addr::UNSPECIFIED.into()
     } else {
@@ -138,9 +139,6 @@ pub(super) fn bind_address(egress: &Egress, socket: &Socket, domain: Domain) -> 
     };
     let address = egress.source.unwrap_or(any);
     let source = SocketAddr::new(address, 0);
-    if Domain::for_address(source) != domain {
-        return Err(Fault::SourceFamily(address));
-    }
     socket.bind(&source.into()).map_err(|error| Fault::Source { address, errno: errno(&error) })
 }
 
@@ -155,6 +153,16 @@ pub(super) fn bind_nowhere(socket: &Socket, domain: Domain) -> Result<(), Fault>
     };
     let nowhere = SocketAddr::new(nowhere, 0);
     socket.bind(&nowhere.into()).map_err(|error| Fault::SocketSetup(errno(&error)))
+}
+
+/// Fails where the source address of `egress` is not of the family of `domain`.
+pub(super) fn check_source(egress: &Egress, domain: Domain) -> Result<(), Fault> {
+    match egress.source {
+        Some(source) if Domain::for_address(SocketAddr::new(source, 0)) != domain => {
+            Err(Fault::SourceFamily(source))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Makes `socket` send as `egress` says, but for where it is bound.

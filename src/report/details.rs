@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{Finding, Report};
 use crate::run::Crossing;
 use crate::status::Status;
+use crate::verdict::Outcome;
 use crate::wire::{Arrival, Handshake};
 
 /// Writes as much as the report's verbosity asks for.
@@ -41,26 +42,30 @@ pub(super) fn render(report: &Report, out: &mut impl Write) -> io::Result<()> {
 }
 
 fn render_finding(finding: &Finding, engine: Option<&str>, out: &mut impl Write) -> io::Result<()> {
-    write!(out, "{}", finding.target)?;
-    if let Some(address) = finding.address.filter(|address| !names(&finding.target, *address)) {
-        write!(out, " at {address}")?;
+    write!(out, "{}: ", finding.name())?;
+    render_outcome(&finding.outcome, engine, out)?;
+    for (address, outcome) in &finding.others {
+        write!(out, "{} at {address} too: ", finding.target)?;
+        match outcome {
+            Some(outcome) => render_outcome(outcome, engine, out)?,
+            None => writeln!(out, "not waited for")?,
+        }
     }
-    match &finding.outcome {
+    Ok(())
+}
+
+fn render_outcome(outcome: &Outcome, engine: Option<&str>, out: &mut impl Write) -> io::Result<()> {
+    match outcome {
         Ok(verdict) => {
-            write!(out, ": {}, {}, SYNs sent: {}", verdict.state(), verdict.reason, verdict.tries)?;
+            write!(out, "{}, {}, SYNs sent: {}", verdict.state(), verdict.reason, verdict.tries)?;
             if let Some(local) = verdict.local {
                 write!(out, ", from {local}")?;
                 engine.map_or(Ok(()), |engine| write!(out, " ({engine})"))?;
             }
         }
-        Err(fault) => write!(out, ": {fault}")?,
+        Err(fault) => write!(out, "{fault}")?,
     }
     writeln!(out)
-}
-
-/// True when `target` is written with its address.
-fn names(target: &str, address: IpAddr) -> bool {
-    target.trim_start_matches('[').starts_with(&address.to_string())
 }
 
 fn render_plan(report: &Report, out: &mut impl Write) -> io::Result<()> {

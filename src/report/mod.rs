@@ -101,6 +101,21 @@ pub struct Finding {
     pub outcome: Outcome,
     /// What that means to the operator.
     pub judgement: Judgement,
+    /// The other addresses of its name, and what became of them; `None` where that is not known.
+    pub others: Vec<(IpAddr, Option<Outcome>)>,
+}
+
+impl Finding {
+    /// The target as it was written, and its address where that says more.
+    pub fn name(&self) -> String {
+        let written = |address: &IpAddr| {
+            self.target.trim_start_matches('[').starts_with(&address.to_string())
+        };
+        match self.address.filter(|address| !written(address)) {
+            Some(address) => format!("{} at {address}", self.target),
+            None => self.target.clone(),
+        }
+    }
 }
 
 impl Report {
@@ -125,9 +140,9 @@ impl Report {
         }
     }
 
-    /// True when there are several targets.
+    /// True when there are several targets, or may be.
     pub fn is_pool(&self) -> bool {
-        self.total != 1
+        self.total != 1 || self.plan.every_address
     }
 
     /// Counts a target that has ended; says whether its finding is wanted.

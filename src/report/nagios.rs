@@ -73,7 +73,9 @@ fn render_pool(report: &Report, findings: &[Finding], out: &mut impl Write) -> i
     );
     for finding in findings.iter().filter(|_| total <= MEASURED) {
         let Some(time) = time(report, finding) else { continue };
-        let datum = format!(" '{}'={time}", finding.target);
+        // The label stays the same, whichever address answers.
+        let label = if report.plan.every_address { finding.name() } else { finding.target.clone() };
+        let datum = format!(" '{label}'={time}");
         if first.len() + datum.len() < LONGEST_LINE {
             first.push_str(&datum);
         }
@@ -109,8 +111,8 @@ pub(super) fn summary(report: &Report) -> String {
 /// What became of a target, in a few words.
 fn brief(finding: &Finding) -> String {
     match &finding.outcome {
-        Ok(verdict) => format!("{} {}", finding.target, verdict.state()),
-        Err(_) => format!("{} unknown", finding.target),
+        Ok(verdict) => format!("{} {}", finding.name(), verdict.state()),
+        Err(_) => format!("{} unknown", finding.name()),
     }
 }
 

@@ -10,14 +10,15 @@ use crate::status::Status;
 /// Writes aligned columns, a line a target, and a summary.
 pub fn render(report: &Report, colour: bool, out: &mut impl Write) -> io::Result<()> {
     let style = |status| if colour { style(status) } else { Style::new() };
-    let widths = report.findings.iter().map(|finding| finding.target.len());
+    let names: Vec<_> = report.findings.iter().map(Finding::name).collect();
+    let widths = names.iter().map(String::len);
     let width = widths.max().unwrap_or_default().max("TARGET".len());
     writeln!(out, "{:width$}  {:11}  {:>10}  REASON", "TARGET", "STATE", "TIME")?;
-    for finding in &report.findings {
-        let Finding { target, judgement, .. } = finding;
+    for (name, finding) in names.iter().zip(&report.findings) {
+        let judgement = &finding.judgement;
         let style = style(judgement.status);
         let (state, time, reason) = columns(finding);
-        write!(out, "{target:width$}  {style}{state:11}{style:#}  {time:>10}  {reason}")?;
+        write!(out, "{name:width$}  {style}{state:11}{style:#}  {time:>10}  {reason}")?;
         if let Some(remark) = &judgement.remark {
             write!(out, " ({remark})")?;
         }

@@ -59,7 +59,13 @@ fn a_name_is_looked_up() {
         &["-H", "localhost", "-p", PORT],
         &["-4", "localhost", PORT],
     ] {
-        assert_open(words, "localhost:8025");
+        let said = halfopen(words);
+        let begin = "TCP HALF-OPEN OK - localhost:8025 at ";
+        let rest = said.stdout.strip_prefix(begin).unwrap_or_else(|| panic!("{}", said.stdout));
+        let (address, rest) = rest.split_once(' ').expect("words");
+        assert!(["127.0.0.1", "::1"].contains(&address), "{}", said.stdout);
+        assert!(rest.starts_with("open in "), "{}", said.stdout);
+        assert_eq!((said.code, said.stderr.as_str()), (0, ""), "{words:?}");
     }
 }
 

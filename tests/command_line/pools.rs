@@ -320,9 +320,11 @@ fn who_is_interrupted_tells_what_is_known() {
         let _network = Loopback::new().listen("127.0.0.1").overload();
         let said = interrupted(&[OPEN, CLOSED, SILENT, SILENT], signal);
         assert_eq!((said.code, said.stderr.as_str()), (3, ""), "{signal}: {}", said.stdout);
-        let begin = "TCP HALF-OPEN UNKNOWN - 1 of 4 open, 2 not probed, interrupted: 127.0.0.1:8026 closed|open=1;;;0;4 ";
+        let begin = "TCP HALF-OPEN UNKNOWN - 1 of 4 open, interrupted: 127.0.0.1:8026 closed, 127.0.0.1:8027 unknown, 127.0.0.1:8027 unknown|open=1;;;0;4 ";
         assert!(said.stdout.starts_with(begin), "{}", said.stdout);
-        assert_eq!(said.stdout.lines().count(), 2, "{}", said.stdout);
+        let line = "\n127.0.0.1:8027 unknown (interrupted before the verdict)";
+        assert_eq!(said.stdout.matches(line).count(), 2, "{}", said.stdout);
+        assert_eq!(said.stdout.lines().count(), 4, "{}", said.stdout);
     }
 }
 
@@ -332,13 +334,16 @@ fn who_is_interrupted_tells_people_and_programs_too() {
     let said = interrupted(&["-o", "json", OPEN, CLOSED, SILENT], Signal::SIGINT);
     let lines = json_lines(&said);
     assert_eq!(said.code, 3);
-    assert_eq!(lines.len(), 3, "{}", said.stdout);
-    let summary = &lines[2]["summary"];
+    assert_eq!(lines.len(), 4, "{}", said.stdout);
+    assert_eq!((&lines[2]["target"], &lines[2]["state"]), (&SILENT.into(), &Value::Null));
+    assert_eq!(lines[2]["reason"], "interrupted before the verdict");
+    let summary = &lines[3]["summary"];
     assert_eq!((&summary["open"], &summary["closed"]), (&1.into(), &1.into()));
-    assert_eq!((&summary["not_probed"], &summary["status"]), (&1.into(), &"UNKNOWN".into()));
+    assert_eq!((&summary["unknown"], &summary["not_probed"]), (&1.into(), &0.into()));
+    assert_eq!(summary["status"], "UNKNOWN");
     let said = interrupted(&["-o", "text", OPEN, CLOSED, SILENT], Signal::SIGINT);
     let last = said.stdout.lines().last().unwrap();
-    assert!(last.starts_with("UNKNOWN: 1 of 3 open, 1 not probed, interrupted in "), "{last}");
+    assert!(last.starts_with("UNKNOWN: 1 of 3 open, interrupted in "), "{last}");
     assert_eq!((said.code, said.stderr.as_str()), (3, ""));
 }
 

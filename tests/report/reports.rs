@@ -88,7 +88,8 @@ pub(crate) fn pool(found: Vec<Found>) -> Report {
     for (place, (target, address, outcome)) in (0..).zip(found) {
         let port = target.rsplit(':').next().unwrap().parse().unwrap();
         let judgement = Judgement { status: Status::Unknown, remark: None };
-        report.findings.push(Finding { place, target, address, port, outcome, judgement });
+        let others = Vec::new();
+        report.findings.push(Finding { place, target, address, port, outcome, judgement, others });
     }
     judged(report, OPEN)
 }

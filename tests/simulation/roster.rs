@@ -180,7 +180,7 @@ fn a_name_resolved_after_the_address_of_another_has_ended_shares_its_outcome() {
 #[test]
 fn a_name_that_does_not_resolve_gives_nothing() {
     let mut roster = of(&["mail:25", "192.0.2.7:25"]);
-    assert_eq!(roster.resolve(0, None), []);
+    assert_eq!(roster.resolve(0, &[]), []);
     assert!(roster.is_resolved());
     assert_eq!(roster.poll(), endpoint(1, "192.0.2.7:25"));
     assert_eq!(roster.poll(), None);
@@ -245,7 +245,7 @@ proptest! {
             for (place, line) in (0..).zip(&lines) {
                 if let (Line::Name(last, _), true) = (line, moments[place as usize] == step) {
                     let address = SocketAddr::from(([198, 18, 0, *last], 0));
-                    for (endpoint, outcome) in roster.resolve(place, Some(address)) {
+                    for (endpoint, outcome) in roster.resolve(place, &[address]) {
                         prop_assert_eq!(outcome, outcome_of(endpoint));
                         *heard[place as usize].entry(endpoint).or_default() += 1;
                     }
@@ -346,7 +346,7 @@ fn roster(targets: Vec<Target>) -> Roster {
 }
 
 fn resolve(roster: &mut Roster, place: u32, address: &str) -> Vec<(SocketAddr, Outcome)> {
-    roster.resolve(place, Some(SocketAddr::new(address.parse().unwrap(), 0)))
+    roster.resolve(place, &[SocketAddr::new(address.parse().unwrap(), 0)])
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the shape that poll has")]

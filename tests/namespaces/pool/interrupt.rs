@@ -27,10 +27,26 @@ fn what_is_known_is_said_and_the_rest_is_not_probed() {
     assert_eq!((findings.code, &*findings.summary.status), (3, "UNKNOWN"));
     let summary = &findings.summary;
     assert!((1000..TARGETS / 2).contains(&summary.open), "{summary:?}");
-    assert_eq!((summary.open, findings.count("open")), (findings.all.len(), findings.all.len()));
-    assert_eq!((summary.targets, summary.not_probed), (TARGETS, TARGETS - summary.open));
+    assert_eq!((findings.all.len(), findings.count("open")), (TARGETS, summary.open));
+    assert_eq!(summary.targets, TARGETS);
+    assert_eq!(summary.not_probed, TARGETS - summary.open - summary.unknown);
 
-    assert_every_syn_ack_is_reset(&capture.segments());
+    let segments = capture.segments();
+    let asked: HashSet<_> = segments
+        .iter()
+        .filter(|segment| segment.flags == "SYN")
+        .map(|syn| (Some(syn.destination), syn.destination_port))
+        .collect();
+    for finding in &findings.all {
+        let probed = asked.contains(&(finding.address, finding.port));
+        let wanted = match (finding.state.is_some(), probed) {
+            (true, _) => continue,
+            (false, true) => "interrupted before the verdict",
+            (false, false) => "not probed: interrupted before its first SYN",
+        };
+        assert_eq!((&*finding.reason, &*finding.status), (wanted, "UNKNOWN"), "{finding:?}");
+    }
+    assert_every_syn_ack_is_reset(&segments);
     crowd.assert_nothing_is_left();
 }
 
@@ -46,7 +62,9 @@ fn at_full_speed_too_no_handshake_is_left_half_open() {
         signal(&pool, Signal::SIGINT);
         let findings = Findings::of(&pool.wait());
         assert_eq!(findings.code, 3);
-        assert_eq!(findings.summary.open + findings.summary.not_probed, 65_536);
+        let summary = &findings.summary;
+        assert_eq!(summary.open + summary.unknown + summary.not_probed, 65_536, "{summary:?}");
+        assert_eq!(findings.all.len(), 65_536);
         crowd.assert_nothing_is_left();
     }
 }

@@ -1,0 +1,147 @@
+//! Names with several addresses: one target, whichever of them answers.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use crate::fault::{Fault, NoRoute};
+use crate::status::Policy;
+use crate::verdict::{Outcome, PortState, Reason, Verdict};
+
+/// The targets that have several addresses and have not ended, each by its place and its port.
+///
+/// Such a target is open as soon as one address is. If none is, it ends with the last of them, and the outcome with the highest
+/// [`Policy::precedence`] stands for all. An address that this machine has no route to is not waited for once every other
+/// address has ended.
+#[derive(Default)]
+pub struct Alternatives(HashMap<(u32, u16), Vec<Alternative>>);
+
+/// One address of a target, with the port.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Alternative {
+    /// The address and the port.
+    pub endpoint: SocketAddr,
+    /// How it ended, or that there is no route to it so far; `None` while nothing is known.
+    pub outcome: Option<Outcome>,
+    /// False while it is still probed.
+    pub ended: bool,
+}
+
+impl Alternative {
+    /// Yet to be probed.
+    pub fn new(endpoint: SocketAddr) -> Self {
+        Self { endpoint, outcome: None, ended: false }
+    }
+
+    /// Not to be probed, for this reason.
+    pub fn left_out(endpoint: SocketAddr, fault: Fault) -> Self {
+        Self { endpoint, outcome: Some(Err(fault)), ended: true }
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(&self.outcome, Some(Ok(verdict)) if verdict.state() == PortState::Open)
+    }
+}
+
+/// How a target with several addresses has ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ending {
+    /// The address that stands for all.
+    pub endpoint: SocketAddr,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The others, in the resolver's order.
+    pub others: Vec<Alternative>,
+}
+
+impl Alternatives {
+    /// Takes in the addresses of a target, in the resolver's order; more than one.
+    pub fn begin(&mut self, place: u32, port: u16, addresses: Vec<Alternative>) {
+        self.0.insert((place, port), addresses);
+    }
+
+    /// True when the target at `place` has several addresses on that port and has not ended.
+    pub fn has(&self, place: u32, port: u16) -> bool {
+        self.0.contains_key(&(place, port))
+    }
+
+    /// An address of a target has ended. Gives the end of the target where that decides it.
+    pub fn ended(
+        &mut self,
+        place: u32,
+        endpoint: SocketAddr,
+        outcome: Outcome,
+        policy: &Policy,
+    ) -> Option<Ending> {
+        self.note(place, endpoint, outcome, true);
+        self.decide(place, endpoint.port(), policy)
+    }
+
+    /// This machine has had no route to an address of a target, and tries again. Gives the end of the target where there is
+    /// nothing else to wait for.
+    pub fn without_route(
+        &mut self,
+        place: u32,
+        endpoint: SocketAddr,
+        cause: NoRoute,
+        policy: &Policy,
+    ) -> Option<Ending> {
+        let verdict = Verdict::without_probe(Reason::NoRoute(cause));
+        self.note(place, endpoint, Ok(verdict), false);
+        self.decide(place, endpoint.port(), policy)
+    }
+
+    /// A SYN has left for an address of a target: there is a route.
+    pub fn sent(&mut self, place: u32, endpoint: SocketAddr) {
+        let mut addresses = self.0.get_mut(&(place, endpoint.port())).into_iter().flatten();
+        if let Some(address) = addresses.find(|other| other.endpoint == endpoint && !other.ended) {
+            address.outcome = None;
+        }
+    }
+
+    /// Ends one of the targets that are left; its addresses that have not ended were left unasked for the reason `unasked`.
+    pub fn give_up(&mut self, unasked: &Fault, policy: &Policy) -> Option<(u32, Ending)> {
+        let (place, port) = *self.0.keys().next()?;
+        let mut addresses = self.0.remove(&(place, port))?;
+        for address in addresses.iter_mut().filter(|address| !address.ended) {
+            address.outcome = Some(Err(unasked.clone()));
+        }
+        Some((place, ending(addresses, policy)))
+    }
+
+    fn note(&mut self, place: u32, endpoint: SocketAddr, outcome: Outcome, ended: bool) {
+        let mut addresses = self.0.get_mut(&(place, endpoint.port())).into_iter().flatten();
+        if let Some(address) = addresses.find(|address| address.endpoint == endpoint) {
+            (address.outcome, address.ended) = (Some(outcome), ended);
+        }
+    }
+
+    fn decide(&mut self, place: u32, port: u16, policy: &Policy) -> Option<Ending> {
+        let addresses = self.0.get(&(place, port))?;
+        let open = addresses.iter().any(Alternative::is_open);
+        let all_told = addresses.iter().all(|address| address.outcome.is_some())
+            && addresses.iter().any(|address| address.ended);
+        if !(open || all_told) {
+            return None;
+        }
+        self.0.remove(&(place, port)).map(|addresses| ending(addresses, policy))
+    }
+}
+
+fn ending(mut addresses: Vec<Alternative>, policy: &Policy) -> Ending {
+    let weight = |address: &Alternative| {
+        address.outcome.as_ref().map_or(0, |outcome| policy.precedence(outcome))
+    };
+    let highest = addresses.iter().map(weight).max().unwrap_or_default();
+    let chosen =
+        addresses.iter().position(|address| weight(address) == highest).unwrap_or_default();
+    let Alternative { endpoint, outcome, .. } = addresses.remove(chosen);
+    let mut outcome = outcome.unwrap_or(Err(Fault::OutOfTime));
+    let asked =
+        |address: &Alternative| !matches!(address.outcome, Some(Err(Fault::NotProbed { .. })));
+    if let Err(Fault::NotProbed { interrupted }) = outcome
+        && addresses.iter().any(asked)
+    {
+        outcome = Err(if interrupted { Fault::Interrupted } else { Fault::OutOfTime });
+    }
+    Ending { endpoint, outcome, others: addresses }
+}
