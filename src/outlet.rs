@@ -1,7 +1,7 @@
 //! Output to a reader who may be slow.
 
 use std::collections::VecDeque;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 
 use nix::errno::Errno;
@@ -13,18 +13,28 @@ use crate::signals::{Signals, Wake};
 /// Written at once at most, bytes: a pipe that can be written takes so many without waiting (`PIPE_BUF`, pipe(7)).
 const CHUNK: usize = 4096;
 
+/// And a terminal, for which it is less: 256 bytes at least (`tty_buffer_alloc()`).
+const TERMINAL_CHUNK: usize = 128;
+
 /// Takes everything, and passes it on as the reader takes it: he holds up nothing but the end of the program.
 pub struct Outlet<W> {
     out: W,
+    is_terminal: bool,
     waiting: VecDeque<u8>,
     /// Nobody reads, or there is no room where it goes: nobody is left to tell.
     closed: bool,
 }
 
-impl<W: AsFd> Outlet<W> {
+impl<W: AsFd + IsTerminal> Outlet<W> {
     /// Nothing is written to `out` in another way.
     pub fn new(out: W) -> Self {
-        Self { out, waiting: VecDeque::new(), closed: false }
+        let is_terminal = out.is_terminal();
+        Self { out, is_terminal, waiting: VecDeque::new(), closed: false }
+    }
+
+    /// True when nothing waits for the reader.
+    pub fn is_idle(&self) -> bool {
+        self.waiting.is_empty()
     }
 
     /// Waits until everything has been written, or a signal asks the program to end.
@@ -40,7 +50,8 @@ impl<W: AsFd> Outlet<W> {
     fn pass_on(&mut self) -> bool {
         while !self.waiting.is_empty() && self.takes_more() {
             let (next, _) = self.waiting.as_slices();
-            match write(&self.out, &next[..next.len().min(CHUNK)]) {
+            let chunk = if self.is_terminal { piece(next) } else { next.len().min(CHUNK) };
+            match write(&self.out, &next[..chunk]) {
                 Ok(written) => drop(self.waiting.drain(..written)),
                 Err(Errno::EINTR | Errno::EAGAIN) => break,
                 Err(_) => {
@@ -58,7 +69,14 @@ impl<W: AsFd> Outlet<W> {
     }
 }
 
-impl<W: AsFd> Write for Outlet<W> {
+/// How much of `bytes` a terminal takes at once: a line break, which becomes two bytes, or what is before it. For the rest it looks
+/// again whether there is room (`n_tty_write()`).
+fn piece(bytes: &[u8]) -> usize {
+    let bytes = &bytes[..bytes.len().min(TERMINAL_CHUNK)];
+    bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |end| end.max(1))
+}
+
+impl<W: AsFd + IsTerminal> Write for Outlet<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if !self.closed {
             self.waiting.extend(bytes);

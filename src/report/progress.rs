@@ -1,41 +1,65 @@
 //! How far a long pool is, for people who wait at a terminal.
 
+use std::io::{Stderr, Write};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use crate::outlet::Outlet;
 
 /// A check that is done before shows no bar.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// A bar on the terminal that appears after a second, and is gone when it is dropped.
-#[derive(Default)]
+/// The bar changes no more often.
+const INTERVAL: Duration = Duration::from_millis(250);
+
+/// How long the bar is, characters.
+const WIDTH: usize = 30;
+
+/// To the beginning of the line, and nothing in it (ECMA-48, CR and EL).
+const CLEAR: &str = "\r\x1b[K";
+
+/// A bar on the terminal that appears after a second, and is gone when it is dropped. A terminal that takes nothing shows
+/// an old one, or none.
 pub struct Progress {
-    bar: Option<ProgressBar>,
+    terminal: Outlet<Stderr>,
+    next: Duration,
 }
 
 impl Progress {
+    /// On `terminal`, which is one.
+    pub fn new(terminal: Stderr) -> Self {
+        Self { terminal: Outlet::new(terminal), next: PATIENCE }
+    }
+
     /// So many of `total` targets have ended, so long after the start of the program.
     pub fn advance(&mut self, ended: u128, total: u128, elapsed: Duration) {
-        if elapsed >= PATIENCE {
-            self.bar.get_or_insert_with(|| bar(total)).set_position(count(ended));
+        if elapsed < self.next {
+            return;
+        }
+        self.next = elapsed + INTERVAL;
+        let _ = self.terminal.flush();
+        if self.terminal.is_idle() {
+            // Nothing wraps (DECAWM): the line fits in any terminal.
+            let bar = bar(ended, total, elapsed);
+            let _ = write!(self.terminal, "{CLEAR}\x1b[?7l{bar}\x1b[?7h");
+            let _ = self.terminal.flush();
         }
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
+        if self.next > PATIENCE {
+            let _ = write!(self.terminal, "{CLEAR}");
+            let _ = self.terminal.flush();
         }
     }
 }
 
-fn bar(total: u128) -> ProgressBar {
-    let template = "{bar:40} {pos} of {len} targets, {eta} left";
-    let style = ProgressStyle::with_template(template).expect("a template that does not change");
-    ProgressBar::new(count(total)).with_style(style)
-}
-
-fn count(targets: u128) -> u64 {
-    targets.try_into().unwrap_or(u64::MAX)
+/// `[######------------------------] 200 of 1000 targets, 8 s left`
+fn bar(ended: u128, total: u128, elapsed: Duration) -> String {
+    let full = ended.saturating_mul(WIDTH as u128).checked_div(total).unwrap_or_default();
+    let full = "#".repeat(usize::try_from(full).map_or(WIDTH, |full| full.min(WIDTH)));
+    let left = elapsed.as_millis().saturating_mul(total.saturating_sub(ended)).checked_div(ended);
+    let left = left.map(|left| format!(", {} s left", left.div_ceil(1000))).unwrap_or_default();
+    format!("[{full:-<WIDTH$}] {ended} of {total} targets{left}")
 }

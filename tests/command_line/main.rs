@@ -11,5 +11,6 @@ mod privilege;
 mod program;
 mod slow_readers;
 mod targets;
+mod terminal;
 mod usage;
 mod verdicts;

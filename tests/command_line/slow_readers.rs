@@ -65,7 +65,7 @@ fn unread(words: &[&str]) -> (Child, ChildStdout) {
     (child, output)
 }
 
-fn wait_until(mut condition: impl FnMut() -> bool) {
+pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < end, "it does not come to pass");

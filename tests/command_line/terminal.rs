@@ -1,0 +1,116 @@
+//! The progress bar of a long pool, and terminals that take none of it.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::pty::openpty;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::termios::{FlowArg, tcflow};
+use nix::unistd::Pid;
+
+use crate::program::{HALFOPEN, Loopback, segments_received};
+use crate::slow_readers::wait_until;
+
+/// One of two targets answers; the other one is silent for seconds, so that there is a bar.
+const POOL: [&str; 2] = ["127.0.0.1:8025", "127.0.0.1:8027"];
+
+#[test]
+fn a_bar_shows_how_far_a_long_pool_is_and_is_gone_in_the_end() {
+    let _network = Loopback::new().listen("127.0.0.1").overload();
+    let (master, slave) = terminal();
+    let child = start(&["-t", "3"], slave);
+    let reader = thread::spawn(move || until_nobody_writes(master));
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(2));
+    let shown = reader.join().unwrap();
+    let bar = "[###############---------------] 1 of 2 targets, ";
+    assert!(shown.contains(bar), "{shown:?}");
+    assert!(shown.ends_with("\r\x1b[K"), "{shown:?}");
+    for frame in shown.split("\r\x1b[K") {
+        let visible = frame.replace("\x1b[?7l", "").replace("\x1b[?7h", "");
+        assert!(visible.len() < 80 && !visible.contains(char::is_control), "{shown:?}");
+    }
+}
+
+#[test]
+fn a_short_pool_shows_no_bar() {
+    let _network = Loopback::new().listen("127.0.0.1").overload();
+    let (master, slave) = terminal();
+    let child = start(&["-t", "0.5"], slave);
+    let reader = thread::spawn(move || until_nobody_writes(master));
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(2));
+    let shown = reader.join().unwrap();
+    assert!(shown.is_empty(), "{shown:?}");
+}
+
+#[test]
+fn a_stopped_terminal_holds_up_no_verdict() {
+    let _network = Loopback::new().listen("127.0.0.1").overload();
+    let (_master, slave) = terminal();
+    tcflow(&slave, FlowArg::TCOOFF).expect("as Ctrl-S does");
+    let mut child = start(&["-t", "3"], slave);
+    wait_until(|| child.try_wait().unwrap().is_some());
+    assert_eq!(child.wait().unwrap().code(), Some(2));
+}
+
+#[test]
+fn a_signal_ends_a_check_whose_terminal_is_stopped() {
+    let _network = Loopback::new().listen("127.0.0.1").overload();
+    let (_master, slave) = terminal();
+    tcflow(&slave, FlowArg::TCOOFF).expect("as Ctrl-S does");
+    let before = segments_received();
+    let mut child = start(&["-t", "1000"], slave);
+    // SYN, SYN+ACK and RST of the one, three SYNs of the other, the last of them when there has been a bar for two seconds.
+    wait_until(|| segments_received() >= before + 6);
+    kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+    wait_until(|| child.try_wait().unwrap().is_some());
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+}
+
+#[test]
+fn a_signal_ends_a_check_whose_terminal_nobody_reads() {
+    let _network = Loopback::new();
+    let (_master, slave) = terminal();
+    let mut command = Command::new(HALFOPEN);
+    command.args(["-o", "text", "127.0.0.0/20:8026"]); // more lines than a terminal holds
+    command.stdout(slave.try_clone().unwrap()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("the built program");
+    wait_until(|| !is_writable(&slave));
+    kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+    wait_until(|| child.try_wait().unwrap().is_some());
+    assert_eq!(child.wait().unwrap().code(), Some(2), "the verdicts were there");
+}
+
+fn terminal() -> (File, OwnedFd) {
+    let pair = openpty(None, None).expect("a pseudo-terminal");
+    (pair.master.into(), pair.slave)
+}
+
+/// The program with that terminal for its standard error.
+fn start(options: &[&str], terminal: OwnedFd) -> Child {
+    let mut command = Command::new(HALFOPEN);
+    command.args(["-o", "text"]).args(options).args(POOL);
+    command.stdout(Stdio::null()).stderr(terminal).spawn().expect("the built program")
+}
+
+fn until_nobody_writes(mut master: File) -> String {
+    let (mut shown, mut buffer) = (Vec::new(), [0; 4096]);
+    loop {
+        match master.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(length) => shown.extend(&buffer[..length]),
+            Err(error) if error.raw_os_error() == Some(Errno::EIO as i32) => break,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    String::from_utf8(shown).expect("text")
+}
+
+fn is_writable(slave: &OwnedFd) -> bool {
+    let mut watched = [PollFd::new(slave.as_fd(), PollFlags::POLLOUT)];
+    poll(&mut watched, PollTimeout::ZERO).unwrap() > 0
+}
