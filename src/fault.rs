@@ -2,7 +2,7 @@
 
 use std::env;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -57,13 +57,27 @@ pub enum Fault {
     /// The target is a broadcast address.
     #[error("{0} is a broadcast address")]
     Broadcast(IpAddr),
+    /// A link-local target without the interface whose link it is on.
+    #[error("{0} is link-local: write {0}%INTERFACE, or use --interface")]
+    NoScope(Ipv6Addr),
+    /// A link-local target on the link of another interface than the operator wants.
+    #[error("{0} is on the link of another interface than --interface")]
+    OtherScope(Ipv6Addr),
+    /// Nothing leaves this machine from a loopback address.
+    #[error("cannot send from {0} to another machine: it is a loopback address")]
+    LoopbackSource(IpAddr),
+    /// Routing would send the SYN of a raw socket another way than a connection.
+    #[error(
+        "a raw socket's SYN to {0} would not go the way of connections (see ip rule, ip route); try --engine connect"
+    )]
+    OtherWay(SocketAddr),
     /// The kernel ended its handshake, and does not say why.
     #[error(
         "this machine's kernel gave up the handshake with {0}; with --engine raw the cause can be seen"
     )]
     Abandoned(SocketAddr),
     /// The kernel could not send for another reason, such as a full queue.
-    #[error("cannot send the SYN to {to} ({})", .errno.desc())]
+    #[error("cannot send the SYN to {to} ({}){}", .errno.desc(), send_fix(*.errno))]
     Send {
         /// Where it should have gone.
         to: SocketAddr,
@@ -215,6 +229,13 @@ fn raw_socket_fix(errno: Errno) -> String {
     }
 }
 
+fn send_fix(errno: Errno) -> &'static str {
+    match errno {
+        Errno::EACCES => "; a security module may forbid it (Landlock, SELinux)",
+        _ => "",
+    }
+}
+
 fn source_port_fix(errno: Errno) -> &'static str {
     if no_descriptor(errno) {
         descriptor_fix(errno)
@@ -259,8 +280,8 @@ pub enum NoRoute {
 }
 
 impl NoRoute {
-    /// What a failed `connect()` of a datagram socket says about routing (`ip_route_output_flow`,
-    /// `ip6_dst_lookup_flow`); `None` for errors that have other causes.
+    /// What the error of a route look-up says (`ip_route_output_flow()`, `ip6_dst_lookup_flow()`); `None` for errors that have
+    /// other causes. That of a `connect()` may come from elsewhere.
     pub fn from_errno(errno: Errno) -> Option<Self> {
         match errno {
             Errno::ENETUNREACH | Errno::EAGAIN => Some(Self::Network),
@@ -281,4 +302,10 @@ pub enum Refusal {
     NoRoute(NoRoute),
     /// This machine is at fault; the target is not to blame.
     Fault(Fault),
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
 }

@@ -20,10 +20,11 @@ use socket2::{Domain, Socket, Type};
 
 use super::families::Families;
 use super::netlink::{Flow, Netlink, Traits};
+use super::route::Router;
 use super::sockets::{self, errno};
 use super::{Departure, Egress, Engine, Opening, received};
 use crate::descriptors::Descriptors;
-use crate::fault::{Fault, NoRoute, Refusal};
+use crate::fault::{Fault, Refusal};
 use crate::wire::{Arrival, Handshake, IcmpError, Meaning, Origin, Segment};
 
 sockopt_impl!(
@@ -57,7 +58,7 @@ pub(super) struct ConnectEngine {
     of_remote: HashMap<SocketAddr, Vec<u64>>,
     /// Opened when it is needed: a socket opened with `CAP_NET_ADMIN` would be good for more than questions as long as that is
     /// kept. With it none can be opened then.
-    netlink: Option<Netlink>,
+    router: Option<Router>,
 }
 
 /// A source port that is held against every other program, but shared by the tries of that number to all targets.
@@ -79,7 +80,7 @@ impl ConnectEngine {
     pub(super) fn open(start: Instant, opening: &Opening) -> Result<Self, Fault> {
         let Opening { egress, retries, .. } = opening;
         let ports = Families::open(opening, |domain| {
-            sockets::check_source(egress, domain)?;
+            sockets::check_source(egress.source, domain)?;
             (0..opening.tries()).map(|_| Port::reserve(domain, egress)).collect()
         });
         Ok(Self {
@@ -91,17 +92,21 @@ impl ConnectEngine {
             ports,
             handshakes: HashMap::new(),
             of_remote: HashMap::new(),
-            netlink: None,
+            router: None,
         })
     }
 
     fn begin(&mut self, remote: SocketAddr, number: usize) -> Result<Departure, Refusal> {
         let port = self.ports.of(remote).map_err(Refusal::Fault)?[number].number;
         let socket = stream(remote, port, &self.egress).map_err(Refusal::Fault)?;
+        if self.egress.source.is_some_and(|source| source.is_loopback()) {
+            // IPv6 would send from it to other machines.
+            self.may_begin(remote, port, &socket)?;
+        }
         let begun = self.now();
         match socket.connect(&remote.into()).map_err(|error| errno(&error)) {
             Ok(()) | Err(Errno::EINPROGRESS) => {}
-            Err(errno) => return Err(refusal(errno, remote)),
+            Err(errno) => return Err(self.refusal(errno, remote, port, &socket)),
         }
         let local = socket.local_addr().map_err(|error| Refusal::Fault(setup(&error)))?;
         let local = local.as_socket().expect("an internet socket");
@@ -115,6 +120,43 @@ impl ConnectEngine {
         self.handshakes.insert(key, Handshaking { socket, local, remote, begun });
         self.of_remote.entry(remote).or_default().push(key);
         Ok(Departure { at: begun, local, syn: None })
+    }
+
+    /// Who can be asked for routes, if anybody.
+    fn router(&mut self) -> Option<&Router> {
+        if self.router.is_none() {
+            self.router = Router::open(&self.egress).ok();
+        }
+        self.router.as_ref()
+    }
+
+    /// Fails where the routing table has something against a handshake.
+    fn may_begin(
+        &mut self,
+        to: SocketAddr,
+        from_port: u16,
+        socket: &Socket,
+    ) -> Result<(), Refusal> {
+        let from = self.egress.source;
+        let flow = Flow { to, from, from_port, traits: Traits::of(socket)? };
+        self.router().and_then(|router| router.refusal(flow)).map_or(Ok(()), Err)
+    }
+
+    /// Why a handshake could not begin: what the routing table says, or nothing that it knows of.
+    fn refusal(
+        &mut self,
+        errno: Errno,
+        to: SocketAddr,
+        from_port: u16,
+        socket: &Socket,
+    ) -> Refusal {
+        match errno {
+            Errno::EPERM => Refusal::Fault(Fault::Firewall(to)),
+            errno => {
+                let refused = self.may_begin(to, from_port, socket).err();
+                refused.unwrap_or(Refusal::Fault(Fault::Send { to, errno }))
+            }
+        }
     }
 
     /// Takes in handshakes that have ended, and closes them: that sends the RST. All of them before anything else is done,
@@ -146,10 +188,7 @@ impl ConnectEngine {
         }
         let (at, mut end) = handshaking.end(event.events(), now)?;
         if let Handshake::Failed(error) = &mut end {
-            if self.netlink.is_none() {
-                self.netlink = Netlink::open().ok();
-            }
-            error.origin = handshaking.origin(error, self.netlink.as_ref());
+            error.origin = handshaking.origin(error, self.router().map(Router::netlink));
         }
         Some((at, Arrival::Handshake { local, remote, end }))
     }
@@ -342,27 +381,6 @@ fn bound(local: SocketAddr, shared: bool, egress: &Egress) -> Result<Socket, Fau
         Err(errno) if local.ip().is_unspecified() => Err(Fault::SourcePort(errno)),
         Err(errno) => Err(Fault::Source { address: local.ip(), errno }),
     }
-}
-
-/// Why a handshake could not begin.
-fn refusal(errno: Errno, remote: SocketAddr) -> Refusal {
-    let also_without_port = |wanted| {
-        let socket = sockets::datagram(Domain::for_address(remote)).ok();
-        let asked = socket.map(|socket| socket.connect(&remote.into()));
-        asked.is_some_and(|asked| asked.is_err_and(|error| sockets::errno(&error) == wanted))
-    };
-    let fault = match errno {
-        // A route to a broadcast address is none to TCP (`tcp_v4_connect()`); to datagrams it is forbidden.
-        Errno::ENETUNREACH if also_without_port(Errno::EACCES) => Fault::Broadcast(remote.ip()),
-        // No source address, or an old connection between the same endpoints.
-        Errno::EADDRNOTAVAIL if !also_without_port(errno) => Fault::Send { to: remote, errno },
-        Errno::EPERM => Fault::Firewall(remote),
-        errno => match NoRoute::from_errno(errno) {
-            Some(cause) => return Refusal::NoRoute(cause),
-            None => Fault::Send { to: remote, errno },
-        },
-    };
-    Refusal::Fault(fault)
 }
 
 fn setup(error: &std::io::Error) -> Fault {

@@ -1,5 +1,6 @@
 //! The raw socket of one address family and the ports that its probes leave from.
 
+use std::collections::HashMap;
 use std::io::IoSliceMut;
 use std::iter;
 use std::mem;
@@ -15,9 +16,9 @@ use socket2::{Domain, Socket};
 
 use super::filter::{self, LONGEST};
 use super::guard::Guard;
-use super::netlink::{Netlink, Traits};
+use super::netlink::Traits;
 use super::resets::Resets;
-use super::route::Router;
+use super::route::{Aim, Router, Way};
 use super::sockets::{self, errno};
 use super::{Egress, outbox, received};
 use crate::fault::{Fault, Refusal};
@@ -67,8 +68,11 @@ pub(super) struct Lane {
     domain: Domain,
     raw: Socket,
     router: Router,
-    netlink: Netlink,
     traits: Traits,
+    /// Chooses source addresses where routes depend on them: IPv6 alone.
+    chooser: Option<Socket>,
+    /// What is told of the way of segments to a target from a port, where that is not their source address.
+    detours: HashMap<(SocketAddr, u16), Aim>,
     /// Sends the RSTs of crowds. Dropped before the guards: RSTs leave while the ports are ours.
     resets: Resets,
     /// The source port of each try.
@@ -104,9 +108,10 @@ impl Lane {
             .or_else(|_| setsockopt(&raw, sockopt::RcvBuf, &RECEIVE_BUFFER));
         let _ = setsockopt(&raw, sockopt::SndBufForce, &SEND_BUFFER)
             .or_else(|_| setsockopt(&raw, sockopt::SndBuf, &SEND_BUFFER));
-        let router = Router::open(domain, egress)?;
-        let netlink = Netlink::open()?;
+        let router = Router::open(egress)?;
         let traits = Traits::of(&raw)?;
+        let chooser =
+            (domain == Domain::IPV6).then(|| sockets::deaf(domain, egress)).transpose()?;
         let resets = Resets::new(sockets::deaf(domain, egress)?);
         let guards = iter::repeat_with(|| Guard::open(domain, egress)).take(tries);
         let guards = guards.collect::<Result<_, _>>()?;
@@ -114,8 +119,9 @@ impl Lane {
             domain,
             raw,
             router,
-            netlink,
             traits,
+            chooser,
+            detours: HashMap::new(),
             resets,
             guards,
             batch: FEW,
@@ -137,20 +143,49 @@ impl Lane {
         self.raw.recv_buffer_size().unwrap_or_default() / ANSWER_SIZE
     }
 
-    /// Where try `number` to `remote` leaves from. From now on its answer is received.
-    pub(super) fn local_endpoint(
+    /// Where the SYN of each of `tries` leaves from, by target and number. From now on their answers are received.
+    pub(super) fn local_endpoints(
         &mut self,
-        remote: SocketAddr,
-        number: usize,
+        tries: &[(SocketAddr, usize)],
         egress: &Egress,
-    ) -> Result<SocketAddr, Refusal> {
+    ) -> Vec<Result<SocketAddr, Refusal>> {
         if !self.receiving {
-            sockets::bind_address(egress, &self.raw, self.domain).map_err(Refusal::Fault)?;
+            if let Err(fault) = sockets::bind_address(egress.source, &self.raw, self.domain) {
+                return vec![Err(Refusal::Fault(fault)); tries.len()];
+            }
             self.receiving = true;
         }
-        let mut local = self.router.source(remote, egress)?;
-        local.set_port(self.guards[number].port());
-        Ok(local)
+        let port = |number: usize| self.guards[number].port();
+        let targets: Vec<_> =
+            tries.iter().map(|(remote, number)| (*remote, port(*number))).collect();
+        let ways = self.router.ways(&targets, self.traits, self.chooser.as_ref());
+        let mut locals = Vec::with_capacity(ways.len());
+        for (target, way) in targets.into_iter().zip(ways) {
+            if let Ok(Way { aim, .. }) = &way
+                && (*aim != Aim::USUAL || !self.detours.is_empty())
+            {
+                self.detours.insert(target, *aim);
+            }
+            locals.push(way.map(|way| SocketAddr::new(way.local.ip(), target.1)));
+        }
+        locals
+    }
+
+    /// What is told of the way that `segment` takes.
+    pub(super) fn aim(&self, segment: &Segment) -> Aim {
+        let of = |detours: &HashMap<_, _>| {
+            detours.get(&(segment.destination, segment.source.port())).copied()
+        };
+        Some(&self.detours).filter(|detours| !detours.is_empty()).and_then(of).unwrap_or(Aim::USUAL)
+    }
+
+    /// Nothing will be sent to `remote` any more.
+    pub(super) fn release(&mut self, remote: SocketAddr) {
+        if !self.detours.is_empty() {
+            for guard in &self.guards {
+                self.detours.remove(&(remote, guard.port()));
+            }
+        }
     }
 
     /// Has the kernel drop what is not for a guarded port before it is queued: a raw socket is offered every TCP segment
@@ -172,13 +207,14 @@ impl Lane {
         }
     }
 
-    /// Sends segments that have one source address, a batch at most; says what became of each.
+    /// Sends segments that have one source address and one aim, a batch at most; says what became of each.
     pub(super) fn send(&self, segments: &[Segment]) -> Vec<Result<(), Fault>> {
-        if segments.len() >= CROWD && segments[0].flags == Flags::RST && self.resets.send(segments)
-        {
+        let aim = self.aim(&segments[0]);
+        let crowd = segments.len() >= CROWD && segments[0].flags == Flags::RST;
+        if crowd && aim == Aim::USUAL && self.resets.send(segments) {
             vec![Ok(()); segments.len()]
         } else {
-            outbox::send(&self.raw, segments)
+            outbox::send(&self.raw, segments, aim)
         }
     }
 
@@ -273,7 +309,7 @@ impl Lane {
             }
             Arrival::Icmp(error, quote) => {
                 guard(quote.local_port)?;
-                match self.netlink.is_from_here(error, quote.remote, self.traits) {
+                match self.router.netlink().is_from_here(error, quote.remote, self.traits) {
                     Ok(false) => {}
                     // What our own firewall rejects has not left (EPERM): the next hop is meant.
                     Ok(true) if error.meaning == Meaning::Unreachable => {

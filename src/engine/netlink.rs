@@ -3,18 +3,16 @@
 //! Written by hand: netlink-packet-route adds 800 KiB to the program, for two fixed questions.
 
 use std::cell::Cell;
-use std::fs::File;
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{MsgFlags, recv};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::sockets::{self, errno};
+use super::sockets::{self, errno, port_less};
 use crate::fault::Fault;
 use crate::wire::IcmpError;
 
@@ -31,7 +29,6 @@ const BODY: usize = 12;
 
 // Those of `linux/rtnetlink.h` that libc lacks for some targets.
 const RTA_VIA: u16 = 18;
-const RTA_UID: u16 = 25;
 const RTA_IP_PROTO: u16 = 27;
 const RTA_SPORT: u16 = 28;
 const RTA_DPORT: u16 = 29;
@@ -39,7 +36,7 @@ const ERROR: u16 = 2;
 const REQUEST: u16 = 1;
 
 /// What routing looks at: a TCP segment that is about to leave.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) struct Flow {
     /// Port 0: as for segments of raw sockets, whose ports routing does not see.
     pub(super) to: SocketAddr,
@@ -48,16 +45,15 @@ pub(super) struct Flow {
     pub(super) traits: Traits,
 }
 
-/// What routing sees of a segment besides where it goes and comes from: what its socket says.
-#[derive(Debug, Clone, Copy, Default)]
+/// What routing sees of a segment besides where it goes and comes from: what its socket says. (Whose socket it is, too; the
+/// kernel takes that to be whoever asks.)
+#[derive(Clone, Copy)]
 pub(super) struct Traits {
     /// Index of the interface that the socket is bound to; 0 for none.
     pub(super) device: u32,
     pub(super) mark: u32,
     /// Type of service or traffic class.
     pub(super) class: u8,
-    /// Whose socket it is.
-    pub(super) user: Option<u32>,
 }
 
 /// The way that a segment takes.
@@ -129,11 +125,9 @@ impl Netlink {
             IpAddr::V4(v4) => SocketAddr::from((v4, 0)),
             IpAddr::V6(v6) => SocketAddrV6::new(v6, 0, 0, error.scope).into(),
         };
-        let mut remote = remote;
-        remote.set_port(0);
         Ok(error.offender != remote.ip()
             && self.is_here(offender, traits)?
-            && !self.is_here(remote, traits)?)
+            && !self.is_here(port_less(remote), traits)?)
     }
 
     /// True where the next hop of `flow` has not answered ARP or neighbour discovery.
@@ -212,12 +206,10 @@ impl Traits {
             Domain::IPV4 => socket.tos_v4(),
             _ => socket.tclass_v6(),
         };
-        let file = File::from(OwnedFd::from(socket.try_clone().map_err(setup)?));
         Ok(Self {
             device: sockets::device(socket)?,
             mark: socket.mark().map_err(setup)?,
             class: class.map_err(setup)?.to_le_bytes()[0],
-            user: file.metadata().ok().map(|metadata| metadata.uid()),
         })
     }
 }
@@ -228,9 +220,14 @@ fn setup(error: io::Error) -> Fault {
 }
 
 impl Flow {
+    /// The same as a raw socket sends it.
+    pub(super) fn without_ports(&self) -> Self {
+        Self { to: port_less(self.to), ..*self }
+    }
+
     /// `struct rtmsg` and its attributes.
     fn request(&self) -> Vec<u8> {
-        let Traits { device, mark, class, user } = self.traits;
+        let Traits { device, mark, class } = self.traits;
         let length = if self.to.is_ipv4() { 32 } else { 128 };
         let mut body = [0; BODY];
         body[0] = family(self.to.ip());
@@ -250,9 +247,6 @@ impl Flow {
         if mark != 0 {
             push(&mut request, libc::RTA_MARK, &mark.to_ne_bytes());
         }
-        if let Some(user) = user {
-            push(&mut request, RTA_UID, &user.to_ne_bytes());
-        }
         push(&mut request, RTA_IP_PROTO, &[libc::IPPROTO_TCP.to_le_bytes()[0]]);
         if self.to.port() != 0 {
             push(&mut request, RTA_SPORT, &self.from_port.to_be_bytes());
@@ -266,6 +260,11 @@ impl Route {
     /// True where the other end is this machine itself.
     pub(super) fn is_local(&self) -> bool {
         self.kind == libc::RTN_LOCAL
+    }
+
+    /// True where both lead to the same next hop.
+    pub(super) fn leads_like(&self, other: &Self) -> bool {
+        (self.kind, self.device, self.gateway) == (other.kind, other.device, other.gateway)
     }
 
     /// Reads `struct rtmsg` and its attributes.
@@ -317,10 +316,11 @@ fn family(address: IpAddr) -> u8 {
     family.to_le_bytes()[0]
 }
 
+/// The interface on whose link `to` is; for link-local addresses alone the scope means something.
 fn scope(to: SocketAddr) -> u32 {
     match to {
-        SocketAddr::V4(_) => 0,
-        SocketAddr::V6(v6) => v6.scope_id(),
+        SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() => v6.scope_id(),
+        _ => 0,
     }
 }
 

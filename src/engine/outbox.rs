@@ -9,6 +9,7 @@ use nix::libc;
 use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, sendmmsg};
 use socket2::Socket;
 
+use super::route::Aim;
 use super::sockets::port_less;
 use crate::fault::{Fault, is_shortage};
 use crate::wire::Segment;
@@ -16,23 +17,26 @@ use crate::wire::Segment;
 /// How often a send is tried whose error may be that of another flow.
 const SEND_ATTEMPTS: usize = 16;
 
-/// Sends segments that have one source address, a batch at most; says what became of each.
-///
-/// The source address is passed along, so that it is the one in the checksum whatever routing says meanwhile.
+/// Sends segments that have one source address and one aim, a batch at most; says what became of each.
 ///
 /// With the error queue on, a send fails with the pending ICMP error of any flow of this machine (`sock_error()`);
 /// that clears it, so what counts is an error that stays. The target is never to blame: whether there is a
 /// route has been asked before.
-pub(super) fn send(socket: &Socket, segments: &[Segment]) -> Vec<Result<(), Fault>> {
+pub(super) fn send(socket: &Socket, segments: &[Segment], aim: Aim) -> Vec<Result<(), Fault>> {
     let mut results = Vec::with_capacity(segments.len());
     let (v4, v6);
     let source = match segments[0].source.ip() {
+        source if aim.source => source,
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let source = match source {
         IpAddr::V4(address) => {
-            v4 = from_v4(address);
+            v4 = from_v4(address, aim.device);
             ControlMessage::Ipv4PacketInfo(&v4)
         }
         IpAddr::V6(address) => {
-            v6 = from_v6(address);
+            v6 = from_v6(address, aim.device);
             ControlMessage::Ipv6PacketInfo(&v6)
         }
     };
@@ -82,19 +86,19 @@ pub(super) fn send(socket: &Socket, segments: &[Segment]) -> Vec<Result<(), Faul
 fn refusal(errno: Errno, to: SocketAddr) -> Fault {
     match errno {
         Errno::EPERM => Fault::Firewall(to),
-        Errno::EACCES => Fault::Broadcast(to.ip()),
         errno => Fault::Send { to, errno },
     }
 }
 
-fn from_v4(source: Ipv4Addr) -> libc::in_pktinfo {
+fn from_v4(source: Ipv4Addr, device: u32) -> libc::in_pktinfo {
     libc::in_pktinfo {
-        ipi_ifindex: 0,
+        ipi_ifindex: device.cast_signed(),
         ipi_spec_dst: libc::in_addr { s_addr: u32::from_ne_bytes(source.octets()) },
         ipi_addr: libc::in_addr { s_addr: 0 },
     }
 }
 
-fn from_v6(source: Ipv6Addr) -> libc::in6_pktinfo {
-    libc::in6_pktinfo { ipi6_ifindex: 0, ipi6_addr: libc::in6_addr { s6_addr: source.octets() } }
+fn from_v6(source: Ipv6Addr, device: u32) -> libc::in6_pktinfo {
+    let ipi6_addr = libc::in6_addr { s6_addr: source.octets() };
+    libc::in6_pktinfo { ipi6_ifindex: device, ipi6_addr }
 }

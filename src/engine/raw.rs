@@ -1,8 +1,10 @@
 //! Raw sockets: our own SYN and RST on the wire, answers from the raw socket, ICMP errors from its error queue.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
 
 use super::families::Families;
 use super::lane::{BATCH, Lane};
@@ -26,11 +28,15 @@ impl RawEngine {
         Self { start, egress: egress.clone(), retries: *retries, lanes }
     }
 
-    /// Sends segments, a batch of those with one source address at a time.
+    /// Sends segments, a batch of those with one source address and one aim at a time.
     fn send(&mut self, segments: &[Segment]) -> Vec<(Duration, Result<(), Fault>)> {
         let mut sent = Vec::with_capacity(segments.len());
-        let alike = segments.chunk_by(|a, b| a.source.ip() == b.source.ip());
-        for segments in alike.flat_map(|alike| alike.chunks(BATCH)) {
+        let mut alike = |a: &Segment, b: &Segment| {
+            let lane = self.lanes.of(a.source);
+            a.source.ip() == b.source.ip() && lane.is_ok_and(|lane| lane.aim(a) == lane.aim(b))
+        };
+        let alike: Vec<_> = segments.chunk_by(&mut alike).collect();
+        for segments in alike.into_iter().flat_map(|alike| alike.chunks(BATCH)) {
             let at = self.now();
             let results = match self.lanes.of(segments[0].source) {
                 Ok(lane) => lane.send(segments),
@@ -90,9 +96,11 @@ impl Engine for RawEngine {
         syn: &dyn Fn(SocketAddr, SocketAddr) -> Segment,
     ) -> Vec<Result<Departure, Refusal>> {
         let mut locals = Vec::with_capacity(tries.len());
-        for (remote, number) in tries {
-            let lane = self.lanes.of(*remote).map_err(Refusal::Fault);
-            locals.push(lane.and_then(|lane| lane.local_endpoint(*remote, *number, &self.egress)));
+        for tries in tries.chunk_by(|(a, _), (b, _)| a.is_ipv4() == b.is_ipv4()) {
+            match self.lanes.of(tries[0].0) {
+                Ok(lane) => locals.extend(lane.local_endpoints(tries, &self.egress)),
+                Err(fault) => locals.extend(vec![Err(Refusal::Fault(fault)); tries.len()]),
+            }
         }
         let ready = locals.iter().zip(tries).filter_map(|(local, (remote, _))| {
             let local = local.as_ref().ok()?;
@@ -100,10 +108,12 @@ impl Engine for RawEngine {
         });
         let syns: Vec<_> = ready.collect();
         let mut sent = self.send(&syns).into_iter().zip(&syns);
+        let source = self.egress.source;
         let become_of = |local: Result<SocketAddr, Refusal>| {
             let local = local?;
             let ((at, result), syn) = sent.next().expect("one for each that was ready");
-            result.map_err(Refusal::Fault).map(|()| Departure { at, local, syn: Some(*syn) })
+            result.map_err(|fault| Refusal::Fault(cause(fault, source)))?;
+            Ok(Departure { at, local, syn: Some(*syn) })
         };
         locals.into_iter().map(become_of).collect()
     }
@@ -112,7 +122,11 @@ impl Engine for RawEngine {
         self.send(resets).into_iter().map(|(_, result)| result).collect()
     }
 
-    fn release(&mut self, _remote: SocketAddr) {}
+    fn release(&mut self, remote: SocketAddr) {
+        if let Ok(lane) = self.lanes.of(remote) {
+            lane.release(remote);
+        }
+    }
 
     fn receive(
         &mut self,
@@ -128,5 +142,15 @@ impl Engine for RawEngine {
         let queues = self.lanes.iter().map(AsFd::as_fd);
         sockets::wait(queues.chain(interrupts.iter().copied()), patience)?;
         Ok(self.drain(arrivals))
+    }
+}
+
+/// Why a SYN could not be sent from `source`: that may be gone.
+fn cause(fault: Fault, source: Option<IpAddr>) -> Fault {
+    match (&fault, source) {
+        (Fault::Send { errno: Errno::EINVAL, .. }, Some(source)) => {
+            sockets::own(source).err().unwrap_or(fault)
+        }
+        _ => fault,
     }
 }

@@ -6,6 +6,7 @@ use std::thread::{self, JoinHandle};
 use socket2::Socket;
 
 use super::outbox;
+use super::route::Aim;
 use crate::wire::Segment;
 
 /// Batches that may wait for the thread; who has more waits for it.
@@ -32,7 +33,7 @@ impl Resets {
         let thread = thread::Builder::new().name("RSTs".to_owned()).spawn(move || {
             for segments in batches {
                 // A lost RST is asked for again by the server's next SYN+ACK.
-                outbox::send(&socket, &segments);
+                outbox::send(&socket, &segments, Aim::USUAL);
             }
         });
         if let Ok(thread) = thread {

@@ -40,7 +40,10 @@ pub(super) fn raw(domain: Domain, egress: &Egress) -> Result<Socket, Fault> {
         .set_write_timeout(Some(SEND_PATIENCE))
         .map_err(|error| Fault::SocketSetup(errno(&error)))?;
     apply(egress, &socket, domain)?;
-    bind(egress, &socket, domain)?;
+    bind_interface(egress, &socket)?;
+    if egress.source.is_some() {
+        bind_address(egress.source, &socket, domain)?;
+    }
     Ok(socket)
 }
 
@@ -106,13 +109,19 @@ pub(super) fn wait<'a>(
 /// A raw TCP socket that sends, but is offered no segments: nobody would read them.
 pub(super) fn deaf(domain: Domain, egress: &Egress) -> Result<Socket, Fault> {
     let socket = raw(domain, egress)?;
-    disconnect(&socket, egress, domain)?;
+    disconnect(&socket, egress.source, domain)?;
     Ok(socket)
 }
 
 /// Forgets the peer of `socket`, the source address that went with it, and all that the socket was bound to; takes it off
-/// the list of those that are offered segments, too (`__udp_disconnect()`). Where it was bound to is restored.
-pub(super) fn disconnect(socket: &Socket, egress: &Egress, domain: Domain) -> Result<(), Fault> {
+/// the list of those that are offered segments, too (`__udp_disconnect()`). Its interface, whoever bound it there, and `source`
+/// are restored.
+pub(super) fn disconnect(
+    socket: &Socket,
+    source: Option<IpAddr>,
+    domain: Domain,
+) -> Result<(), Fault> {
+    let device = socket.device().map_err(|error| Fault::SocketSetup(errno(&error)))?;
     let nobody = SockaddrIn::from(libc::sockaddr_in {
         sin_family: libc::AF_UNSPEC.try_into().expect("zero"),
         sin_port: 0,
@@ -120,24 +129,25 @@ pub(super) fn disconnect(socket: &Socket, egress: &Egress, domain: Domain) -> Re
         sin_zero: [0; 8],
     });
     connect(socket.as_raw_fd(), &nobody).map_err(Fault::SocketSetup)?;
-    bind(egress, socket, domain)
+    if device.is_some() {
+        socket.bind_device(device.as_deref()).map_err(|error| Fault::SocketSetup(errno(&error)))?;
+    }
+    if source.is_some() { bind_address(source, socket, domain) } else { Ok(()) }
 }
 
-/// Keeps `socket` to the interface and the source address of `egress`.
-pub(super) fn bind(egress: &Egress, socket: &Socket, domain: Domain) -> Result<(), Fault> {
-    bind_interface(egress, socket)?;
-    if egress.source.is_some() { bind_address(egress, socket, domain) } else { Ok(()) }
-}
-
-/// Keeps `socket` to the source address of `egress`, or to no address. Takes no privilege.
-pub(super) fn bind_address(egress: &Egress, socket: &Socket, domain: Domain) -> Result<(), Fault> {
-    check_source(egress, domain)?;
+/// Keeps `socket` to `source`, or to no address. Takes no privilege.
+pub(super) fn bind_address(
+    source: Option<IpAddr>,
+    socket: &Socket,
+    domain: Domain,
+) -> Result<(), Fault> {
+    check_source(source, domain)?;
     let any = if domain == Domain::IPV4 {
         Ipv4Addr::UNSPECIFIED.into()
     } else {
         Ipv6Addr::UNSPECIFIED.into()
     };
-    let address = egress.source.unwrap_or(any);
+    let address = source.unwrap_or(any);
     let source = SocketAddr::new(address, 0);
     socket.bind(&source.into()).map_err(|error| Fault::Source { address, errno: errno(&error) })
 }
@@ -155,9 +165,9 @@ pub(super) fn bind_nowhere(socket: &Socket, domain: Domain) -> Result<(), Fault>
     socket.bind(&nowhere.into()).map_err(|error| Fault::SocketSetup(errno(&error)))
 }
 
-/// Fails where the source address of `egress` is not of the family of `domain`.
-pub(super) fn check_source(egress: &Egress, domain: Domain) -> Result<(), Fault> {
-    match egress.source {
+/// Fails where there is a source address that is not of the family of `domain`.
+pub(super) fn check_source(source: Option<IpAddr>, domain: Domain) -> Result<(), Fault> {
+    match source {
         Some(source) if Domain::for_address(SocketAddr::new(source, 0)) != domain => {
             Err(Fault::SourceFamily(source))
         }

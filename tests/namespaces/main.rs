@@ -21,6 +21,7 @@ mod pool;
 mod preloaded;
 mod privilege;
 mod real_servers;
+mod routes;
 mod scratch;
 mod shortage;
 mod silence;

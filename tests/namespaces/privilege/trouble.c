@@ -1,21 +1,35 @@
-/* Makes a program that has been confined panic: every socket is said to have an address of no family that it knows. With ABORT in
-   the environment, makes it abort instead. */
+/* Makes a program that has been confined panic: every socket is said to have an address of no family that it knows, and every
+   message to be longer than the space for it. With ABORT in the environment, makes it abort instead. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
+static int is_confined(void)
+{
+	/* The filter refuses to be asked for. */
+	if (prctl(PR_GET_SECCOMP) != -1)
+		return 0;
+	if (getenv("ABORT") != NULL)
+		abort();
+	return 1;
+}
+
 int getsockname(int fd, struct sockaddr *restrict address, socklen_t *restrict length)
 {
 	int (*original)(int, struct sockaddr *restrict, socklen_t *restrict);
 	*(void **)&original = dlsym(RTLD_NEXT, "getsockname");
 	int result = original(fd, address, length);
-	/* The filter refuses to be asked for. */
-	if (result == 0 && prctl(PR_GET_SECCOMP) == -1) {
-		if (getenv("ABORT") != NULL)
-			abort();
+	if (result == 0 && is_confined())
 		address->sa_family = AF_UNIX;
-	}
 	return result;
+}
+
+ssize_t recv(int fd, void *buffer, size_t length, int flags)
+{
+	ssize_t (*original)(int, void *, size_t, int);
+	*(void **)&original = dlsym(RTLD_NEXT, "recv");
+	ssize_t result = original(fd, buffer, length, flags);
+	return result > 0 && is_confined() ? (ssize_t)length + 1 : result;
 }

@@ -1,0 +1,244 @@
+//! Which way a SYN goes: the one that a connection would take, whatever makes routing choose; and what it means that there is
+//! none.
+
+use std::net::{IpAddr, SocketAddr};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::lab::{CLIENT_V4, CLIENT_V6, HALFOPEN, Lab, ROUTED_V4, ROUTED_V6, Verdict};
+use crate::marks::{MARKED_V4, MARKED_V6};
+use crate::names::Names;
+use crate::preloaded::Preloaded;
+
+const ENGINES: [&str; 2] = ["raw", "connect"];
+
+/// Servers behind a route, and the addresses of the client on the first cable and on the second.
+const WAYS: [(IpAddr, IpAddr, IpAddr); 2] =
+    [(ROUTED_V4, CLIENT_V4, MARKED_V4), (ROUTED_V6, CLIENT_V6, MARKED_V6)];
+
+fn check(lab: &Lab, engine: &str, words: &[&str]) -> Verdict {
+    lab.verdict(&[&["--engine", engine], words].concat())
+}
+
+/// Two cables whose other ends drop what does not come from their own networks.
+fn lab_with_strict_routers() -> Lab {
+    let lab = Lab::new();
+    lab.second_cable();
+    lab.server.nft(
+        "table inet strict { chain in {
+             type filter hook prerouting priority -300;
+             meta l4proto { icmpv6 } accept;
+             iifname server0 ip saddr != 198.19.0.0/24 drop;
+             iifname server1 ip saddr != 198.19.1.0/24 drop;
+             iifname server0 ip6 saddr != 2001:db8:0:0::/64 drop;
+             iifname server1 ip6 saddr != 2001:db8:2::/64 drop;
+         }; }",
+    );
+    lab
+}
+
+#[test]
+fn with_several_next_hops_each_syn_has_the_source_of_its_way() {
+    let lab = lab_with_strict_routers();
+    lab.client.configure(&[
+        "route replace 198.18.0.0/16 nexthop via 198.19.0.2 nexthop via 198.19.1.2",
+        "route del 2001:db8:1::/64",
+        "route add 2001:db8:1::/64 nexthop via 2001:db8::2 nexthop via 2001:db8:2::2",
+    ]);
+    let _listener = lab.server.listen("[::]:80".parse().expect("an endpoint"));
+    let v4: Vec<_> = (1..=41).map(|host| format!("198.18.0.{host}:80")).collect();
+    let v6: Vec<_> = (1..=41).map(|host| format!("[2001:db8:1::{host}]:80")).collect();
+    for policy in ["0", "1"] {
+        for family in ["ipv4", "ipv6"] {
+            lab.client.sysctl(&format!("net.{family}.fib_multipath_hash_policy"), policy);
+        }
+        for targets in [&v4, &v6] {
+            for engine in ENGINES {
+                let captures = ["server0", "server1"].map(|end| lab.server.capture(end));
+                let words: Vec<_> = targets.iter().map(String::as_str).collect();
+                let outcome = lab.check(&[&["--engine", engine, "-t", "2"], &words[..]].concat());
+                assert_eq!(outcome.code, 0, "policy {policy}, {engine}: {outcome:?}");
+                assert_eq!(lab.server.run("ss", &["-Htan", "state", "syn-recv"]), "");
+                let syns = captures.map(|capture| {
+                    capture.segments().into_iter().filter(|segment| segment.flags == "SYN").count()
+                });
+                assert!(syns[0] > 0 && syns[1] > 0, "both ways are used: {syns:?}");
+            }
+        }
+    }
+}
+
+/// Rules for ports choose the way of connections. A raw socket can be made to take it where the interface is enough to tell it
+/// from others; elsewhere nothing can be learnt that way.
+#[test]
+fn a_rule_for_ports_chooses_the_way_or_the_check_says_that_it_cannot_follow() {
+    let lab = lab_with_strict_routers();
+    lab.client.configure(&[
+        "route add 198.18.0.0/16 via 198.19.1.2 table 100",
+        "route add 2001:db8:1::/64 via 2001:db8:2::2 table 100",
+    ]);
+    for family in ["-4", "-6"] {
+        let rule = ["rule", "add", "ipproto", "tcp", "dport", "80", "lookup", "100"];
+        lab.client.run("ip", &[&[family], &rule[..]].concat());
+    }
+    for (server, _, second) in WAYS {
+        let _listener = lab.server.listen(SocketAddr::new(server, 80));
+        let server = server.to_string();
+        assert_eq!(check(&lab, "connect", &[&server, "80"]).ending(), (Some("open"), 0));
+        let verdict = check(&lab, "raw", &["-t", "1", &server, "80"]);
+        assert_eq!(verdict.ending(), (None, 3), "{verdict:?}");
+        assert!(verdict.reason.contains("--engine connect"), "{verdict:?}");
+        // Other ports are not concerned.
+        assert_eq!(check(&lab, "raw", &[&server, "81"]).ending(), (Some("closed"), 2));
+
+        let way = if second.is_ipv4() {
+            "route add 198.18.0.0/16 via 198.19.1.2 metric 5000"
+        } else {
+            "route add 2001:db8:1::/64 via 2001:db8:2::2 metric 5000"
+        };
+        lab.client.configure(&[way]);
+        for engine in ENGINES {
+            let capture = lab.server.capture("server1");
+            let verdict = check(&lab, engine, &[&server, "80"]);
+            assert_eq!(verdict.ending(), (Some("open"), 0), "{engine}: {verdict:?}");
+            let segments = capture.segments();
+            assert_eq!(segments.len(), 3, "{engine}: {segments:#?}");
+            assert_eq!(segments[0].source, second, "{engine}");
+        }
+    }
+}
+
+/// What `ip rule` can tell packets by, and words that give them that.
+#[test]
+fn rules_for_protocol_user_class_and_source_choose_the_way() {
+    let lab = lab_with_strict_routers();
+    lab.client.configure(&[
+        "route add 198.18.0.0/16 via 198.19.1.2 table 100",
+        "route add 2001:db8:1::/64 via 2001:db8:2::2 table 100",
+    ]);
+    for (server, _, second) in WAYS {
+        let _listener = lab.server.listen(SocketAddr::new(server, 80));
+        let (server, source) = (server.to_string(), second.to_string());
+        let family = if second.is_ipv4() { "-4" } else { "-6" };
+        for (rule, words) in [
+            (&["ipproto", "tcp"][..], &[][..]),
+            (&["uidrange", "0-0"], &[]),
+            (&["tos", "0x10"], &["--dscp", "4"]),
+            (&["from", &source], &["--source", &source]),
+        ] {
+            let ip = |action| {
+                let rule = [&[family, "rule", action], rule, &["lookup", "100"]].concat();
+                lab.client.run("ip", &rule);
+            };
+            ip("add");
+            for engine in ENGINES {
+                let capture = lab.server.capture("server1");
+                let verdict = check(&lab, engine, &[words, &[&server, "80"]].concat());
+                assert_eq!(verdict.ending(), (Some("open"), 0), "{rule:?} {engine}: {verdict:?}");
+                let first = capture.segments().into_iter().next();
+                assert_eq!(first.map(|syn| syn.source), Some(second), "{rule:?} {engine}");
+            }
+            ip("del");
+        }
+    }
+}
+
+/// Such a route does not exist for packets that have no source address yet.
+#[test]
+fn a_route_for_some_source_addresses_is_a_route() {
+    let lab = Lab::new();
+    lab.client.configure(&[
+        "route del 2001:db8:1::/64",
+        "route add 2001:db8:1::/64 from 2001:db8:0:0::/64 via 2001:db8::2",
+    ]);
+    let _listener = lab.server.listen(SocketAddr::new(ROUTED_V6, 80));
+    for engine in ENGINES {
+        let verdict = check(&lab, engine, &["2001:db8:1::7", "80"]);
+        assert_eq!(verdict.ending(), (Some("open"), 0), "{engine}: {verdict:?}");
+    }
+}
+
+#[test]
+fn addresses_that_do_not_go_together_are_no_routes() {
+    let lab = Lab::new();
+    lab.second_cable();
+    let names = Names::with_hosts("fe80::1 link-local.test\n");
+    for engine in ENGINES {
+        for (words, cause) in [
+            (["-S", "127.0.0.1", "198.19.0.2:80"], "loopback address"),
+            (["-S", "::1", "[2001:db8::2]:80"], "loopback address"),
+            (["-I", "lo", "[fe80::1%client0]:80"], "another interface than --interface"),
+            (["-I", "client1", "[fe80::1%client0]:80"], "another interface than --interface"),
+        ] {
+            let verdict = check(&lab, engine, &[&["-t", "1"], &words[..]].concat());
+            assert_eq!(verdict.ending(), (None, 3), "{engine}: {verdict:?}");
+            assert!(verdict.reason.contains(cause), "{engine}: {verdict:?}");
+        }
+        let words = ["--engine", engine, "-t", "2", "link-local.test", "80"];
+        let verdict = lab.client.outcome(names.command(&words)).verdict();
+        assert_eq!(verdict.ending(), (None, 3), "{engine}: {verdict:?}");
+        assert!(verdict.reason.contains("is link-local"), "{engine}: {verdict:?}");
+        // From one address of this machine to another.
+        let _listener = lab.client.listen("198.19.0.1:80".parse().expect("an endpoint"));
+        let verdict = check(&lab, engine, &["-S", "127.0.0.1", "198.19.0.1", "80"]);
+        assert_eq!(verdict.ending(), (Some("open"), 0), "{engine}: {verdict:?}");
+    }
+}
+
+/// The errors of `connect()` are those of routes.
+#[test]
+fn what_a_security_module_forbids_is_no_route() {
+    let lab = Lab::new();
+    let hook = Preloaded::build(&lab, "privilege/deny_connect.c");
+    for server in ["198.19.0.2", "2001:db8::2"] {
+        let mut command = Command::new(HALFOPEN);
+        command.args(["-o", "json", "-t", "1", "--engine", "connect", server, "80"]);
+        let verdict = hook.run(&lab, command).verdict();
+        assert_eq!(verdict.ending(), (None, 3), "{verdict:?}");
+        assert!(verdict.reason.contains("Permission denied"), "{verdict:?}");
+    }
+}
+
+#[test]
+fn a_rule_that_forbids_a_source_is_a_route() {
+    let lab = Lab::new();
+    for (family, source, server) in
+        [("-4", "198.19.0.1", "198.19.0.2"), ("-6", "2001:db8::1", "2001:db8::2")]
+    {
+        lab.client.run("ip", &[family, "rule", "add", "from", source, "blackhole"]);
+        for engine in ENGINES {
+            let verdict = check(&lab, engine, &["-t", "1", "-S", source, server, "80"]);
+            assert_eq!(verdict.ending(), (Some("unreachable"), 2), "{engine}: {verdict:?}");
+            assert!(verdict.reason.contains("blackhole"), "{engine}: {verdict:?}");
+        }
+    }
+}
+
+#[test]
+fn a_source_that_goes_away_during_the_check_is_a_fault() {
+    let lab = Lab::new();
+    lab.server.nft(
+        "table inet t { chain in { type filter hook input priority 0; tcp dport 80 drop; }; }",
+    );
+    for engine in ENGINES {
+        for (source, prefix, server) in
+            [("198.19.0.11", "24", "198.19.0.2"), ("2001:db8::11", "64", "2001:db8::2")]
+        {
+            let address = format!("{source}/{prefix}");
+            lab.client.address("client0", &[&address]);
+            let capture = lab.server.capture("server0");
+            let mut command = Command::new(HALFOPEN);
+            command.args(["-o", "json", "--engine", engine, "-S", source, server, "80"]);
+            let running = lab.client.spawn(command);
+            let patience = Instant::now() + Duration::from_secs(10);
+            while capture.segments().is_empty() {
+                assert!(Instant::now() < patience, "no SYN");
+            }
+            lab.client.configure(&[&format!("address del {address} dev client0")]);
+            let verdict = running.wait().verdict();
+            assert_eq!(verdict.ending(), (None, 3), "{engine}: {verdict:?}");
+            let said = format!("cannot send from {source} ");
+            assert!(verdict.reason.starts_with(&said), "{engine}: {verdict:?}");
+        }
+    }
+}
