@@ -304,6 +304,26 @@ fn a_pool_without_end_ends_in_time() {
     }
 }
 
+/// Each target has an object, but an end that is due does not wait until the addresses of a large block are written down.
+#[test]
+fn of_a_pool_without_end_a_hundred_thousand_that_were_not_probed_are_listed() {
+    let _network = Loopback::new();
+    for (targets, left) in [("127.0.0.0/8:9", 100_000), ("127.1.0.0/16:9", 65_536)] {
+        let (found, summary, _) = json_pool(&["--rate", "0", "-t", "0.05", targets]);
+        let unprobed = found.iter().filter(|target| target["engine"].is_null());
+        let unprobed: Vec<_> = unprobed.collect();
+        let wanted = "not probed: the deadline came before its first SYN";
+        assert!(unprobed.iter().all(|t| t["state"].is_null() && t["reason"] == wanted));
+        let told = summary["not_probed"].as_u64().expect("a number");
+        let listed = u64::try_from(unprobed.len()).unwrap();
+        assert_eq!(listed, told.min(left), "{summary}");
+        let counted = ["open", "closed", "filtered", "unreachable", "stale", "unknown"];
+        let ended: u64 = counted.iter().map(|state| summary[state].as_u64().unwrap()).sum();
+        assert_eq!(ended + told, summary["targets"].as_u64().unwrap(), "{summary}");
+        assert_eq!(found.len() as u64, ended + listed, "{summary}");
+    }
+}
+
 #[test]
 fn an_address_of_the_other_family_is_named_before_anything_is_sent() {
     let _network = Loopback::new();

@@ -1,9 +1,15 @@
 //! Too few descriptors.
 
+use std::collections::HashSet;
 use std::fmt::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use super::{ENGINES, Stage, limited, right};
 use crate::names::{Names, address, answer, name_service};
+use crate::pool::crowd::Findings;
 
 /// The loader needs one beside the standard streams, to read the C library.
 const FEWEST: u32 = 4;
@@ -58,4 +64,57 @@ fn a_name_that_cannot_be_looked_up_for_want_of_descriptors_is_no_state() {
             }
         }
     }
+}
+
+/// What the name service was not asked about, it has not denied.
+#[test]
+fn a_name_that_was_never_looked_up_was_not_probed() {
+    const NAMES: usize = 600;
+    let stage = Stage::new();
+    let ended = Arc::new(AtomicBool::new(false));
+    let over = Arc::clone(&ended);
+    let server = name_service(&stage.lab);
+    server.set_read_timeout(Some(Duration::from_millis(100))).expect("a socket of ours");
+    let service = thread::spawn(move || {
+        let (mut question, mut asked) = ([0; 512], HashSet::new());
+        // Slow, but it never fails to answer; what has come by the end of the program is still read.
+        loop {
+            match server.recv_from(&mut question) {
+                Ok((length, from)) => {
+                    asked.insert(question[12..length].to_vec());
+                    if !over.load(Ordering::SeqCst) {
+                        thread::sleep(Duration::from_millis(30));
+                        let _ = server.send_to(&address(&question[..length]), from);
+                    }
+                }
+                Err(_) if over.load(Ordering::SeqCst) => return asked,
+                Err(_) => {}
+            }
+        }
+    });
+    let names = Names::with_hosts("127.0.0.1 localhost\n");
+    let targets: Vec<_> = (0..NAMES).map(|number| format!("n{number}.test:80")).collect();
+    let targets: Vec<_> = targets.iter().map(String::as_str).collect();
+    let arguments = [&["-4", "-t", "3"], &targets[..]].concat();
+    let command = limited("-n", 256, "auto", &arguments);
+    let findings = Findings::of(&stage.lab.client.outcome(names.shown_to(&command)));
+
+    assert_eq!((findings.all.len(), findings.summary.targets), (NAMES, NAMES));
+    ended.store(true, Ordering::SeqCst);
+    let asked = service.join().expect("answers questions");
+    let was_asked = |target: &str| {
+        let label = target.strip_suffix(".test:80").expect("a target of ours").as_bytes();
+        asked.iter().any(|name| name[1..].starts_with(&[label, b"\x04test"].concat()))
+    };
+    let mut unasked = 0;
+    for finding in &findings.all {
+        if !was_asked(&finding.target) {
+            unasked += 1;
+            assert_eq!((&finding.state, &*finding.status), (&None, "UNKNOWN"), "{finding:?}");
+            assert!(finding.reason.starts_with("not probed: the deadline came"), "{finding:?}");
+        }
+    }
+    assert!((1..NAMES).contains(&unasked), "{unasked} of {NAMES} were not asked about");
+    assert_eq!(findings.summary.not_probed, unasked, "{:?}", findings.summary);
+    assert!(findings.summary.open > 0, "{:?}", findings.summary);
 }
