@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::plain::plain;
 use super::{Finding, Report};
 use crate::run::Crossing;
 use crate::status::Status;
@@ -42,10 +43,10 @@ pub(super) fn render(report: &Report, out: &mut impl Write) -> io::Result<()> {
 }
 
 fn render_finding(finding: &Finding, engine: Option<&str>, out: &mut impl Write) -> io::Result<()> {
-    write!(out, "{}: ", finding.name())?;
+    write!(out, "{}: ", plain(finding.name()))?;
     render_outcome(&finding.outcome, engine, out)?;
     for (address, outcome) in &finding.others {
-        write!(out, "{} at {address} too: ", finding.target)?;
+        write!(out, "{} at {address} too: ", plain(&finding.target))?;
         match outcome {
             Some(outcome) => render_outcome(outcome, engine, out)?,
             None => writeln!(out, "not waited for")?,
@@ -63,7 +64,7 @@ fn render_outcome(outcome: &Outcome, engine: Option<&str>, out: &mut impl Write)
                 engine.map_or(Ok(()), |engine| write!(out, " ({engine})"))?;
             }
         }
-        Err(fault) => write!(out, "{fault}")?,
+        Err(fault) => write!(out, "{}", plain(fault))?,
     }
     writeln!(out)
 }
@@ -71,7 +72,7 @@ fn render_outcome(outcome: &Outcome, engine: Option<&str>, out: &mut impl Write)
 fn render_plan(report: &Report, out: &mut impl Write) -> io::Result<()> {
     for (name, addresses) in &report.addresses {
         let addresses = addresses.iter().map(|found| found.ip().to_string());
-        render_list(&format!("addresses of {name}"), " ", addresses, out)?;
+        render_list(&format!("addresses of {}", plain(name)), " ", addresses, out)?;
     }
     let sources = report.crossings.iter().filter_map(|(_, crossing)| match crossing {
         Crossing::Sent(segment) => Some(segment.source),

@@ -3,6 +3,7 @@
 mod details;
 pub mod json;
 pub mod nagios;
+mod plain;
 pub mod progress;
 pub mod text;
 

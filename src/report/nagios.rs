@@ -4,6 +4,7 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 
+use super::plain::{self, plain};
 use super::{Finding, MEASURED, Report, details, milliseconds};
 use crate::status::{Expected, Range, Remark, Status};
 use crate::verdict::PortState;
@@ -37,19 +38,14 @@ pub fn render(report: &Report, out: &mut impl Write) -> io::Result<()> {
 
 /// Writes a line that is a status and what is to say of it.
 pub fn line(status: Status, message: impl Display, out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "{SERVICE} {status} - {}", barless(message))
-}
-
-/// A bar would begin the performance data.
-fn barless(message: impl Display) -> String {
-    message.to_string().replace('|', "/")
+    writeln!(out, "{SERVICE} {status} - {}", plain(message))
 }
 
 fn render_single(report: &Report, finding: &Finding, out: &mut impl Write) -> io::Result<()> {
     let data = time(report, finding).map(|data| format!("|time={data}")).unwrap_or_default();
     match &finding.outcome {
         Ok(_) => {
-            writeln!(out, "{SERVICE} {} - {}{data}", report.status(), barless(said(finding)))
+            writeln!(out, "{SERVICE} {} - {}{data}", report.status(), plain(said(finding)))
         }
         Err(fault) => line(report.status(), fault, out),
     }
@@ -67,15 +63,16 @@ fn render_pool(report: &Report, findings: &[Finding], out: &mut impl Write) -> i
     };
     let wanted = report.wanted_open().map(|wanted| format!("{wanted}:")).unwrap_or_default();
     let mut first = format!(
-        "{SERVICE} {} - {}{named}|open={open};;{wanted};0;{total}",
+        "{SERVICE} {} - {}{}|open={open};;{wanted};0;{total}",
         report.status(),
-        summary(report)
+        summary(report),
+        plain(named)
     );
     for finding in findings.iter().filter(|_| total <= MEASURED) {
         let Some(time) = time(report, finding) else { continue };
         // The label stays the same, whichever address answers.
         let label = if report.plan.every_address { finding.name() } else { finding.target.clone() };
-        let datum = format!(" '{label}'={time}");
+        let datum = format!(" {}={time}", plain::label(&label));
         if first.len() + datum.len() < LONGEST_LINE {
             first.push_str(&datum);
         }
@@ -83,7 +80,7 @@ fn render_pool(report: &Report, findings: &[Finding], out: &mut impl Write) -> i
     writeln!(out, "{first}")?;
     if report.plan.verbosity == 0 {
         for finding in bad {
-            writeln!(out, "{}", said(finding))?;
+            writeln!(out, "{}", plain(said(finding)))?;
         }
     }
     Ok(())

@@ -4,13 +4,14 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
+use super::plain::plain;
 use super::{Finding, Report, milliseconds, nagios};
 use crate::status::Status;
 
 /// Writes aligned columns, a line a target, and a summary.
 pub fn render(report: &Report, colour: bool, out: &mut impl Write) -> io::Result<()> {
     let style = |status| if colour { style(status) } else { Style::new() };
-    let names: Vec<_> = report.findings.iter().map(Finding::name).collect();
+    let names: Vec<_> = report.findings.iter().map(|finding| plain(finding.name())).collect();
     let widths = names.iter().map(String::len);
     let width = widths.max().unwrap_or_default().max("TARGET".len());
     writeln!(out, "{:width$}  {:11}  {:>10}  REASON", "TARGET", "STATE", "TIME")?;
@@ -27,7 +28,7 @@ pub fn render(report: &Report, colour: bool, out: &mut impl Write) -> io::Result
     let status = report.status();
     let style = style(status);
     if let Some(fault) = &report.fault {
-        return writeln!(out, "{style}{status}{style:#}: {fault}");
+        return writeln!(out, "{style}{status}{style:#}: {}", plain(fault));
     }
     let seconds = report.elapsed.as_secs_f64();
     writeln!(out, "{style}{status}{style:#}: {} in {seconds:.1} s", nagios::summary(report))
@@ -40,7 +41,7 @@ fn columns(finding: &Finding) -> (String, String, String) {
             verdict.round_trip.map_or("-".to_owned(), milliseconds),
             verdict.reason.to_string(),
         ),
-        Err(fault) => ("unknown".to_owned(), "-".to_owned(), fault.to_string()),
+        Err(fault) => ("unknown".to_owned(), "-".to_owned(), plain(fault)),
     }
 }
 

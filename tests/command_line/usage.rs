@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use crate::program::{HALFOPEN, Said, halfopen};
+use crate::program::{HALFOPEN, Loopback, Said, halfopen};
 
 #[test]
 fn a_wrong_target_is_named() {
@@ -205,6 +205,26 @@ fn what_would_read_as_performance_data_is_not_said() {
         let said = halfopen(words);
         assert_is_usage_error(&said);
         assert!(!said.stdout.contains('|'), "{}", said.stdout);
+    }
+}
+
+#[test]
+fn a_name_from_outside_steers_no_terminal() {
+    let _network = Loopback::new();
+    for words in [
+        ["--targets", "/a\nb\u{1b}[31m\u{202e}"].as_slice(),
+        &["-I", "a\nb\u{1b}[31m", "127.0.0.1", "80"],
+        &["-I", "a\nb\u{1b}[31m", "127.0.0.1:80", "127.0.0.1:81"],
+        &["--a\nb\u{1b}[31m"],
+        &["--rate", "a\nb\u{1b}[31m", "127.0.0.1", "80"],
+        &["a\nb\u{1b}[31m", "80"],
+        &["127.0.0.1", "a\nb\u{1b}[31m"],
+        &["[fe80::1%a\u{202e}b]:80"],
+    ] {
+        let said = halfopen(words);
+        assert_is_usage_error(&said);
+        let mut said = said.stdout.trim_end().chars();
+        assert_eq!(said.find(|c| c.is_control() || *c == '\u{202e}'), None, "{words:?}");
     }
 }
 
