@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What only these may name, and they do. A path with `/` at its end is a folder.
-const KNOWLEDGE: [(&str, &[&str]); 21] = [
+const KNOWLEDGE: [(&str, &[&str]); 22] = [
     ("pnet", &["wire/"]),
     ("clap", &["cli/"]),
     ("socket2", &["engine/", "self_test.rs"]),
@@ -33,6 +33,8 @@ const KNOWLEDGE: [(&str, &[&str]); 21] = [
     ("hashbrown", &["checker/pending.rs"]),
     ("ipnetwork", &["target.rs", "roster.rs"]),
     ("serde_json", &["report/json.rs"]),
+    // The kernel's time stamps are of that clock.
+    ("SystemTime", &["engine/clock.rs"]),
     ("Instant::now", &["main.rs", "engine/", "self_test.rs"]),
     ("stdin", &["target_file.rs"]),
     ("stdout", &["main.rs"]),
@@ -40,18 +42,9 @@ const KNOWLEDGE: [(&str, &[&str]); 21] = [
     ("ExitCode", &["main.rs"]),
 ];
 
-/// What nobody may name: other clocks, other ways to print, other ways to end.
-const TABOO: [&str; 9] = [
-    "unsafe",
-    "SystemTime",
-    "println!",
-    "print!",
-    "eprintln!",
-    "eprint!",
-    "dbg!",
-    "process::exit",
-    "abort",
-];
+/// What nobody may name: other ways to print, other ways to end.
+const TABOO: [&str; 8] =
+    ["unsafe", "println!", "print!", "eprintln!", "eprint!", "dbg!", "process::exit", "abort"];
 
 /// Which modules know nothing of which others.
 const IGNORANCE: [(&[&str], &[&str]); 7] = [

@@ -1,7 +1,7 @@
 //! Every target's progress: what to send next, what an answer means, when to give up.
 //!
 //! Pure: no sockets, no clock, no randomness of its own. Time comes in as an argument, counted from any fixed moment
-//! and never backwards. The caller admits targets, sends what [`Checker::poll_try`] and [`Checker::poll_reset`] ask for,
+//! and never backwards, but that what arrived may be told of a little later. The caller admits targets, sends what [`Checker::poll_try`] and [`Checker::poll_reset`] ask for,
 //! feeds what arrives to [`Checker::handle`], and takes outcomes from [`Checker::poll_outcome`].
 
 mod answers;

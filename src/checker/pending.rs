@@ -183,10 +183,12 @@ impl Pending {
         local
     }
 
-    /// Time since that try of a target was sent, to the microsecond.
+    /// Time since that try of a target was sent, to the microsecond; none where an answer is stamped a little before the SYN
+    /// that it answers.
     pub(super) fn since(&self, slot: Slot, number: usize, now: Duration) -> Duration {
         let micros = wrapped(now).wrapping_sub(self.sent_at[self.at(slot, number)]);
-        Duration::from_micros(micros.into())
+        let earlier = micros > u32::MAX - EARLIER;
+        Duration::from_micros(if earlier { 0 } else { micros.into() })
     }
 
     fn at(&self, slot: Slot, number: usize) -> usize {
@@ -213,7 +215,10 @@ pub(super) fn nanos(time: Duration) -> u64 {
     time.as_secs() * 1_000_000_000 + u64::from(time.subsec_nanos())
 }
 
-/// Microseconds, wrapping: enough for differences of up to 71 minutes, and no wait is that long.
+/// So many microseconds before a SYN was sent are no time since then: a quarter of those that are told apart.
+const EARLIER: u32 = 1 << 30;
+
+/// Microseconds, wrapping: enough for differences of up to 53 minutes, and no wait is that long.
 fn wrapped(time: Duration) -> u32 {
     u32::try_from((nanos(time) / 1000) & u64::from(u32::MAX)).expect("masked")
 }

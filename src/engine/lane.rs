@@ -6,6 +6,7 @@ use std::iter;
 use std::mem;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -17,10 +18,11 @@ use socket2::{Domain, Socket};
 use super::filter::{self, LONGEST};
 use super::guard::Guard;
 use super::netlink::Traits;
+use super::received::{self, Received};
 use super::resets::Resets;
 use super::route::{Aim, Router, Way};
 use super::sockets::{self, errno};
-use super::{Egress, outbox, received};
+use super::{Egress, outbox};
 use crate::fault::{Fault, Refusal};
 use crate::wire::{Arrival, Flags, Meaning, Origin, Segment};
 
@@ -86,7 +88,7 @@ pub(super) struct Lane {
     /// Whether answers are received yet.
     receiving: bool,
     /// ICMP errors that have been read while segments were still queued: one of those may have arrived before.
-    held: Vec<Arrival>,
+    held: Vec<Received>,
 }
 
 impl Lane {
@@ -103,6 +105,7 @@ impl Lane {
                 .and_then(|()| setsockopt(&raw, sockopt::Ipv6RecvPacketInfo, &true))
                 .and_then(|()| setsockopt(&raw, sockopt::Ipv6RecvHopLimit, &true))
         }
+        .and_then(|()| setsockopt(&raw, sockopt::ReceiveTimestampns, &true))
         .map_err(Fault::SocketSetup)?;
         let _ = setsockopt(&raw, sockopt::RcvBufForce, &RECEIVE_BUFFER)
             .or_else(|_| setsockopt(&raw, sockopt::RcvBuf, &RECEIVE_BUFFER));
@@ -207,12 +210,13 @@ impl Lane {
         }
     }
 
-    /// Sends segments that have one source address and one aim, a batch at most; says what became of each.
-    pub(super) fn send(&self, segments: &[Segment]) -> Vec<Result<(), Fault>> {
+    /// Sends segments that have one source address and one aim, a batch at most; says when each of them left,
+    /// or why not.
+    pub(super) fn send(&self, segments: &[Segment]) -> Vec<Result<Instant, Fault>> {
         let aim = self.aim(&segments[0]);
         let crowd = segments.len() >= CROWD && segments[0].flags == Flags::RST;
         if crowd && aim == Aim::USUAL && self.resets.send(segments) {
-            vec![Ok(()); segments.len()]
+            vec![Ok(Instant::now()); segments.len()]
         } else {
             outbox::send(&self.raw, segments, aim)
         }
@@ -222,12 +226,13 @@ impl Lane {
     ///
     /// No ICMP error is handed over before every segment that arrived ahead of it: the error queue is read first, and its
     /// errors wait until the other queue has been seen empty. A SYN+ACK with an ICMP error behind it is an open port.
-    pub(super) fn drain(&mut self, arrivals: &mut Vec<Arrival>) -> bool {
+    pub(super) fn drain(&mut self, arrivals: &mut Vec<Received>) -> bool {
         let mut held = mem::take(&mut self.held);
         // What is too much to hold stays with the kernel, which limits it.
         let all_errors = held.len() < MOST_HELD && self.read(MsgFlags::MSG_ERRQUEUE, &mut held);
         let all_segments = self.read(MsgFlags::empty(), arrivals);
-        arrivals.extend(self.newly_lost().map(Arrival::Lost));
+        let lost = self.newly_lost().map(Arrival::Lost);
+        arrivals.extend(lost.map(|arrival| Received { stamp: None, arrival }));
         if all_segments {
             arrivals.append(&mut held);
         }
@@ -238,7 +243,7 @@ impl Lane {
     /// Reads a batch, or less, from one of the socket's queues; true when the queue was seen empty. Fewer messages than there
     /// was room for do not prove that, because a pending error ends a batch, too (`do_recvmmsg()`). It is that of some flow,
     /// and cleared by being returned; its story is in the error queue.
-    fn read(&mut self, queue: MsgFlags, arrivals: &mut Vec<Arrival>) -> bool {
+    fn read(&mut self, queue: MsgFlags, arrivals: &mut Vec<Received>) -> bool {
         let mut buffers = mem::take(&mut self.buffers);
         buffers.resize(self.batch, [0; LONGEST as usize]);
         let mut empty = false;
@@ -264,13 +269,14 @@ impl Lane {
         &self,
         queue: MsgFlags,
         buffers: &mut [Buffer],
-        arrivals: &mut Vec<Arrival>,
+        arrivals: &mut Vec<Received>,
     ) -> nix::Result<usize> {
         let space = nix::cmsg_space!(
             libc::sock_extended_err,
             libc::sockaddr_in6,
             libc::in6_pktinfo,
-            libc::c_int
+            libc::c_int,
+            libc::timespec
         );
         let mut bytes: Vec<_> =
             buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
@@ -280,8 +286,7 @@ impl Lane {
         let mut count = 0;
         for message in messages {
             count += 1;
-            let read = received::read(&message);
-            arrivals.extend(read.and_then(|arrival| self.own(arrival)));
+            arrivals.extend(received::read(&message).and_then(|read| self.own(read)));
         }
         Ok(count)
     }
@@ -296,9 +301,9 @@ impl Lane {
 
     /// Knows whether the guard of the port that `arrival` is about leaves the RST to us, and whether an ICMP error comes from
     /// this machine.
-    fn own(&self, mut arrival: Arrival) -> Option<Arrival> {
+    fn own(&self, mut received: Received) -> Option<Received> {
         let guard = |port| self.guards.iter().find(|guard| guard.port() == port);
-        match &mut arrival {
+        match &mut received.arrival {
             Arrival::Segment { segment, hop_limit, reset_by_kernel } => {
                 let guard = guard(segment.destination.port())?;
                 *reset_by_kernel =
@@ -316,12 +321,12 @@ impl Lane {
                         error.origin = Origin::NoNeighbour;
                     }
                     Ok(true) => error.origin = Origin::LocalFirewall,
-                    Err(_) => return Some(Arrival::Lost(1)), // whatever it proves cannot be known
+                    Err(_) => received.arrival = Arrival::Lost(1), // whatever it proves cannot be known
                 }
             }
             Arrival::Handshake { .. } | Arrival::Lost(_) => {}
         }
-        Some(arrival)
+        Some(received)
     }
 }
 

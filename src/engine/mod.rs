@@ -1,5 +1,6 @@
 //! How SYNs leave this machine and answers come back: raw sockets, the kernel's own handshake, or a simulated network.
 
+mod clock;
 mod connect;
 mod families;
 mod filter;

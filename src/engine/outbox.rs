@@ -3,12 +3,14 @@
 use std::io::IoSlice;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsRawFd;
+use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, sendmmsg};
 use socket2::Socket;
 
+use super::clock::departures;
 use super::route::Aim;
 use super::sockets::port_less;
 use crate::fault::{Fault, is_shortage};
@@ -17,12 +19,13 @@ use crate::wire::Segment;
 /// How often a send is tried whose error may be that of another flow.
 const SEND_ATTEMPTS: usize = 16;
 
-/// Sends segments that have one source address and one aim, a batch at most; says what became of each.
+/// Sends segments that have one source address and one aim, a batch at most; says when each of them left, or
+/// why not.
 ///
 /// With the error queue on, a send fails with the pending ICMP error of any flow of this machine (`sock_error()`);
 /// that clears it, so what counts is an error that stays. The target is never to blame: whether there is a
 /// route has been asked before.
-pub(super) fn send(socket: &Socket, segments: &[Segment], aim: Aim) -> Vec<Result<(), Fault>> {
+pub(super) fn send(socket: &Socket, segments: &[Segment], aim: Aim) -> Vec<Result<Instant, Fault>> {
     let mut results = Vec::with_capacity(segments.len());
     let (v4, v6);
     let source = match segments[0].source.ip() {
@@ -61,10 +64,11 @@ pub(super) fn send(socket: &Socket, segments: &[Segment], aim: Aim) -> Vec<Resul
     while done < segments.len() {
         let raw = socket.as_raw_fd();
         let (bytes, to) = (&bytes[done..], &to[done..]);
+        let begun = Instant::now();
         match sendmmsg(raw, &mut headers, bytes, to, control, MsgFlags::empty()) {
             Ok(sent) => {
                 let sent = sent.count();
-                results.extend((0..sent).map(|_| Ok(())));
+                results.extend(departures(begun, Instant::now(), sent).map(Ok));
                 done += sent;
                 attempts = 0;
             }

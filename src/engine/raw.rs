@@ -6,15 +6,17 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
+use super::clock::Clock;
 use super::families::Families;
 use super::lane::{BATCH, Lane};
+use super::received::Received;
 use super::{Departure, Egress, Engine, Opening, sockets};
 use crate::fault::{Fault, Refusal};
 use crate::wire::{Arrival, Segment};
 
 /// One lane an address family.
 pub(super) struct RawEngine {
-    start: Instant,
+    clock: Clock,
     egress: Egress,
     retries: u8,
     lanes: Families<Lane>,
@@ -23,13 +25,14 @@ pub(super) struct RawEngine {
 impl RawEngine {
     /// Opens all sockets that it will ever need. That takes `CAP_NET_RAW`; using them takes none.
     pub(super) fn open(start: Instant, opening: &Opening) -> Self {
+        let clock = Clock::new(start);
         let Opening { egress, retries, .. } = opening;
         let lanes = Families::open(opening, |domain| Lane::open(domain, egress, opening.tries()));
-        Self { start, egress: egress.clone(), retries: *retries, lanes }
+        Self { clock, egress: egress.clone(), retries: *retries, lanes }
     }
 
-    /// Sends segments, a batch of those with one source address and one aim at a time.
-    fn send(&mut self, segments: &[Segment]) -> Vec<(Duration, Result<(), Fault>)> {
+    /// Sends segments, a batch of those with one source address and one aim at a time; says when each of them left, or why not.
+    fn send(&mut self, segments: &[Segment]) -> Vec<Result<Instant, Fault>> {
         let mut sent = Vec::with_capacity(segments.len());
         let mut alike = |a: &Segment, b: &Segment| {
             let lane = self.lanes.of(a.source);
@@ -37,26 +40,32 @@ impl RawEngine {
         };
         let alike: Vec<_> = segments.chunk_by(&mut alike).collect();
         for segments in alike.into_iter().flat_map(|alike| alike.chunks(BATCH)) {
-            let at = self.now();
-            let results = match self.lanes.of(segments[0].source) {
-                Ok(lane) => lane.send(segments),
-                Err(fault) => vec![Err(fault); segments.len()],
-            };
-            sent.extend(results.into_iter().map(|result| (at, result)));
+            match self.lanes.of(segments[0].source) {
+                Ok(lane) => sent.extend(lane.send(segments)),
+                Err(fault) => sent.extend(segments.iter().map(|_| Err(fault.clone()))),
+            }
         }
         sent
     }
 
     /// Takes in a batch of each queue; gives the time where nothing was left behind.
     fn drain(&mut self, arrivals: &mut Vec<(Duration, Arrival)>) -> Option<Duration> {
-        let now = self.start.elapsed();
+        let before = self.clock.moment();
         let mut all = true;
         let mut taken_in = Vec::new();
         for lane in self.lanes.iter_mut() {
             all &= lane.drain(&mut taken_in);
         }
-        arrivals.extend(taken_in.into_iter().map(|arrival| (now, arrival)));
-        all.then_some(now)
+        let read = self.clock.moment();
+        arrivals.extend(
+            taken_in
+                .into_iter()
+                .map(|Received { stamp, arrival }| (self.clock.arrival(stamp, read), arrival)),
+        );
+        if all {
+            self.clock.seen_empty(before);
+        }
+        all.then_some(before.at)
     }
 }
 
@@ -87,7 +96,7 @@ impl Engine for RawEngine {
     }
 
     fn now(&self) -> Duration {
-        self.start.elapsed()
+        self.clock.now()
     }
 
     fn send_syns(
@@ -111,15 +120,16 @@ impl Engine for RawEngine {
         let source = self.egress.source;
         let become_of = |local: Result<SocketAddr, Refusal>| {
             let local = local?;
-            let ((at, result), syn) = sent.next().expect("one for each that was ready");
-            result.map_err(|fault| Refusal::Fault(cause(fault, source)))?;
+            let (result, syn) = sent.next().expect("one for each that was ready");
+            let left = result.map_err(|fault| Refusal::Fault(cause(fault, source)))?;
+            let at = self.clock.at(left);
             Ok(Departure { at, local, syn: Some(*syn) })
         };
         locals.into_iter().map(become_of).collect()
     }
 
     fn send_resets(&mut self, resets: &[Segment]) -> Vec<Result<(), Fault>> {
-        self.send(resets).into_iter().map(|(_, result)| result).collect()
+        self.send(resets).into_iter().map(|result| result.map(drop)).collect()
     }
 
     fn release(&mut self, remote: SocketAddr) {

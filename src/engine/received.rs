@@ -1,43 +1,55 @@
 //! From what `recvmsg()` gives to an [`Arrival`].
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::time::Duration;
 
 use nix::libc;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, RecvMsg, SockaddrStorage};
 
 use crate::wire::{Arrival, IcmpError, Quote, Segment, Unsound, ipv4};
 
+/// Something that arrived, and the kernel's stamp on it: the wall clock's time since 1970.
+pub(super) struct Received {
+    pub(super) stamp: Option<Duration>,
+    pub(super) arrival: Arrival,
+}
+
 /// Reads a message of a raw TCP socket, from its queue or from its error queue: what arrived, `None` where that is not sound.
 ///
 /// In the queue, an IPv4 message begins with the IP header; an IPv6 one does not, and what its header said is in
 /// control messages. In the error queue the message is the quoted segment, its address the one that it went to.
-pub(super) fn read(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<Arrival> {
+pub(super) fn read(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<Received> {
     let (mut to, mut hop_limit) = (None, None);
-    let mut error = None;
+    let (mut error, mut stamp) = (None, None);
     for control in message.cmsgs().into_iter().flatten() {
         match control {
             ControlMessageOwned::Ipv6PacketInfo(info) => to = Some(arrived_at(&info)),
             ControlMessageOwned::Ipv6HopLimit(limit) => hop_limit = u8::try_from(limit).ok(),
+            ControlMessageOwned::ScmTimestampns(time) => stamp = Some(Duration::from(time)),
             other => error = error.or_else(|| read_error(&other)),
         }
     }
     let bytes = message.iovs().next()?;
     let from = message.address.as_ref().and_then(socket_address)?;
-    if message.flags.contains(MsgFlags::MSG_ERRQUEUE) {
-        return Some(Arrival::Icmp(error?, Quote::parse(from, bytes)?));
-    }
-    let parsed = match from {
-        SocketAddr::V4(_) => ipv4::parse(bytes),
-        SocketAddr::V6(_) => {
-            let hop_limit = hop_limit?;
-            Segment::parse(from, to?, bytes).map(|segment| (segment, hop_limit))
-        }
+    let arrival = if message.flags.contains(MsgFlags::MSG_ERRQUEUE) {
+        Arrival::Icmp(error?, Quote::parse(from, bytes)?)
+    } else {
+        let parsed = match from {
+            SocketAddr::V4(_) => ipv4::parse(bytes),
+            SocketAddr::V6(_) => {
+                let hop_limit = hop_limit?;
+                Segment::parse(from, to?, bytes).map(|segment| (segment, hop_limit))
+            }
+        };
+        verified(parsed, message.flags.contains(MsgFlags::MSG_TRUNC))?
     };
+    Some(Received { stamp, arrival })
+}
+
+fn verified(parsed: Result<(Segment, u8), Unsound>, cut: bool) -> Option<Arrival> {
     match parsed {
         // What is not all there cannot be verified.
-        Ok((Segment { source, destination, .. }, _))
-            if message.flags.contains(MsgFlags::MSG_TRUNC) =>
-        {
+        Ok((Segment { source, destination, .. }, _)) if cut => {
             Some(Arrival::WrongChecksum { source, destination })
         }
         Ok((segment, hop_limit)) => {

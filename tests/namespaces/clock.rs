@@ -1,4 +1,4 @@
-//! A wall clock that steps during the check, by a preloaded library: the machine's own clock is never touched.
+//! A wall clock that steps during the check, or is wrong, by a preloaded library: the machine's own clock is never touched.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -50,6 +50,27 @@ fn a_wall_clock_that_steps_back_changes_no_state_and_no_time() {
                 "no time is negative: {}",
                 outcome.stdout
             );
+        }
+    }
+}
+
+/// The kernel's stamps on what arrives are of another clock then than the program's readings.
+#[test]
+fn stamps_that_the_wall_clock_belies_make_no_round_trip_time() {
+    let lab = Lab::new();
+    let preloaded = Preloaded::build(&lab, "stepping_clock.c");
+    for server in [SERVER_V4, SERVER_V6] {
+        let _listener = lab.server.listen(SocketAddr::new(server, 80));
+        for clock in ["steps", "stepped", "ahead", "early", "late"] {
+            for (port, state, code) in [("80", "open", 0), ("81", "closed", 2)] {
+                let mut command = Command::new(HALFOPEN);
+                command.env("CLOCK", clock);
+                command.args(["--engine", "raw", "-o", "json", &server.to_string(), port]);
+                let verdict = preloaded.run(&lab, command).verdict();
+                assert_eq!(verdict.ending(), (Some(state), code), "{clock}: {verdict:?}");
+                let rtt = verdict.rtt.expect("an answer has a time");
+                assert!(rtt > 0.0 && rtt < verdict.elapsed.as_secs_f64(), "{clock}: {verdict:?}");
+            }
         }
     }
 }

@@ -1,22 +1,43 @@
-/* A wall clock that goes an hour back each time it is read, for one process; the monotonic clock is left alone. */
+/* A wall clock for one process that nobody could trust; the monotonic clock is left alone. In $CLOCK:
+   "steps"	it goes an hour back each time it is read;
+   "ahead"	it is an hour ahead, steadily;
+   "early"	it is half a second ahead, steadily;
+   "late"	it is half a second behind, steadily;
+   "stepped"	it goes an hour back when it is read for the fifth time. */
 #include <errno.h>
 #include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
-static long step(void)
+static long long ahead(void)	/* nanoseconds */
 {
-	static long hours;
-	return 3600 * __atomic_add_fetch(&hours, 1, __ATOMIC_RELAXED);
+	static const long long hour = 3600LL * 1000000000;
+	static long readings;
+	long reading = __atomic_add_fetch(&readings, 1, __ATOMIC_RELAXED);
+	const char *clock = getenv("CLOCK");
+	if (clock == NULL || strcmp(clock, "steps") == 0)
+		return -hour * reading;
+	if (strcmp(clock, "ahead") == 0)
+		return hour;
+	if (strcmp(clock, "early") == 0)
+		return hour / 7200;
+	if (strcmp(clock, "late") == 0)
+		return -hour / 7200;
+	return reading < 5 ? 0 : -hour;
 }
 
 int clock_gettime(clockid_t clock, struct timespec *now)
 {
 	int result = (int)syscall(SYS_clock_gettime, clock, now);
-	if (result == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE))
-		now->tv_sec -= step();
+	if (result == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) {
+		long long nanos = now->tv_sec * 1000000000LL + now->tv_nsec + ahead();
+		now->tv_sec = nanos / 1000000000;
+		now->tv_nsec = nanos % 1000000000;
+	}
 	return result;
 }
 

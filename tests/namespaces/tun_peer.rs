@@ -10,5 +10,5 @@ mod forged;
 pub(crate) mod icmp;
 mod instrument;
 mod malformed;
-mod open;
+pub(crate) mod open;
 mod stale;

@@ -14,6 +14,7 @@ use crate::tun_peer::answer::{ACK, Answer, FIN, RST, SYN};
 use crate::tun_peer::icmp::{
     errors_behind_a_segment, final_errors, meaningless_errors, passing_errors,
 };
+use crate::tun_peer::open::assert_no_pause;
 use crate::tun_peer::scenario::{
     Injection, PORT, Scenario, at_once, back_to_back, to_each, to_first,
 };
@@ -29,6 +30,7 @@ in_both_families!(
     an_icmp_error_about_another_segment_is_ignored,
     an_icmp_error_that_says_nothing_about_the_port_gives_it_no_state,
     a_slow_answer_shows_in_the_round_trip_time,
+    a_pause_of_the_program_shows_in_no_round_trip_time,
     a_late_answer_to_the_first_try_counts,
     a_late_refusal_of_the_first_try_counts,
     answers_to_two_tries_are_both_reset,
@@ -128,6 +130,15 @@ fn a_slow_answer_shows_in_the_round_trip_time(family: Family) {
     let round_trip = verdict.rtt.expect("open has a time");
     assert!(round_trip >= delay.as_secs_f64(), "{verdict:?}");
     assert!(round_trip <= verdict.elapsed.as_secs_f64(), "{verdict:?}");
+}
+
+fn a_pause_of_the_program_shows_in_no_round_trip_time(family: Family) {
+    let (delay, pause) = (Duration::from_millis(250), Duration::from_millis(1500));
+    let answer =
+        move |syn: &Sent| Injection::from(syn.syn_ack()).after(delay).before_a_pause(pause);
+    let (verdict, _) = check(family, &["--retries", "0"], to_first(answer));
+    assert_eq!(verdict.ending(), (Some("open"), 0), "{verdict:?}");
+    assert_no_pause(&verdict, delay, pause);
 }
 
 fn a_late_answer_to_the_first_try_counts(family: Family) {

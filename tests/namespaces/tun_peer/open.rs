@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use crate::lab::Verdict;
 use crate::tun::{Family, in_both_families};
 
 use super::answer::{Answer, PSH, URG};
+use super::icmp::final_errors;
 use super::scenario::{Injection, Scenario, Story, at_once, to_first};
 use super::sent::Sent;
 
@@ -18,6 +20,7 @@ in_both_families!(
     a_closed_port_gets_nothing_more,
     a_silent_peer_is_filtered_after_every_try,
     a_slow_answer_shows_in_the_round_trip_time,
+    a_pause_of_the_program_shows_in_no_round_trip_time,
     late_syn_ack_counts_and_gets_its_rst,
     late_rst_ack_counts,
     the_round_trip_time_of_a_late_answer_starts_at_the_syn_that_it_answers,
@@ -69,6 +72,34 @@ fn a_slow_answer_shows_in_the_round_trip_time(family: Family) {
     let round_trip = story.verdict().rtt.expect("open has a time");
     assert!(round_trip >= delay.as_secs_f64(), "{story:#?}");
     assert!(round_trip <= story.outcome.elapsed.as_secs_f64(), "{story:#?}");
+}
+
+fn a_pause_of_the_program_shows_in_no_round_trip_time(family: Family) {
+    let (delay, pause) = (Duration::from_millis(250), Duration::from_millis(1500));
+    let answers: [fn(&Sent, Family) -> Injection; 3] = [
+        |syn, _| syn.syn_ack().into(),
+        |syn, _| syn.rst_ack().into(),
+        |syn, family| {
+            let (kind, code, _) = final_errors(family)[0];
+            syn.icmp(family.router(), kind, code).into()
+        },
+    ];
+    for answer in answers {
+        let story = Scenario::new(family)
+            .options(&["--retries", "0"])
+            .on_syn(to_first(move |syn| answer(syn, family).after(delay).before_a_pause(pause)))
+            .run();
+        assert_no_pause(&story.verdict(), delay, pause);
+    }
+}
+
+/// The answer came so long after the SYN, and the program was stopped for so long behind it.
+#[track_caller]
+pub(crate) fn assert_no_pause(verdict: &Verdict, delay: Duration, pause: Duration) {
+    let round_trip = Duration::from_secs_f64(verdict.rtt.expect("an answer has a time"));
+    assert!(round_trip >= delay, "{verdict:?}");
+    // The rest was the start of the program, and its end.
+    assert!(round_trip + pause <= verdict.elapsed, "{verdict:?}");
 }
 
 fn late_syn_ack_counts_and_gets_its_rst(family: Family) {

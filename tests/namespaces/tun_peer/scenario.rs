@@ -1,6 +1,7 @@
 //! One check of a peer that follows a script, and the story of what happened.
 
 use std::sync::{Arc, OnceLock};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -23,8 +24,8 @@ type Script = Box<dyn FnMut(&[Sent]) -> Vec<Injection> + Send>;
 pub(crate) struct Injection {
     after: Duration,
     packets: Vec<Vec<u8>>,
-    /// The program stands still meanwhile: when it looks again, all of them have arrived.
-    at_once: bool,
+    /// The program stands still meanwhile, and so long afterwards: when it looks again, all of them have arrived.
+    standstill: Option<Duration>,
 }
 
 impl Injection {
@@ -33,7 +34,11 @@ impl Injection {
     }
 
     pub(crate) fn at_once(self) -> Self {
-        Self { at_once: true, ..self }
+        self.before_a_pause(Duration::ZERO)
+    }
+
+    pub(crate) fn before_a_pause(self, pause: Duration) -> Self {
+        Self { standstill: Some(pause), ..self }
     }
 }
 
@@ -51,7 +56,7 @@ impl From<IcmpError> for Injection {
 
 /// Packets of any kind, one right behind the other.
 pub(crate) fn back_to_back(packets: impl Into<Vec<Vec<u8>>>) -> Injection {
-    Injection { after: Duration::ZERO, packets: packets.into(), at_once: false }
+    Injection { after: Duration::ZERO, packets: packets.into(), standstill: None }
 }
 
 /// Answers of which the program sees none before the last has arrived.
@@ -273,10 +278,12 @@ impl Peer {
         let now = Instant::now();
         let ripe = self.due.partition_point(|(at, _)| *at <= now);
         for (_, injection) in self.due.drain(..ripe) {
-            let _standstill = injection.at_once.then(|| Standstill::of(*self.program.wait()));
+            let pause = injection.standstill;
+            let _standstill = pause.map(|_| Standstill::of(*self.program.wait()));
             for packet in &injection.packets {
                 far_end.inject(packet);
             }
+            thread::sleep(pause.unwrap_or_default());
         }
     }
 }
