@@ -9,14 +9,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::program::{HALFOPEN, Loopback, segments_received};
+use crate::program::{HALFOPEN, Loopback, PATIENCE, segments_received};
 
 /// More than any pipe holds, as lines of JSON or of text.
 const TARGETS: usize = 4096;
 const POOL: &str = "127.0.0.0/20:8026";
-
-/// Far beyond what any check here takes: a bound on hanging.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 #[test]
 fn every_target_is_checked_while_nobody_reads() {

@@ -1,5 +1,6 @@
 //! Thousands of open targets: every handshake is cut short before its ACK, which the kernel holds back for 200 ms, gets out.
 
+use std::cell::Cell;
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -59,7 +60,7 @@ fn answers_that_come_all_at_once_are_all_cut_short_before_more_syns_leave() {
     let mut command = Command::new(HALFOPEN);
     let options = ["--engine", "connect", "-o", "json", "--rate", "0", "-t", "20"];
     command.args(options).arg("198.18.128.0/18:80");
-    let running = host.namespace.spawn(command);
+    let running = host.namespace.spawn(unhurried(command));
     program.set(Pid::from_raw(running.child.id().cast_signed())).expect("one program");
     let findings = Findings::of(&running.wait());
     assert_eq!((findings.summary.open, findings.code), (16_384, 0), "{:?}", findings.summary);
@@ -141,7 +142,15 @@ impl Peer {
 }
 
 /// A crowd whose server's firewall counts the ACKs that would complete a handshake.
-struct Watched(Crowd);
+struct Watched {
+    crowd: Crowd,
+    /// The longest that the machine held up the program that was run last.
+    held_up: Cell<Duration>,
+}
+
+/// A finished handshake has 200 ms before the kernel sends its ACK (`TCP_DELACK_MAX`). Who was not let go on for half of them
+/// may have come too late.
+const PERMITTED: Duration = Duration::from_millis(100);
 
 impl Watched {
     fn new() -> Self {
@@ -157,7 +166,7 @@ impl Watched {
                  }
              }",
         );
-        Self(crowd)
+        Self { crowd, held_up: Cell::default() }
     }
 
     /// Runs the program with so many descriptors, as a word for the shell.
@@ -167,18 +176,25 @@ impl Watched {
             .args(["-c", &format!(r#"ulimit -n {descriptors} && exec "$0" "$@""#), HALFOPEN])
             .args(["-o", "json", "--engine", "connect"])
             .args(arguments);
-        Findings::of(&self.0.lab.client.outcome(unhurried(command)))
+        let outcome = self.crowd.lab.client.outcome(unhurried(command));
+        self.held_up.set(outcome.times.expect("an unhurried program").held_up);
+        Findings::of(&outcome)
     }
 
     fn assert_nothing_reached_the_application(&self) {
-        assert_eq!(self.count("acks"), 0, "ACKs got out");
+        let (acks, held_up) = (self.count("acks"), self.held_up.get());
+        assert!(acks == 0 || held_up > PERMITTED, "{acks} ACKs got out, held up {held_up:?}");
         assert!(self.count("resets") > 0, "the firewall counts");
-        self.0.assert_nothing_is_left();
+        if acks > 0 {
+            self.crowd.accept_all();
+        }
+        self.crowd.assert_nothing_is_left();
     }
 
     /// Packets since the last look.
     fn count(&self, counter: &str) -> u64 {
-        let told = self.0.lab.server.run("nft", &["reset", "counter", "inet", "watch", counter]);
+        let told =
+            self.crowd.lab.server.run("nft", &["reset", "counter", "inet", "watch", counter]);
         let mut words = told.split_whitespace().skip_while(|word| *word != "packets");
         words.nth(1).and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("{told}"))
     }

@@ -38,6 +38,10 @@ pub(super) struct Liar {
 pub(super) struct Siege {
     pub(super) lies: usize,
     pub(super) last_lie: Option<Instant>,
+    /// SYNs by port.
+    pub(super) heard: BTreeMap<u16, usize>,
+    /// How many of them have been answered, each at the place of the truth in its volley, and when the last was.
+    pub(super) answered: BTreeMap<u16, (usize, Instant)>,
     /// Segments from the ports that SYNs came from, by flags and destination: when the first was seen, and how many.
     pub(super) sent: BTreeMap<(String, IpAddr), (Instant, usize)>,
 }
@@ -87,6 +91,7 @@ impl Liar {
                 self.siege.sent.entry(kind).or_insert((Instant::now(), 0)).1 += 1;
             }
             if sent.is_syn() {
+                *self.siege.heard.entry(sent.destination_port).or_default() += 1;
                 self.syns.push(sent.clone());
                 self.waiting.push_back(sent);
             }
@@ -103,6 +108,9 @@ impl Liar {
                 far_end.inject(&packet);
             }
         }
+        let answered = self.siege.answered.entry(syn.destination_port);
+        let (count, last) = answered.or_insert((0, Instant::now()));
+        (*count, *last) = (*count + 1, Instant::now());
         self.tell(lies, far_end);
     }
 

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// Names the file to which the program's clock tells at its end for how long the program has waited.
+/// Names the file to which the program's clock tells at its end what [`Times`] reads.
 const TOLD_TO: &str = "UNHURRIED_CLOCK";
 
 /// The program has a clock that leaves out whatever else the machine keeps it from doing: its SYNs leave when they are due,
@@ -25,21 +25,36 @@ pub(crate) fn unhurried(mut command: Command) -> Command {
     command
 }
 
-/// Where the clock of the program tells how long it has waited.
+/// Where the clock of the program tells what [`Times`] reads.
 pub(crate) fn report_of(command: &Command) -> Option<PathBuf> {
     let mut told_to = command.get_envs().filter(|(name, _)| *name == TOLD_TO);
     told_to.next()?.1.map(PathBuf::from)
 }
 
-/// How long the program has waited in all, and each program that was one with it.
-pub(crate) fn waited(report: &Path) -> Option<Duration> {
-    let text = fs::read_to_string(report).ok()?;
-    let _ = fs::remove_file(report);
-    let nanoseconds = text.lines().map(|line| line.parse().expect("nanoseconds")).max()?;
-    Some(Duration::from_nanos(nanoseconds))
+/// What the clock of a program has told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Times {
+    /// How long the program has waited in all.
+    pub(crate) waited: Duration,
+    /// The longest that the machine kept it from going on when it could, by the kernel's account.
+    pub(crate) held_up: Duration,
 }
 
-fn library() -> &'static Path {
+impl Times {
+    /// Of the program that waited longest, where it was started by another that was given the clock too.
+    pub(crate) fn read(report: &Path) -> Option<Self> {
+        let text = fs::read_to_string(report).ok()?;
+        let _ = fs::remove_file(report);
+        let read = |line: &str| {
+            let nanoseconds = |number: &str| number.parse().map(Duration::from_nanos).ok();
+            let (waited, held_up) = line.split_once(' ')?;
+            Some(Self { waited: nanoseconds(waited)?, held_up: nanoseconds(held_up)? })
+        };
+        text.lines().map(|line| read(line).expect("two numbers")).max()
+    }
+}
+
+pub(crate) fn library() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let (new, built) =

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use super::clock::{self, unhurried};
+use super::clock::{self, Times, unhurried};
 
 /// The built program.
 pub(crate) const HALFOPEN: &str = env!("CARGO_BIN_EXE_halfopen");
@@ -36,8 +36,8 @@ pub(crate) struct Outcome {
     pub(crate) stdout: String,
     pub(crate) stderr: String,
     pub(crate) elapsed: Duration,
-    /// How much of that an unhurried program has waited.
-    pub(crate) waited: Option<Duration>,
+    /// Of an unhurried program.
+    pub(crate) times: Option<Times>,
 }
 
 impl Outcome {
@@ -67,7 +67,7 @@ impl Outcome {
             rtt: json["rtt"].as_f64(),
             code: self.code,
             elapsed: self.elapsed,
-            waited: self.waited,
+            times: self.times,
         }
     }
 }
@@ -85,15 +85,15 @@ pub(crate) struct Verdict {
     pub(crate) rtt: Option<f64>,
     pub(crate) code: i32,
     pub(crate) elapsed: Duration,
-    pub(crate) waited: Option<Duration>,
+    pub(crate) times: Option<Times>,
 }
 
 impl Verdict {
     /// How long it has waited in all: no more than this, however busy the machine is.
     #[track_caller]
     pub(crate) fn assert_waited_at_most(&self, seconds: f64) {
-        let waited = self.waited.expect("an unhurried program");
-        assert!(waited <= Duration::from_secs_f64(seconds), "{self:?}");
+        let times = self.times.expect("an unhurried program");
+        assert!(times.waited <= Duration::from_secs_f64(seconds), "{self:?}");
     }
 
     /// The state and the exit code together, for comparison.
@@ -148,7 +148,7 @@ impl Running {
             stdout: text(self.stdout.take()),
             stderr: text(self.stderr.take()),
             elapsed,
-            waited: self.report.take().and_then(|report| clock::waited(&report)),
+            times: self.report.take().and_then(|report| Times::read(&report)),
         }
     }
 }

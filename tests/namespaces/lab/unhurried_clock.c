@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,13 +24,16 @@
 #define READING 1000L
 #define LATENESS (2 * MILLISECOND) /* of a quiet machine, at the end of a wait */
 #define WITHOUT_END LONG_MAX
-#define REPORT 900 /* a descriptor that nobody else takes */
+#define FEW 16 /* with fewer descriptors than these the program has use for each */
 #define SIGNALS (_NSIG / 8) /* bytes of a set, as the kernel has it */
 
 static long now;              /* nanoseconds */
 static long waits;            /* how much of it was waited for */
 static pthread_t main_thread; /* the one whose waits count */
 static int report = -1;       /* where that is told in the end */
+static int delays = -1;       /* how long the main thread could have run and did not, by the kernel's account */
+static long delayed;          /* as it was last time */
+static long longest_delay;    /* from the end of one wait to that of the next */
 
 static long nanoseconds(const struct timespec *time)
 {
@@ -48,22 +52,33 @@ static long real(void)
 	return nanoseconds(&time);
 }
 
+/* The same file by one of the last two descriptors that the limit allows, where nobody expects one. */
+static int out_of_the_way(int file)
+{
+	struct rlimit limit;
+	int moved = -1;
+	if (file >= 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur >= FEW)
+		moved = fcntl(file, F_DUPFD_CLOEXEC, (int)(limit.rlim_cur < 1024 ? limit.rlim_cur : 1024) - 2);
+	if (file >= 0)
+		close(file);
+	return moved;
+}
+
 __attribute__((constructor)) static void start(void)
 {
 	const char *path = getenv("UNHURRIED_CLOCK");
 	now = real();
 	main_thread = pthread_self();
-	/* Before the program gives up its way to files; and where no socket or pipe is expected. */
-	int file = path == NULL ? -1 : open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	report = file < 0 ? -1 : fcntl(file, F_DUPFD_CLOEXEC, REPORT);
-	if (file >= 0)
-		close(file);
+	/* Now, because the program gives up its way to files. */
+	delays = out_of_the_way(open("/proc/self/schedstat", O_RDONLY | O_CLOEXEC));
+	if (path != NULL)
+		report = out_of_the_way(open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
 }
 
 __attribute__((destructor)) static void end(void)
 {
-	char line[32];
-	int length = snprintf(line, sizeof line, "%ld\n", waits);
+	char line[64];
+	int length = snprintf(line, sizeof line, "%ld %ld\n", waits, longest_delay);
 	if (report >= 0 && write(report, line, (size_t)length) != length)
 		abort();
 }
@@ -76,26 +91,54 @@ int clock_gettime(clockid_t clock, struct timespec *time)
 	return 0;
 }
 
-/* A wait that began at `begin`, for so long at most, is over. */
-static void count(long begin, long at_most, int result)
+/* How long the main thread has been ready to run, but not let, since this was asked last. */
+static long newly_delayed(void)
 {
-	long waited = real() - begin;
+	char line[64] = "";
+	long before = delayed;
+	if (delays < 0 || pread(delays, line, sizeof line - 1, 0) < 0 || sscanf(line, "%*s %ld", &delayed) != 1)
+		return 0;
+	return delayed - before;
+}
+
+struct wait {
+	long begin;
+	long delay_before;
+};
+
+static struct wait begin(void)
+{
+	struct wait wait = { 0, 0 };
+	if (pthread_equal(pthread_self(), main_thread))
+		wait.delay_before = newly_delayed();
+	wait.begin = real();
+	return wait;
+}
+
+/* The wait, for so long at most, is over. */
+static void count(struct wait wait, long at_most, int result)
+{
+	long waited = real() - wait.begin, delay;
+	if (!pthread_equal(pthread_self(), main_thread))
+		return;
+	delay = newly_delayed();
+	waited = waited > delay ? waited - delay : 0;
 	if (at_most < WITHOUT_END - LATENESS && waited > at_most + LATENESS)
 		waited = at_most + LATENESS;
 	if (result == 0 && waited < at_most)
 		waited = at_most;
-	if (pthread_equal(pthread_self(), main_thread)) {
-		__atomic_add_fetch(&now, waited, __ATOMIC_RELAXED);
-		waits += waited;
-	}
+	__atomic_add_fetch(&now, waited, __ATOMIC_RELAXED);
+	waits += waited;
+	if (wait.delay_before + delay > longest_delay)
+		longest_delay = wait.delay_before + delay;
 }
 
 int ppoll(struct pollfd *watched, nfds_t number, const struct timespec *timeout, const sigset_t *signals)
 {
 	struct timespec left = timeout == NULL ? timespec(0) : *timeout;
-	long begin = real();
+	struct wait wait = begin();
 	int result = (int)syscall(SYS_ppoll, watched, number, timeout == NULL ? NULL : &left, signals, SIGNALS);
-	count(begin, timeout == NULL ? WITHOUT_END : nanoseconds(timeout), result);
+	count(wait, timeout == NULL ? WITHOUT_END : nanoseconds(timeout), result);
 	return result;
 }
 
@@ -107,9 +150,9 @@ int poll(struct pollfd *watched, nfds_t number, int timeout)
 
 int epoll_pwait(int epoll, struct epoll_event *events, int most, int timeout, const sigset_t *signals)
 {
-	long begin = real();
+	struct wait wait = begin();
 	int result = (int)syscall(SYS_epoll_pwait, epoll, events, most, timeout, signals, SIGNALS);
-	count(begin, timeout < 0 ? WITHOUT_END : timeout * MILLISECOND, result);
+	count(wait, timeout < 0 ? WITHOUT_END : timeout * MILLISECOND, result);
 	return result;
 }
 
