@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 
 use crate::installed::{Daemon, Installed};
 use crate::lab::Outcome;
@@ -71,6 +72,23 @@ fn wrong_usage_leaves_the_old_metrics_alone() {
     assert_eq!(std::fs::read_to_string(&file).expect("still there"), "old 1\n");
     let files = std::fs::read_dir(installed.path("textfile")).expect("its own directory").count();
     assert_eq!(files, 1, "no scraps");
+}
+
+/// Somebody who may write to the directory guesses the name of the file that comes first.
+#[test]
+fn a_planted_link_is_not_followed() {
+    let (pool, installed) = (Pool::new(), Installed::new());
+    let victim = installed.write("textfile/victim", "untouched\n");
+    let file = installed.path("textfile").join("halfopen.prom");
+    let script = "umask 022; ln -s \"$0\" \"$1.$$\"; exec /usr/lib/halfopen/node-exporter \"$@\"";
+    let [link, path] = [&victim, &file].map(|path| path.to_str().expect("plain letters"));
+    let words = ["sh", "-c", script, link, path, "-t", "1", "198.18.0.7:25"];
+    let outcome = pool.lab.client.outcome(installed.command(&words));
+    assert_eq!((outcome.code, &*outcome.stdout), (0, ""), "{outcome:?}");
+    assert_eq!(std::fs::read_to_string(&victim).expect("still there"), "untouched\n");
+    let written = std::fs::symlink_metadata(&file).expect("written");
+    assert!(written.is_file());
+    assert_eq!(written.permissions().mode() & 0o777, 0o644, "node_exporter is another user");
 }
 
 fn write(pool: &Pool, installed: &Installed, file: &str, words: &[&str]) -> Outcome {

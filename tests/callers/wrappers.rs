@@ -53,6 +53,22 @@ fn relayd_is_told_the_other_way_round() {
     assert!(configuration.contains("timeout 2500\n"), "longer than the wrapper's deadline of 2 s");
 }
 
+/// With `misc_dynamic`: 0 leaves the weight, 1 is down, 2 to 255 are weights from 0 to 253. There is no 256.
+#[test]
+fn keepalived_gets_no_weight_that_is_no_exit_code() {
+    let (pool, installed) = (Pool::new(), Installed::new());
+    let code = |weight: &str, limit: &str| {
+        let wrapper = ["/usr/lib/halfopen/keepalived-dynamic", weight, "-w", limit];
+        run(&pool, &installed, &[&wrapper[..], &["198.18.0.7", "25"]].concat()).code
+    };
+    for (weight, slow) in [("0", 2), ("1", 3), ("9", 11), ("10", 12), ("199", 201), ("253", 255)] {
+        assert_eq!((code(weight, "0.0000001"), code(weight, "10")), (slow, 0), "{weight}");
+    }
+    for weight in ["254", "255", "256", "1000", "010", "-1", "1.5", "many", ""] {
+        assert_eq!((code(weight, "0.0000001"), code(weight, "10")), (1, 1), "{weight}");
+    }
+}
+
 /// A command that a signal ends would be up.
 #[test]
 fn ldirectord_is_told_of_a_check_that_was_killed() {
