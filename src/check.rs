@@ -89,7 +89,7 @@ pub fn check(
 struct Session<'a> {
     roster: Roster,
     report: Report,
-    /// As many as the engine has source ports for.
+    /// As many as the engine was opened for.
     retries: u8,
     /// Names with several addresses.
     alternatives: Alternatives,

@@ -302,6 +302,10 @@ pub enum Refusal {
     NoRoute(NoRoute),
     /// This machine is at fault; the target is not to blame.
     Fault(Fault),
+    /// Each source port that there is has sent one already, and the kernel repeats it.
+    NoPortLeft,
+    /// The target is one of the ports that the check itself leaves from: this machine would only talk to itself.
+    OwnPort,
 }
 
 impl From<Fault> for Refusal {

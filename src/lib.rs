@@ -11,6 +11,7 @@
 //! [`engine::Engine`]. Everything else is a function from values to values.
 
 pub mod alternatives;
+pub mod attempt;
 pub mod check;
 pub mod checker;
 pub mod cli;

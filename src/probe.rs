@@ -61,17 +61,21 @@ impl Probe {
                 Ignored::ImpossibleFlags
             });
         }
-        let ours = segment.acknowledgement == self.sequence + 1;
-        let answer = if has(Flags::SYN) {
-            Answer::SynAck
+        let ours = self.is_acknowledged_by(segment);
+        if has(Flags::SYN) {
+            Ok(if ours { Answer::SynAck } else { Answer::WrongSynAck })
         } else if has(Flags::RST) {
-            Answer::RstAck
+            if ours { Ok(Answer::RstAck) } else { Err(Ignored::WrongAcknowledgement) }
         } else if has(Flags::FIN) {
-            return Err(Ignored::OldConnection);
+            Err(Ignored::OldConnection)
         } else {
-            return Ok(Answer::AckWithoutSyn);
-        };
-        if ours { Ok(answer) } else { Err(Ignored::WrongAcknowledgement) }
+            Ok(Answer::AckWithoutSyn)
+        }
+    }
+
+    /// True where the acknowledgement number is that of this SYN.
+    pub fn is_acknowledged_by(&self, segment: &Segment) -> bool {
+        segment.acknowledgement == self.sequence + 1
     }
 }
 
@@ -99,6 +103,9 @@ pub enum Answer {
     /// An ACK of something else: a challenge ACK (RFC 5961 §4) or a duplicate of an old connection. Proven by the
     /// endpoints alone.
     AckWithoutSyn,
+    /// SYN+ACK acknowledging something else. Equipment on the way sends it to see whether an RST follows ("safe reset"), and
+    /// then lets the next SYN pass. Proven by the endpoints alone.
+    WrongSynAck,
 }
 
 /// Why a segment proves nothing.
@@ -107,7 +114,7 @@ pub enum Ignored {
     /// No SYN of ours went that way.
     #[error("not an answer to a SYN of ours")]
     NotOurs,
-    /// SYN+ACK or RST+ACK for a sequence number that we did not send.
+    /// RST+ACK for a sequence number that we did not send.
     #[error("wrong acknowledgement")]
     WrongAcknowledgement,
     /// RST without ACK: anybody can send it.
@@ -130,8 +137,8 @@ pub enum Ignored {
     IcmpNotOurs,
 }
 
-/// What makes sequence numbers unpredictable: a random key (the scheme of RFC 6528, without its clock, because each
-/// source port is used once for a target).
+/// What makes sequence numbers unpredictable: a random key (the scheme of RFC 6528, without its clock: a second SYN
+/// from a source port to the same target is a retransmission of the first).
 #[derive(Clone)]
 pub struct Secret(SipHasher13);
 

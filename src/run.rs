@@ -236,9 +236,9 @@ impl<C: Client> Exchange<'_, C> {
     }
 
     fn send_batch(&mut self, batch: &[Try]) {
-        let tries: Vec<_> = batch.iter().map(|this| (this.remote, this.number)).collect();
+        let attempts: Vec<_> = batch.iter().map(|this| this.attempt).collect();
         let syn = |local, remote| self.checker.syn(local, remote);
-        let results = self.engine.send_syns(&tries, &syn);
+        let results = self.engine.send_syns(&attempts, &syn);
         for (this, result) in batch.iter().zip(results) {
             let now = self.engine.now();
             if result.is_err() {
@@ -248,7 +248,7 @@ impl<C: Client> Exchange<'_, C> {
                 Ok(Departure { at, local, syn }) => {
                     self.short = 0;
                     self.checker.sent(*this, local, at);
-                    let by_kernel = Crossing::SentByKernel { local, remote: this.remote };
+                    let by_kernel = Crossing::SentByKernel { local, remote: this.attempt.remote };
                     self.client.crossed(at, &syn.map_or(by_kernel, Crossing::Sent));
                 }
                 Err(Refusal::Fault(fault)) if fault.is_shortage() => {
@@ -259,7 +259,7 @@ impl<C: Client> Exchange<'_, C> {
                     }
                 }
                 Err(refusal) => {
-                    self.client.refused(this.remote, &refusal);
+                    self.client.refused(this.attempt.remote, &refusal);
                     self.checker.refused(*this, refusal, now);
                 }
             }

@@ -134,7 +134,7 @@ impl Policy {
     }
 
     fn judge_time(&self, verdict: &Verdict) -> Judgement {
-        let seconds = verdict.round_trip.unwrap_or_default().as_secs_f64();
+        let seconds = verdict.response_time.unwrap_or_default().as_secs_f64();
         let crossed = |range: &Option<Range>| range.as_ref().and_then(|range| range.alert(seconds));
         let (status, text) = if let Some(text) = crossed(&self.critical) {
             (Status::Critical, text)

@@ -15,8 +15,11 @@ pub type Outcome = Result<Verdict, Fault>;
 pub struct Verdict {
     /// The evidence.
     pub reason: Reason,
-    /// From the SYN to the answer that decided; `None` where silence or this machine did.
-    pub round_trip: Option<Duration>,
+    /// From the SYN to the answer that decided, where the SYN was sent again from the first of them: what a client waits.
+    /// `None` where silence or this machine decided.
+    pub response_time: Option<Duration>,
+    /// How often the SYN that was answered had been sent again.
+    pub retransmissions: usize,
     /// SYNs sent until then.
     pub tries: usize,
     /// Where the SYN that was answered, or the last one, came from.
@@ -26,7 +29,12 @@ pub struct Verdict {
 impl Verdict {
     /// A verdict that fell before a single SYN could leave.
     pub fn without_probe(reason: Reason) -> Self {
-        Self { reason, round_trip: None, tries: 0, local: None }
+        Self { reason, response_time: None, retransmissions: 0, tries: 0, local: None }
+    }
+
+    /// The response time, unless nobody can tell to which of several SYNs the answer is (Karn's algorithm, RFC 6298 §3).
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.response_time.filter(|_| self.retransmissions == 0)
     }
 
     /// The state that the evidence amounts to.
@@ -71,6 +79,12 @@ pub enum Reason {
     RstAck,
     /// Only ACKs without SYN: the server takes our SYN for part of an old connection (RFC 9293 §3.5.1).
     AckWithoutSyn,
+    /// Only SYN+ACKs that acknowledge something else.
+    WrongAcknowledgement,
+    /// Silence, but for a SYN+ACK that acknowledges our SYN and comes from there.
+    AnsweredBy(SocketAddr),
+    /// Nobody listens: the port is one of this machine's that the check itself holds.
+    OwnPort,
     /// An ICMP error quoting our SYN.
     Icmp(IcmpError),
     /// This machine's own ICMP error: nobody on the link answered ARP or neighbour discovery for the next hop.
@@ -93,9 +107,11 @@ impl Reason {
     pub fn state(&self) -> PortState {
         match self {
             Self::SynAck => PortState::Open,
-            Self::RstAck => PortState::Closed,
+            Self::RstAck | Self::OwnPort => PortState::Closed,
             Self::AckWithoutSyn => PortState::Stale,
-            Self::NoAnswer { .. } => PortState::Filtered,
+            Self::NoAnswer { .. } | Self::WrongAcknowledgement | Self::AnsweredBy(_) => {
+                PortState::Filtered
+            }
             Self::NoNeighbour(_) | Self::NoRoute(_) | Self::NameNotResolved(_) => {
                 PortState::Unreachable
             }
@@ -114,6 +130,11 @@ impl fmt::Display for Reason {
             Self::SynAck => f.write_str("SYN+ACK"),
             Self::RstAck => f.write_str("RST+ACK"),
             Self::AckWithoutSyn => f.write_str("ACK without SYN (old connection)"),
+            Self::WrongAcknowledgement => {
+                f.write_str("SYN+ACK with a wrong acknowledgement number")
+            }
+            Self::AnsweredBy(address) => write!(f, "SYN+ACK from {address} instead (NAT?)"),
+            Self::OwnPort => f.write_str("this check's own source port, nobody listens"),
             Self::Icmp(error) => error.fmt(f),
             Self::NoNeighbour(error) if error.offender.is_ipv4() => f.write_str("no answer to ARP"),
             Self::NoNeighbour(_) => f.write_str("no answer to neighbour discovery"),

@@ -7,8 +7,12 @@ use super::Checker;
 use super::pending::{Slot, Stage, nanos};
 use crate::fault::Fault;
 use crate::probe::{self, Answer, Ignored, Probe};
-use crate::verdict::{Reason, Verdict};
+use crate::verdict::Reason;
 use crate::wire::{Handshake, IcmpError, Meaning, Origin, Quote, Segment};
+
+/// So many pending targets are searched for the SYN that a stray SYN+ACK acknowledges. More of them take too long, should
+/// somebody send a flood of those.
+const FEW: usize = 64;
 
 impl Checker {
     pub(super) fn handle_segment(
@@ -17,27 +21,50 @@ impl Checker {
         reset_by_kernel: bool,
         now: Duration,
     ) -> Result<(), Ignored> {
-        let number = self.pending.number(segment.destination).ok_or(Ignored::NotOurs)?;
-        let slot =
-            self.pending.find(segment.source).filter(|slot| self.pending.was_sent(*slot, number));
+        if !self.pending.is_port_of_ours(segment.destination) {
+            return Err(Ignored::NotOurs);
+        }
+        let asked = self.asked(segment.source, segment.destination.port());
+        // Where the acknowledgement number proves nothing, the endpoints must be those of a target.
+        let here =
+            asked.filter(|(slot, _)| self.pending.source(*slot).ip() == segment.destination.ip());
         let read = Probe::new(&self.secret, segment.destination, segment.source).read(segment);
-        let answer = match (read, slot) {
-            // Proven by its endpoints alone, or not at all: they must be those of a target.
-            (Ok(Answer::AckWithoutSyn) | Err(_), None) => return Err(Ignored::NotOurs),
-            (Err(_), Some(slot)) if self.pending.local(slot, number) != segment.destination => {
-                return Err(Ignored::NotOurs);
-            }
-            (read, _) => read?,
-        };
+        let answer = read.map_err(|ignored| here.map_or(Ignored::NotOurs, |_| ignored))?;
+        match answer {
+            Answer::SynAck => self.decide_if_pending(asked, Reason::SynAck, now),
+            Answer::RstAck => self.decide_if_pending(asked, Reason::RstAck, now),
+            Answer::AckWithoutSyn => self.dispute(here.ok_or(Ignored::NotOurs)?, answer, now),
+            Answer::WrongSynAck => match here {
+                Some(here) => self.dispute(here, answer, now),
+                None => self.note_answered_by(segment)?,
+            },
+        }
         if answer != Answer::RstAck && !reset_by_kernel {
             self.resets.push_back(probe::reset(segment));
         }
-        match (answer, slot) {
-            (_, None) => {} // decided before
-            (Answer::SynAck, Some(slot)) => self.decide(slot, number, Reason::SynAck, now),
-            (Answer::RstAck, Some(slot)) => self.decide(slot, number, Reason::RstAck, now),
-            (Answer::AckWithoutSyn, Some(slot)) => self.try_another_port(slot, number, now),
+        Ok(())
+    }
+
+    /// The pending target behind `remote` and those of its tries that have left from `port`, a bit each, if any has.
+    fn asked(&self, remote: SocketAddr, port: u16) -> Option<(Slot, u16)> {
+        let slot = self.pending.find(remote)?;
+        let from = self.pending.sent_from(slot, port);
+        (from != 0).then_some((slot, from))
+    }
+
+    /// A SYN+ACK that may acknowledge a SYN that went somewhere else: address translation that has lost track. It is no
+    /// answer of the target's, but tells more than silence.
+    fn note_answered_by(&mut self, segment: &Segment) -> Result<(), Ignored> {
+        if self.pending.len() > FEW {
+            return Err(Ignored::NotOurs);
         }
+        let local = segment.destination;
+        let slot = self.pending.slots().into_iter().find(|slot| {
+            let remote = self.pending[*slot].remote;
+            let probe = Probe::new(&self.secret, local, remote);
+            self.asked(remote, local.port()).is_some() && probe.is_acknowledged_by(segment)
+        });
+        self.pending.setback(slot.ok_or(Ignored::NotOurs)?).answered_by = Some(segment.source);
         Ok(())
     }
 
@@ -47,11 +74,12 @@ impl Checker {
         quote: &Quote,
         now: Duration,
     ) -> Result<(), Ignored> {
-        let port = SocketAddr::new(quote.remote.ip(), quote.local_port);
-        let number = self.pending.number(port).ok_or(Ignored::IcmpNotOurs)?;
-        let slot =
-            self.pending.find(quote.remote).filter(|slot| self.pending.was_sent(*slot, number));
-        let slot = slot.ok_or(Ignored::IcmpNotOurs)?;
+        let asked = self.asked(quote.remote, quote.local_port);
+        let (slot, from) = asked.ok_or(Ignored::IcmpNotOurs)?;
+        // The quote does not tell a SYN from its retransmission: each ends one of them, the last one last.
+        let lost = self.pending[slot].setback.as_ref().map_or(0, |setback| setback.lost);
+        let left = Some(from & !lost).filter(|left| *left != 0).unwrap_or(from);
+        let number = left.trailing_zeros() as usize;
         let local = self.pending.local(slot, number);
         if Probe::new(&self.secret, local, quote.remote).sequence != quote.sequence {
             return Err(Ignored::IcmpNotOurs);
@@ -62,21 +90,22 @@ impl Checker {
 
     pub(super) fn handle_handshake(
         &mut self,
-        local: SocketAddr,
         remote: SocketAddr,
+        number: usize,
+        retransmissions: usize,
         end: Handshake,
         now: Duration,
-    ) -> Result<(), Ignored> {
-        let number = self.pending.number(local).ok_or(Ignored::NotOurs)?;
+    ) {
         let slot = self.pending.find(remote).filter(|slot| self.pending.was_sent(*slot, number));
-        let Some(slot) = slot else { return Ok(()) }; // decided before
+        let Some(slot) = slot else { return }; // decided before
+        let mut decide =
+            |reason| self.decide_retransmitted(slot, number, retransmissions, reason, now);
         match end {
-            Handshake::Completed => self.decide(slot, number, Reason::SynAck, now),
-            Handshake::Refused => self.decide(slot, number, Reason::RstAck, now),
+            Handshake::Completed => decide(Reason::SynAck),
+            Handshake::Refused => decide(Reason::RstAck),
             Handshake::Failed(error) => self.weigh(slot, number, error, now),
             Handshake::Abandoned => self.take_back(slot, number, Fault::Abandoned(remote), now),
         }
-        Ok(())
     }
 
     /// An ICMP error that is about that try.
@@ -108,42 +137,29 @@ impl Checker {
         }
     }
 
-    /// An answer that is final.
-    fn decide(&mut self, slot: Slot, number: usize, reason: Reason, now: Duration) {
-        let round_trip = Some(self.pending.since(slot, number, now));
-        let verdict = self.verdict(slot, number, reason, round_trip);
-        self.end(slot, Ok(verdict));
-    }
-
-    pub(super) fn verdict(
-        &self,
-        slot: Slot,
-        number: usize,
-        reason: Reason,
-        round_trip: Option<Duration>,
-    ) -> Verdict {
-        let progress = &self.pending[slot];
-        let tries = progress.sent.count_ones() as usize;
-        let local = (tries > 0).then(|| self.pending.local(slot, number));
-        Verdict { reason, round_trip, tries, local }
-    }
-
     /// A try has failed in a way that may pass: the rest still go out, and the last one to fail decides.
     fn lose(&mut self, slot: Slot, number: usize, reason: Reason, now: Duration) {
-        let progress = &mut self.pending[slot];
-        progress.setback.get_or_insert_default().evidence = Some(reason);
+        let setback = self.pending.setback(slot);
+        setback.evidence = Some(reason);
+        setback.lost |= 1 << number;
         if number + 1 == self.tries {
             self.give_up(slot, now);
         }
     }
 
-    /// An old connection is in the way. Our RST clears it, and the next try goes out at once; the last try is waited
-    /// out, because an ACK is proven by its endpoints alone and a SYN+ACK may still be on its way.
-    fn try_another_port(&mut self, slot: Slot, number: usize, now: Duration) {
+    /// These tries left from a port that stands for something else there: an old connection, or one that equipment on the way
+    /// wants to see aborted. Our RST clears it (RFC 9293 §3.10.7.3), and the next try goes out at once. The last one is waited
+    /// out, because such an answer is proven by its endpoints alone and a SYN+ACK may still be on its way.
+    fn dispute(&mut self, (slot, from): (Slot, u16), answer: Answer, now: Duration) {
+        let setback = self.pending.setback(slot);
+        match answer {
+            Answer::WrongSynAck => setback.misacknowledged |= from,
+            _ => setback.acked |= from,
+        }
         let progress = &mut self.pending[slot];
-        progress.setback.get_or_insert_default().acked |= 1 << number;
-        let newest = progress.stage == Stage::Waiting && usize::from(progress.begun) == number + 1;
-        if newest && number + 1 < self.tries {
+        let newest = usize::from(progress.begun) - 1;
+        let is_from_there = from & (1 << newest) != 0;
+        if progress.stage == Stage::Waiting && is_from_there && newest + 1 < self.tries {
             progress.stage = Stage::Due;
             progress.until = nanos(now);
             self.due.push_back(slot);

@@ -5,6 +5,7 @@
 //! feeds what arrives to [`Checker::handle`], and takes outcomes from [`Checker::poll_outcome`].
 
 mod answers;
+mod ending;
 mod pending;
 
 use std::cmp::Reverse;
@@ -13,10 +14,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use self::pending::{Pending, Progress, Slot, Stage, nanos};
+use crate::attempt::Attempt;
 use crate::fault::{Fault, Refusal};
 use crate::probe::{Ignored, Probe, Secret};
 use crate::schedule::Schedule;
-use crate::verdict::{Outcome, Reason};
+use crate::verdict::{Outcome, Reason, Verdict};
 use crate::wire::{Arrival, Segment};
 
 /// Outcomes that may wait to be told.
@@ -54,10 +56,8 @@ pub struct Checker {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Try {
     slot: Slot,
-    /// Where to.
-    pub remote: SocketAddr,
-    /// Counted from 0; each number wants a source port of its own.
-    pub number: usize,
+    /// What is to leave.
+    pub attempt: Attempt,
 }
 
 /// A target that has ended.
@@ -149,12 +149,16 @@ impl Checker {
     /// The next try that is due; report back with [`Checker::sent`], [`Checker::refused`] or [`Checker::postpone`].
     pub fn poll_try(&mut self) -> Option<Try> {
         while let Some(slot) = self.due.pop_front() {
-            let progress = &mut self.pending[slot];
-            if progress.stage == Stage::Due {
+            if self.pending[slot].stage == Stage::Due {
+                let port = self.pending.next_port(slot);
+                let progress = &mut self.pending[slot];
                 // A try beyond the last repeats the last: an answer to it may have been lost on this machine.
                 let number = usize::from(progress.begun).min(self.tries - 1);
                 progress.begun += u8::from(usize::from(progress.begun) < self.tries);
-                return Some(Try { slot, remote: progress.remote, number });
+                return Some(Try {
+                    slot,
+                    attempt: Attempt { remote: progress.remote, number, port },
+                });
             }
         }
         None
@@ -165,9 +169,9 @@ impl Checker {
         Probe::new(&self.secret, local, remote).syn()
     }
 
-    /// The SYN of `this` left from `local` at `now`. The port must be the same for all tries of that number and family.
+    /// The SYN of `this` left from `local` at `now`.
     pub fn sent(&mut self, this: Try, local: SocketAddr, now: Duration) {
-        self.pending.mark_sent(this.slot, this.number, local, now);
+        self.pending.mark_sent(this.slot, this.attempt.number, local, now);
         self.wait(this, now);
     }
 
@@ -175,18 +179,22 @@ impl Checker {
     /// firewall's table may be back by then.
     pub fn refused(&mut self, this: Try, refusal: Refusal, now: Duration) {
         let progress = &mut self.pending[this.slot];
-        let setback = progress.setback.get_or_insert_default();
         let hopeless = match refusal {
             Refusal::NoRoute(cause) => {
+                let setback = progress.setback.get_or_insert_default();
                 setback.evidence = Some(Reason::NoRoute(cause));
                 true
             }
             Refusal::Fault(fault) => {
-                setback.fault = Some(fault);
+                progress.setback.get_or_insert_default().fault = Some(fault);
                 progress.sent == 0
             }
+            Refusal::NoPortLeft => false,
+            Refusal::OwnPort => {
+                return self.end(this.slot, Ok(Verdict::without_probe(Reason::OwnPort)));
+            }
         };
-        if hopeless && this.number + 1 == self.tries {
+        if hopeless && this.attempt.number + 1 == self.tries {
             self.give_up(this.slot, now);
         } else {
             self.wait(this, now);
@@ -218,8 +226,9 @@ impl Checker {
             }
             Arrival::WrongChecksum { .. } => Err(Ignored::WrongChecksum),
             Arrival::Icmp(error, quote) => self.handle_icmp(*error, quote, now),
-            Arrival::Handshake { local, remote, end } => {
-                self.handle_handshake(*local, *remote, *end, now)
+            Arrival::Handshake { remote, attempt, retransmissions, end, .. } => {
+                self.handle_handshake(*remote, *attempt, *retransmissions, *end, now);
+                Ok(())
             }
             Arrival::Lost(count) => {
                 self.lost += u64::from(*count);
@@ -284,7 +293,7 @@ impl Checker {
     /// verdict; but most of each is always granted.
     fn wait(&mut self, this: Try, now: Duration) {
         let progress = &mut self.pending[this.slot];
-        let wait = u64::from(progress.first_wait) << this.number;
+        let wait = u64::from(progress.first_wait) << this.attempt.number;
         progress.until = (progress.until + wait).max(nanos(now) + wait / 4 * 3);
         progress.stage = Stage::Waiting;
         self.waiting.push(Reverse(Wait { until: progress.until, slot: this.slot }));
@@ -297,7 +306,9 @@ impl Checker {
         let waited = progress.stage == Stage::Waiting
             && usize::from(progress.begun) == self.tries
             && progress.until <= nanos(now);
+        let repeated_at = progress.setback.as_ref().map_or(0, |setback| setback.repeated_at);
         let sent_at = nanos(now.saturating_sub(self.pending.since(slot, number, now)));
+        let sent_at = sent_at.max(repeated_at);
         let missed = self.lost_at.is_some_and(|lost_at| sent_at <= lost_at);
         waited && !(missed && self.pending.was_sent(slot, number))
     }
@@ -311,36 +322,6 @@ impl Checker {
             self.waiting.pop();
         }
         None
-    }
-
-    /// No try is left: what was learnt short of an answer decides, or silence.
-    fn give_up(&mut self, slot: Slot, now: Duration) {
-        let progress = &mut self.pending[slot];
-        let sent = progress.sent;
-        let setback = progress.setback.take().map(|setback| *setback).unwrap_or_default();
-        let reason = match (setback.evidence, setback.fault) {
-            (Some(reason), _) => reason,
-            // Not all that was to be asked has been asked.
-            (None, Some(fault)) if (sent.count_ones() as usize) < self.tries => {
-                return self.end(slot, Err(fault));
-            }
-            (None, _) if setback.acked == sent => Reason::AckWithoutSyn,
-            (None, _) => Reason::NoAnswer {
-                syns: (sent & !setback.acked).count_ones() as usize,
-                waited: self.pending.since(slot, sent.trailing_zeros() as usize, now),
-            },
-        };
-        let last = sent.checked_ilog2().unwrap_or_default() as usize;
-        let verdict = self.verdict(slot, last, reason, None);
-        self.end(slot, Ok(verdict));
-    }
-
-    fn end(&mut self, slot: Slot, outcome: Outcome) {
-        let progress = &mut self.pending[slot];
-        progress.stage = Stage::Ended;
-        let (label, remote) = (progress.label, progress.remote);
-        self.pending.remove(slot);
-        self.outcomes.push_back(Ended { label, remote, outcome });
     }
 }
 

@@ -1,12 +1,13 @@
 //! The targets that are pending: found by endpoint, a hundred bytes each.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::ops::{Index, IndexMut};
 use std::time::Duration;
 
 use hashbrown::HashTable;
 
+use crate::attempt::SourcePort;
 use crate::fault::Fault;
 use crate::probe::Secret;
 use crate::verdict::Reason;
@@ -23,8 +24,11 @@ pub(super) struct Pending {
     by_remote: HashTable<Slot>,
     /// When each try of each slot was sent, in microseconds, wrapping: `tries` entries a slot.
     sent_at: Vec<u32>,
-    /// Source ports by try number, for IPv4 and for IPv6.
-    ports: [Vec<u16>; 2],
+    /// The source port of each, likewise. Tries with the same one are retransmissions: they have the sequence number in
+    /// common, too.
+    sent_from: Vec<u16>,
+    /// All source ports so far, for IPv4 and for IPv6.
+    ports: [BTreeSet<u16>; 2],
     /// Source addresses seen so far, without port: few, but for blocks of this machine's own addresses.
     sources: Vec<SocketAddr>,
     by_source: HashMap<SocketAddr, u32>,
@@ -49,18 +53,27 @@ pub(super) struct Progress {
     pub(super) stage: Stage,
 }
 
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(super) struct Setback {
     /// The latest that the network or the routing table said, short of a final answer.
     pub(super) evidence: Option<Reason>,
-    /// The tries that drew an ACK without SYN, a bit each.
+    /// The tries that an ICMP error has ended, a bit each.
+    pub(super) lost: u16,
+    /// The tries from ports that drew an ACK without SYN, a bit each.
     pub(super) acked: u16,
+    /// The tries from ports that drew a SYN+ACK with a wrong acknowledgement, a bit each.
+    pub(super) misacknowledged: u16,
+    /// Who acknowledged a SYN that went elsewhere.
+    pub(super) answered_by: Option<SocketAddr>,
     /// The latest fault that kept a SYN from leaving.
     pub(super) fault: Option<Fault>,
     /// How often the next SYN has been postponed, as far as that counts.
     pub(super) postponed: u8,
     /// When it is due again, in nanoseconds.
     pub(super) due_again: u64,
+    /// How often the last try was repeated, and when it was last, in nanoseconds.
+    pub(super) repeats: u8,
+    pub(super) repeated_at: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +106,8 @@ impl Pending {
             free: Vec::new(),
             by_remote: HashTable::new(),
             sent_at: Vec::new(),
-            ports: [Vec::new(), Vec::new()],
+            sent_from: Vec::new(),
+            ports: [BTreeSet::new(), BTreeSet::new()],
             sources: Vec::new(),
             by_source: HashMap::new(),
         }
@@ -116,6 +130,7 @@ impl Pending {
         } else {
             self.slots.push(progress);
             self.sent_at.resize(self.slots.len() * self.tries, 0);
+            self.sent_from.resize(self.slots.len() * self.tries, 0);
             Slot::try_from(self.slots.len() - 1).expect("fewer than 2³² pending")
         };
         let rehash = |slot: &Slot| self.secret.hash(self.slots[*slot as usize].remote);
@@ -145,11 +160,7 @@ impl Pending {
         local: SocketAddr,
         now: Duration,
     ) {
-        let ports = &mut self.ports[family(local)];
-        if ports.len() <= number {
-            ports.resize(number + 1, 0);
-        }
-        ports[number] = local.port();
+        self.ports[family(local)].insert(local.port());
         let mut source = local;
         source.set_port(0);
         let source = *self.by_source.entry(source).or_insert_with(|| {
@@ -157,12 +168,20 @@ impl Pending {
             u32::try_from(self.sources.len() - 1).expect("fewer than 2³² addresses")
         });
         let at = self.at(slot, number);
-        self.sent_at[at] = wrapped(now);
-        let progress = &mut self[slot];
+        let repeated = self.was_sent(slot, number) && self.sent_from[at] == local.port();
+        let progress = &mut self.slots[slot as usize];
         progress.source = source;
         progress.sent |= 1 << number;
         if let Some(setback) = &mut progress.setback {
             setback.postponed = 0;
+        }
+        if repeated {
+            let setback = progress.setback.get_or_insert_default();
+            setback.repeats = setback.repeats.saturating_add(1);
+            setback.repeated_at = nanos(now);
+        } else {
+            self.sent_at[at] = wrapped(now);
+            self.sent_from[at] = local.port();
         }
     }
 
@@ -170,20 +189,58 @@ impl Pending {
         self[slot].sent & (1 << number) != 0
     }
 
-    /// Which try leaves from the port of `local`.
-    pub(super) fn number(&self, local: SocketAddr) -> Option<usize> {
-        self.ports[family(local)].iter().position(|port| *port == local.port())
+    /// True where SYNs have left from the port of `local`.
+    pub(super) fn is_port_of_ours(&self, local: SocketAddr) -> bool {
+        self.ports[family(local)].contains(&local.port())
+    }
+
+    /// The tries of a target that have left from that port, a bit each.
+    pub(super) fn sent_from(&self, slot: Slot, port: u16) -> u16 {
+        let sent = self[slot].sent;
+        let numbers = (0..self.tries).filter(|number| sent & (1 << number) != 0);
+        let numbers = numbers.filter(|number| self.sent_from[self.at(slot, *number)] == port);
+        numbers.fold(0, |mask, number| mask | 1 << number)
+    }
+
+    /// The tries that have left from the port of that one, a bit each: one connection to the other end.
+    pub(super) fn alike(&self, slot: Slot, number: usize) -> u16 {
+        self.sent_from(slot, self.sent_from[self.at(slot, number)])
+    }
+
+    /// Where a target's next try leaves from. A SYN that drew silence is sent again, once, and then a fresh port is
+    /// taken; at once where the server, or something before it, has shown that the port stands for something else there.
+    pub(super) fn next_port(&self, slot: Slot) -> SourcePort {
+        let progress = &self[slot];
+        let Some(newest) = progress.sent.checked_ilog2() else { return SourcePort::Fresh(0) };
+        let newest = newest as usize;
+        let alike = self.alike(slot, newest);
+        let disputed = progress.setback.as_ref().map_or(0, |s| s.acked | s.misacknowledged);
+        let repeats_last = newest + 1 == self.tries;
+        if repeats_last || (alike.is_power_of_two() && alike & disputed == 0) {
+            return SourcePort::Same(self.sent_from[self.at(slot, newest)]);
+        }
+        let sent = (0..=newest).filter(|number| self.was_sent(slot, *number));
+        let ports: BTreeSet<_> = sent.map(|number| self.sent_from[self.at(slot, number)]).collect();
+        SourcePort::Fresh(ports.len())
+    }
+
+    pub(super) fn setback(&mut self, slot: Slot) -> &mut Setback {
+        self[slot].setback.get_or_insert_default()
+    }
+
+    /// The address that a target's SYNs leave from, without port.
+    pub(super) fn source(&self, slot: Slot) -> SocketAddr {
+        self.sources[self[slot].source as usize]
     }
 
     /// Where that try of a target left from.
     pub(super) fn local(&self, slot: Slot, number: usize) -> SocketAddr {
-        let progress = &self[slot];
-        let mut local = self.sources[progress.source as usize];
-        local.set_port(self.ports[family(progress.remote)][number]);
+        let mut local = self.source(slot);
+        local.set_port(self.sent_from[self.at(slot, number)]);
         local
     }
 
-    /// Time since that try of a target was sent, to the microsecond; none where an answer is stamped a little before the SYN
+    /// Time since that try of a target was sent first, to the microsecond; none where an answer is stamped a little before the SYN
     /// that it answers.
     pub(super) fn since(&self, slot: Slot, number: usize, now: Duration) -> Duration {
         let micros = wrapped(now).wrapping_sub(self.sent_at[self.at(slot, number)]);

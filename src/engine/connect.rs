@@ -5,24 +5,24 @@
 //! zero, the connection ends with RST+ACK, and the server's application never hears of it.
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::socket::{
-    ControlMessageOwned, MsgFlags, SockaddrStorage, getsockopt, recvmsg, setsockopt, sockopt,
-};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, getsockopt, recvmsg};
 use nix::{getsockopt_impl, sockopt_impl};
-use socket2::{Domain, Socket, Type};
+use socket2::Socket;
 
 use super::families::Families;
 use super::netlink::{Flow, Netlink, Traits};
 use super::route::Router;
 use super::sockets::{self, errno};
+use super::stream::{Port, stream};
 use super::{Departure, Egress, Engine, Opening, received};
+use crate::attempt::Attempt;
 use crate::descriptors::Descriptors;
 use crate::fault::{Fault, Refusal};
 use crate::wire::{Arrival, Handshake, IcmpError, Meaning, Origin, Segment};
@@ -41,9 +41,6 @@ const OWN: usize = 32;
 /// Handshakes at once at most, where descriptors abound: each takes almost 8 KiB of kernel memory.
 const MOST: usize = 30_000;
 
-/// How often a source port is looked for.
-const RESERVATIONS: usize = 16;
-
 /// A socket for each try; `epoll` tells which handshakes have ended.
 pub(super) struct ConnectEngine {
     start: Instant,
@@ -52,6 +49,8 @@ pub(super) struct ConnectEngine {
     limit: usize,
     retries: u8,
     epoll: Epoll,
+    /// The source port of each attempt. Where there are fewer ports, the kernel chooses for the rest: it knows ports that have
+    /// connections, but none to that target.
     ports: Families<Vec<Port>>,
     /// By descriptor, as `epoll` names them.
     handshakes: HashMap<u64, Handshaking>,
@@ -61,17 +60,12 @@ pub(super) struct ConnectEngine {
     router: Option<Router>,
 }
 
-/// A source port that is held against every other program, but shared by the tries of that number to all targets.
-struct Port {
-    number: u16,
-    _held: Socket,
-}
-
 /// A handshake that the kernel makes for us.
 struct Handshaking {
     socket: Socket,
     local: SocketAddr,
     remote: SocketAddr,
+    attempt: usize,
     begun: Duration,
 }
 
@@ -81,7 +75,10 @@ impl ConnectEngine {
         let Opening { egress, retries, .. } = opening;
         let ports = Families::open(opening, |domain| {
             sockets::check_source(egress.source, domain)?;
-            (0..opening.tries()).map(|_| Port::reserve(domain, egress)).collect()
+            match sockets::reserve(opening.tries(), || Port::reserve(domain, egress)) {
+                Err(Fault::SourcePort(Errno::EADDRINUSE)) => Ok(Vec::new()),
+                ports => ports,
+            }
         });
         Ok(Self {
             start,
@@ -96,17 +93,22 @@ impl ConnectEngine {
         })
     }
 
-    fn begin(&mut self, remote: SocketAddr, number: usize) -> Result<Departure, Refusal> {
-        let port = self.ports.of(remote).map_err(Refusal::Fault)?[number].number;
+    fn begin(&mut self, attempt: &Attempt) -> Result<Departure, Refusal> {
+        let Attempt { remote, number, .. } = *attempt;
+        let ports = self.ports.of(remote).map_err(Refusal::Fault)?;
+        let port = ports.get(number).map(|port| port.number);
+        // From its own port it would shake hands with itself.
+        let port = port.filter(|port| *port != remote.port());
+        let from_port = port.unwrap_or_default();
         let socket = stream(remote, port, &self.egress).map_err(Refusal::Fault)?;
         if self.egress.source.is_some_and(|source| source.is_loopback()) {
             // IPv6 would send from it to other machines.
-            self.may_begin(remote, port, &socket)?;
+            self.may_begin(remote, from_port, &socket)?;
         }
         let begun = self.now();
         match socket.connect(&remote.into()).map_err(|error| errno(&error)) {
             Ok(()) | Err(Errno::EINPROGRESS) => {}
-            Err(errno) => return Err(self.refusal(errno, remote, port, &socket)),
+            Err(errno) => return Err(self.refusal(errno, remote, from_port, &socket)),
         }
         let local = socket.local_addr().map_err(|error| Refusal::Fault(setup(&error)))?;
         let local = local.as_socket().expect("an internet socket");
@@ -117,7 +119,8 @@ impl ConnectEngine {
         let key = u64::try_from(socket.as_raw_fd()).expect("descriptors are not negative");
         let watched = self.epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLOUT, key));
         watched.map_err(|errno| Refusal::Fault(Fault::Socket(errno)))?;
-        self.handshakes.insert(key, Handshaking { socket, local, remote, begun });
+        let handshaking = Handshaking { socket, local, remote, attempt: number, begun };
+        self.handshakes.insert(key, handshaking);
         self.of_remote.entry(remote).or_default().push(key);
         Ok(Departure { at: begun, local, syn: None })
     }
@@ -154,8 +157,18 @@ impl ConnectEngine {
             Errno::EPERM => Refusal::Fault(Fault::Firewall(to)),
             errno => {
                 let refused = self.may_begin(to, from_port, socket).err();
-                refused.unwrap_or(Refusal::Fault(Fault::Send { to, errno }))
+                refused.unwrap_or_else(|| self.without_port(errno, to, from_port))
             }
+        }
+    }
+
+    /// What it means that routing has nothing to do with the error: it may be that there is no source port.
+    fn without_port(&self, errno: Errno, to: SocketAddr, from_port: u16) -> Refusal {
+        let asked = self.of_remote.get(&to).is_some_and(|keys| !keys.is_empty());
+        match (errno, from_port) {
+            (Errno::EADDRNOTAVAIL, 0) if asked => Refusal::NoPortLeft,
+            (Errno::EADDRNOTAVAIL, 0) => Refusal::Fault(Fault::SourcePort(errno)),
+            _ => Refusal::Fault(Fault::Send { to, errno }),
         }
     }
 
@@ -182,15 +195,16 @@ impl ConnectEngine {
 
     fn close(&mut self, event: EpollEvent, now: Duration) -> Option<(Duration, Arrival)> {
         let handshaking = self.handshakes.remove(&event.data())?;
-        let Handshaking { local, remote, .. } = handshaking;
+        let Handshaking { local, remote, attempt, .. } = handshaking;
         if let Some(of_remote) = self.of_remote.get_mut(&remote) {
             of_remote.retain(|key| *key != event.data());
         }
+        let retransmissions = handshaking.retransmissions();
         let (at, mut end) = handshaking.end(event.events(), now)?;
         if let Handshake::Failed(error) = &mut end {
             error.origin = handshaking.origin(error, self.router().map(Router::netlink));
         }
-        Some((at, Arrival::Handshake { local, remote, end }))
+        Some((at, Arrival::Handshake { local, remote, attempt, retransmissions, end }))
     }
 }
 
@@ -225,10 +239,10 @@ impl Engine for ConnectEngine {
 
     fn send_syns(
         &mut self,
-        tries: &[(SocketAddr, usize)],
+        attempts: &[Attempt],
         _syn: &dyn Fn(SocketAddr, SocketAddr) -> Segment,
     ) -> Vec<Result<Departure, Refusal>> {
-        tries.iter().map(|(remote, number)| self.begin(*remote, *number)).collect()
+        attempts.iter().map(|attempt| self.begin(attempt)).collect()
     }
 
     /// The kernel sends its own.
@@ -259,28 +273,6 @@ impl Engine for ConnectEngine {
     }
 }
 
-impl Port {
-    /// Finds a port that nobody has, and takes it for sockets that share it.
-    fn reserve(domain: Domain, egress: &Egress) -> Result<Self, Fault> {
-        let any = match domain {
-            Domain::IPV4 => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-            _ => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
-        };
-        let mut attempts = 0;
-        loop {
-            let found = bound(any, false, egress)?.local_addr().map_err(|error| setup(&error))?;
-            let found = found.as_socket().expect("an internet socket");
-            // It is free again, and anybody may have been quicker. Who shares ports is offered none that is taken alone, and
-            // who does not is offered none that is shared.
-            attempts += 1;
-            match bound(found, true, egress) {
-                Err(Fault::SourcePort(Errno::EADDRINUSE)) if attempts < RESERVATIONS => {}
-                held => return Ok(Self { number: found.port(), _held: held? }),
-            }
-        }
-    }
-}
-
 impl Handshaking {
     /// How it has ended, and when; `None` where the kernel has only lost its patience with silence.
     fn end(&self, flags: EpollFlags, now: Duration) -> Option<(Duration, Handshake)> {
@@ -301,9 +293,17 @@ impl Handshaking {
         }
     }
 
-    /// When the SYN+ACK came: the kernel has measured it, and no crowd has delayed it.
+    /// When the SYN+ACK came: the kernel has measured it, and no crowd has delayed it. After a retransmission the measure is
+    /// that of the last SYN, by its time stamp.
     fn completed(&self, now: Duration) -> Duration {
-        self.measured().map_or(now, |round_trip| now.min(self.begun + round_trip))
+        let round_trip = self.measured().filter(|_| self.retransmissions() == 0);
+        round_trip.map_or(now, |round_trip| now.min(self.begun + round_trip))
+    }
+
+    /// How often the kernel has sent the SYN again.
+    fn retransmissions(&self) -> usize {
+        let info = getsockopt(&self.socket, Info).ok();
+        info.and_then(|info| info.tcpi_total_retrans.try_into().ok()).unwrap_or_default()
     }
 
     /// The round-trip time that the kernel has taken from the SYN+ACK.
@@ -343,43 +343,6 @@ impl Handshaking {
             recvmsg::<SockaddrStorage>(descriptor, &mut [], Some(&mut space), flags).ok()?;
         let mut controls = message.cmsgs().ok()?;
         controls.find_map(|control: ControlMessageOwned| received::read_error(&control))
-    }
-}
-
-/// A socket whose handshake with `remote` may begin.
-fn stream(remote: SocketAddr, port: u16, egress: &Egress) -> Result<Socket, Fault> {
-    let (domain, any) = match remote {
-        SocketAddr::V4(_) => (Domain::IPV4, Ipv4Addr::UNSPECIFIED.into()),
-        SocketAddr::V6(_) => (Domain::IPV6, Ipv6Addr::UNSPECIFIED.into()),
-    };
-    let local = SocketAddr::new(egress.source.unwrap_or(any), port);
-    let socket = bound(local, true, egress)?;
-    socket.set_nonblocking(true).map_err(|error| setup(&error))?;
-    socket.set_tcp_quickack(false).map_err(|error| setup(&error))?;
-    socket.set_linger(Some(Duration::ZERO)).map_err(|error| setup(&error))?;
-    match domain {
-        Domain::IPV4 => setsockopt(&socket, sockopt::Ipv4RecvErr, &true),
-        _ => setsockopt(&socket, sockopt::Ipv6RecvErr, &true),
-    }
-    .map_err(Fault::SocketSetup)?;
-    Ok(socket)
-}
-
-/// A TCP socket that sends as `egress` says from `local`.
-fn bound(local: SocketAddr, shared: bool, egress: &Egress) -> Result<Socket, Fault> {
-    let domain = Domain::for_address(local);
-    let socket =
-        Socket::new(domain, Type::STREAM, None).map_err(|error| Fault::Socket(errno(&error)))?;
-    sockets::apply(egress, &socket, domain)?;
-    sockets::bind_interface(egress, &socket)?;
-    if domain == Domain::IPV6 {
-        socket.set_only_v6(true).map_err(|error| setup(&error))?;
-    }
-    socket.set_reuse_address(shared).map_err(|error| setup(&error))?;
-    match socket.bind(&local.into()).map_err(|error| errno(&error)) {
-        Ok(()) => Ok(socket),
-        Err(errno) if local.ip().is_unspecified() => Err(Fault::SourcePort(errno)),
-        Err(errno) => Err(Fault::Source { address: local.ip(), errno }),
     }
 }
 

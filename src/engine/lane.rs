@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::io::IoSliceMut;
-use std::iter;
 use std::mem;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -21,8 +20,9 @@ use super::netlink::Traits;
 use super::received::{self, Received};
 use super::resets::Resets;
 use super::route::{Aim, Router, Way};
-use super::sockets::{self, errno};
+use super::sockets::{self, errno, port_less};
 use super::{Egress, outbox};
+use crate::attempt::{Attempt, SourcePort};
 use crate::fault::{Fault, Refusal};
 use crate::wire::{Arrival, Flags, Meaning, Origin, Segment};
 
@@ -77,7 +77,7 @@ pub(super) struct Lane {
     detours: HashMap<(SocketAddr, u16), Aim>,
     /// Sends the RSTs of crowds. Dropped before the guards: RSTs leave while the ports are ours.
     resets: Resets,
-    /// The source port of each try.
+    /// The source ports: as many as tries, or fewer where there are no more.
     guards: Vec<Guard>,
     /// How many segments are taken in with one system call.
     batch: usize,
@@ -92,7 +92,7 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// Opens the lane, with a source port for each of `tries`, and buffers for crowds.
+    /// Opens the lane, with a source port for each of `tries` where there are so many, and buffers for crowds.
     ///
     /// Without `CAP_NET_ADMIN` the limits of the buffers are `net.core.rmem_max` and `net.core.wmem_max`.
     pub(super) fn open(domain: Domain, egress: &Egress, tries: usize) -> Result<Self, Fault> {
@@ -116,8 +116,7 @@ impl Lane {
         let chooser =
             (domain == Domain::IPV6).then(|| sockets::deaf(domain, egress)).transpose()?;
         let resets = Resets::new(sockets::deaf(domain, egress)?);
-        let guards = iter::repeat_with(|| Guard::open(domain, egress)).take(tries);
-        let guards = guards.collect::<Result<_, _>>()?;
+        let guards = sockets::reserve(tries, || Guard::open(domain, egress))?;
         let mut lane = Self {
             domain,
             raw,
@@ -146,21 +145,20 @@ impl Lane {
         self.raw.recv_buffer_size().unwrap_or_default() / ANSWER_SIZE
     }
 
-    /// Where the SYN of each of `tries` leaves from, by target and number. From now on their answers are received.
+    /// Where the SYN of each attempt leaves from. From now on their answers are received.
     pub(super) fn local_endpoints(
         &mut self,
-        tries: &[(SocketAddr, usize)],
+        attempts: &[Attempt],
         egress: &Egress,
     ) -> Vec<Result<SocketAddr, Refusal>> {
         if !self.receiving {
             if let Err(fault) = sockets::bind_address(egress.source, &self.raw, self.domain) {
-                return vec![Err(Refusal::Fault(fault)); tries.len()];
+                return vec![Err(Refusal::Fault(fault)); attempts.len()];
             }
             self.receiving = true;
         }
-        let port = |number: usize| self.guards[number].port();
-        let targets: Vec<_> =
-            tries.iter().map(|(remote, number)| (*remote, port(*number))).collect();
+        let target = |attempt: &Attempt| (attempt.remote, self.port(attempt.port));
+        let targets: Vec<_> = attempts.iter().map(target).collect();
         let ways = self.router.ways(&targets, self.traits, self.chooser.as_ref());
         let mut locals = Vec::with_capacity(ways.len());
         for (target, way) in targets.into_iter().zip(ways) {
@@ -169,9 +167,27 @@ impl Lane {
             {
                 self.detours.insert(target, *aim);
             }
+            let way = self.leave_own_port(target.0).and(way);
             locals.push(way.map(|way| SocketAddr::new(way.local.ip(), target.1)));
         }
         locals
+    }
+
+    fn port(&self, asked: SourcePort) -> u16 {
+        match asked {
+            SourcePort::Same(port) => port,
+            SourcePort::Fresh(count) => self.guards[count % self.guards.len()].port(),
+        }
+    }
+
+    /// Fails where `remote` is one of the guarded ports: the guard would drop the SYN, and the port look filtered.
+    fn leave_own_port(&self, remote: SocketAddr) -> Result<(), Refusal> {
+        let guarded = self.guards.iter().any(|guard| guard.port() == remote.port());
+        let kernel = self.router.netlink();
+        if guarded && kernel.is_here(port_less(remote), self.traits).map_err(Refusal::Fault)? {
+            return Err(Refusal::OwnPort);
+        }
+        Ok(())
     }
 
     /// What is told of the way that `segment` takes.

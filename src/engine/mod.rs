@@ -14,6 +14,7 @@ mod resets;
 mod route;
 pub mod simulated;
 mod sockets;
+mod stream;
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::BorrowedFd;
@@ -23,6 +24,7 @@ pub use simulated::SimulatedEngine;
 
 use self::connect::ConnectEngine;
 use self::raw::RawEngine;
+use crate::attempt::Attempt;
 use crate::fault::{Fault, Refusal};
 use crate::wire::{Arrival, Segment};
 
@@ -44,18 +46,19 @@ pub trait Engine {
     /// True when the privilege that there is now is enough for the sockets that are yet to be opened, or bound again.
     fn can_go_on(&self) -> bool;
 
-    /// How many retransmissions it was opened for: each has a source port.
+    /// How many retransmissions it was opened for.
     fn retries(&self) -> u8;
 
     /// Time since a fixed moment, monotonic.
     fn now(&self) -> Duration;
 
-    /// Sends a SYN for each of `tries`, by target and number; says what became of each. It leaves from the source address that
-    /// routing chooses, and from a source port that is ours alone until the engine is dropped: one for each number and address
-    /// family. Where the engine writes the segment, it is what `syn` makes of the local and the remote endpoint.
+    /// Sends a SYN for each of `attempts`; says what became of each. It leaves from the source address that routing chooses, and
+    /// from a source port that is ours alone until the engine is dropped. Where the engine writes the segment, it is what `syn`
+    /// makes of the local and the remote endpoint, and the port is the one that is asked for. Where the kernel does, each
+    /// attempt has a port of its own, and the kernel retransmits.
     fn send_syns(
         &mut self,
-        tries: &[(SocketAddr, usize)],
+        attempts: &[Attempt],
         syn: &dyn Fn(SocketAddr, SocketAddr) -> Segment,
     ) -> Vec<Result<Departure, Refusal>>;
 
@@ -105,7 +108,8 @@ pub struct Egress {
 /// Which engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
-    /// Raw where raw sockets may be opened and the routing table asked, the kernel's handshake elsewhere.
+    /// Raw where raw sockets may be opened, the routing table asked, and a source port reserved; the kernel's handshake
+    /// elsewhere.
     Auto,
     /// Raw sockets.
     Raw,
@@ -142,7 +146,10 @@ impl Opening {
         if self.choice != Choice::Connect {
             let raw = RawEngine::open(start, self);
             let ready = raw.ready(self.v4, self.v6);
-            let barred = matches!(ready, Err(Fault::RawSocket(_) | Fault::RoutingTable(_)));
+            let barred = matches!(
+                ready,
+                Err(Fault::RawSocket(_) | Fault::RoutingTable(_) | Fault::SourcePort(_))
+            );
             if self.choice == Choice::Raw || !barred {
                 return Ok(Box::new(raw));
             }

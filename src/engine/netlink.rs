@@ -102,7 +102,7 @@ impl Netlink {
     }
 
     /// True where `address` is one of this machine's, to those with the traits of `flow`.
-    fn is_here(&self, address: SocketAddr, traits: Traits) -> Result<bool, Fault> {
+    pub(super) fn is_here(&self, address: SocketAddr, traits: Traits) -> Result<bool, Fault> {
         // Another device than that of a virtual router (VRF) would hide addresses.
         for device in [0, traits.device] {
             let traits = Traits { device, ..traits };

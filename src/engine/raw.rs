@@ -11,6 +11,7 @@ use super::families::Families;
 use super::lane::{BATCH, Lane};
 use super::received::Received;
 use super::{Departure, Egress, Engine, Opening, sockets};
+use crate::attempt::Attempt;
 use crate::fault::{Fault, Refusal};
 use crate::wire::{Arrival, Segment};
 
@@ -101,19 +102,19 @@ impl Engine for RawEngine {
 
     fn send_syns(
         &mut self,
-        tries: &[(SocketAddr, usize)],
+        attempts: &[Attempt],
         syn: &dyn Fn(SocketAddr, SocketAddr) -> Segment,
     ) -> Vec<Result<Departure, Refusal>> {
-        let mut locals = Vec::with_capacity(tries.len());
-        for tries in tries.chunk_by(|(a, _), (b, _)| a.is_ipv4() == b.is_ipv4()) {
-            match self.lanes.of(tries[0].0) {
-                Ok(lane) => locals.extend(lane.local_endpoints(tries, &self.egress)),
-                Err(fault) => locals.extend(vec![Err(Refusal::Fault(fault)); tries.len()]),
+        let mut locals = Vec::with_capacity(attempts.len());
+        for attempts in attempts.chunk_by(|a, b| a.remote.is_ipv4() == b.remote.is_ipv4()) {
+            match self.lanes.of(attempts[0].remote) {
+                Ok(lane) => locals.extend(lane.local_endpoints(attempts, &self.egress)),
+                Err(fault) => locals.extend(vec![Err(Refusal::Fault(fault)); attempts.len()]),
             }
         }
-        let ready = locals.iter().zip(tries).filter_map(|(local, (remote, _))| {
+        let ready = locals.iter().zip(attempts).filter_map(|(local, attempt)| {
             let local = local.as_ref().ok()?;
-            Some(syn(*local, *remote))
+            Some(syn(*local, attempt.remote))
         });
         let syns: Vec<_> = ready.collect();
         let mut sent = self.send(&syns).into_iter().zip(&syns);

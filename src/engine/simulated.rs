@@ -6,13 +6,25 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use super::{Departure, Engine};
+use crate::attempt::{Attempt, SourcePort};
 use crate::fault::{Fault, Refusal};
 use crate::wire::{Arrival, Segment};
+
+/// The first source port; the next ones follow.
+pub const FIRST_PORT: u16 = 40_000;
 
 /// The rule: what becomes of each segment.
 pub trait Network {
     /// What `segment`, sent at `now`, brings back, and how much later.
     fn carry(&mut self, now: Duration, segment: &Segment) -> Vec<(Duration, Arrival)>;
+
+    /// Where `attempt` leaves from.
+    fn port(&self, attempt: &Attempt) -> u16 {
+        match attempt.port {
+            SourcePort::Same(port) => port,
+            SourcePort::Fresh(count) => FIRST_PORT + u16::try_from(count).expect("few attempts"),
+        }
+    }
 
     /// Whether this machine has a way to `remote` for try `number`.
     fn route(&mut self, _remote: SocketAddr, _number: usize) -> Result<(), Refusal> {
@@ -45,9 +57,6 @@ impl<N: Network> SimulatedEngine<N> {
     pub const V4: Ipv4Addr = Ipv4Addr::new(198, 19, 0, 1);
     /// Address of IPv6 probes.
     pub const V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
-    /// Source port of the first try; the next ones follow.
-    pub const FIRST_PORT: u16 = 40_000;
-
     /// The clock begins at zero.
     pub fn new(network: N) -> Self {
         Self {
@@ -107,21 +116,22 @@ impl<N: Network> Engine for SimulatedEngine<N> {
 
     fn send_syns(
         &mut self,
-        tries: &[(SocketAddr, usize)],
+        attempts: &[Attempt],
         syn: &dyn Fn(SocketAddr, SocketAddr) -> Segment,
     ) -> Vec<Result<Departure, Refusal>> {
-        let send = |(remote, number): &(SocketAddr, usize)| {
-            self.network.route(*remote, *number)?;
-            let port = Self::FIRST_PORT + u16::try_from(*number).expect("few tries");
+        let send = |attempt: &Attempt| {
+            let Attempt { remote, number, .. } = *attempt;
+            self.network.route(remote, number)?;
+            let port = self.network.port(attempt);
             let local = match remote {
                 SocketAddr::V4(_) => (Self::V4, port).into(),
                 SocketAddr::V6(_) => (Self::V6, port).into(),
             };
-            let syn = syn(local, *remote);
+            let syn = syn(local, remote);
             self.send(&syn).map_err(Refusal::Fault)?;
             Ok(Departure { at: self.now, local, syn: Some(syn) })
         };
-        tries.iter().map(send).collect()
+        attempts.iter().map(send).collect()
     }
 
     fn send_resets(&mut self, resets: &[Segment]) -> Vec<Result<(), Fault>> {

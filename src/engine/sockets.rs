@@ -19,6 +19,10 @@ use super::Egress;
 use crate::fault::Fault;
 
 sockopt_impl!(
+    /// Leaves the choice of the port to `connect()`, which may share it with other connections (`IP_BIND_ADDRESS_NO_PORT`).
+    BindAddressNoPort, SetOnly, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, bool
+);
+sockopt_impl!(
     /// Whether datagrams may be fragmented on their way (`IP_MTU_DISCOVER`).
     PathMtuDiscovery, SetOnly, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, i32
 );
@@ -62,6 +66,21 @@ pub(super) fn own(address: IpAddr) -> Result<(), Fault> {
 fn ip(address: SockaddrStorage) -> Option<IpAddr> {
     let v4 = address.as_sockaddr_in().map(|v4| v4.ip().into());
     v4.or_else(|| address.as_sockaddr_in6().map(|v6| v6.ip().into()))
+}
+
+/// Source ports, so many, or fewer where there are no more; fails where there is none.
+pub(super) fn reserve<T>(
+    count: usize,
+    mut port: impl FnMut() -> Result<T, Fault>,
+) -> Result<Vec<T>, Fault> {
+    let mut ports = Vec::with_capacity(count);
+    while ports.len() < count {
+        match port() {
+            Err(Fault::SourcePort(Errno::EADDRINUSE)) if !ports.is_empty() => break,
+            one => ports.push(one?),
+        }
+    }
+    Ok(ports)
 }
 
 /// True for an address of a block that routing takes for this machine's (`ip route add local`): what goes there comes from there.

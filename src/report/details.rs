@@ -120,7 +120,7 @@ pub fn render_crossing(at: Duration, crossing: &Crossing, out: &mut impl Write) 
                 Arrival::WrongChecksum { source, destination } => {
                     write!(out, "{seconds:.6} received {source} > {destination}")?;
                 }
-                Arrival::Handshake { local, remote, end } => {
+                Arrival::Handshake { local, remote, end, .. } => {
                     write!(out, "{seconds:.6} received {remote} > {local} {}", end_of(end))?;
                 }
                 Arrival::Lost(count) => write!(out, "{seconds:.6} lost {count} for want of room")?,

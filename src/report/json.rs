@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Finding, Report};
+use crate::verdict::Verdict;
 
 /// Writes a target's object on a line of its own, and makes sure that a reader has it.
 pub fn render_finding(
@@ -22,7 +23,7 @@ pub fn render_finding(
         state: verdict.ok().map(|verdict| verdict.state().to_string()),
         reason: verdict.map_or_else(ToString::to_string, |verdict| verdict.reason.to_string()),
         status: finding.judgement.status.to_string(),
-        rtt: verdict.ok().and_then(|verdict| verdict.round_trip).map(microseconds),
+        rtt: verdict.ok().and_then(Verdict::round_trip).map(microseconds),
         tries: verdict.map_or(0, |verdict| verdict.tries),
         engine: engine.filter(|_| finding.address.is_some()),
     };

@@ -256,7 +256,13 @@ impl Tally {
     }
 }
 
-/// A round-trip time the way a person reads it.
+/// How many SYNs it took to get an answer, where that was more than one.
+fn syns(verdict: &Verdict) -> Option<String> {
+    let answered = verdict.response_time.is_some() && verdict.tries > 1;
+    answered.then(|| format!("{} SYNs", verdict.tries))
+}
+
+/// A response time the way a person reads it.
 fn milliseconds(time: Duration) -> String {
     format!("{:.2} ms", time.as_secs_f64() * 1e3)
 }

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 
 use super::plain::{self, plain};
-use super::{Finding, MEASURED, Report, details, milliseconds};
+use super::{Finding, MEASURED, Report, details, milliseconds, syns};
 use crate::status::{Expected, Range, Remark, Status};
 use crate::verdict::PortState;
 
@@ -128,21 +128,23 @@ fn said(finding: &Finding) -> String {
         Ok(verdict) => verdict,
         Err(fault) => return format!("{brief} ({fault})"),
     };
-    let time = verdict.round_trip.map(|time| format!(" in {}", milliseconds(time)));
+    let time = verdict.response_time.map(|time| format!(" in {}", milliseconds(time)));
     let time = time.unwrap_or_default();
-    let reason = &verdict.reason;
-    match (verdict.state(), &finding.judgement.remark) {
-        (PortState::Open, None) => format!("{brief}{time}"),
-        (PortState::Open, Some(remark)) => format!("{brief}{time} ({remark})"),
-        (_, None) => format!("{brief} ({reason}{time})"),
-        (_, Some(remark)) => format!("{brief} ({reason}{time}; {remark})"),
+    let remark = finding.judgement.remark.as_ref().map(ToString::to_string);
+    let more: Vec<_> = syns(verdict).into_iter().chain(remark).collect();
+    match (verdict.state(), more.join("; ")) {
+        (PortState::Open, more) if more.is_empty() => format!("{brief}{time}"),
+        (PortState::Open, more) => format!("{brief}{time} ({more})"),
+        (_, more) if more.is_empty() => format!("{brief} ({}{time})", verdict.reason),
+        (_, more) => format!("{brief} ({}{time}; {more})", verdict.reason),
     }
 }
 
 /// The response time as performance data, `None` where the port is not open.
 fn time(report: &Report, finding: &Finding) -> Option<String> {
     let verdict = finding.outcome.as_ref().ok()?;
-    let seconds = verdict.round_trip.filter(|_| verdict.state() == PortState::Open)?.as_secs_f64();
+    let open = verdict.state() == PortState::Open;
+    let seconds = verdict.response_time.filter(|_| open)?.as_secs_f64();
     let bound = |range: &Option<Range>| range.as_ref().map(Range::to_string).unwrap_or_default();
     let (warning, critical) =
         (bound(&report.plan.policy.warning), bound(&report.plan.policy.critical));

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style};
 
 use super::plain::plain;
-use super::{Finding, Report, milliseconds, nagios};
+use super::{Finding, Report, milliseconds, nagios, syns};
 use crate::status::Status;
 
 /// Writes aligned columns, a line a target, and a summary.
@@ -38,8 +38,11 @@ fn columns(finding: &Finding) -> (String, String, String) {
     match &finding.outcome {
         Ok(verdict) => (
             verdict.state().to_string(),
-            verdict.round_trip.map_or("-".to_owned(), milliseconds),
-            verdict.reason.to_string(),
+            verdict.response_time.map_or("-".to_owned(), milliseconds),
+            match syns(verdict) {
+                Some(syns) => format!("{} ({syns})", verdict.reason),
+                None => verdict.reason.to_string(),
+            },
         ),
         Err(fault) => ("unknown".to_owned(), "-".to_owned(), plain(fault)),
     }

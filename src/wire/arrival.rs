@@ -31,6 +31,10 @@ pub enum Arrival {
         local: SocketAddr,
         /// The target.
         remote: SocketAddr,
+        /// The number of the attempt.
+        attempt: usize,
+        /// How often the kernel sent the SYN again.
+        retransmissions: usize,
         /// How it ended.
         end: Handshake,
     },

@@ -106,8 +106,8 @@ proptest! {
 
 /// What a response time means where this range is a warning.
 fn judge(range: &str, seconds: f64) -> Status {
-    let round_trip = Some(Duration::from_secs_f64(seconds));
-    let open: Outcome = Ok(Verdict { round_trip, ..Verdict::without_probe(Reason::SynAck) });
+    let response_time = Some(Duration::from_secs_f64(seconds));
+    let open: Outcome = Ok(Verdict { response_time, ..Verdict::without_probe(Reason::SynAck) });
     let expected = Expected::Open { refused: Status::Critical };
     policy(expected, Some(range.parse().unwrap())).judge(&open).status
 }

@@ -2,6 +2,7 @@
 //! not, at any moment.
 
 pub(crate) mod answer;
+mod authentication;
 pub(crate) mod scenario;
 pub(crate) mod sent;
 

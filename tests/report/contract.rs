@@ -37,6 +37,71 @@ fn a_closed_port() {
     );
 }
 
+/// A lost SYN costs its client a second, whatever the round-trip time of the next one. Where it is unknown which of two SYNs
+/// was answered, JSON has no round-trip time (Karn's algorithm).
+#[test]
+fn a_verdict_that_took_more_than_one_syn() {
+    let retransmitted = |reason, microseconds| Verdict {
+        retransmissions: 1,
+        tries: 2,
+        ..answered(reason, microseconds)
+    };
+    let open = of_verdict("192.0.2.7", 25, retransmitted(Reason::SynAck, 1_000_310));
+    assert_nagios(
+        &open,
+        "TCP HALF-OPEN OK - 192.0.2.7:25 open in 1000.31 ms (2 SYNs)|time=1.000310s;;;0;10\n",
+    );
+    let (json, _) = render(&open, Format::Json, false);
+    assert!(json.contains(r#""rtt":null,"tries":2"#), "{json}");
+    let (text, _) = render(&open, Format::Text, false);
+    assert!(text.contains("1000.31 ms  SYN+ACK (2 SYNs)"), "{text}");
+    assert_nagios(
+        &of_verdict("192.0.2.7", 26, retransmitted(Reason::RstAck, 1_000_310)),
+        "TCP HALF-OPEN CRITICAL - 192.0.2.7:26 closed (RST+ACK in 1000.31 ms; 2 SYNs)\n",
+    );
+    let fresh = Verdict { tries: 3, ..answered(Reason::SynAck, 80) };
+    let fresh = of_verdict("192.0.2.7", 25, fresh);
+    assert_nagios(
+        &fresh,
+        "TCP HALF-OPEN OK - 192.0.2.7:25 open in 0.08 ms (3 SYNs)|time=0.000080s;;;0;10\n",
+    );
+    let (json, _) = render(&fresh, Format::Json, false);
+    assert!(json.contains(r#""rtt":0.00008,"tries":3"#), "{json}");
+}
+
+#[test]
+fn thresholds_judge_what_a_client_would_have_waited() {
+    let mut report = open_after(1_000_310, "0.1", "0.5");
+    if let Ok(verdict) = &mut report.findings[0].outcome {
+        (verdict.retransmissions, verdict.tries) = (1, 2);
+    }
+    assert_nagios(
+        &report,
+        "TCP HALF-OPEN CRITICAL - 192.0.2.7:25 open in 1000.31 ms (2 SYNs; over 0.5 s)\
+         |time=1.000310s;0.1;0.5;0;10\n",
+    );
+}
+
+#[test]
+fn answers_that_prove_nothing_have_their_own_words() {
+    let of = |reason| {
+        of_verdict("192.0.2.7", 25, Verdict { tries: 3, ..Verdict::without_probe(reason) })
+    };
+    assert_nagios(
+        &of(Reason::WrongAcknowledgement),
+        "TCP HALF-OPEN CRITICAL - 192.0.2.7:25 filtered (SYN+ACK with a wrong acknowledgement number)\n",
+    );
+    assert_nagios(
+        &of(Reason::AnsweredBy(([192, 0, 2, 9], 80).into())),
+        "TCP HALF-OPEN CRITICAL - 192.0.2.7:25 filtered (SYN+ACK from 192.0.2.9:80 instead (NAT?))\n",
+    );
+    let own = of_verdict("127.0.0.1", 40_000, Verdict::without_probe(Reason::OwnPort));
+    assert_nagios(
+        &own,
+        "TCP HALF-OPEN CRITICAL - 127.0.0.1:40000 closed (this check's own source port, nobody listens)\n",
+    );
+}
+
 #[test]
 fn a_filtered_port() {
     assert_nagios(

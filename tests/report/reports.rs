@@ -110,7 +110,8 @@ fn plan() -> Plan {
 pub(crate) fn answered(reason: Reason, microseconds: u64) -> Verdict {
     Verdict {
         reason,
-        round_trip: Some(Duration::from_micros(microseconds)),
+        response_time: Some(Duration::from_micros(microseconds)),
+        retransmissions: 0,
         tries: 1,
         local: Some(([198, 51, 100, 4], 40_000).into()),
     }

@@ -1,7 +1,10 @@
 //! Handshakes that this machine's kernel makes for us: what each end of one means.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
+use halfopen::attempt::Attempt;
+use halfopen::engine::simulated::{FIRST_PORT, Network};
 use halfopen::fault::Fault;
 use halfopen::schedule::Schedule;
 use halfopen::verdict::{PortState, Reason};
@@ -20,11 +23,13 @@ fn a_handshake_that_completes_is_open_and_one_that_is_refused_closed() {
         (Handshake::Refused, PortState::Closed, Reason::RstAck),
     ] {
         for remote in [SERVER, SERVER_V6] {
-            let run =
-                check_all(&[remote], on_syn(move |_, syn| vec![(millis(20), ended(syn, end))]));
+            let run = check_all(
+                &[remote],
+                by_kernel(move |number, syn| vec![(millis(20), ended(number, syn, end))]),
+            );
             let verdict = run.verdict();
             assert_eq!((verdict.state(), &verdict.reason), (state, &reason));
-            assert_eq!((verdict.tries, verdict.round_trip), (1, Some(millis(20))));
+            assert_eq!((verdict.tries, verdict.round_trip()), (1, Some(millis(20))));
             assert_eq!(run.end, millis(20));
             assert!(run.resets().is_empty(), "the kernel has sent the RST");
         }
@@ -37,7 +42,8 @@ fn a_final_icmp_error_decides_at_once() {
         [(3, PortState::Closed), (9, PortState::Filtered), (13, PortState::Filtered)]
     {
         let error = icmp_error(3, code, ROUTER);
-        let run = check(on_syn(move |_, syn| vec![(millis(20), failed(syn, error))]));
+        let run =
+            check(by_kernel(move |number, syn| vec![(millis(20), failed(number, syn, error))]));
         assert_eq!((run.verdict().state(), &run.verdict().reason), (state, &Reason::Icmp(error)));
         assert_eq!((run.syn_times(), run.end), (vec![0], millis(20)));
     }
@@ -51,14 +57,15 @@ fn an_icmp_error_that_may_pass_leaves_the_other_tries_their_chance() {
         (11, 0, PortState::Filtered),
     ] {
         let error = icmp_error(kind, code, ROUTER);
-        let passing = check(on_syn(move |number, syn| match number {
-            2 => vec![(millis(20), ended(syn, Handshake::Completed))],
-            _ => vec![(millis(20), failed(syn, error))],
+        let passing = check(by_kernel(move |number, syn| match number {
+            2 => vec![(millis(20), ended(number, syn, Handshake::Completed))],
+            _ => vec![(millis(20), failed(number, syn, error))],
         }));
         assert_eq!(passing.verdict().state(), PortState::Open);
         assert_eq!(passing.syn_times(), [0, 1000, 3000]);
 
-        let lasting = check(on_syn(move |_, syn| vec![(millis(20), failed(syn, error))]));
+        let lasting =
+            check(by_kernel(move |number, syn| vec![(millis(20), failed(number, syn, error))]));
         assert_eq!(
             (lasting.verdict().state(), &lasting.verdict().reason),
             (state, &Reason::Icmp(error))
@@ -71,7 +78,7 @@ fn an_icmp_error_that_may_pass_leaves_the_other_tries_their_chance() {
 #[test]
 fn host_unreachable_from_this_very_machine_is_a_dead_neighbour() {
     let error = IcmpError { origin: Origin::NoNeighbour, ..icmp_error(3, 1, "198.19.0.1") };
-    let run = check(on_syn(move |_, syn| vec![(millis(20), failed(syn, error))]));
+    let run = check(by_kernel(move |number, syn| vec![(millis(20), failed(number, syn, error))]));
     assert_eq!(run.verdict().reason, Reason::NoNeighbour(error));
 }
 
@@ -81,7 +88,8 @@ fn a_port_that_this_very_machine_refuses_is_a_fault_and_no_state() {
     for code in [3, 13] {
         let error =
             IcmpError { origin: Origin::LocalFirewall, ..icmp_error(3, code, "198.19.0.1") };
-        let run = check(on_syn(move |_, syn| vec![(millis(20), failed(syn, error))]));
+        let run =
+            check(by_kernel(move |number, syn| vec![(millis(20), failed(number, syn, error))]));
         assert_eq!(run.outcome_of(0), &Err(Fault::Firewall(SERVER)));
         assert_eq!(run.syn_times(), [0, 1000, 3000], "the firewall may change its mind");
     }
@@ -91,29 +99,53 @@ fn a_port_that_this_very_machine_refuses_is_a_fault_and_no_state() {
 fn a_target_that_is_this_very_machine_may_be_closed_by_icmp() {
     let own = SocketAddr::from(([198, 19, 0, 1], 25));
     let error = icmp_error(3, 3, "198.19.0.1");
-    let run = check_all(&[own], on_syn(move |_, syn| vec![(millis(20), failed(syn, error))]));
+    let run = check_all(
+        &[own],
+        by_kernel(move |number, syn| vec![(millis(20), failed(number, syn, error))]),
+    );
     assert_eq!(run.verdict().state(), PortState::Closed);
 }
 
 #[test]
 fn a_late_end_of_an_earlier_try_counts_from_its_own_syn() {
-    let run = check(on_syn(|number, syn| match number {
-        0 => vec![(millis(1500), ended(syn, Handshake::Completed))],
+    let run = check(by_kernel(|number, syn| match number {
+        0 => vec![(millis(1500), ended(number, syn, Handshake::Completed))],
         _ => Vec::new(),
     }));
     let verdict = run.verdict();
     assert_eq!((verdict.state(), verdict.tries), (PortState::Open, 2));
-    assert_eq!(verdict.round_trip, Some(millis(1500)));
+    assert_eq!(verdict.round_trip(), Some(millis(1500)));
     assert_eq!(run.end, millis(1500));
+}
+
+/// Nobody knows which of its SYNs was answered.
+#[test]
+fn a_syn_that_the_kernel_repeated_gives_no_round_trip_time() {
+    for end in [Handshake::Completed, Handshake::Refused] {
+        let run = check(by_kernel(move |number, syn| match number {
+            0 => {
+                let (local, remote) = (syn.source, syn.destination);
+                let ended =
+                    Arrival::Handshake { local, remote, attempt: 0, retransmissions: 2, end };
+                vec![(millis(1020), ended)]
+            }
+            _ => Vec::new(),
+        }));
+        let verdict = run.verdict();
+        assert_eq!((verdict.response_time, verdict.round_trip()), (Some(millis(1020)), None));
+        assert_eq!(verdict.tries, 4, "two of ours, two of the kernel's");
+    }
 }
 
 /// The kernel gives up on its own at times, or was told something that proves nothing.
 #[test]
 fn a_try_that_the_kernel_abandons_counts_as_not_sent() {
     for abandoned in [0, 1] {
-        let run = check(on_syn(move |number, syn| match number {
-            2 => vec![(millis(20), ended(syn, Handshake::Completed))],
-            _ if number >= abandoned => vec![(millis(20), ended(syn, Handshake::Abandoned))],
+        let run = check(by_kernel(move |number, syn| match number {
+            2 => vec![(millis(20), ended(number, syn, Handshake::Completed))],
+            _ if number >= abandoned => {
+                vec![(millis(20), ended(number, syn, Handshake::Abandoned))]
+            }
             _ => Vec::new(),
         }));
         assert_eq!(run.verdict().state(), PortState::Open);
@@ -125,9 +157,9 @@ fn a_try_that_the_kernel_abandons_counts_as_not_sent() {
 #[test]
 fn silence_beside_an_abandoned_try_is_no_verdict() {
     for abandoned in 0..3 {
-        let run = check(on_syn(move |number, syn| {
+        let run = check(by_kernel(move |number, syn| {
             if number == abandoned {
-                vec![(millis(20), ended(syn, Handshake::Abandoned))]
+                vec![(millis(20), ended(number, syn, Handshake::Abandoned))]
             } else {
                 Vec::new()
             }
@@ -139,9 +171,9 @@ fn silence_beside_an_abandoned_try_is_no_verdict() {
 
 #[test]
 fn an_abandoned_last_try_does_not_cut_short_the_wait_for_those_before_it() {
-    let run = check(on_syn(|number, syn| match number {
-        0 => vec![(millis(6900), ended(syn, Handshake::Refused))],
-        2 => vec![(millis(20), ended(syn, Handshake::Abandoned))],
+    let run = check(by_kernel(|number, syn| match number {
+        0 => vec![(millis(6900), ended(number, syn, Handshake::Refused))],
+        2 => vec![(millis(20), ended(number, syn, Handshake::Abandoned))],
         _ => Vec::new(),
     }));
     assert_eq!(run.verdict().state(), PortState::Closed);
@@ -149,7 +181,9 @@ fn an_abandoned_last_try_does_not_cut_short_the_wait_for_those_before_it() {
 
 #[test]
 fn when_the_kernel_abandons_every_try_nothing_was_learnt() {
-    let run = check(on_syn(|_, syn| vec![(millis(20), ended(syn, Handshake::Abandoned))]));
+    let run = check(by_kernel(|number, syn| {
+        vec![(millis(20), ended(number, syn, Handshake::Abandoned))]
+    }));
     assert_eq!(run.outcome_of(0), &Err(Fault::Abandoned(SERVER)));
     assert_eq!((run.syn_times(), run.end), (vec![0, 1000, 3000], millis(3020)));
 }
@@ -158,40 +192,35 @@ fn when_the_kernel_abandons_every_try_nothing_was_learnt() {
 #[test]
 fn an_icmp_error_outweighs_an_abandoned_try() {
     let error = icmp_error(3, 1, ROUTER);
-    let run = check(on_syn(move |number, syn| match number {
-        0 => vec![(millis(20), failed(syn, error))],
-        _ => vec![(millis(20), ended(syn, Handshake::Abandoned))],
+    let run = check(by_kernel(move |number, syn| match number {
+        0 => vec![(millis(20), failed(number, syn, error))],
+        _ => vec![(millis(20), ended(number, syn, Handshake::Abandoned))],
     }));
     assert_eq!(run.verdict().reason, Reason::Icmp(error));
 }
 
 #[test]
 fn ends_of_handshakes_that_nobody_began_decide_nothing() {
-    type Change = fn(&mut SocketAddr, &mut SocketAddr);
-    let strangers: [Change; 3] = [
-        |local, _| local.set_port(local.port() + 10),
-        |_, remote| remote.set_port(26),
-        |_, remote| remote.set_ip([198, 18, 0, 8].into()),
-    ];
+    type Change = fn(&mut SocketAddr);
+    let strangers: [Change; 2] =
+        [|remote| remote.set_port(26), |remote| remote.set_ip([198, 18, 0, 8].into())];
     for change in strangers {
         for end in [Handshake::Completed, Handshake::Refused, Handshake::Abandoned] {
-            let run = check(on_syn(move |_, syn| {
-                let (mut local, mut remote) = (syn.source, syn.destination);
-                change(&mut local, &mut remote);
-                vec![(millis(20), Arrival::Handshake { local, remote, end })]
+            let run = check(by_kernel(move |number, syn| {
+                let mut elsewhere = *syn;
+                change(&mut elsewhere.destination);
+                vec![(millis(20), ended(number, &elsewhere, end))]
             }));
             assert_eq!(run.verdict().reason, Reason::NoAnswer { syns: 3, waited: secs(7) });
         }
     }
 }
 
-/// The port is one of ours, but its SYN has not left yet.
+/// It is one of ours, but its SYN has not left yet.
 #[test]
 fn the_end_of_a_try_that_has_not_begun_decides_nothing() {
-    let run = check(on_syn(|number, syn| {
-        let mut local = syn.source;
-        local.set_port(local.port() + 1);
-        let end = Arrival::Handshake { local, remote: SERVER, end: Handshake::Completed };
+    let run = check(by_kernel(|number, syn| {
+        let end = ended(1, syn, Handshake::Completed);
         if number == 0 { vec![(millis(20), end)] } else { Vec::new() }
     }));
     assert_eq!(run.verdict().state(), PortState::Filtered);
@@ -205,9 +234,9 @@ fn ends_after_the_verdict_change_nothing() {
         (Handshake::Refused, Handshake::Completed, PortState::Closed),
         (Handshake::Completed, Handshake::Abandoned, PortState::Open),
     ] {
-        let run = check(on_syn(move |number, syn| match number {
-            0 => vec![(millis(1020), ended(syn, first))],
-            _ => vec![(millis(20), ended(syn, second))],
+        let run = check(by_kernel(move |number, syn| match number {
+            0 => vec![(millis(1020), ended(number, syn, first))],
+            _ => vec![(millis(20), ended(number, syn, second))],
         }));
         assert_eq!((run.verdict().state(), run.verdict().tries), (state, 2));
         assert_eq!(run.outcomes.len(), 1);
@@ -221,16 +250,42 @@ fn ends_after_the_verdict_change_nothing() {
 fn an_end_in_the_last_moment_counts() {
     let conditions =
         Conditions { deadline: millis(500), ..Conditions::of(Schedule::fit(0, secs(1))) };
-    let network = on_syn(|_, syn| vec![(millis(500), ended(syn, Handshake::Completed))]);
+    let network =
+        by_kernel(|number, syn| vec![(millis(500), ended(number, syn, Handshake::Completed))]);
     assert_eq!(check_under(conditions, &[SERVER], network).verdict().state(), PortState::Open);
 }
 
-fn ended(syn: &Segment, end: Handshake) -> Arrival {
-    Arrival::Handshake { local: syn.source, remote: syn.destination, end }
+/// A network with this rule for each try, behind an engine whose kernel shakes hands: each has a port of its own.
+fn by_kernel(
+    rule: impl FnMut(usize, &Segment) -> Vec<(Duration, Arrival)>,
+) -> ByKernel<impl FnMut(Duration, &Segment) -> Vec<(Duration, Arrival)>> {
+    ByKernel(on_syn(rule))
 }
 
-fn failed(syn: &Segment, error: IcmpError) -> Arrival {
-    ended(syn, Handshake::Failed(error))
+struct ByKernel<N>(N);
+
+impl<N: Network> Network for ByKernel<N> {
+    fn carry(&mut self, now: Duration, segment: &Segment) -> Vec<(Duration, Arrival)> {
+        self.0.carry(now, segment)
+    }
+
+    fn port(&self, attempt: &Attempt) -> u16 {
+        FIRST_PORT + u16::try_from(attempt.number).expect("few attempts")
+    }
+}
+
+fn ended(attempt: usize, syn: &Segment, end: Handshake) -> Arrival {
+    Arrival::Handshake {
+        local: syn.source,
+        remote: syn.destination,
+        attempt,
+        retransmissions: 0,
+        end,
+    }
+}
+
+fn failed(attempt: usize, syn: &Segment, error: IcmpError) -> Arrival {
+    ended(attempt, syn, Handshake::Failed(error))
 }
 
 fn icmp_error(kind: u8, code: u8, offender: &str) -> IcmpError {

@@ -14,8 +14,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::network::{
-    Run, SYN_ACK, answer, arrive, challenge_ack, check_all, icmp, millis, quote, rst_ack, secs,
-    syn_ack, try_number,
+    Run, SYN_ACK, Tries, answer, arrive, challenge_ack, check_all, icmp, millis, quote, rst_ack,
+    secs, syn_ack,
 };
 
 const TRIES: usize = 3;
@@ -40,17 +40,17 @@ proptest! {
             let verdict = outcome.as_ref().expect("this machine has no faults");
             if let Some(decisive) = first_decisive(&run, remote(*index)) {
                 prop_assert_eq!(verdict.state(), decisive.state);
-                prop_assert_eq!(verdict.round_trip, decisive.round_trip);
+                prop_assert_eq!(verdict.round_trip(), decisive.round_trip);
             } else {
                 let undecided = [PortState::Filtered, PortState::Unreachable, PortState::Stale];
                 prop_assert!(undecided.contains(&verdict.state()), "{}", verdict.state());
-                prop_assert_eq!(verdict.round_trip, None);
+                prop_assert_eq!(verdict.round_trip(), None);
             }
         }
     }
 
-    /// One for each SYN+ACK that acknowledges a SYN of ours, before and after the verdict, and for each bare ACK to a port
-    /// of ours that was taken for an answer; none for anything else.
+    /// One for each SYN+ACK that acknowledges a SYN of ours, before and after the verdict, and for each other SYN+ACK or bare
+    /// ACK to a port of ours that was taken for an answer; none for anything else.
     #[test]
     fn every_answer_that_needs_an_rst_gets_one(network in networks()) {
         let run = network.run();
@@ -73,9 +73,13 @@ proptest! {
         let run = network.run();
         for index in 0..network.hosts.len() {
             let syns = run.syns().into_iter().filter(|(_, syn)| syn.destination == remote(index));
-            let ports: Vec<_> = syns.map(|(_, syn)| syn.source.port()).collect();
-            prop_assert!((1..=TRIES).contains(&ports.len()), "{} SYNs", ports.len());
-            prop_assert_eq!(ports.iter().collect::<HashSet<_>>().len(), ports.len());
+            let syns: Vec<_> = syns.map(|(_, syn)| (syn.source.port(), syn.sequence.0)).collect();
+            prop_assert!((1..=TRIES).contains(&syns.len()), "{} SYNs", syns.len());
+            for (port, sequence) in &syns {
+                let again = syns.iter().filter(|(other, _)| other == port);
+                prop_assert!(again.clone().count() <= 2, "one retransmission: {:?}", syns);
+                prop_assert!(again.clone().all(|(_, other)| other == sequence), "{:?}", syns);
+            }
         }
     }
 
@@ -89,6 +93,7 @@ proptest! {
 #[derive(Debug, Clone)]
 struct Hostile {
     hosts: Vec<[Vec<Event>; TRIES]>,
+    tries: Tries,
     /// What follows an RST of ours.
     after_reset: Vec<Event>,
 }
@@ -137,7 +142,11 @@ fn networks() -> impl Strategy<Value = Hostile> {
         }
         events
     });
-    (hosts, after_reset).prop_map(|(hosts, after_reset)| Hostile { hosts, after_reset })
+    (hosts, after_reset).prop_map(|(hosts, after_reset)| Hostile {
+        hosts,
+        tries: Tries::default(),
+        after_reset,
+    })
 }
 
 fn events(most: usize) -> impl Strategy<Value = Vec<Event>> {
@@ -177,7 +186,7 @@ impl Hostile {
 impl Network for Hostile {
     fn carry(&mut self, _now: Duration, segment: &Segment) -> Vec<(Duration, Arrival)> {
         let events = match segment.flags {
-            Flags::SYN => &self.hosts[index(segment.destination)][try_number(segment)],
+            Flags::SYN => &self.hosts[index(segment.destination)][self.tries.number(segment)],
             _ => &self.after_reset,
         };
         let arrivals =
@@ -231,32 +240,49 @@ struct Decisive {
 }
 
 /// What came first for this target, before the wait for its last try was over: an answer that is final, or the failure
-/// of the last try. Told from the packets alone.
+/// of the last try. Told from the packets alone, in the order in which they crossed.
 fn first_decisive(run: &Run, remote: SocketAddr) -> Option<Decisive> {
-    let syns: Vec<_> =
-        run.syns().into_iter().filter(|(_, syn)| syn.destination == remote).collect();
-    let last_sent = syns.get(TRIES - 1).map(|(at, _)| *at);
-    let over = last_sent.map_or(Duration::MAX, |at| at + LAST_WAIT);
-    run.crossings.iter().filter(|(at, _)| *at <= over).find_map(|(at, crossing)| {
-        let Crossing::Received(arrival, _) = crossing else { return None };
+    let mut syns: Vec<(Duration, Segment)> = Vec::new();
+    let mut failed = [false; TRIES];
+    for (at, crossing) in &run.crossings {
+        let over = syns.get(TRIES - 1).map_or(Duration::MAX, |(last, _)| *last + LAST_WAIT);
+        let arrival = match crossing {
+            _ if *at > over => break,
+            Crossing::Sent(syn) if syn.flags == Flags::SYN && syn.destination == remote => {
+                syns.push((*at, *syn));
+                continue;
+            }
+            Crossing::Received(arrival, _) => arrival,
+            Crossing::Sent(_) | Crossing::SentByKernel { .. } => continue,
+        };
         let (from, to, number) = match arrival {
             Arrival::Segment { segment, .. } => {
                 (segment.source, segment.destination.port(), segment.acknowledgement)
             }
             Arrival::Icmp(_, quote) => (quote.remote, quote.local_port, quote.sequence + 1),
             Arrival::Handshake { .. } | Arrival::Lost(_) | Arrival::WrongChecksum { .. } => {
-                return None;
+                continue;
             }
         };
-        let (sent_at, syn) = syns.iter().find(|(sent_at, syn)| {
-            (remote, syn.source.port(), syn.sequence + 1) == (from, to, number) && sent_at <= at
-        })?;
+        let is_answered =
+            |syn: &Segment| (remote, syn.source.port(), syn.sequence + 1) == (from, to, number);
+        let answered: Vec<_> = (0..syns.len()).filter(|n| is_answered(&syns[*n].1)).collect();
+        let Some(first) = answered.first() else { continue };
         if let Some(state) = final_state(arrival) {
-            return Some(Decisive { state, round_trip: at.checked_sub(*sent_at) });
+            let round_trip = at.checked_sub(syns[*first].0).filter(|_| answered.len() == 1);
+            return Some(Decisive { state, round_trip });
         }
-        let last_failed = matches!(arrival, Arrival::Icmp(..)) && try_number(syn) == TRIES - 1;
-        last_failed.then_some(Decisive { state: PortState::Unreachable, round_trip: None })
-    })
+        // An error about a SYN that was sent twice is about the first of them, another one about the second.
+        if matches!(arrival, Arrival::Icmp(..))
+            && let Some(fails) = answered.iter().find(|number| !failed[**number])
+        {
+            failed[*fails] = true;
+            if *fails == TRIES - 1 {
+                return Some(Decisive { state: PortState::Unreachable, round_trip: None });
+            }
+        }
+    }
+    None
 }
 
 fn final_state(arrival: &Arrival) -> Option<PortState> {
@@ -294,6 +320,6 @@ fn calls_for_reset(run: &Run, segment: &Segment, taken: bool) -> bool {
     let Some((_, syn)) = syn else { return false };
     match segment.flags.0 & 0x17 {
         0x10 => taken,
-        flags => flags == SYN_ACK.0 && segment.acknowledgement == syn.sequence + 1,
+        flags => flags == SYN_ACK.0 && (taken || segment.acknowledgement == syn.sequence + 1),
     }
 }

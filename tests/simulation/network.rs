@@ -1,12 +1,13 @@
 //! A run of checks, and the answers that a simulated network gives.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
+use halfopen::attempt::Attempt;
 use halfopen::checker::{Checker, Ended};
-use halfopen::engine::simulated::{Network, SimulatedEngine};
+use halfopen::engine::simulated::{FIRST_PORT, Network, SimulatedEngine};
 use halfopen::engine::{Departure, Engine};
 use halfopen::fault::{Fault, Refusal};
 use halfopen::pacer::Pacer;
@@ -62,6 +63,12 @@ impl Run {
 
     pub(crate) fn syns(&self) -> Vec<(Duration, Segment)> {
         self.sent().into_iter().filter(|(_, segment)| segment.flags == Flags::SYN).collect()
+    }
+
+    /// The SYNs, each with the number of its try.
+    pub(crate) fn numbered_syns(&self) -> Vec<(Duration, usize, Segment)> {
+        let mut tries = Tries::default();
+        self.syns().into_iter().map(|(at, syn)| (at, tries.number(&syn), syn)).collect()
     }
 
     /// When each SYN went out, milliseconds.
@@ -204,6 +211,10 @@ impl<N: Network> Network for Moody<N> {
         self.network.carry(now, segment)
     }
 
+    fn port(&self, attempt: &Attempt) -> u16 {
+        self.network.port(attempt)
+    }
+
     fn route(&mut self, remote: SocketAddr, number: usize) -> Result<(), Refusal> {
         self.network.route(remote, number)
     }
@@ -257,15 +268,15 @@ impl<N: Network> Engine for Restful<N> {
 
     fn send_syns(
         &mut self,
-        tries: &[(SocketAddr, usize)],
+        attempts: &[Attempt],
         syn: &dyn Fn(SocketAddr, SocketAddr) -> Segment,
     ) -> Vec<Result<Departure, Refusal>> {
-        if !tries.is_empty() {
+        if !attempts.is_empty() {
             self.in_vain = 0;
         }
-        self.held.extend(tries.iter().map(|(remote, _)| *remote));
+        self.held.extend(attempts.iter().map(|attempt| attempt.remote));
         self.most_held = self.most_held.max(self.held.len());
-        self.engine.send_syns(tries, syn)
+        self.engine.send_syns(attempts, syn)
     }
 
     fn send_resets(&mut self, resets: &[Segment]) -> Vec<Result<(), Fault>> {
@@ -357,17 +368,29 @@ pub(crate) fn remotes(count: usize) -> Vec<SocketAddr> {
 pub(crate) fn on_syn(
     mut rule: impl FnMut(usize, &Segment) -> Vec<(Duration, Arrival)>,
 ) -> impl FnMut(Duration, &Segment) -> Vec<(Duration, Arrival)> {
+    let mut tries = Tries::default();
     move |_, segment| match segment.flags {
-        Flags::SYN => rule(try_number(segment), segment),
+        Flags::SYN => rule(tries.number(segment), segment),
         _ => Vec::new(),
     }
 }
 
-/// Which try a segment of ours belongs to: the simulated engine counts source ports up.
-pub(crate) fn try_number(segment: &Segment) -> usize {
-    let first_port =
-        SimulatedEngine::<fn(Duration, &Segment) -> Vec<(Duration, Arrival)>>::FIRST_PORT;
-    (segment.source.port() - first_port).into()
+/// Counts the SYNs to each target.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tries(HashMap<SocketAddr, usize>);
+
+impl Tries {
+    /// How many SYNs went there before this one.
+    pub(crate) fn number(&mut self, syn: &Segment) -> usize {
+        let count = self.0.entry(syn.destination).or_default();
+        *count += 1;
+        *count - 1
+    }
+}
+
+/// The source port of each SYN of a run, counted from the first.
+pub(crate) fn ports(run: &Run) -> Vec<u16> {
+    run.syns().iter().map(|(_, syn)| syn.source.port() - FIRST_PORT).collect()
 }
 
 /// A network whose routing has a rule, too.

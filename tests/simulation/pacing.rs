@@ -12,9 +12,7 @@ use halfopen::verdict::PortState;
 use halfopen::wire::Flags;
 use proptest::prelude::*;
 
-use crate::network::{
-    Conditions, Run, check_under, millis, on_syn, remotes, secs, syn_ack, try_number,
-};
+use crate::network::{Conditions, Run, check_under, millis, on_syn, remotes, secs, syn_ack};
 
 /// How much of a pause may be made up for: what the bucket holds.
 const SLACK: Duration = millis(1);
@@ -177,9 +175,9 @@ fn retries_go_out_between_first_tries() {
     for (at, scheduled) in times.iter().zip([secs(0), secs(1), secs(3)]) {
         assert!(*at >= scheduled && *at <= scheduled + millis(30), "{at:?} for {scheduled:?}");
     }
-    let last_begun = syns.iter().rposition(|(_, syn)| try_number(syn) == 0).unwrap();
-    let before = &syns[..last_begun];
-    assert!(before.iter().any(|(_, syn)| try_number(syn) == 2));
+    let numbers: Vec<_> = run.numbered_syns().iter().map(|(_, number, _)| *number).collect();
+    let last_begun = numbers.iter().rposition(|number| *number == 0).unwrap();
+    assert!(numbers[..last_begun].contains(&2));
 }
 
 #[test]
@@ -190,7 +188,7 @@ fn answers_open_the_window() {
     assert_in_flight(&run, 10);
     let silent = under(0, 10, 100, on_syn(|_, _| vec![]));
     let begun =
-        |run: &Run| run.syns().into_iter().rfind(|(_, syn)| try_number(syn) == 0).unwrap().0;
+        |run: &Run| run.numbered_syns().into_iter().rfind(|(_, number, _)| *number == 0).unwrap().0;
     assert!(begun(&silent) >= flight() * 9, "{:?}", begun(&silent));
 }
 

@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use halfopen::engine::simulated::Network;
-use halfopen::fault::Fault;
+use halfopen::engine::simulated::{FIRST_PORT, Network};
+use halfopen::fault::{Fault, Refusal};
 use halfopen::run::Crossing;
 use halfopen::schedule::Schedule;
 use halfopen::verdict::PortState;
-use halfopen::wire::{Arrival, Flags, Segment};
+use halfopen::wire::{Arrival, Segment};
 use proptest::prelude::*;
 
 use crate::network::{
-    Conditions, DEAF, Run, check_all, check_under, millis, on_syn, remotes, rst_ack, secs, syn_ack,
-    try_number,
+    Conditions, DEAF, Routed, Run, SERVER, check_all, check_under, millis, on_syn, remotes,
+    rst_ack, secs, syn_ack,
 };
 
 #[test]
@@ -56,28 +56,25 @@ fn silence_that_spans_a_loss_is_asked_once_more() {
         );
         assert_eq!(run.syn_times(), [0, 1000, 3000, 7000], "loss at {lost_at:?}");
         let verdict = run.verdict();
-        assert_eq!((verdict.state(), verdict.tries), (PortState::Filtered, 3));
+        assert_eq!((verdict.state(), verdict.tries), (PortState::Filtered, 4));
         assert!(run.end >= secs(10), "the last SYN was waited for until {:?}", run.end);
     }
 }
 
 #[test]
 fn the_answer_that_was_lost_is_found() {
-    let mut asked = 0;
     let run = check_all(
         &remotes(1),
-        on_syn(move |number, syn| {
-            asked += 1;
-            match (number, asked) {
-                (0, _) => vec![(millis(3500), Arrival::Lost(1))],
-                (2, 4) => vec![(millis(20), syn_ack(syn))],
-                _ => vec![],
-            }
+        on_syn(|number, syn| match number {
+            0 => vec![(millis(3500), Arrival::Lost(1))],
+            3 => vec![(millis(20), syn_ack(syn))],
+            _ => vec![],
         }),
     );
     let verdict = run.verdict();
     assert_eq!(verdict.state(), PortState::Open);
-    assert_eq!(verdict.round_trip, Some(millis(20)));
+    let times = (verdict.response_time, verdict.round_trip());
+    assert_eq!((verdict.tries, times), (4, (Some(millis(4020)), None)));
     assert_eq!(run.syn_times(), [0, 1000, 3000, 7000]);
 }
 
@@ -212,16 +209,18 @@ fn a_send_refused_each_time_ends_with_the_last_try() {
 /// A table of the firewall that was full for a moment.
 #[test]
 fn a_send_refused_once_is_made_up_for_by_the_next_try() {
-    let kernel = |segment: &Segment| match try_number(segment) {
-        0 => Err(Fault::Firewall(segment.destination)),
-        _ => Ok(()),
+    let network = Routed {
+        route: |number| match number {
+            0 => Err(Refusal::Fault(Fault::Firewall(SERVER))),
+            _ => Ok(()),
+        },
+        network: on_syn(|_, syn| vec![(millis(20), syn_ack(syn))]),
     };
-    let network = on_syn(|_, syn| vec![(millis(20), syn_ack(syn))]);
-    let run = check_under(Conditions { kernel, ..default_conditions() }, &remotes(200), network);
+    let run = check_under(default_conditions(), &remotes(200), network);
     for (_, outcome) in &run.outcomes {
         let verdict = outcome.as_ref().unwrap();
         assert_eq!((verdict.state(), verdict.tries), (PortState::Open, 1));
-        assert_eq!(verdict.round_trip, Some(millis(20)));
+        assert_eq!(verdict.round_trip(), Some(millis(20)));
     }
     assert_eq!((run.outcomes.len(), run.end), (200, millis(1020)));
 }
@@ -290,7 +289,7 @@ proptest! {
     ) {
         let remotes = remotes(answers.len());
         let plan: HashMap<_, _> = remotes.iter().copied().zip(answers.iter().copied()).collect();
-        let network = Planned(plan.clone());
+        let network = planned(plan.clone());
         let conditions = Conditions { rate, window, ..default_conditions() };
         let run = check_under(conditions, &remotes, network);
         prop_assert_eq!(run.outcomes.len(), remotes.len());
@@ -309,33 +308,31 @@ proptest! {
                 (1, Some(_)) => prop_assert_eq!(verdict.state(), PortState::Closed),
                 _ => prop_assert_eq!(verdict.state(), PortState::Filtered),
             }
-            if let Some(round_trip) = verdict.round_trip {
-                prop_assert_eq!(round_trip, millis(delay));
-                prop_assert_eq!(verdict.local, Some(syns[answered].1.source));
+            if let Some(response_time) = verdict.response_time {
+                let (_, syn) = syns[answered];
+                prop_assert_eq!(verdict.local, Some(syn.source));
+                let of_that_port = syns.iter().filter(|(_, other)| other.source == syn.source);
+                let sent_at: Vec<_> = of_that_port.map(|(at, _)| *at).collect();
+                let off = (sent_at[0] + response_time).abs_diff(answer_at.unwrap());
+                prop_assert!(off <= Duration::from_micros(1), "off by {:?}", off);
+                let round_trip = Some(millis(delay)).filter(|_| sent_at.len() == 1);
+                prop_assert_eq!(verdict.round_trip(), round_trip);
             } else {
                 prop_assert_eq!(verdict.tries, 3);
             }
-            let numbers: Vec<_> = syns.iter().map(|(_, syn)| try_number(syn)).collect();
-            prop_assert!(numbers.iter().copied().eq(0..numbers.len()), "{:?}", numbers);
+            let ports: Vec<_> = syns.iter().map(|(_, syn)| syn.source.port()).collect();
+            prop_assert_eq!(&ports[..], &[FIRST_PORT, FIRST_PORT, FIRST_PORT + 1][..ports.len()]);
         }
     }
 }
 
 /// Which try of each target is answered, how, and when.
-struct Planned(HashMap<SocketAddr, (usize, u8, u64)>);
-
-impl Network for Planned {
-    fn carry(&mut self, _now: Duration, segment: &Segment) -> Vec<(Duration, Arrival)> {
-        let (answered, kind, delay) = self.0[&segment.destination];
-        if segment.flags != Flags::SYN || try_number(segment) != answered {
-            return vec![];
-        }
-        match kind {
-            0 => vec![(millis(delay), syn_ack(segment))],
-            1 => vec![(millis(delay), rst_ack(segment))],
-            _ => vec![],
-        }
-    }
+fn planned(plan: HashMap<SocketAddr, (usize, u8, u64)>) -> impl Network {
+    on_syn(move |number, syn| match plan[&syn.destination] {
+        (answered, 0, delay) if number == answered => vec![(millis(delay), syn_ack(syn))],
+        (answered, 1, delay) if number == answered => vec![(millis(delay), rst_ack(syn))],
+        _ => vec![],
+    })
 }
 
 fn default_conditions() -> Conditions {

@@ -17,7 +17,7 @@ fn no_route_on_every_try_is_unreachable_when_the_last_has_failed() {
         let verdict = run.verdict();
         assert_eq!(verdict.state(), PortState::Unreachable);
         assert_eq!(verdict.reason, Reason::NoRoute(cause));
-        assert_eq!((verdict.tries, verdict.round_trip, verdict.local), (0, None, None));
+        assert_eq!((verdict.tries, verdict.round_trip(), verdict.local), (0, None, None));
         assert_eq!(run.end, secs(3));
         assert!(run.crossings.is_empty());
     }

@@ -3,30 +3,26 @@
 use std::net::SocketAddr;
 
 use halfopen::probe::Ignored;
-use halfopen::verdict::PortState;
+use halfopen::verdict::{PortState, Reason};
 use halfopen::wire::{Arrival, Flags, Segment, SequenceNumber};
 
 use crate::network::{
-    RST_ACK, Run, SERVER, SERVER_V6, SYN_ACK, answer, arrive, check, check_all, millis, on_syn,
-    secs, syn_ack,
+    NOBODY, RST_ACK, Run, SERVER, SYN_ACK, answer, arrive, check, check_all, millis, on_syn,
+    remotes, secs, syn_ack,
 };
 
 #[test]
-fn wrong_acknowledgements_prove_nothing() {
-    for flags in [SYN_ACK, RST_ACK] {
-        for offset in [0, 2, u32::MAX, 0x8000_0000, 0x1234_5678] {
-            let run = check_forged(|syn| Segment {
-                acknowledgement: syn.sequence + offset,
-                ..answer(syn, flags)
-            });
-            assert_proves_nothing(&run, Ignored::WrongAcknowledgement);
-        }
+fn a_refusal_with_a_wrong_acknowledgement_proves_nothing() {
+    for offset in WRONG {
         let run = check_forged(|syn| Segment {
-            acknowledgement: SequenceNumber(0),
-            ..answer(syn, flags)
+            acknowledgement: syn.sequence + offset,
+            ..answer(syn, RST_ACK)
         });
         assert_proves_nothing(&run, Ignored::WrongAcknowledgement);
     }
+    let run =
+        check_forged(|syn| Segment { acknowledgement: SequenceNumber(0), ..answer(syn, RST_ACK) });
+    assert_proves_nothing(&run, Ignored::WrongAcknowledgement);
 }
 
 /// Even with the right number in a field that means nothing without its flag.
@@ -60,12 +56,64 @@ fn the_end_of_an_old_connection_proves_nothing() {
 
 #[test]
 fn a_segment_from_elsewhere_proves_nothing() {
-    let other_port = SocketAddr::new(SERVER.ip(), 26);
-    let other_host = SocketAddr::new("198.18.0.8".parse().unwrap(), 25);
-    for source in [other_port, other_host, SERVER_V6] {
-        let run = check_forged(|syn| Segment { source, ..answer(syn, SYN_ACK) });
+    for source in elsewhere() {
+        let run = check_forged(|syn| Segment { source, ..answer(syn, RST_ACK) });
         assert_proves_nothing(&run, Ignored::NotOurs);
+        for offset in WRONG {
+            let run = check_forged(|syn| Segment {
+                source,
+                acknowledgement: syn.sequence + offset,
+                ..answer(syn, SYN_ACK)
+            });
+            assert_proves_nothing(&run, Ignored::NotOurs);
+        }
     }
+}
+
+/// Address translation on the way back that has lost track: it has seen our SYN.
+#[test]
+fn a_syn_ack_from_elsewhere_is_told_of_but_is_not_the_targets() {
+    for source in elsewhere() {
+        let run = check_forged(|syn| Segment { source, ..answer(syn, SYN_ACK) });
+        assert_eq!(run.verdict().reason, Reason::AnsweredBy(source));
+        assert_eq!(run.verdict().state(), PortState::Filtered);
+        assert_eq!((run.syn_times(), run.end), (vec![0, 1000, 3000], secs(7)));
+        assert!(run.ignored.is_empty(), "{:?}", run.ignored);
+        let [(at, rst)] = run.resets()[..] else { panic!("{:?}", run.resets()) };
+        let (_, syn) = run.syns()[0];
+        assert_eq!((at, rst.source, rst.destination), (millis(20), syn.source, source));
+        assert_eq!(rst.sequence, syn.sequence + 1);
+    }
+}
+
+#[test]
+fn a_true_answer_outweighs_a_syn_ack_from_elsewhere() {
+    for (flags, state) in [(SYN_ACK, PortState::Open), (RST_ACK, PortState::Closed)] {
+        for source in elsewhere() {
+            let run = check(on_syn(|number, syn| match number {
+                0 => vec![(millis(20), arrive(Segment { source, ..answer(syn, SYN_ACK) }))],
+                1 => vec![(millis(20), arrive(answer(syn, flags)))],
+                _ => vec![],
+            }));
+            assert_eq!(run.verdict().state(), state);
+        }
+    }
+}
+
+/// It takes long to look for in a crowd, and a flood of them would hold up all targets.
+#[test]
+fn a_syn_ack_from_elsewhere_is_not_looked_for_in_a_crowd() {
+    let run = check_all(
+        &remotes(65),
+        on_syn(|number, syn| match (syn.destination == remotes(1)[0], number) {
+            (true, 0) => {
+                vec![(millis(20), arrive(Segment { source: NOBODY, ..answer(syn, SYN_ACK) }))]
+            }
+            _ => vec![],
+        }),
+    );
+    run.ignored_once(Ignored::NotOurs);
+    assert!(run.resets().is_empty());
 }
 
 #[test]
@@ -120,7 +168,7 @@ fn what_proves_nothing_does_not_hide_the_answer_behind_it() {
         arrivals
     }));
     assert_eq!(run.verdict().state(), PortState::Open);
-    assert_eq!(run.verdict().round_trip, Some(millis(2)));
+    assert_eq!(run.verdict().round_trip(), Some(millis(2)));
     assert_eq!(run.ignored.values().sum::<usize>(), 4);
 }
 
@@ -177,6 +225,14 @@ fn check_forged(mut forge: impl FnMut(&Segment) -> Segment) -> Run {
         0 => vec![(millis(20), arrive(forge(syn)))],
         _ => vec![],
     }))
+}
+
+/// What the acknowledgement number may be off by.
+const WRONG: [u32; 5] = [0, 2, u32::MAX, 0x8000_0000, 0x1234_5678];
+
+/// Another port of the target, and others than the target.
+fn elsewhere() -> [SocketAddr; 2] {
+    [SocketAddr::new(SERVER.ip(), 26), SocketAddr::from(([198, 18, 0, 8], 25))]
 }
 
 /// The run went on as if nothing had come, counted it, and did not answer.

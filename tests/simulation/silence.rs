@@ -3,12 +3,15 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use halfopen::attempt::{Attempt, SourcePort};
+use halfopen::engine::simulated::{FIRST_PORT, Network};
 use halfopen::schedule::Schedule;
 use halfopen::verdict::{PortState, Reason};
-use halfopen::wire::{Flags, Options, Segment};
+use halfopen::wire::{Arrival, Flags, Options, Segment};
 
 use crate::network::{
-    Run, SERVER, SERVER_V6, check, check_by, check_with_secret, millis, on_syn, secs, syn_ack,
+    Run, SERVER, SERVER_V6, check, check_by, check_with_secret, millis, on_syn, ports, secs,
+    syn_ack,
 };
 
 #[test]
@@ -20,7 +23,7 @@ fn three_syns_in_seven_seconds_are_the_default() {
     assert_eq!(verdict.state(), PortState::Filtered);
     assert_eq!(verdict.reason, Reason::NoAnswer { syns: 3, waited: secs(7) });
     assert_eq!(verdict.reason.to_string(), "no answer to 3 SYNs in 7.0 s");
-    assert_eq!((verdict.tries, verdict.round_trip), (3, None));
+    assert_eq!((verdict.tries, verdict.round_trip()), (3, None));
     assert!(run.resets().is_empty());
 }
 
@@ -67,15 +70,48 @@ fn every_schedule_fits_its_deadline() {
     }
 }
 
+/// A retransmission gets past what drops the first SYN of a connection, a fresh port past what is left of an old one.
 #[test]
-fn each_try_has_its_own_port_and_sequence_number() {
+fn every_second_try_is_a_retransmission_of_the_one_before() {
     for remote in [SERVER, SERVER_V6] {
-        let run = check_by(Schedule::fit(10, secs(10)), &[remote], silence());
-        let distinct = |of: fn(&Segment) -> u32| {
-            run.syns().iter().map(|(_, syn)| of(syn)).collect::<HashSet<_>>().len()
-        };
-        assert_eq!(distinct(|syn| syn.source.port().into()), 11);
-        assert_eq!(distinct(|syn| syn.sequence.0), 11);
+        for retries in 0..=10_u8 {
+            let run = check_by(Schedule::fit(retries, secs(10)), &[remote], silence());
+            let numbers: Vec<_> = (0..=u16::from(retries)).map(|number| number / 2).collect();
+            assert_eq!(ports(&run), numbers);
+            for pair in run.syns().chunks(2) {
+                assert!(pair.iter().all(|(_, syn)| *syn == pair[0].1), "{pair:?}");
+            }
+            let sequences: HashSet<_> = run.syns().iter().map(|(_, syn)| syn.sequence.0).collect();
+            assert_eq!(sequences.len(), usize::from(retries) / 2 + 1);
+        }
+    }
+}
+
+/// A machine with few free ports.
+#[test]
+fn with_one_port_all_tries_are_retransmissions() {
+    let run = check(FewPorts(1));
+    assert_eq!(run.syn_times(), [0, 1000, 3000]);
+    assert_eq!(ports(&run), [0, 0, 0]);
+    assert_eq!(run.verdict().reason, Reason::NoAnswer { syns: 3, waited: secs(7) });
+    let run = check_by(Schedule::fit(5, secs(63)), &[SERVER], FewPorts(2));
+    assert_eq!(ports(&run), [0, 0, 1, 1, 0, 0]);
+}
+
+struct FewPorts(u16);
+
+impl Network for FewPorts {
+    fn carry(&mut self, _now: Duration, _segment: &Segment) -> Vec<(Duration, Arrival)> {
+        Vec::new()
+    }
+
+    fn port(&self, attempt: &Attempt) -> u16 {
+        match attempt.port {
+            SourcePort::Same(port) => port,
+            SourcePort::Fresh(count) => {
+                FIRST_PORT + u16::try_from(count).expect("few attempts") % self.0
+            }
+        }
     }
 }
 
@@ -139,7 +175,7 @@ fn nothing_to_check_ends_at_once() {
     assert_eq!(run.end, Duration::ZERO);
 }
 
-fn silence() -> impl halfopen::engine::simulated::Network {
+fn silence() -> impl Network {
     on_syn(|_, _| Vec::new())
 }
 

@@ -1,12 +1,13 @@
 //! The server holds an old connection on our port and answers with a bare ACK (RFC 9293 §3.5.1, RFC 5961 §4).
 
 use halfopen::probe::Ignored;
+use halfopen::schedule::Schedule;
 use halfopen::verdict::{PortState, Reason};
 use halfopen::wire::{Flags, SequenceNumber};
 
 use crate::network::{
-    NOBODY, SERVER, challenge_ack, check, check_all, icmp, millis, on_syn, rst_ack, secs, syn_ack,
-    try_number,
+    NOBODY, SERVER, challenge_ack, check, check_all, check_by, icmp, millis, on_syn, ports,
+    rst_ack, secs, syn_ack,
 };
 
 #[test]
@@ -53,7 +54,7 @@ fn a_syn_ack_during_the_last_wait_is_open() {
             arrivals
         }));
         assert_eq!(run.verdict().state(), PortState::Open, "try {answered} answered");
-        assert_eq!(run.verdict().round_trip, Some(secs(4)));
+        assert_eq!(run.verdict().round_trip(), Some(secs(4)));
         assert_eq!(run.resets().len(), 4);
     }
 }
@@ -78,14 +79,31 @@ fn more_old_acks_do_not_use_up_more_tries() {
 }
 
 #[test]
-fn an_old_ack_to_an_earlier_try_does_not_hurry_the_next_one() {
+fn an_old_ack_to_an_earlier_port_does_not_hurry_the_next_try() {
+    let run = check_by(
+        Schedule::fit(3, secs(15)),
+        &[SERVER],
+        on_syn(|number, syn| match number {
+            0 => vec![(millis(3500), challenge_ack(syn))],
+            _ => vec![],
+        }),
+    );
+    assert_eq!(run.syn_times(), [0, 1000, 3000, 7000]);
+    assert_eq!(run.resets().len(), 1);
+    assert_eq!(run.end, secs(15));
+}
+
+/// The retransmission went to the same old connection.
+#[test]
+fn a_late_old_ack_to_a_port_that_was_tried_twice_hurries_the_next_port() {
     let run = check(on_syn(|number, syn| match number {
         0 => vec![(millis(1500), challenge_ack(syn))],
+        2 => vec![(millis(20), syn_ack(syn))],
         _ => vec![],
     }));
-    assert_eq!(run.syn_times(), [0, 1000, 3000]);
-    assert_eq!(run.resets().len(), 1);
-    assert_eq!(run.end, secs(7));
+    assert_eq!(run.verdict().state(), PortState::Open);
+    assert_eq!(run.syn_times(), [0, 1000, 1500]);
+    assert_eq!(ports(&run), [0, 0, 1]);
 }
 
 #[test]
@@ -127,9 +145,8 @@ fn an_old_ack_to_a_port_this_target_was_not_tried_from_is_not_held_against_it() 
 
 #[test]
 fn without_retries_an_old_ack_leaves_only_waiting() {
-    let schedule = halfopen::schedule::Schedule::fit(0, secs(10));
-    let stale = crate::network::check_by(
-        schedule,
+    let stale = check_by(
+        Schedule::fit(0, secs(10)),
         &[SERVER],
         on_syn(|_, syn| vec![(millis(20), challenge_ack(syn))]),
     );
@@ -146,7 +163,8 @@ fn unreachable_on_the_last_try_outweighs_old_acks_before() {
     }));
     assert_eq!(run.verdict().state(), PortState::Unreachable);
     assert_eq!(run.end, millis(60));
-    assert!(run.resets().iter().all(|(_, rst)| try_number(rst) < 2));
+    let (_, last) = run.syns()[2];
+    assert!(run.resets().iter().all(|(_, rst)| rst.source != last.source));
 }
 
 /// Anybody who knows our port can send an ACK: one alone hides no silence.

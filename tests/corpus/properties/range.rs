@@ -27,7 +27,8 @@ pub fn range(bytes: &[u8]) {
         critical: None,
     };
     for time in times(text) {
-        let verdict = Verdict { round_trip: Some(time), ..Verdict::without_probe(Reason::SynAck) };
+        let verdict =
+            Verdict { response_time: Some(time), ..Verdict::without_probe(Reason::SynAck) };
         let judgement = policy.judge(&Ok(verdict));
         let word = judgement.remark.map(|remark| remark.to_string());
         let word = word.as_deref().and_then(|remark| remark.split(' ').next());

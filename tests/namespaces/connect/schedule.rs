@@ -75,8 +75,7 @@ fn an_answer_to_a_syn_that_the_kernel_repeated_counts_for_its_try() {
         let verdict = verdict(&lab, &[&server.to_string(), "80"]);
         assert_eq!(verdict.ending(), (Some("open"), 0), "{verdict:?}");
         assert!(verdict.elapsed >= Duration::from_millis(990), "{verdict:?}");
-        let rtt = verdict.rtt.expect("an answer has a time");
-        assert!(rtt < 0.9, "the time of the SYN that was answered: {rtt}");
+        assert_eq!(verdict.rtt, None, "nobody knows which of two SYNs was answered");
     }
 }
 

@@ -26,7 +26,7 @@ fn an_old_connection_is_reset_and_the_port_behind_it_found_open_at_once() {
         // One port a check, and the kernel picks it.
         let capture = lab.server.capture("server0");
         let verdict = verdict(&lab, &["--retries", "0", &server.to_string(), "80"]);
-        assert_eq!((verdict.ending(), verdict.tries), ((Some("open"), 0), Some(1)), "{verdict:?}");
+        assert_eq!((verdict.ending(), verdict.tries), ((Some("open"), 0), Some(2)), "{verdict:?}");
         let segments = capture.segments();
         let (old, new) = segments.split_at(3);
         let flags: Vec<_> = old.iter().map(|segment| &*segment.flags).collect();

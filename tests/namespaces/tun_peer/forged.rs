@@ -24,25 +24,16 @@ type Forgery = fn(&Sent, Family) -> Answer;
 
 /// Every lie, one difference away from the truth.
 const FORGERIES: &[(&str, Forgery)] = &[
-    ("SYN+ACK one short", |syn, _| Answer { acknowledgement: syn.sequence, ..syn.syn_ack() }),
-    ("SYN+ACK one too far", |syn, _| Answer {
+    ("SYN+ACK one short from another address", |syn, family| Answer {
+        source: family.stranger(),
+        acknowledgement: syn.sequence,
+        ..syn.syn_ack()
+    }),
+    ("SYN+ACK one too far from another port", |syn, _| Answer {
+        source_port: PORT + 1,
         acknowledgement: syn.sequence.wrapping_add(2),
         ..syn.syn_ack()
     }),
-    ("SYN+ACK half a world away", |syn, _| Answer {
-        acknowledgement: syn.sequence.wrapping_add(1 << 31),
-        ..syn.syn_ack()
-    }),
-    ("SYN+ACK acknowledging 0", |syn, _| Answer { acknowledgement: 0, ..syn.syn_ack() }),
-    ("SYN+ACK acknowledging bytes in the wrong order", |syn, _| Answer {
-        acknowledgement: syn.sequence.wrapping_add(1).swap_bytes(),
-        ..syn.syn_ack()
-    }),
-    ("SYN+ACK from another address", |syn, family| Answer {
-        source: family.stranger(),
-        ..syn.syn_ack()
-    }),
-    ("SYN+ACK from another port", |syn, _| Answer { source_port: PORT + 1, ..syn.syn_ack() }),
     ("RST+ACK from another address", |syn, family| Answer {
         source: family.stranger(),
         ..syn.rst_ack()
@@ -51,6 +42,15 @@ const FORGERIES: &[(&str, Forgery)] = &[
     ("RST+ACK one short", |syn, _| Answer { acknowledgement: syn.sequence, ..syn.rst_ack() }),
     ("RST+ACK one too far", |syn, _| Answer {
         acknowledgement: syn.sequence.wrapping_add(2),
+        ..syn.rst_ack()
+    }),
+    ("RST+ACK half a world away", |syn, _| Answer {
+        acknowledgement: syn.sequence.wrapping_add(1 << 31),
+        ..syn.rst_ack()
+    }),
+    ("RST+ACK acknowledging 0", |syn, _| Answer { acknowledgement: 0, ..syn.rst_ack() }),
+    ("RST+ACK acknowledging bytes in the wrong order", |syn, _| Answer {
+        acknowledgement: syn.sequence.wrapping_add(1).swap_bytes(),
         ..syn.rst_ack()
     }),
     ("bare RST", |syn, _| Answer { acknowledgement: 0, flags: RST, ..syn.rst_ack() }),
@@ -114,7 +114,7 @@ fn ignored_answers_are_counted_for_the_curious(family: Family) {
             let syn = syns.last().expect("a SYN woke the script");
             vec![
                 Answer { flags: RST, ..syn.rst_ack() }.into(),
-                Answer { acknowledgement: syn.sequence, ..syn.syn_ack() }.into(),
+                Answer { acknowledgement: syn.sequence, ..syn.rst_ack() }.into(),
                 Answer { flags: SYN, ..syn.syn_ack() }.into(),
             ]
         })
@@ -133,7 +133,7 @@ fn a_flood_of_forgeries_hides_nothing(family: Family) {
     let story = Scenario::new(family)
         .on_syn(|syns| match syns {
             [first] => {
-                let lie = Answer { acknowledgement: first.sequence, ..first.syn_ack() };
+                let lie = Answer { acknowledgement: first.sequence, ..first.rst_ack() };
                 let flood = iter::repeat_n(lie, FLOOD).map(Injection::from);
                 flood.chain([first.syn_ack().into()]).collect()
             }

@@ -13,7 +13,6 @@ use super::sent::Sent;
 /// The second try leaves 0.5 s after the first, the third a second later, and the verdict waits two
 /// more.
 pub(super) const THREE_TRIES: &[&str] = &["-t", "3.5"];
-const FIRST_WAIT: f64 = 0.5;
 
 in_both_families!(
     an_open_port_gets_exactly_one_rst,
@@ -23,7 +22,8 @@ in_both_families!(
     a_pause_of_the_program_shows_in_no_round_trip_time,
     late_syn_ack_counts_and_gets_its_rst,
     late_rst_ack_counts,
-    the_round_trip_time_of_a_late_answer_starts_at_the_syn_that_it_answers,
+    an_answer_to_a_syn_that_was_sent_twice_gives_no_round_trip_time,
+    an_answer_to_a_fresh_syn_has_its_own_round_trip_time,
     the_answer_to_the_last_try_counts,
     syn_acks_to_two_tries_each_get_their_rst,
     a_repeated_syn_ack_gets_another_rst,
@@ -115,10 +115,24 @@ fn late_rst_ack_counts(family: Family) {
     story.assert_sent(&["SYN", "SYN"]);
 }
 
-fn the_round_trip_time_of_a_late_answer_starts_at_the_syn_that_it_answers(family: Family) {
+/// Nobody can tell which of the two was answered (Karn's algorithm).
+fn an_answer_to_a_syn_that_was_sent_twice_gives_no_round_trip_time(family: Family) {
     let story = answer_first_when_second_is_sent(family, Sent::syn_ack);
-    let round_trip = story.verdict().rtt.expect("open has a time");
-    assert!(round_trip >= FIRST_WAIT, "{story:#?}");
+    assert_eq!(story.syns()[0].packet[40..], story.syns()[1].packet[40..], "the same segment");
+    assert_eq!(story.verdict().rtt, None, "{story:#?}");
+}
+
+fn an_answer_to_a_fresh_syn_has_its_own_round_trip_time(family: Family) {
+    let story = Scenario::new(family)
+        .options(THREE_TRIES)
+        .on_syn(|syns| match syns {
+            [_, _, third] => vec![third.syn_ack().into()],
+            _ => Vec::new(),
+        })
+        .run();
+    story.assert_verdict("open", 3, 0);
+    assert_ne!(story.syns()[2].source_port, story.syns()[1].source_port);
+    assert!(story.verdict().rtt.is_some(), "{story:#?}");
 }
 
 fn the_answer_to_the_last_try_counts(family: Family) {

@@ -1,0 +1,92 @@
+//! Sockets that the kernel's handshakes are made with, and the source ports that are held for them.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::socket::{setsockopt, sockopt};
+use socket2::{Domain, Socket, Type};
+
+use super::Egress;
+use super::sockets::{self, errno};
+use crate::fault::Fault;
+
+/// How often a source port is looked for.
+const RESERVATIONS: usize = 16;
+
+/// A source port that is held against every other program, but shared by the attempts of that number at all targets.
+pub(super) struct Port {
+    pub(super) number: u16,
+    _held: Socket,
+}
+
+impl Port {
+    /// Finds a port that nobody has, and takes it for sockets that share it.
+    pub(super) fn reserve(domain: Domain, egress: &Egress) -> Result<Self, Fault> {
+        let any = match domain {
+            Domain::IPV4 => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            _ => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+        };
+        let mut attempts = 0;
+        loop {
+            let found = bound(any, false, egress)?.local_addr().map_err(|error| setup(&error))?;
+            let found = found.as_socket().expect("an internet socket");
+            // It is free again, and anybody may have been quicker. Who shares ports is offered none that is taken alone, and
+            // who does not is offered none that is shared.
+            attempts += 1;
+            match bound(found, true, egress) {
+                Err(Fault::SourcePort(Errno::EADDRINUSE)) if attempts < RESERVATIONS => {}
+                held => return Ok(Self { number: found.port(), _held: held? }),
+            }
+        }
+    }
+}
+
+/// A socket whose handshake with `remote` may begin; without `port`, the kernel chooses one.
+pub(super) fn stream(
+    remote: SocketAddr,
+    port: Option<u16>,
+    egress: &Egress,
+) -> Result<Socket, Fault> {
+    let (domain, any) = match remote {
+        SocketAddr::V4(_) => (Domain::IPV4, Ipv4Addr::UNSPECIFIED.into()),
+        SocketAddr::V6(_) => (Domain::IPV6, Ipv6Addr::UNSPECIFIED.into()),
+    };
+    let local = SocketAddr::new(egress.source.unwrap_or(any), port.unwrap_or_default());
+    let socket = bound(local, true, egress)?;
+    socket.set_nonblocking(true).map_err(|error| setup(&error))?;
+    socket.set_tcp_quickack(false).map_err(|error| setup(&error))?;
+    socket.set_linger(Some(Duration::ZERO)).map_err(|error| setup(&error))?;
+    match domain {
+        Domain::IPV4 => setsockopt(&socket, sockopt::Ipv4RecvErr, &true),
+        _ => setsockopt(&socket, sockopt::Ipv6RecvErr, &true),
+    }
+    .map_err(Fault::SocketSetup)?;
+    Ok(socket)
+}
+
+/// A TCP socket that sends as `egress` says from `local`, whose port it may share. With port 0 that is left to `connect()`:
+/// it takes a port that has other connections, too.
+fn bound(local: SocketAddr, shared: bool, egress: &Egress) -> Result<Socket, Fault> {
+    let domain = Domain::for_address(local);
+    let socket =
+        Socket::new(domain, Type::STREAM, None).map_err(|error| Fault::Socket(errno(&error)))?;
+    sockets::apply(egress, &socket, domain)?;
+    sockets::bind_interface(egress, &socket)?;
+    if domain == Domain::IPV6 {
+        socket.set_only_v6(true).map_err(|error| setup(&error))?;
+    }
+    socket.set_reuse_address(shared).map_err(|error| setup(&error))?;
+    if shared && local.port() == 0 {
+        setsockopt(&socket, sockets::BindAddressNoPort, &true).map_err(Fault::SocketSetup)?;
+    }
+    match socket.bind(&local.into()).map_err(|error| errno(&error)) {
+        Ok(()) => Ok(socket),
+        Err(errno) if local.ip().is_unspecified() => Err(Fault::SourcePort(errno)),
+        Err(errno) => Err(Fault::Source { address: local.ip(), errno }),
+    }
+}
+
+fn setup(error: &std::io::Error) -> Fault {
+    Fault::SocketSetup(errno(error))
+}

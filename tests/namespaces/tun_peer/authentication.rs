@@ -1,0 +1,171 @@
+//! Equipment that lets a SYN pass only once its sender has shown that it is a TCP, and equipment that has lost track.
+
+use std::iter;
+
+use crate::tun::{Family, in_both_families};
+
+use super::answer::Answer;
+use super::open::assert_reset;
+use super::scenario::{Injection, PORT, Scenario, to_each};
+use super::sent::Sent;
+
+in_both_families!(
+    a_wrong_syn_ack_is_reset_and_the_next_syn_leaves_at_once,
+    wrong_syn_acks_to_every_syn_are_told_of,
+    a_wrong_syn_ack_that_passes_the_guard_is_reset_once,
+    wrong_syn_acks_hide_no_true_answer,
+    the_first_syn_of_a_connection_is_dropped_and_its_retransmission_answered,
+    without_retries_there_is_no_second_chance,
+    a_syn_ack_from_elsewhere_is_told_of,
+    a_syn_ack_from_elsewhere_hides_no_true_answer,
+);
+
+/// What equipment puts in the place of our sequence number, to see an RST with it.
+const COOKIE: u32 = 0x5afe_5e71;
+
+/// Every wrong acknowledgement.
+const WRONG: [fn(u32) -> u32; 6] = [
+    |_| COOKIE,
+    |_| 0,
+    |sequence| sequence,
+    |sequence| sequence.wrapping_add(2),
+    |sequence| sequence.wrapping_add(1 << 31),
+    |sequence| sequence.wrapping_add(1).swap_bytes(),
+];
+
+fn wrong(syn: &Sent) -> Answer {
+    Answer { acknowledgement: COOKIE, ..syn.syn_ack() }
+}
+
+/// RFC 9293 §3.10.7.3: SEQ=SEG.ACK.
+fn a_wrong_syn_ack_is_reset_and_the_next_syn_leaves_at_once(family: Family) {
+    for acknowledgement in WRONG {
+        let wrong = move |syn: &Sent| Answer {
+            acknowledgement: acknowledgement(syn.sequence),
+            ..syn.syn_ack()
+        };
+        let story = Scenario::new(family)
+            .on_syn(move |syns| match syns {
+                [first] => vec![wrong(first).into()],
+                [_, second] => vec![second.syn_ack().into()],
+                _ => Vec::new(),
+            })
+            .run();
+        story.assert_verdict("open", 2, 0);
+        let (syns, resets) = (story.syns(), story.resets());
+        assert_eq!((syns.len(), resets.len()), (2, 2), "{story:#?}");
+        assert_reset(resets[0], &wrong(syns[0]));
+        assert_reset(resets[1], &syns[1].syn_ack());
+        assert_ne!(syns[0].source_port, syns[1].source_port, "{story:#?}");
+    }
+}
+
+fn wrong_syn_acks_to_every_syn_are_told_of(family: Family) {
+    let story = Scenario::new(family).options(&["-t", "1"]).on_syn(to_each(wrong)).run();
+    story.assert_verdict("filtered", 3, 2);
+    assert_eq!(story.verdict().reason, "SYN+ACK with a wrong acknowledgement number");
+    let (syns, resets) = (story.syns(), story.resets());
+    assert_eq!((syns.len(), resets.len()), (3, 3), "{story:#?}");
+    for (reset, syn) in resets.into_iter().zip(syns) {
+        assert_reset(reset, &wrong(syn));
+    }
+}
+
+fn a_wrong_syn_ack_that_passes_the_guard_is_reset_once(family: Family) {
+    let story = Scenario::new(family)
+        .options(&["-t", "1"])
+        .on_syn(to_each(|syn| Answer { hop_limit: 255, ..wrong(syn) }))
+        .run();
+    story.assert_verdict("filtered", 3, 2);
+    assert_eq!((story.syns().len(), story.resets().len()), (3, 3), "{story:#?}");
+}
+
+fn wrong_syn_acks_hide_no_true_answer(family: Family) {
+    // As many as any socket buffer holds.
+    const FLOOD: usize = 100;
+    for retries in ["0", "2"] {
+        let story = Scenario::new(family)
+            .options(if retries == "0" { &["--retries", "0"] } else { &[] })
+            .on_syn(|syns| {
+                let newest = syns.last().expect("a SYN woke the script");
+                let flood = iter::repeat_n(wrong(newest), FLOOD).map(Injection::from);
+                flood.chain([newest.syn_ack().into()]).collect()
+            })
+            .run();
+        assert_eq!(story.verdict().ending(), (Some("open"), 0), "{retries} retries: {story:#?}");
+    }
+}
+
+fn the_first_syn_of_a_connection_is_dropped_and_its_retransmission_answered(family: Family) {
+    for options in [&["-t", "0.2"][..], &["-t", "1"], &["-t", "10"], &["--retries", "1"]] {
+        let story = Scenario::new(family).options(options).on_syn(answer_retransmissions).run();
+        story.assert_verdict("open", 2, 0);
+        let syns = story.syns();
+        assert_eq!((syns.len(), story.resets().len()), (2, 1), "{story:#?}");
+        assert_reset(story.resets()[0], &syns[0].syn_ack());
+        assert_eq!(story.verdict().rtt, None, "nobody knows which SYN was answered");
+    }
+}
+
+fn without_retries_there_is_no_second_chance(family: Family) {
+    let story = Scenario::new(family)
+        .options(&["-t", "0.3", "--retries", "0"])
+        .on_syn(answer_retransmissions)
+        .run();
+    story.assert_verdict("filtered", 1, 2);
+    story.assert_silence();
+}
+
+fn answer_retransmissions(syns: &[Sent]) -> Vec<Injection> {
+    let (newest, before) = syns.split_last().expect("a SYN woke the script");
+    let ends = |syn: &Sent| (syn.source_port, syn.sequence);
+    let again = before.iter().any(|syn| ends(syn) == ends(newest));
+    again.then(|| newest.syn_ack().into()).into_iter().collect()
+}
+
+/// Address translation on the way back that has lost track.
+fn a_syn_ack_from_elsewhere_is_told_of(family: Family) {
+    let elsewhere: [fn(&Sent, Family) -> Answer; 2] = [
+        |syn, family| Answer { source: family.stranger(), ..syn.syn_ack() },
+        |syn, _| Answer { source_port: PORT + 1, ..syn.syn_ack() },
+    ];
+    for from in elsewhere {
+        let (outcome, sent) = Scenario::new(family)
+            .on_syn(to_each(move |syn| from(syn, family)))
+            .play(|namespace, _| {
+                let mut command = std::process::Command::new(crate::lab::HALFOPEN);
+                command.args(["-o", "json", "-t", "0.3", "--retries", "1"]);
+                command.args([family.peer().to_string(), PORT.to_string()]);
+                namespace.outcome(command)
+            });
+        let verdict = outcome.verdict();
+        assert_eq!(verdict.ending(), (Some("filtered"), 2), "{outcome:#?}");
+        let answer = from(&sent[0], family);
+        let there = std::net::SocketAddr::new(answer.source, answer.source_port);
+        assert_eq!(verdict.reason, format!("SYN+ACK from {there} instead (NAT?)"));
+        let (syns, resets): (Vec<_>, Vec<_>) = sent.iter().partition(|sent| sent.is_syn());
+        assert_eq!((syns.len(), resets.len()), (2, 2), "{sent:#?}");
+        for (reset, syn) in resets.into_iter().zip(syns) {
+            assert_eq!(reset.flag_names(), "RST");
+            assert_eq!(reset.destination, answer.source);
+            assert_reset(reset, &from(syn, family));
+        }
+    }
+}
+
+fn a_syn_ack_from_elsewhere_hides_no_true_answer(family: Family) {
+    let (outcome, _) = Scenario::new(family)
+        .on_syn(move |syns| match syns {
+            [first] => vec![
+                Answer { source: family.stranger(), ..first.syn_ack() }.into(),
+                first.rst_ack().into(),
+            ],
+            _ => Vec::new(),
+        })
+        .play(|namespace, _| {
+            let mut command = std::process::Command::new(crate::lab::HALFOPEN);
+            command.args(["-o", "json", &family.peer().to_string(), &PORT.to_string()]);
+            namespace.outcome(command)
+        });
+    assert_eq!(outcome.verdict().ending(), (Some("closed"), 2), "{outcome:#?}");
+}

@@ -1,0 +1,141 @@
+//! Equipment that admits a client only once it has shown that it is one: by the RST that a wrong SYN+ACK calls for ("safe
+//! reset"), or by a retransmission.
+
+use std::time::Duration;
+
+use halfopen::engine::simulated::Network;
+use halfopen::schedule::Schedule;
+use halfopen::verdict::{PortState, Reason};
+use halfopen::wire::{Arrival, Flags, Segment, SequenceNumber};
+
+use crate::network::{
+    SERVER, SERVER_V6, SYN_ACK, answer, arrive, challenge_ack, check, check_all, check_by, millis,
+    on_syn, ports, secs, syn_ack,
+};
+
+/// The RST takes its number from the wrong acknowledgement (RFC 9293 §3.10.7.3), and the next SYN leaves at once.
+#[test]
+fn a_client_that_resets_the_wrong_syn_ack_is_admitted() {
+    for remote in [SERVER, SERVER_V6] {
+        let run = check_all(&[remote], SafeReset::default());
+        let verdict = run.verdict();
+        assert_eq!((verdict.state(), verdict.tries), (PortState::Open, 2));
+        assert_eq!(verdict.round_trip(), Some(millis(20)));
+        assert_eq!((run.syn_times(), run.end), (vec![0, 20], millis(40)));
+        assert_eq!(ports(&run), [0, 1]);
+        let (at, rst) = run.resets()[0];
+        assert_eq!((at, rst.source, rst.destination), (millis(20), run.syns()[0].1.source, remote));
+        assert_eq!((rst.flags, rst.sequence), (Flags::RST, COOKIE));
+    }
+}
+
+#[test]
+fn a_retransmission_is_admitted_where_first_syns_are_dropped() {
+    for (retries, limit) in [(1, secs(10)), (2, secs(10)), (2, millis(200)), (4, secs(1))] {
+        let mut seen = Vec::new();
+        let schedule = Schedule::fit(retries, limit);
+        let run = check_by(
+            schedule,
+            &[SERVER],
+            on_syn(move |_, syn| {
+                let again = seen.contains(syn);
+                seen.push(*syn);
+                if again { vec![(millis(1), syn_ack(syn))] } else { Vec::new() }
+            }),
+        );
+        let verdict = run.verdict();
+        assert_eq!((verdict.state(), verdict.tries), (PortState::Open, 2));
+        let waited = schedule.waits().next().unwrap() + millis(1);
+        let response_time = verdict.response_time.unwrap();
+        assert!(response_time.abs_diff(waited) <= Duration::from_micros(1), "{response_time:?}");
+        assert_eq!(verdict.round_trip(), None, "nobody knows which SYN was answered");
+    }
+}
+
+/// A firewall that still knows an old connection on the port, and says nothing.
+#[test]
+fn a_fresh_port_is_tried_where_the_first_is_swallowed() {
+    let run = check(on_syn(|number, syn| match number {
+        0 | 1 => Vec::new(),
+        _ => vec![(millis(20), syn_ack(syn))],
+    }));
+    assert_eq!((run.verdict().state(), run.verdict().tries), (PortState::Open, 3));
+    assert_eq!(run.verdict().round_trip(), Some(millis(20)));
+    assert_eq!(ports(&run), [0, 0, 1]);
+}
+
+/// Whoever knows our endpoints can send one. It hurries the tries, as a bare ACK does, and takes nothing from the last wait.
+#[test]
+fn wrong_syn_acks_decide_nothing_before_the_last_wait_is_over() {
+    let run = check(on_syn(|_, syn| vec![(millis(20), wrong_syn_ack(syn))]));
+    assert_eq!(run.verdict().reason, Reason::WrongAcknowledgement);
+    assert_eq!((run.verdict().state(), run.verdict().tries), (PortState::Filtered, 3));
+    assert_eq!((run.syn_times(), run.end), (vec![0, 20, 40], millis(4040)));
+    assert_eq!((ports(&run), run.resets().len()), (vec![0, 1, 2], 3));
+
+    for answered in 0..3 {
+        let run = check(on_syn(|number, syn| {
+            let mut arrivals = vec![(millis(20), wrong_syn_ack(syn))];
+            if number == answered {
+                arrivals.push((secs(4), syn_ack(syn)));
+            }
+            arrivals
+        }));
+        assert_eq!(run.verdict().state(), PortState::Open, "try {answered} answered");
+    }
+}
+
+#[test]
+fn a_wrong_syn_ack_does_the_same_as_a_bare_ack() {
+    type Answer = fn(&Segment) -> Arrival;
+    let both: [Answer; 2] = [challenge_ack, wrong_syn_ack];
+    for count in [1, 10] {
+        for disputed in 0..8_usize {
+            let [ack, syn_ack] = both.map(|answer| {
+                check(on_syn(move |number, syn| match disputed >> number & 1 {
+                    1 => vec![(millis(20), answer(syn)); count],
+                    _ => Vec::new(),
+                }))
+            });
+            assert_eq!((ack.syn_times(), ack.end), (syn_ack.syn_times(), syn_ack.end));
+            assert_eq!(ports(&ack), ports(&syn_ack));
+            assert_eq!(ack.resets().len(), syn_ack.resets().len());
+        }
+    }
+}
+
+#[test]
+fn one_wrong_syn_ack_hides_no_silence() {
+    let run = check(on_syn(|number, syn| match number {
+        0 => vec![(millis(20), wrong_syn_ack(syn))],
+        _ => Vec::new(),
+    }));
+    assert_eq!(run.verdict().reason, Reason::NoAnswer { syns: 2, waited: millis(6020) });
+    assert_eq!(ports(&run), [0, 1, 1]);
+}
+
+/// Acknowledges a number that equipment chose.
+const COOKIE: SequenceNumber = SequenceNumber(0x5afe_5e71);
+
+fn wrong_syn_ack(syn: &Segment) -> Arrival {
+    arrive(Segment { acknowledgement: COOKIE, ..answer(syn, SYN_ACK) })
+}
+
+/// Admits who has sent the right RST.
+#[derive(Default)]
+struct SafeReset {
+    admits: bool,
+}
+
+impl Network for SafeReset {
+    fn carry(&mut self, _now: Duration, segment: &Segment) -> Vec<(Duration, Arrival)> {
+        match segment.flags {
+            Flags::SYN if self.admits => vec![(millis(20), syn_ack(segment))],
+            Flags::SYN => vec![(millis(20), wrong_syn_ack(segment))],
+            _ => {
+                self.admits |= segment.sequence == COOKIE;
+                Vec::new()
+            }
+        }
+    }
+}
