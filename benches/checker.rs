@@ -4,11 +4,10 @@
 
 use std::env;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use halfopen::checker::{Checker, Ended};
-use halfopen::engine::SimulatedEngine;
+use halfopen::engine::{Interrupt, SimulatedEngine};
 use halfopen::pacer::Pacer;
 use halfopen::probe::Secret;
 use halfopen::run::{Client, Crossing, Next, run};
@@ -92,7 +91,7 @@ impl Client for Pool {
 
     fn crossed(&mut self, _at: Duration, _crossing: &Crossing) {}
 
-    fn interrupts(&self) -> Vec<BorrowedFd<'_>> {
+    fn interrupts(&self) -> Vec<Interrupt<'_>> {
         Vec::new()
     }
 

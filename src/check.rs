@@ -2,10 +2,9 @@
 
 mod names;
 
-use std::io::Write;
 use std::mem;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use rand::TryRng;
@@ -13,8 +12,9 @@ use rand::rngs::SysRng;
 
 use crate::alternatives::Alternatives;
 use crate::checker::{Checker, Ended};
-use crate::engine::Engine;
+use crate::engine::{Engine, Interrupt};
 use crate::fault::{Fault, Refusal, last_call};
+use crate::outlet::Output;
 use crate::pacer::Pacer;
 use crate::plan::{Format, Plan};
 use crate::probe::Secret;
@@ -41,6 +41,9 @@ const LISTED: usize = 100_000;
 /// Lines that are kept before they are written, bytes.
 const CHUNK: usize = 1 << 16;
 
+/// While more than that waits for the reader of the output, bytes, no target begins: each has a line to come.
+const BACKLOG: usize = 1 << 20;
+
 /// Carries out `plan` by `engine`, if there is one, in a program that began at `start`, until a signal comes. What can be said before the end goes to
 /// `out` as it falls, and how far it is to `progress`. Fails where the plan cannot be carried out as it stands.
 pub fn check(
@@ -48,7 +51,7 @@ pub fn check(
     engine: Result<&mut dyn Engine, Fault>,
     signals: &Signals,
     start: Instant,
-    out: &mut dyn Write,
+    out: &mut dyn Output,
     progress: Option<Progress>,
 ) -> Result<Report, Fault> {
     let targets = mem::take(&mut plan.targets);
@@ -105,7 +108,7 @@ struct Session<'a> {
     signals: &'a Signals,
     /// Lines of JSON that are to be written.
     lines: Vec<u8>,
-    out: &'a mut dyn Write,
+    out: &'a mut dyn Output,
     progress: Option<Progress>,
 }
 
@@ -232,6 +235,9 @@ impl Session<'_> {
 impl Client for Session<'_> {
     fn next(&mut self, now: Duration) -> Next {
         let in_time = now <= last_call(self.report.plan.timeout);
+        if in_time && self.out.backlog().is_some_and(|(bytes, _)| bytes > BACKLOG) {
+            return Next::Later;
+        }
         match in_time.then(|| self.roster.poll()).flatten() {
             Some((place, remote)) => Next::Target(place, remote),
             None if self.lookups.is_some() => Next::Later,
@@ -283,9 +289,10 @@ impl Client for Session<'_> {
         }
     }
 
-    fn interrupts(&self) -> Vec<BorrowedFd<'_>> {
-        let lookups = self.lookups.iter().map(AsFd::as_fd);
-        lookups.chain([self.signals.as_fd()]).collect()
+    fn interrupts(&self) -> Vec<Interrupt<'_>> {
+        let lookups = self.lookups.iter().map(|lookups| Interrupt::Readable(lookups.as_fd()));
+        let output = self.out.backlog().map(|(_, output)| Interrupt::Writable(output));
+        lookups.chain(output).chain([Interrupt::Readable(self.signals.as_fd())]).collect()
     }
 
     fn attend(&mut self, now: Duration) -> bool {

@@ -13,7 +13,7 @@ use halfopen::check::check;
 use halfopen::cli::{self, Call, Request, UsageError};
 use halfopen::engine::{Engine, Opening};
 use halfopen::fault::Fault;
-use halfopen::outlet::Outlet;
+use halfopen::outlet::{Outlet, Output};
 use halfopen::plan::Format;
 use halfopen::privilege::{self, PrivilegeError};
 use halfopen::report::nagios;
@@ -68,7 +68,7 @@ fn run(start: Instant) -> Status {
     status
 }
 
-fn run_check(call: Call, signals: &Signals, start: Instant, out: &mut impl Write) -> Status {
+fn run_check(call: Call, signals: &Signals, start: Instant, out: &mut impl Output) -> Status {
     let lent = privilege::is_lent();
     let mut engine = match open(&call.opening(), start) {
         Ok(engine) => engine,

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -15,6 +15,18 @@ const CHUNK: usize = 4096;
 
 /// And a terminal, for which it is less: 256 bytes at least (`tty_buffer_alloc()`).
 const TERMINAL_CHUNK: usize = 128;
+
+/// Where the lines of a check go while it goes on.
+pub trait Output: Write {
+    /// How many bytes wait for the reader, if any do, and what can be written to when he has taken some.
+    fn backlog(&self) -> Option<(usize, BorrowedFd<'_>)>;
+}
+
+impl Output for io::Sink {
+    fn backlog(&self) -> Option<(usize, BorrowedFd<'_>)> {
+        None
+    }
+}
 
 /// Takes everything, and passes it on as the reader takes it: he holds up nothing but the end of the program.
 pub struct Outlet<W> {
@@ -74,6 +86,12 @@ impl<W: AsFd + IsTerminal> Outlet<W> {
 fn piece(bytes: &[u8]) -> usize {
     let bytes = &bytes[..bytes.len().min(TERMINAL_CHUNK)];
     bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |end| end.max(1))
+}
+
+impl<W: AsFd + IsTerminal> Output for Outlet<W> {
+    fn backlog(&self) -> Option<(usize, BorrowedFd<'_>)> {
+        (!self.waiting.is_empty()).then(|| (self.waiting.len(), self.out.as_fd()))
+    }
 }
 
 impl<W: AsFd + IsTerminal> Write for Outlet<W> {

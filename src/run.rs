@@ -1,11 +1,10 @@
 //! The loop: moves segments between a [`Checker`] and an [`Engine`] until every target has ended.
 
 use std::net::SocketAddr;
-use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use crate::checker::{Checker, Ended, Try};
-use crate::engine::{Departure, Engine};
+use crate::engine::{Departure, Engine, Interrupt};
 use crate::fault::{Fault, Refusal};
 use crate::pacer::Pacer;
 use crate::probe::Ignored;
@@ -79,8 +78,8 @@ pub trait Client {
     /// A packet has crossed at `at`.
     fn crossed(&mut self, at: Duration, crossing: &Crossing);
 
-    /// What can be read when the client wants attention.
-    fn interrupts(&self) -> Vec<BorrowedFd<'_>>;
+    /// When the client wants attention.
+    fn interrupts(&self) -> Vec<Interrupt<'_>>;
 
     /// Looks after that; true when the rest need not be known any more.
     fn attend(&mut self, now: Duration) -> bool;

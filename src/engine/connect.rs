@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -21,7 +21,7 @@ use super::netlink::{Flow, Netlink, Traits};
 use super::route::Router;
 use super::sockets::{self, errno};
 use super::stream::{Port, stream};
-use super::{Departure, Egress, Engine, Opening, received};
+use super::{Departure, Egress, Engine, Interrupt, Opening, received};
 use crate::attempt::Attempt;
 use crate::descriptors::Descriptors;
 use crate::fault::{Fault, Refusal};
@@ -259,7 +259,7 @@ impl Engine for ConnectEngine {
     fn receive(
         &mut self,
         deadline: Duration,
-        interrupts: &[BorrowedFd<'_>],
+        interrupts: &[Interrupt<'_>],
         arrivals: &mut Vec<(Duration, Arrival)>,
     ) -> Result<Option<Duration>, Fault> {
         let heard = self.drain(arrivals)?;
@@ -268,7 +268,7 @@ impl Engine for ConnectEngine {
             return Ok(heard);
         }
         let ends = [self.epoll.0.as_fd()];
-        sockets::wait(ends.into_iter().chain(interrupts.iter().copied()), patience)?;
+        sockets::wait(ends.into_iter(), interrupts, patience)?;
         self.drain(arrivals)
     }
 }

@@ -68,15 +68,23 @@ pub trait Engine {
     /// Nothing that concerns `remote` is waited for any more.
     fn release(&mut self, remote: SocketAddr);
 
-    /// Waits until something arrives, one of `interrupts` can be read, or `deadline` has come (at once where it is past),
-    /// then adds what is there to `arrivals`, with the time. Where nothing was left behind, gives the moment by which
+    /// Waits until something arrives, there is one of `interrupts`, or `deadline` has come (at once where it is past), then adds what is there to `arrivals`, with the time. Where nothing was left behind, gives the moment by which
     /// everything has been heard.
     fn receive(
         &mut self,
         deadline: Duration,
-        interrupts: &[BorrowedFd<'_>],
+        interrupts: &[Interrupt<'_>],
         arrivals: &mut Vec<(Duration, Arrival)>,
     ) -> Result<Option<Duration>, Fault>;
+}
+
+/// What ends a wait for answers, beside them.
+#[derive(Debug, Clone, Copy)]
+pub enum Interrupt<'a> {
+    /// This can be read.
+    Readable(BorrowedFd<'a>),
+    /// This can be written.
+    Writable(BorrowedFd<'a>),
 }
 
 /// A SYN that has left.

@@ -1,7 +1,7 @@
 //! Raw sockets: our own SYN and RST on the wire, answers from the raw socket, ICMP errors from its error queue.
 
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -10,7 +10,7 @@ use super::clock::Clock;
 use super::families::Families;
 use super::lane::{BATCH, Lane};
 use super::received::Received;
-use super::{Departure, Egress, Engine, Opening, sockets};
+use super::{Departure, Egress, Engine, Interrupt, Opening, sockets};
 use crate::attempt::Attempt;
 use crate::fault::{Fault, Refusal};
 use crate::wire::{Arrival, Segment};
@@ -142,7 +142,7 @@ impl Engine for RawEngine {
     fn receive(
         &mut self,
         deadline: Duration,
-        interrupts: &[BorrowedFd<'_>],
+        interrupts: &[Interrupt<'_>],
         arrivals: &mut Vec<(Duration, Arrival)>,
     ) -> Result<Option<Duration>, Fault> {
         let heard = self.drain(arrivals);
@@ -151,7 +151,7 @@ impl Engine for RawEngine {
             return Ok(heard);
         }
         let queues = self.lanes.iter().map(AsFd::as_fd);
-        sockets::wait(queues.chain(interrupts.iter().copied()), patience)?;
+        sockets::wait(queues, interrupts, patience)?;
         Ok(self.drain(arrivals))
     }
 }

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use super::{Departure, Engine};
+use super::{Departure, Engine, Interrupt};
 use crate::attempt::{Attempt, SourcePort};
 use crate::fault::{Fault, Refusal};
 use crate::wire::{Arrival, Segment};
@@ -143,7 +142,7 @@ impl<N: Network> Engine for SimulatedEngine<N> {
     fn receive(
         &mut self,
         deadline: Duration,
-        _interrupts: &[BorrowedFd<'_>],
+        _interrupts: &[Interrupt<'_>],
         arrivals: &mut Vec<(Duration, Arrival)>,
     ) -> Result<Option<Duration>, Fault> {
         let first = self.in_flight.first_key_value().map(|((at, _), _)| *at);

@@ -15,7 +15,7 @@ use nix::sys::time::TimeSpec;
 use nix::{libc, setsockopt_impl, sockopt_impl};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::Egress;
+use super::{Egress, Interrupt};
 use crate::fault::Fault;
 
 sockopt_impl!(
@@ -112,13 +112,18 @@ pub(super) fn datagram(domain: Domain) -> Result<Socket, Fault> {
     Socket::new(domain, Type::DGRAM, None).map_err(|error| Fault::Socket(errno(&error)))
 }
 
-/// Waits until one of `descriptors` can be read, or `patience` is over.
+/// Waits until one of `queues` can be read, there is one of `interrupts`, or `patience` is over.
 pub(super) fn wait<'a>(
-    descriptors: impl Iterator<Item = BorrowedFd<'a>>,
+    queues: impl Iterator<Item = BorrowedFd<'a>>,
+    interrupts: &[Interrupt<'a>],
     patience: Duration,
 ) -> Result<(), Fault> {
-    let mut watched: Vec<_> =
-        descriptors.map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN)).collect();
+    let interrupts = interrupts.iter().map(|interrupt| match *interrupt {
+        Interrupt::Readable(descriptor) => PollFd::new(descriptor, PollFlags::POLLIN),
+        Interrupt::Writable(descriptor) => PollFd::new(descriptor, PollFlags::POLLOUT),
+    });
+    let queues = queues.map(|queue| PollFd::new(queue, PollFlags::POLLIN));
+    let mut watched: Vec<_> = queues.chain(interrupts).collect();
     match ppoll(&mut watched, Some(TimeSpec::from_duration(patience)), None) {
         Ok(_) | Err(Errno::EINTR) => Ok(()),
         Err(errno) => Err(Fault::Receive(errno)),

@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use halfopen::attempt::Attempt;
 use halfopen::checker::{Checker, Ended};
 use halfopen::engine::simulated::{FIRST_PORT, Network, SimulatedEngine};
-use halfopen::engine::{Departure, Engine};
+use halfopen::engine::{Departure, Engine, Interrupt};
 use halfopen::fault::{Fault, Refusal};
 use halfopen::pacer::Pacer;
 use halfopen::probe::{Ignored, Secret};
@@ -295,7 +294,7 @@ impl<N: Network> Engine for Restful<N> {
     fn receive(
         &mut self,
         deadline: Duration,
-        interrupts: &[BorrowedFd<'_>],
+        interrupts: &[Interrupt<'_>],
         arrivals: &mut Vec<(Duration, Arrival)>,
     ) -> Result<Option<Duration>, Fault> {
         let before = self.engine.now();
@@ -347,7 +346,7 @@ impl Client for Record {
         self.crossings.push((at, *crossing));
     }
 
-    fn interrupts(&self) -> Vec<BorrowedFd<'_>> {
+    fn interrupts(&self) -> Vec<Interrupt<'_>> {
         Vec::new()
     }
 

@@ -1,5 +1,7 @@
-//! Memory a target: little while it is pending, none before and after.
+//! Memory a target: little while it is pending, none before and after. The output goes to a file, which takes it at once: a
+//! reader may be slow, and what waits for him takes memory, too.
 
+use std::fs;
 use std::process::Command;
 
 use super::crowd::{CLOSED, Crowd, DROPPED, Findings, expected};
@@ -8,12 +10,16 @@ use crate::lab::{HALFOPEN, Outcome};
 /// Runs a pool that the kernel gives no more than so much memory to write to (`RLIMIT_DATA`): a program that asks for
 /// more dies of it.
 fn check_within(crowd: &Crowd, kilobytes: u32, arguments: &[&str]) -> Outcome {
+    let folder = tempfile::tempdir().expect("a scratch directory");
+    let file = folder.path().join("output");
     let mut command = Command::new("sh");
     command
-        .args(["-c", r#"ulimit -d "$0" && exec "$@""#, &kilobytes.to_string(), HALFOPEN])
+        .args(["-c", r#"ulimit -d "$0" && exec "$@" >"$OUTPUT""#, &kilobytes.to_string(), HALFOPEN])
         .args(["--rate", "0", "-t", "30"])
-        .args(arguments);
-    crowd.lab.client.outcome(command)
+        .args(arguments)
+        .env("OUTPUT", &file);
+    let outcome = crowd.lab.client.outcome(command);
+    Outcome { stdout: fs::read_to_string(&file).expect("made by the shell"), ..outcome }
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! JSON Lines come as verdicts fall; nobody waits for the slowest.
 
-use std::process::Command;
+use std::io::Read;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::crowd::{Crowd, Findings, lines};
+use super::crowd::{CLOSED, Crowd, Findings, expected, lines};
 use crate::foreign_traffic::{signal, wait_until};
-use crate::lab::{HALFOPEN, Running};
+use crate::lab::{Direction, HALFOPEN, Outcome, Running};
 use crate::names::{Names, name_service};
 
 /// Whole lines that a program at work has printed by now.
@@ -67,4 +68,40 @@ fn a_look_up_that_hangs_holds_nobody_up() {
     assert_eq!((findings.summary.open, findings.summary.unreachable, findings.code), (50, 1, 2));
     let waited = outcome.times.expect("unhurried").waited;
     assert!(waited <= Duration::from_millis(2050), "{outcome:?}");
+}
+
+/// What he has yet to read is kept, so there is to be an end to it: targets wait, and none is lost.
+#[test]
+fn a_reader_who_stops_makes_new_targets_wait_for_him() {
+    // A line has more than a hundred bytes, and a pipe takes 64 KiB.
+    const UNREAD: usize = ((1 << 20) + (1 << 16)) / 100 + 1000;
+    for engine in ["raw", "connect"] {
+        let crowd = Crowd::new();
+        let capture = crowd.lab.server.capture("server0");
+        let mut command = Command::new(HALFOPEN);
+        command
+            .args(["--engine", engine, "-o", "json", "--rate", "0", "-t", "50", "198.18.0.0/17:81"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        let mut pool = crowd.lab.client.enter(|| command.spawn().expect("the built program"));
+        let mut begun = 0;
+        loop {
+            let more = capture.segments();
+            begun += more.iter().filter(|segment| segment.direction == Direction::In).count();
+            if begun > 0 && more.is_empty() {
+                break;
+            }
+        }
+        assert!(begun < UNREAD, "{engine}: {begun} targets were begun");
+
+        let mut stdout = String::new();
+        let mut output = pool.stdout.take().expect("piped");
+        output.read_to_string(&mut stdout).expect("text");
+        let code = pool.wait().expect("our child").code().expect("no signal");
+        let elapsed = Duration::ZERO;
+        let outcome = Outcome { code, stdout, stderr: String::new(), elapsed, times: None };
+        let findings = Findings::of(&outcome);
+        findings.assert_states(expected("198.18.0.0", 32_768, &[CLOSED]));
+        assert_eq!(findings.code, 2);
+    }
 }
