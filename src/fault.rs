@@ -89,6 +89,9 @@ pub enum Fault {
         "cannot ask the routing table ({}); is AF_NETLINK forbidden to this program?", .0.desc()
     )]
     RoutingTable(Errno),
+    /// There is nothing to measure waits with.
+    #[error("cannot set a timer ({}); {}", .0.desc(), timer_fix(*.0))]
+    Timer(Errno),
     /// Waiting for answers, or reading them, failed.
     #[error("cannot receive answers ({})", .0.desc())]
     Receive(Errno),
@@ -249,6 +252,14 @@ fn descriptor_fix(errno: Errno) -> &'static str {
         "try: a higher limit on open files"
     } else {
         "is this address family enabled?"
+    }
+}
+
+fn timer_fix(errno: Errno) -> &'static str {
+    if no_descriptor(errno) {
+        descriptor_fix(errno)
+    } else {
+        "is timerfd_settime() refused by a filter of system calls?"
     }
 }
 

@@ -8,6 +8,7 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
 use crate::fault::Fault;
 
@@ -70,18 +71,30 @@ impl Signals {
         ready_for: PollFlags,
         patience: Option<Duration>,
     ) -> Wake {
-        let signals = PollFd::new(self.as_fd(), PollFlags::POLLIN);
-        let mut watched = [signals, PollFd::new(descriptor, ready_for)];
+        // It goes on while the process is stopped. The timeout of `ppoll()` does not, but takes no descriptor.
+        let timer = patience.and_then(|patience| timer(patience).ok());
+        let timeout = patience.filter(|_| timer.is_none()).map(TimeSpec::from_duration);
+        let mut watched =
+            vec![PollFd::new(self.as_fd(), PollFlags::POLLIN), PollFd::new(descriptor, ready_for)];
+        watched.extend(timer.iter().map(|timer| PollFd::new(timer.as_fd(), PollFlags::POLLIN)));
         loop {
-            let patience = patience.map(TimeSpec::from_duration);
-            match ppoll(&mut watched, patience, None) {
+            match ppoll(&mut watched, timeout, None) {
                 Err(Errno::EINTR) => {}
-                Ok(0) | Err(_) => return Wake::Late,
                 Ok(_) if watched[0].any() == Some(true) => return Wake::Signal,
-                Ok(_) => return Wake::Ready,
+                Ok(_) if watched[1].any() == Some(true) => return Wake::Ready,
+                Ok(_) | Err(_) => return Wake::Late,
             }
         }
     }
+}
+
+/// Can be read when `patience` is over.
+fn timer(patience: Duration) -> Result<TimerFd, Errno> {
+    let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC)?;
+    // Zero would mean never.
+    let patience = TimeSpec::from_duration(patience.max(Duration::from_nanos(1)));
+    timer.set(Expiration::OneShot(patience), TimerSetTimeFlags::empty())?;
+    Ok(timer)
 }
 
 impl AsFd for Signals {

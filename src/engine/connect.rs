@@ -21,6 +21,7 @@ use super::netlink::{Flow, Netlink, Traits};
 use super::route::Router;
 use super::sockets::{self, errno};
 use super::stream::{Port, stream};
+use super::timer::Timer;
 use super::{Departure, Egress, Engine, Interrupt, Opening, received};
 use crate::attempt::Attempt;
 use crate::descriptors::Descriptors;
@@ -49,6 +50,7 @@ pub(super) struct ConnectEngine {
     limit: usize,
     retries: u8,
     epoll: Epoll,
+    timer: Timer,
     /// The source port of each attempt. Where there are fewer ports, the kernel chooses for the rest: it knows ports that have
     /// connections, but none to that target.
     ports: Families<Vec<Port>>,
@@ -86,6 +88,7 @@ impl ConnectEngine {
             limit: Descriptors::raise().others.saturating_sub(OWN).min(MOST),
             retries: *retries,
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(Fault::Receive)?,
+            timer: Timer::open(start)?,
             ports,
             handshakes: HashMap::new(),
             of_remote: HashMap::new(),
@@ -263,12 +266,10 @@ impl Engine for ConnectEngine {
         arrivals: &mut Vec<(Duration, Arrival)>,
     ) -> Result<Option<Duration>, Fault> {
         let heard = self.drain(arrivals)?;
-        let patience = deadline.saturating_sub(self.now());
-        if !arrivals.is_empty() || heard.is_none() || patience.is_zero() {
+        if !arrivals.is_empty() || heard.is_none() || deadline <= self.now() {
             return Ok(heard);
         }
-        let ends = [self.epoll.0.as_fd()];
-        sockets::wait(ends.into_iter(), interrupts, patience)?;
+        self.timer.wait(deadline, [self.epoll.0.as_fd()].into_iter(), interrupts)?;
         self.drain(arrivals)
     }
 }

@@ -15,6 +15,7 @@ mod route;
 pub mod simulated;
 mod sockets;
 mod stream;
+mod timer;
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::BorrowedFd;
@@ -152,7 +153,7 @@ impl Opening {
             sockets::own(source)?;
         }
         if self.choice != Choice::Connect {
-            let raw = RawEngine::open(start, self);
+            let raw = RawEngine::open(start, self)?;
             let ready = raw.ready(self.v4, self.v6);
             let barred = matches!(
                 ready,

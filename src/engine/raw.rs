@@ -10,6 +10,7 @@ use super::clock::Clock;
 use super::families::Families;
 use super::lane::{BATCH, Lane};
 use super::received::Received;
+use super::timer::Timer;
 use super::{Departure, Egress, Engine, Interrupt, Opening, sockets};
 use crate::attempt::Attempt;
 use crate::fault::{Fault, Refusal};
@@ -21,15 +22,17 @@ pub(super) struct RawEngine {
     egress: Egress,
     retries: u8,
     lanes: Families<Lane>,
+    timer: Timer,
 }
 
 impl RawEngine {
     /// Opens all sockets that it will ever need. That takes `CAP_NET_RAW`; using them takes none.
-    pub(super) fn open(start: Instant, opening: &Opening) -> Self {
+    pub(super) fn open(start: Instant, opening: &Opening) -> Result<Self, Fault> {
         let clock = Clock::new(start);
+        let timer = Timer::open(start)?;
         let Opening { egress, retries, .. } = opening;
         let lanes = Families::open(opening, |domain| Lane::open(domain, egress, opening.tries()));
-        Self { clock, egress: egress.clone(), retries: *retries, lanes }
+        Ok(Self { clock, egress: egress.clone(), retries: *retries, lanes, timer })
     }
 
     /// Sends segments, a batch of those with one source address and one aim at a time; says when each of them left, or why not.
@@ -146,12 +149,11 @@ impl Engine for RawEngine {
         arrivals: &mut Vec<(Duration, Arrival)>,
     ) -> Result<Option<Duration>, Fault> {
         let heard = self.drain(arrivals);
-        let patience = deadline.saturating_sub(self.now());
-        if !arrivals.is_empty() || heard.is_none() || patience.is_zero() {
+        if !arrivals.is_empty() || heard.is_none() || deadline <= self.now() {
             return Ok(heard);
         }
         let queues = self.lanes.iter().map(AsFd::as_fd);
-        sockets::wait(queues, interrupts, patience)?;
+        self.timer.wait(deadline, queues, interrupts)?;
         Ok(self.drain(arrivals))
     }
 }

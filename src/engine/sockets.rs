@@ -3,19 +3,17 @@
 use std::fmt::Display;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::if_nametoindex;
-use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::socket::{SockaddrIn, SockaddrStorage, connect, setsockopt};
-use nix::sys::time::TimeSpec;
 use nix::{libc, setsockopt_impl, sockopt_impl};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{Egress, Interrupt};
+use super::Egress;
 use crate::fault::Fault;
 
 sockopt_impl!(
@@ -110,24 +108,6 @@ pub(super) fn can_open_another(egress: &Egress) -> bool {
 /// A socket that is good for asking the routing table, without privilege.
 pub(super) fn datagram(domain: Domain) -> Result<Socket, Fault> {
     Socket::new(domain, Type::DGRAM, None).map_err(|error| Fault::Socket(errno(&error)))
-}
-
-/// Waits until one of `queues` can be read, there is one of `interrupts`, or `patience` is over.
-pub(super) fn wait<'a>(
-    queues: impl Iterator<Item = BorrowedFd<'a>>,
-    interrupts: &[Interrupt<'a>],
-    patience: Duration,
-) -> Result<(), Fault> {
-    let interrupts = interrupts.iter().map(|interrupt| match *interrupt {
-        Interrupt::Readable(descriptor) => PollFd::new(descriptor, PollFlags::POLLIN),
-        Interrupt::Writable(descriptor) => PollFd::new(descriptor, PollFlags::POLLOUT),
-    });
-    let queues = queues.map(|queue| PollFd::new(queue, PollFlags::POLLIN));
-    let mut watched: Vec<_> = queues.chain(interrupts).collect();
-    match ppoll(&mut watched, Some(TimeSpec::from_duration(patience)), None) {
-        Ok(_) | Err(Errno::EINTR) => Ok(()),
-        Err(errno) => Err(Fault::Receive(errno)),
-    }
 }
 
 /// A raw TCP socket that sends, but is offered no segments: nobody would read them.

@@ -29,6 +29,8 @@ const FREE: &[libc::c_long] = &[
     libc::SYS_getsockopt,
     libc::SYS_setsockopt,
     libc::SYS_signalfd4,
+    libc::SYS_timerfd_create,
+    libc::SYS_timerfd_settime,
     libc::SYS_clock_gettime,
     libc::SYS_read,
     libc::SYS_write,

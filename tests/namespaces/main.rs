@@ -27,6 +27,7 @@ mod shortage;
 mod silence;
 mod smoltcp_stack;
 mod stale;
+mod stopped;
 mod tun;
 mod tun_peer;
 mod wire_traffic;

@@ -16,6 +16,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,6 +26,7 @@
 #define LATENESS (2 * MILLISECOND) /* of a quiet machine, at the end of a wait */
 #define WITHOUT_END LONG_MAX
 #define FEW 16 /* with fewer descriptors than these the program has use for each */
+#define TIMERS 1024 /* descriptors that may be timers */
 #define SIGNALS (_NSIG / 8) /* bytes of a set, as the kernel has it */
 
 static long now;              /* nanoseconds */
@@ -34,6 +36,7 @@ static int report = -1;       /* where that is told in the end */
 static int delays = -1;       /* how long the main thread could have run and did not, by the kernel's account */
 static long delayed;          /* as it was last time */
 static long longest_delay;    /* from the end of one wait to that of the next */
+static long timers[TIMERS];   /* when each goes off, by descriptor: they count this clock's time, not the kernel's */
 
 static long nanoseconds(const struct timespec *time)
 {
@@ -133,9 +136,42 @@ static void count(struct wait wait, long at_most, int result)
 		longest_delay = wait.delay_before + delay;
 }
 
+int timerfd_settime(int timer, int flags, const struct itimerspec *new, struct itimerspec *old)
+{
+	static const struct itimerspec never;
+	long at = nanoseconds(&new->it_value);
+	if (timer >= TIMERS)
+		abort();
+	timers[timer] = at == 0 || flags & TFD_TIMER_ABSTIME ? at : now + at;
+	return (int)syscall(SYS_timerfd_settime, timer, 0, &never, old);
+}
+
+int close(int descriptor)
+{
+	if (descriptor >= 0 && descriptor < TIMERS)
+		timers[descriptor] = 0;
+	return (int)syscall(SYS_close, descriptor);
+}
+
+/* One of `watched` is a timer: a wait ends when it goes off. */
+static int wait_for_timer(struct pollfd *watched, nfds_t number, struct pollfd *timer, const sigset_t *signals)
+{
+	long at_most = timers[timer->fd] - now;
+	struct timespec left = timespec(at_most > 0 ? at_most : 0);
+	int result = ppoll(watched, number, &left, signals);
+	if (result == 0) {
+		timer->revents = POLLIN;
+		result = 1;
+	}
+	return result;
+}
+
 int ppoll(struct pollfd *watched, nfds_t number, const struct timespec *timeout, const sigset_t *signals)
 {
 	struct timespec left = timeout == NULL ? timespec(0) : *timeout;
+	for (nfds_t each = 0; timeout == NULL && each < number; each++)
+		if (watched[each].fd >= 0 && watched[each].fd < TIMERS && timers[watched[each].fd] != 0)
+			return wait_for_timer(watched, number, &watched[each], signals);
 	struct wait wait = begin();
 	int result = (int)syscall(SYS_ppoll, watched, number, timeout == NULL ? NULL : &left, signals, SIGNALS);
 	count(wait, timeout == NULL ? WITHOUT_END : nanoseconds(timeout), result);

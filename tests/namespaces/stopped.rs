@@ -1,0 +1,54 @@
+//! A program that is stopped while it waits, and continued when its time is over: the time did not stop. It has the clock of
+//! the machine.
+
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::faults::ENGINES;
+use crate::foreign_traffic::{signal, state, wait_until};
+use crate::lab::{HALFOPEN, Lab, Running};
+use crate::names::{Names, name_service};
+
+/// What the programs here are given, and wait for in vain.
+const TIMEOUT: Duration = Duration::from_secs(8);
+
+#[test]
+fn a_look_up_is_not_waited_for_any_longer() {
+    let lab = Lab::new();
+    let questions = name_service(&lab); // hears them, and says nothing
+    let names = Names::with_hosts("127.0.0.1 localhost\n");
+    let checks = ENGINES.map(|engine| {
+        let mut command = Command::new(HALFOPEN);
+        command.args(["--engine", engine, "-4", "-t", "8", "hangs.test", "80"]);
+        let check = lab.client.spawn(names.shown_to(&command));
+        questions.recv(&mut [0; 512]).expect("the program asks");
+        check
+    });
+    assert_end_as_soon_as_continued(checks.into());
+}
+
+#[test]
+fn a_file_of_targets_is_not_waited_for_any_longer() {
+    let lab = Lab::new();
+    let mut command = Command::new(HALFOPEN);
+    command.args(["-t", "8", "--targets", "-"]).stdin(Stdio::piped());
+    assert_end_as_soon_as_continued(vec![lab.client.spawn(command)]);
+}
+
+#[track_caller]
+fn assert_end_as_soon_as_continued(checks: Vec<Running>) {
+    for check in &checks {
+        wait_until(|| state(check) == 'S');
+        signal(check, Signal::SIGSTOP);
+    }
+    thread::sleep(TIMEOUT);
+    for check in checks {
+        signal(&check, Signal::SIGCONT);
+        let continued = Instant::now();
+        let outcome = check.wait();
+        assert!(continued.elapsed() < TIMEOUT / 2, "it waits for what was left: {outcome:#?}");
+    }
+}
