@@ -1,5 +1,7 @@
 //! The loop: moves segments between a [`Checker`] and an [`Engine`] until every target has ended.
 
+use std::collections::VecDeque;
+use std::iter;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -19,6 +21,15 @@ const SHORTAGE: usize = BATCH;
 
 /// How long nothing is sent then.
 const PAUSE: Duration = Duration::from_millis(5);
+
+/// RSTs kept for want of room at most; a server asks again for one that it never had.
+const UNSENT: usize = 65_536;
+
+/// How many of them are sent together, when it is time.
+const RESENT: usize = 4 * BATCH;
+
+/// How often it is looked whether all RSTs have left, when nothing else is left to do.
+const LAST_RESETS: Duration = Duration::from_millis(1);
 
 /// How often what has arrived after the last verdict is looked for: enough for any crowd of late answers, and an end to
 /// any flood.
@@ -96,8 +107,8 @@ pub enum Next {
     Nothing,
 }
 
-/// Runs `checker` over `engine` until every target of `client` has ended, to `deadline` at the latest. Answers that have
-/// arrived by then are still taken in, so that no SYN+ACK among them goes without its RST. A fault of the engine ends every
+/// Runs `checker` over `engine` until every target of `client` has ended and every RST has left, to `deadline` at the latest.
+/// Answers that have arrived by then are still taken in, so that no SYN+ACK among them goes without its RST. A fault of the engine ends every
 /// target that is left.
 pub fn run(
     checker: &mut Checker,
@@ -115,6 +126,8 @@ pub fn run(
         short: 0,
         heard: Duration::ZERO,
         arrivals: Vec::new(),
+        unsent: VecDeque::new(),
+        resend_at: Duration::ZERO,
     };
     let ran = exchange.until_the_end(deadline);
     if let Err(fault) | Ok(Some(fault)) = &ran {
@@ -152,6 +165,9 @@ struct Exchange<'a, C> {
     /// Until when everything that arrived has been taken in: silence counts no further than that.
     heard: Duration,
     arrivals: Vec<(Duration, Arrival)>,
+    /// RSTs that there was no room for, and when to try again.
+    unsent: VecDeque<Segment>,
+    resend_at: Duration,
 }
 
 impl<C: Client> Exchange<'_, C> {
@@ -163,7 +179,18 @@ impl<C: Client> Exchange<'_, C> {
                 break;
             }
         }
+        while left.is_none() && self.owes_resets() {
+            let now = self.engine.now();
+            if now >= deadline || self.client.attend(now) {
+                break;
+            }
+            self.take_in((now + LAST_RESETS).min(deadline))?;
+        }
         Ok(left)
+    }
+
+    fn owes_resets(&self) -> bool {
+        !self.unsent.is_empty() || self.engine.owes_resets()
     }
 
     fn until_there_is_a_reason_to_end(
@@ -188,7 +215,8 @@ impl<C: Client> Exchange<'_, C> {
                 }
                 Outlook::Full | Outlook::Later | Outlook::Finished => None,
             };
-            let wake = wake.into_iter().chain(self.checker.next_deadline()).min();
+            let resend_at = (!self.unsent.is_empty()).then_some(self.resend_at);
+            let wake = wake.into_iter().chain(self.checker.next_deadline()).chain(resend_at).min();
             self.take_in(wake.unwrap_or(deadline).min(deadline))?;
         }
     }
@@ -293,12 +321,31 @@ impl<C: Client> Exchange<'_, C> {
             }
             self.client.crossed(at, &Crossing::Received(arrival, handled));
         }
-        let resets: Vec<_> = std::iter::from_fn(|| self.checker.poll_reset()).collect();
-        // A lost RST is asked for again by the server's next SYN+ACK.
-        let results = self.engine.send_resets(&resets);
-        for (reset, _) in resets.iter().zip(results).filter(|(_, result)| result.is_ok()) {
-            self.client.crossed(self.engine.now(), &Crossing::Sent(*reset));
-        }
+        self.send_resets();
         Ok(heard.is_some())
+    }
+    /// Sends the RSTs that are called for, and now and then some of those that there was no room for.
+    fn send_resets(&mut self) {
+        let resets: Vec<_> = iter::from_fn(|| self.checker.poll_reset()).collect();
+        self.hand_over(&resets);
+        self.unsent.extend(self.engine.take_returned());
+        let now = self.engine.now();
+        if now >= self.resend_at && !self.unsent.is_empty() {
+            let resets: Vec<_> = self.unsent.drain(..RESENT.min(self.unsent.len())).collect();
+            self.hand_over(&resets);
+            self.resend_at = now + PAUSE;
+        }
+    }
+
+    fn hand_over(&mut self, resets: &[Segment]) {
+        let results = self.engine.send_resets(resets);
+        for (reset, result) in resets.iter().zip(results) {
+            match result {
+                Ok(()) => self.client.crossed(self.engine.now(), &Crossing::Sent(*reset)),
+                Err(fault) if fault.is_shortage() => self.unsent.push_back(*reset),
+                Err(_) => {} // the server's next SYN+ACK asks for it again
+            }
+        }
+        self.unsent.truncate(UNSENT);
     }
 }

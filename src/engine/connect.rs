@@ -253,6 +253,14 @@ impl Engine for ConnectEngine {
         Vec::new()
     }
 
+    fn owes_resets(&self) -> bool {
+        false
+    }
+
+    fn take_returned(&mut self) -> Vec<Segment> {
+        Vec::new()
+    }
+
     fn release(&mut self, remote: SocketAddr) {
         for key in self.of_remote.remove(&remote).into_iter().flatten() {
             self.handshakes.remove(&key);

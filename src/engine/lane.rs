@@ -344,6 +344,16 @@ impl Lane {
         }
         Some(received)
     }
+
+    /// True while RSTs that were handed over have yet to leave.
+    pub(super) fn owes_resets(&self) -> bool {
+        self.resets.is_busy()
+    }
+
+    /// RSTs that were handed over and found no room.
+    pub(super) fn take_returned(&self) -> Vec<Segment> {
+        self.resets.take_returned()
+    }
 }
 
 impl AsFd for Lane {

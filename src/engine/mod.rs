@@ -63,8 +63,14 @@ pub trait Engine {
         syn: &dyn Fn(SocketAddr, SocketAddr) -> Segment,
     ) -> Vec<Result<Departure, Refusal>>;
 
-    /// Hands RSTs, whose sources are endpoints of ours, to the network; says what became of each.
+    /// Hands RSTs, whose sources are endpoints of ours, to the network; says what became of each. Does not wait for room.
     fn send_resets(&mut self, resets: &[Segment]) -> Vec<Result<(), Fault>>;
+
+    /// True while RSTs that were handed over have yet to leave.
+    fn owes_resets(&self) -> bool;
+
+    /// RSTs that were handed over and found no room after all.
+    fn take_returned(&mut self) -> Vec<Segment>;
 
     /// Nothing that concerns `remote` is waited for any more.
     fn release(&mut self, remote: SocketAddr);

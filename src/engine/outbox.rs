@@ -19,8 +19,8 @@ use crate::wire::Segment;
 /// How often a send is tried whose error may be that of another flow.
 const SEND_ATTEMPTS: usize = 16;
 
-/// Sends segments that have one source address and one aim, a batch at most; says when each of them left, or
-/// why not.
+/// Sends segments that have one source address and one aim, a batch at most, without waiting for room; says when each of
+/// them left, or why not.
 ///
 /// With the error queue on, a send fails with the pending ICMP error of any flow of this machine (`sock_error()`);
 /// that clears it, so what counts is an error that stays. The target is never to blame: whether there is a
@@ -65,7 +65,7 @@ pub(super) fn send(socket: &Socket, segments: &[Segment], aim: Aim) -> Vec<Resul
         let raw = socket.as_raw_fd();
         let (bytes, to) = (&bytes[done..], &to[done..]);
         let begun = Instant::now();
-        match sendmmsg(raw, &mut headers, bytes, to, control, MsgFlags::empty()) {
+        match sendmmsg(raw, &mut headers, bytes, to, control, MsgFlags::MSG_DONTWAIT) {
             Ok(sent) => {
                 let sent = sent.count();
                 results.extend(departures(begun, Instant::now(), sent).map(Ok));

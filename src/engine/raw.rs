@@ -136,6 +136,14 @@ impl Engine for RawEngine {
         self.send(resets).into_iter().map(|result| result.map(drop)).collect()
     }
 
+    fn owes_resets(&self) -> bool {
+        self.lanes.iter().any(Lane::owes_resets)
+    }
+
+    fn take_returned(&mut self) -> Vec<Segment> {
+        self.lanes.iter().flat_map(Lane::take_returned).collect()
+    }
+
     fn release(&mut self, remote: SocketAddr) {
         if let Ok(lane) = self.lanes.of(remote) {
             lane.release(remote);

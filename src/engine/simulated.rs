@@ -137,6 +137,14 @@ impl<N: Network> Engine for SimulatedEngine<N> {
         resets.iter().map(|reset| self.send(reset)).collect()
     }
 
+    fn owes_resets(&self) -> bool {
+        false
+    }
+
+    fn take_returned(&mut self) -> Vec<Segment> {
+        Vec::new()
+    }
+
     fn release(&mut self, _remote: SocketAddr) {}
 
     fn receive(

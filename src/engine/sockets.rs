@@ -4,7 +4,6 @@ use std::fmt::Display;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsRawFd;
-use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::ifaddrs::getifaddrs;
@@ -25,9 +24,6 @@ sockopt_impl!(
     PathMtuDiscovery, SetOnly, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, i32
 );
 
-/// How long a full send buffer is waited for.
-const SEND_PATIENCE: Duration = Duration::from_millis(20);
-
 /// A raw TCP socket that sends as `egress` says. Needs `CAP_NET_RAW`.
 pub(super) fn raw(domain: Domain, egress: &Egress) -> Result<Socket, Fault> {
     let socket = Socket::new(domain, Type::RAW, Some(Protocol::TCP))
@@ -38,9 +34,6 @@ pub(super) fn raw(domain: Domain, egress: &Egress) -> Result<Socket, Fault> {
         setsockopt(&socket, PathMtuDiscovery, &libc::IP_PMTUDISC_PROBE)
             .map_err(Fault::SocketSetup)?;
     }
-    socket
-        .set_write_timeout(Some(SEND_PATIENCE))
-        .map_err(|error| Fault::SocketSetup(errno(&error)))?;
     apply(egress, &socket, domain)?;
     bind_interface(egress, &socket)?;
     if egress.source.is_some() {

@@ -1,10 +1,12 @@
 //! A SYN that the kernel has no room for (`ENOBUFS`): a queue of the link that drops it, here by a rule where it leaves.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::process::Command;
 use std::time::Duration;
 
-use crate::lab::{Direction, Lab, SERVER_V4, SERVER_V6};
-use crate::pool::crowd::{Crowd, Finding};
+use crate::lab::{Captured, Direction, HALFOPEN, Lab, SERVER_V4, SERVER_V6};
+use crate::pool::crowd::{Crowd, Finding, Findings};
 
 #[test]
 fn a_syn_that_is_dropped_once_where_it_leaves_is_sent_again() {
@@ -26,6 +28,59 @@ fn a_syn_that_is_dropped_once_where_it_leaves_is_sent_again() {
         let syns = capture.segments().into_iter().filter(|segment| segment.flags == "SYN");
         assert_eq!(syns.filter(|syn| syn.direction == Direction::In).count(), 1);
     }
+}
+
+/// RSTs have a queue of their own where they leave: one that lets next to nothing out, until a test opens it.
+fn dam_resets(lab: &Lab) {
+    lab.client.nft("table inet dam { chain out { type filter hook output priority 0; tcp flags & (rst | syn) == rst meta priority set 1:2\n }; }");
+    for words in [
+        "qdisc add dev client0 root handle 1: htb default 1",
+        "class add dev client0 parent 1: classid 1:1 htb rate 10gbit",
+        "class add dev client0 parent 1: classid 1:2 htb rate 800bit burst 1b cburst 1b",
+    ] {
+        lab.client.run("tc", &words.split(' ').collect::<Vec<_>>());
+    }
+}
+
+fn is(segment: &Captured, flags: &str) -> bool {
+    segment.flags == flags
+}
+
+#[test]
+fn rsts_that_find_no_room_leave_when_there_is_some() {
+    let crowd = Crowd::new();
+    // Who asks again would make up for a lost RST.
+    crowd.lab.server.sysctl("net.ipv4.tcp_synack_retries", "0");
+    dam_resets(&crowd.lab);
+    let capture = crowd.lab.server.capture("server0");
+    let mut command = Command::new(HALFOPEN);
+    command.args(["--engine", "raw", "-o", "json", "--rate", "0", "-t", "40", "198.18.0.0/21:80"]);
+    let pool = crowd.lab.client.spawn(command);
+    let mut segments = Vec::new();
+    while segments.iter().filter(|segment| is(segment, "SYN+ACK")).count() < 2048 {
+        segments.extend(capture.segments());
+    }
+    let open = "class change dev client0 classid 1:2 htb rate 10gbit";
+    crowd.lab.client.run("tc", &open.split(' ').collect::<Vec<_>>());
+    let findings = Findings::of(&pool.wait());
+    assert_eq!((findings.code, findings.count("open")), (0, 2048));
+    segments.extend(capture.segments());
+    let resets = segments.iter().filter(|segment| is(segment, "RST"));
+    let reset: HashSet<_> = resets.map(|segment| segment.destination).collect();
+    assert_eq!(reset.len(), 2048);
+    crowd.assert_nothing_is_left();
+}
+
+/// Where each was waited for, it would take half a minute.
+#[test]
+fn rsts_that_find_no_room_hold_up_nothing() {
+    let crowd = Crowd::new();
+    dam_resets(&crowd.lab);
+    let arguments = ["--engine", "raw", "-o", "json", "--rate", "0", "-t", "2", "198.18.0.0/21:80"];
+    let outcome = crowd.lab.check(&arguments);
+    assert!(outcome.elapsed < Duration::from_secs(20), "{outcome:?}");
+    let findings = Findings::of(&outcome);
+    assert_eq!((findings.code, findings.count("open")), (0, 2048));
 }
 
 /// No matter where they stand among the others.

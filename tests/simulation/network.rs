@@ -285,6 +285,14 @@ impl<N: Network> Engine for Restful<N> {
         self.engine.send_resets(resets)
     }
 
+    fn owes_resets(&self) -> bool {
+        self.engine.owes_resets()
+    }
+
+    fn take_returned(&mut self) -> Vec<Segment> {
+        self.engine.take_returned()
+    }
+
     fn release(&mut self, remote: SocketAddr) {
         self.held.remove(&remote);
         self.released.push(remote);

@@ -1,5 +1,6 @@
 //! A machine that has no room for a SYN: for the moment, for one target, or for any.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -128,6 +129,32 @@ fn a_machine_without_any_room_is_asked_now_and_then() {
     let open = |(_, outcome): &&(_, Result<halfopen::verdict::Verdict, _>)| outcome.is_ok();
     assert_eq!(run.outcomes.iter().filter(open).count(), 1000);
     assert!(run.syns().iter().all(|(at, _)| *at < secs(1)), "{:?}", run.syns().last());
+}
+
+/// Where there is no room for RSTs for a while, they leave afterwards, and once.
+#[test]
+fn an_rst_without_room_is_kept_until_there_is_some() {
+    let mut refused = 0;
+    let run = under(
+        0,
+        100,
+        Short(|segment: &Segment| {
+            refused += usize::from(segment.flags == Flags::RST);
+            segment.flags == Flags::RST && refused <= 1000
+        }),
+    );
+    assert!(run.outcomes.iter().all(|(_, outcome)| outcome.is_ok()));
+    let reset: HashSet<_> = run.resets().iter().map(|(_, rst)| rst.destination).collect();
+    assert_eq!((run.resets().len(), reset.len()), (100, 100));
+    assert!(run.end < millis(100), "{:?}", run.end);
+}
+
+/// Neither is the end waited for that never comes.
+#[test]
+fn rsts_that_never_find_room_are_given_up_at_the_deadline() {
+    let run = under(0, 100, Short(|segment: &Segment| segment.flags == Flags::RST));
+    assert!(run.outcomes.iter().all(|(_, outcome)| outcome.is_ok()));
+    assert_eq!((run.resets().len(), run.end), (0, secs(5)));
 }
 
 fn under(rate: u32, count: usize, network: impl Network) -> Run {
