@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::IoSliceMut;
 use std::mem;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::Instant;
 
@@ -85,8 +85,8 @@ pub(super) struct Lane {
     buffers: Vec<Buffer>,
     /// Answers lost to a full queue so far, as the kernel counts them.
     lost: u32,
-    /// Whether answers are received yet.
-    receiving: bool,
+    /// The address of this machine that answers are received at: unspecified for all of them, none before the first SYN.
+    receiving: Option<IpAddr>,
     /// ICMP errors that have been read while segments were still queued: one of those may have arrived before.
     held: Vec<Received>,
 }
@@ -129,7 +129,7 @@ impl Lane {
             batch: FEW,
             buffers: Vec::new(),
             lost: 0,
-            receiving: false,
+            receiving: None,
             held: Vec::new(),
         };
         lane.attach_filter()?;
@@ -151,12 +151,6 @@ impl Lane {
         attempts: &[Attempt],
         egress: &Egress,
     ) -> Vec<Result<SocketAddr, Refusal>> {
-        if !self.receiving {
-            if let Err(fault) = sockets::bind_address(egress.source, &self.raw, self.domain) {
-                return vec![Err(Refusal::Fault(fault)); attempts.len()];
-            }
-            self.receiving = true;
-        }
         let target = |attempt: &Attempt| (attempt.remote, self.port(attempt.port));
         let targets: Vec<_> = attempts.iter().map(target).collect();
         let ways = self.router.ways(&targets, self.traits, self.chooser.as_ref());
@@ -168,7 +162,11 @@ impl Lane {
                 self.detours.insert(target, *aim);
             }
             let way = self.leave_own_port(target.0).and(way);
-            locals.push(way.map(|way| SocketAddr::new(way.local.ip(), target.1)));
+            let local = way.and_then(|way| {
+                self.receive_at(way, egress)?;
+                Ok(SocketAddr::new(way.local.ip(), target.1))
+            });
+            locals.push(local);
         }
         locals
     }
@@ -205,6 +203,27 @@ impl Lane {
                 self.detours.remove(&(remote, guard.port()));
             }
         }
+    }
+
+    /// Receives what comes to the source address of `way`, and to this machine's other addresses only once there is another
+    /// source: what is passed over costs next to nothing, and is no answer anyway. A socket that is not to be told its source
+    /// address is not bound to it either; and not every one can be bound to (one of a VRF, a link-local one).
+    fn receive_at(&mut self, way: Way, egress: &Egress) -> Result<(), Fault> {
+        let all = match way.local {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let told = egress.source.or(way.aim.source.then_some(way.local.ip())).unwrap_or(all);
+        if [Some(told), Some(all)].contains(&self.receiving) {
+            return Ok(());
+        }
+        let mut address = if self.receiving.is_none() { told } else { all };
+        if sockets::bind_address(&self.raw, address).is_err() {
+            address = egress.source.unwrap_or(all);
+            sockets::bind_address(&self.raw, address)?;
+        }
+        self.receiving = Some(address);
+        Ok(())
     }
 
     /// Has the kernel drop what is not for a guarded port before it is queued: a raw socket is offered every TCP segment

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use nix::errno::Errno;
 use nix::libc;
-use socket2::{Domain, Socket};
+use socket2::Socket;
 
 use super::Egress;
 use super::netlink::{Flow, Netlink, Route, Traits};
@@ -224,6 +224,6 @@ fn choose(chooser: &Socket, to: SocketAddr) -> Option<IpAddr> {
     chooser.connect(&port_less(to).into()).ok()?;
     let local = chooser.local_addr().ok()?.as_socket();
     // Or the address would be kept for the next target.
-    sockets::disconnect(chooser, None, Domain::for_address(to)).ok()?;
+    sockets::disconnect(chooser, None).ok()?;
     local.map(|local| local.ip())
 }

@@ -36,9 +36,8 @@ pub(super) fn raw(domain: Domain, egress: &Egress) -> Result<Socket, Fault> {
     }
     apply(egress, &socket, domain)?;
     bind_interface(egress, &socket)?;
-    if egress.source.is_some() {
-        bind_address(egress.source, &socket, domain)?;
-    }
+    check_source(egress.source, domain)?;
+    bind_source(&socket, egress.source)?;
     Ok(socket)
 }
 
@@ -106,18 +105,14 @@ pub(super) fn datagram(domain: Domain) -> Result<Socket, Fault> {
 /// A raw TCP socket that sends, but is offered no segments: nobody would read them.
 pub(super) fn deaf(domain: Domain, egress: &Egress) -> Result<Socket, Fault> {
     let socket = raw(domain, egress)?;
-    disconnect(&socket, egress.source, domain)?;
+    disconnect(&socket, egress.source)?;
     Ok(socket)
 }
 
 /// Forgets the peer of `socket`, the source address that went with it, and all that the socket was bound to; takes it off
 /// the list of those that are offered segments, too (`__udp_disconnect()`). Its interface, whoever bound it there, and `source`
 /// are restored.
-pub(super) fn disconnect(
-    socket: &Socket,
-    source: Option<IpAddr>,
-    domain: Domain,
-) -> Result<(), Fault> {
+pub(super) fn disconnect(socket: &Socket, source: Option<IpAddr>) -> Result<(), Fault> {
     let device = socket.device().map_err(|error| Fault::SocketSetup(errno(&error)))?;
     let nobody = SockaddrIn::from(libc::sockaddr_in {
         sin_family: libc::AF_UNSPEC.try_into().expect("zero"),
@@ -129,22 +124,16 @@ pub(super) fn disconnect(
     if device.is_some() {
         socket.bind_device(device.as_deref()).map_err(|error| Fault::SocketSetup(errno(&error)))?;
     }
-    if source.is_some() { bind_address(source, socket, domain) } else { Ok(()) }
+    bind_source(socket, source)
 }
 
-/// Keeps `socket` to `source`, or to no address. Takes no privilege.
-pub(super) fn bind_address(
-    source: Option<IpAddr>,
-    socket: &Socket,
-    domain: Domain,
-) -> Result<(), Fault> {
-    check_source(source, domain)?;
-    let any = if domain == Domain::IPV4 {
-        Ipv4Addr::UNSPECIFIED.into()
-    } else {
-        Ipv6Addr::UNSPECIFIED.into()
-    };
-    let address = source.unwrap_or(any);
+/// Keeps `socket` to `source`, if there is one.
+fn bind_source(socket: &Socket, source: Option<IpAddr>) -> Result<(), Fault> {
+    source.map_or(Ok(()), |source| bind_address(socket, source))
+}
+
+/// Keeps `socket` to an address of this machine; to none, where it is the unspecified one. Takes no privilege.
+pub(super) fn bind_address(socket: &Socket, address: IpAddr) -> Result<(), Fault> {
     let source = SocketAddr::new(address, 0);
     socket.bind(&source.into()).map_err(|error| Fault::Source { address, errno: errno(&error) })
 }
