@@ -79,7 +79,7 @@ fn run_check(call: Call, signals: &Signals, start: Instant, out: &mut impl Outpu
         Err(error) => return misused(&error, out),
     };
     let people_wait = plan.format == Format::Text && io::stderr().is_terminal();
-    let progress = people_wait.then(|| Progress::new(io::stderr()));
+    let progress = people_wait.then(|| Progress::new(io::stderr(), plan.timeout));
     let engine: Result<&mut dyn Engine, _> = match &mut engine {
         Ok(engine) => Ok(&mut **engine),
         Err(fault) => Err(fault.clone()),

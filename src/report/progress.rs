@@ -21,13 +21,15 @@ const CLEAR: &str = "\r\x1b[K";
 /// an old one, or none.
 pub struct Progress {
     terminal: Outlet<Stderr>,
+    /// When the program ends at the latest, from its start.
+    deadline: Duration,
     next: Duration,
 }
 
 impl Progress {
-    /// On `terminal`, which is one.
-    pub fn new(terminal: Stderr) -> Self {
-        Self { terminal: Outlet::new(terminal), next: PATIENCE }
+    /// On `terminal`, which is one, of a program that ends at `deadline`.
+    pub fn new(terminal: Stderr, deadline: Duration) -> Self {
+        Self { terminal: Outlet::new(terminal), deadline, next: PATIENCE }
     }
 
     /// So many of `total` targets have ended, so long after the start of the program.
@@ -39,7 +41,7 @@ impl Progress {
         let _ = self.terminal.flush();
         if self.terminal.is_idle() {
             // Nothing wraps (DECAWM): the line fits in any terminal.
-            let bar = bar(ended, total, elapsed);
+            let bar = bar(ended, total, elapsed, self.deadline);
             let _ = write!(self.terminal, "{CLEAR}\x1b[?7l{bar}\x1b[?7h");
             let _ = self.terminal.flush();
         }
@@ -56,10 +58,11 @@ impl Drop for Progress {
 }
 
 /// `[######------------------------] 200 of 1000 targets, 8 s left`
-fn bar(ended: u128, total: u128, elapsed: Duration) -> String {
+fn bar(ended: u128, total: u128, elapsed: Duration, deadline: Duration) -> String {
     let full = ended.saturating_mul(WIDTH as u128).checked_div(total).unwrap_or_default();
     let full = "#".repeat(usize::try_from(full).map_or(WIDTH, |full| full.min(WIDTH)));
+    let longest = deadline.saturating_sub(elapsed).as_millis();
     let left = elapsed.as_millis().saturating_mul(total.saturating_sub(ended)).checked_div(ended);
-    let left = left.map(|left| format!(", {} s left", left.div_ceil(1000))).unwrap_or_default();
-    format!("[{full:-<WIDTH$}] {ended} of {total} targets{left}")
+    let left = left.map_or(longest, |left| left.min(longest)).div_ceil(1000);
+    format!("[{full:-<WIDTH$}] {ended} of {total} targets, {left} s left")
 }

@@ -431,7 +431,7 @@ fn people_who_wait_at_a_terminal_see_how_far_it_is() {
     let shown = on_terminal(&format!("-o text {slow}"));
     let (bar, result) = shown.split_once("TARGET").expect("needs script (bsdutils)");
     assert!(bar.contains("1 of 2 targets"), "{bar:?}");
-    assert!(bar.ends_with("\u{1b}[2K"), "the bar is gone before the result: {bar:?}");
+    assert!(bar.ends_with("\r\u{1b}[K"), "the bar is gone before the result: {bar:?}");
     assert!(result.contains("0 of 2 open in 3."), "{result:?}");
     let calls = [
         format!("-o text {OPEN} {CLOSED}"),
