@@ -29,9 +29,19 @@ use crate::fault::{Fault, Refusal};
 use crate::wire::{Arrival, Handshake, IcmpError, Meaning, Origin, Segment};
 
 sockopt_impl!(
-    /// What the kernel knows of a connection (`TCP_INFO`).
-    Info, GetOnly, libc::IPPROTO_TCP, libc::TCP_INFO, libc::tcp_info
+    /// What the kernel knows of a connection (`TCP_INFO`), in words: those that every kernel tells. `libc::tcp_info` grows, and
+    /// asking an older kernel for more than it has is a panic in nix.
+    Info, GetOnly, libc::IPPROTO_TCP, libc::TCP_INFO, [u32; 26]
 );
+
+/// Where in that stand the milliseconds since the last acknowledgement (`tcpi_last_ack_recv`), the round-trip time in
+/// microseconds (`tcpi_rtt`), and how many segments were sent again (`tcpi_total_retrans`).
+const LAST_ACK: usize = 14;
+const ROUND_TRIP: usize = 17;
+const RETRANSMISSIONS: usize = 25;
+
+/// The kernel's clock for that ticks every few milliseconds.
+const TICKS: Duration = Duration::from_millis(20);
 
 /// Handshakes whose end is taken in at once.
 const BATCH: usize = 64;
@@ -283,9 +293,11 @@ impl Engine for ConnectEngine {
 }
 
 impl Handshaking {
-    /// How it has ended, and when; `None` where the kernel has only lost its patience with silence.
+    /// How it has ended, and when; `None` where the kernel has only lost its patience with silence. Whatever came behind the
+    /// SYN+ACK, an RST, a FIN or an ICMP error, the handshake was complete.
     fn end(&self, flags: EpollFlags, now: Duration) -> Option<(Duration, Handshake)> {
-        if !flags.intersects(EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP) {
+        let failed = flags.intersects(EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP);
+        if !failed || self.measured().is_some() {
             return Some((self.completed(now), Handshake::Completed));
         }
         if let Some(error) = self.icmp_error() {
@@ -293,8 +305,8 @@ impl Handshaking {
         }
         match self.socket.take_error().ok().flatten().map(|error| errno(&error)) {
             Some(Errno::ECONNREFUSED) => Some((now, Handshake::Refused)),
-            // An RST that came after the SYN+ACK, not one after a bare SYN.
-            Some(Errno::ECONNRESET | Errno::EPIPE) if self.measured().is_some() => {
+            // An RST that came after the SYN+ACK, not one after a bare SYN. A SYN that was sent again has no measured time.
+            Some(Errno::ECONNRESET | Errno::EPIPE) if self.acknowledged(now).is_some() => {
                 Some((self.completed(now), Handshake::Completed))
             }
             Some(Errno::ETIMEDOUT) => None,
@@ -302,23 +314,35 @@ impl Handshaking {
         }
     }
 
-    /// When the SYN+ACK came: the kernel has measured it, and no crowd has delayed it. After a retransmission the measure is
-    /// that of the last SYN, by its time stamp.
+    /// When the SYN+ACK came, which the kernel knows: neither a crowd nor a pause of this program has delayed it. It has measured
+    /// the round-trip time; after a retransmission that is the one of the last SYN, by its time stamp.
     fn completed(&self, now: Duration) -> Duration {
-        let round_trip = self.measured().filter(|_| self.retransmissions() == 0);
-        round_trip.map_or(now, |round_trip| now.min(self.begun + round_trip))
+        let measured = self.measured().filter(|_| self.retransmissions() == 0);
+        let measured = measured.map(|round_trip| self.begun + round_trip);
+        measured.or_else(|| self.acknowledged(now)).unwrap_or(now).min(now)
     }
 
     /// How often the kernel has sent the SYN again.
     fn retransmissions(&self) -> usize {
-        let info = getsockopt(&self.socket, Info).ok();
-        info.and_then(|info| info.tcpi_total_retrans.try_into().ok()).unwrap_or_default()
+        let count = self.info().map(|info| info[RETRANSMISSIONS]);
+        count.and_then(|count| count.try_into().ok()).unwrap_or_default()
     }
 
     /// The round-trip time that the kernel has taken from the SYN+ACK.
     fn measured(&self) -> Option<Duration> {
-        let info = getsockopt(&self.socket, Info).ok().filter(|info| info.tcpi_rtt > 0);
-        info.map(|info| Duration::from_micros(info.tcpi_rtt.into()))
+        let round_trip = self.info()?[ROUND_TRIP];
+        (round_trip > 0).then(|| Duration::from_micros(round_trip.into()))
+    }
+
+    /// When the kernel has last taken an acknowledgement, if it has: before the first one, its clock counts from long ago.
+    fn acknowledged(&self, now: Duration) -> Option<Duration> {
+        let last = Duration::from_millis(self.info()?[LAST_ACK].into());
+        let at = (now + TICKS).checked_sub(last).filter(|at| *at >= self.begun)?;
+        Some(at.saturating_sub(TICKS).max(self.begun))
+    }
+
+    fn info(&self) -> Option<[u32; 26]> {
+        getsockopt(&self.socket, Info).ok()
     }
 
     /// Who sent the ICMP error that ended it.

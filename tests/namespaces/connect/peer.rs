@@ -14,7 +14,7 @@ use crate::tun_peer::answer::{ACK, Answer, FIN, RST, SYN};
 use crate::tun_peer::icmp::{
     errors_behind_a_segment, final_errors, meaningless_errors, passing_errors,
 };
-use crate::tun_peer::open::assert_no_pause;
+use crate::tun_peer::open::{ENDS, assert_no_pause, with_an_end};
 use crate::tun_peer::scenario::{
     Injection, PORT, Scenario, at_once, back_to_back, to_each, to_first,
 };
@@ -38,6 +38,8 @@ in_both_families!(
     targets_that_had_the_same_descriptors_do_not_mix,
     an_icmp_error_right_behind_a_syn_ack_changes_nothing,
     a_syn_ack_with_an_rst_on_its_heels_is_open,
+    a_syn_ack_with_an_end_right_behind_it_is_open,
+    a_syn_ack_to_a_syn_that_was_sent_again_with_an_end_right_behind_it_is_open,
     a_syn_ack_of_any_kind_is_open,
     what_acknowledges_no_syn_of_ours_proves_nothing,
     flags_that_no_stack_sends_together_are_what_the_kernel_takes_them_for,
@@ -234,6 +236,28 @@ fn a_syn_ack_with_an_rst_on_its_heels_is_open(family: Family) {
     });
     assert_eq!((verdict.ending(), &*verdict.reason), ((Some("open"), 0), "SYN+ACK"), "{verdict:?}");
     assert_eq!(flags(&sent), ["SYN"], "there is nothing left to reset");
+}
+
+fn a_syn_ack_with_an_end_right_behind_it_is_open(family: Family) {
+    for end in ENDS {
+        for stopped in [false, true] {
+            let script = to_first(move |syn| with_an_end(syn, end, stopped));
+            let (verdict, _) = check(family, &[], script);
+            assert_eq!(verdict.ending(), (Some("open"), 0), "{stopped}: {verdict:?}");
+        }
+    }
+}
+
+/// The kernel sends it again after a second, and has no round-trip time then (Karn's algorithm).
+fn a_syn_ack_to_a_syn_that_was_sent_again_with_an_end_right_behind_it_is_open(family: Family) {
+    for end in ENDS {
+        let (verdict, _) = check(family, &["--retries", "1"], move |syns| {
+            let newest = syns.last().expect("a SYN");
+            let same = syns.iter().filter(|syn| syn.source_port == newest.source_port);
+            if same.count() == 2 { vec![with_an_end(newest, end, true)] } else { Vec::new() }
+        });
+        assert_eq!(verdict.ending(), (Some("open"), 0), "{verdict:?}");
+    }
 }
 
 fn a_syn_ack_of_any_kind_is_open(family: Family) {

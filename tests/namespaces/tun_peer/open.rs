@@ -5,9 +5,9 @@ use std::time::Duration;
 use crate::lab::Verdict;
 use crate::tun::{Family, in_both_families};
 
-use super::answer::{Answer, PSH, URG};
+use super::answer::{ACK, Answer, FIN, PSH, RST, URG};
 use super::icmp::final_errors;
-use super::scenario::{Injection, Scenario, Story, at_once, to_first};
+use super::scenario::{Injection, Scenario, Story, at_once, back_to_back, to_first};
 use super::sent::Sent;
 
 /// The second try leaves 0.5 s after the first, the third a second later, and the verdict waits two
@@ -29,6 +29,7 @@ in_both_families!(
     a_repeated_syn_ack_gets_another_rst,
     every_syn_ack_of_a_burst_gets_its_rst,
     a_syn_ack_beside_a_refusal_gets_its_rst,
+    a_syn_ack_with_an_end_right_behind_it_is_open,
     a_syn_ack_that_passes_the_guard_gets_one_rst,
     a_window_of_zero_is_open,
     a_syn_ack_without_options_is_open,
@@ -86,6 +87,7 @@ fn a_pause_of_the_program_shows_in_no_round_trip_time(family: Family) {
     ];
     for answer in answers {
         let story = Scenario::new(family)
+            .by_the_real_clock()
             .options(&["--retries", "0"])
             .on_syn(to_first(move |syn| answer(syn, family).after(delay).before_a_pause(pause)))
             .run();
@@ -203,6 +205,32 @@ fn a_syn_ack_beside_a_refusal_gets_its_rst(family: Family) {
 
 /// A neighbour that sends with hop limit 255 reaches the guard behind the program's port, and the
 /// kernel answers for it: the program must not answer again.
+fn a_syn_ack_with_an_end_right_behind_it_is_open(family: Family) {
+    for end in ENDS {
+        for stopped in [false, true] {
+            let script = to_first(move |syn| with_an_end(syn, end, stopped));
+            let story = Scenario::new(family).on_syn(script).run();
+            story.assert_verdict("open", 1, 0);
+            assert_eq!(story.verdict().reason, "SYN+ACK");
+        }
+    }
+}
+
+/// What a server that has thought better of it sends behind its SYN+ACK.
+pub(crate) const ENDS: [fn(&Sent) -> Answer; 3] = [
+    |syn| syn.rst_ack(),
+    |syn| Answer { flags: RST, acknowledgement: 0, ..syn.rst_ack() },
+    |syn| Answer { flags: FIN | ACK, options: Vec::new(), ..syn.syn_ack() },
+];
+
+/// A SYN+ACK and an end right behind it.
+pub(crate) fn with_an_end(syn: &Sent, end: fn(&Sent) -> Answer, stopped: bool) -> Injection {
+    let syn_ack = syn.syn_ack();
+    let end = Answer { sequence: syn_ack.sequence.wrapping_add(1), ..end(syn) };
+    let both = back_to_back([syn_ack.packet(), end.packet()]);
+    if stopped { both.at_once() } else { both }
+}
+
 fn a_syn_ack_that_passes_the_guard_gets_one_rst(family: Family) {
     let neighbour = |syn: &Sent| Answer { hop_limit: 255, ..syn.syn_ack() };
     // With a DSCP of its own, which the kernel's RST would lack, the program may do it all itself.

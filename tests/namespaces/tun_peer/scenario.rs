@@ -1,5 +1,6 @@
 //! One check of a peer that follows a script, and the story of what happened.
 
+use std::process::Command;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
-use crate::lab::{Namespace, Outcome, Verdict, halfopen};
+use crate::lab::{HALFOPEN, Namespace, Outcome, Verdict, unhurried};
 use crate::tun::{Family, FarEnd, TunHost};
 
 use super::answer::{Answer, IcmpError, RST};
@@ -87,16 +88,22 @@ pub(crate) struct Scenario {
     family: Family,
     arguments: Vec<&'static str>,
     script: Script,
+    clock: fn(Command) -> Command,
 }
 
 impl Scenario {
     pub(crate) fn new(family: Family) -> Self {
-        Self { family, arguments: Vec::new(), script: Box::new(|_| Vec::new()) }
+        Self { family, arguments: Vec::new(), script: Box::new(|_| Vec::new()), clock: unhurried }
     }
 
     /// Options of the program, beside `-o json` and the target.
     pub(crate) fn options(self, arguments: &[&'static str]) -> Self {
         Self { arguments: arguments.to_vec(), ..self }
+    }
+
+    /// The program has the clock that the kernel's time stamps are of.
+    pub(crate) fn by_the_real_clock(self) -> Self {
+        Self { clock: |command| command, ..self }
     }
 
     pub(crate) fn on_syn(
@@ -108,11 +115,12 @@ impl Scenario {
 
     /// Runs the program against the peer and holds it to the manners of every check.
     pub(crate) fn run(self) -> Story {
-        let mut command = halfopen(&["-o", "json"]);
+        let mut command = Command::new(HALFOPEN);
+        command.args(["-o", "json"]);
         command.args(&self.arguments).args([self.family.peer().to_string(), PORT.to_string()]);
-        let family = self.family;
+        let Self { family, clock, .. } = self;
         let (outcome, sent) = self.play(|namespace, program| {
-            let running = namespace.spawn(command);
+            let running = namespace.spawn(clock(command));
             program
                 .set(Pid::from_raw(running.child.id().cast_signed()))
                 .expect("one program a scenario");
