@@ -1,5 +1,6 @@
 //! Checks over a simulated network and a clock that jumps: everything a network can do to them, to the nanosecond.
 
+mod alternatives;
 mod authentication;
 mod capacity;
 mod crowd;

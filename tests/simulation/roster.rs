@@ -243,9 +243,10 @@ proptest! {
         let (mut given, mut pending) = (HashSet::new(), std::collections::VecDeque::new());
         for step in 0.. {
             for (place, line) in (0..).zip(&lines) {
-                if let (Line::Name(last, _), true) = (line, moments[place as usize] == step) {
-                    let address = SocketAddr::from(([198, 18, 0, *last], 0));
-                    for (endpoint, outcome) in roster.resolve(place, &[address]) {
+                if let (Line::Name(lasts, _), true) = (line, moments[place as usize] == step) {
+                    let address = |last: &u8| SocketAddr::from(([198, 18, 0, *last], 0));
+                    let addresses: Vec<_> = lasts.iter().map(address).collect();
+                    for (endpoint, outcome) in roster.resolve(place, &addresses) {
                         prop_assert_eq!(outcome, outcome_of(endpoint));
                         *heard[place as usize].entry(endpoint).or_default() += 1;
                     }
@@ -272,14 +273,68 @@ proptest! {
             prop_assert_eq!(heard, wanted, "{:?}", line);
         }
     }
+
+    /// Names that leave endpoints at any moment, as they do when another address has opened them.
+    #[test]
+    fn an_endpoint_is_never_pending_twice_and_nobody_who_waits_for_it_is_forgotten(
+        lines in proptest::collection::vec(line(), 1..8),
+        moments in proptest::collection::vec(0..30_usize, 8),
+        leaves in proptest::collection::vec((0..30_usize, 0..8_u32, 0..16_u8, 1..5_u16), 0..60),
+        patience in 0..6_usize,
+    ) {
+        let mut roster = roster(lines.iter().map(Line::target).collect());
+        let mut pending = std::collections::VecDeque::new();
+        let mut waits: BTreeSet<(u32, SocketAddr)> = (0..)
+            .zip(&lines)
+            .filter(|(_, line)| matches!(line, Line::Block(..)))
+            .flat_map(|(place, line)| line.endpoints().into_iter().map(move |e| (place, e)))
+            .collect();
+        for step in 0.. {
+            for (place, line) in (0..).zip(&lines) {
+                if let (Line::Name(lasts, _), true) = (line, moments[place as usize] == step) {
+                    let address = |last: &u8| SocketAddr::from(([198, 18, 0, *last], 0));
+                    waits.extend(line.endpoints().into_iter().map(|endpoint| (place, endpoint)));
+                    let addresses: Vec<_> = lasts.iter().map(address).collect();
+                    for (endpoint, _) in roster.resolve(place, &addresses) {
+                        prop_assert!(waits.remove(&(place, endpoint)));
+                    }
+                }
+            }
+            for (_, place, last, port) in leaves.iter().filter(|(at, ..)| *at == step) {
+                let endpoint = SocketAddr::from(([198, 18, 0, *last], *port));
+                let name = matches!(lines.get(*place as usize), Some(Line::Name(..)));
+                if name && waits.remove(&(*place, endpoint)) && roster.leave(*place, endpoint) {
+                    prop_assert!(waits.iter().all(|(_, wanted)| *wanted != endpoint));
+                    prop_assert!(pending.contains(&endpoint), "{} is not pending", endpoint);
+                    pending.retain(|other| *other != endpoint);
+                }
+            }
+            let next = roster.poll();
+            let idle = next.is_none();
+            if let Some((place, endpoint)) = next {
+                prop_assert!(!pending.contains(&endpoint), "{} is pending twice", endpoint);
+                prop_assert!(waits.contains(&(place, endpoint)), "nobody waits for {}", endpoint);
+                pending.push_back(endpoint);
+            }
+            if (idle || pending.len() > patience) && let Some(endpoint) = pending.pop_front() {
+                for place in roster.named(endpoint, &outcome_of(endpoint)) {
+                    prop_assert!(waits.remove(&(place, endpoint)), "{} is told unasked", endpoint);
+                }
+            }
+            if idle && pending.is_empty() && step > 30 {
+                break;
+            }
+        }
+        prop_assert!(waits.is_empty(), "forgotten: {:?}", waits);
+    }
 }
 
 #[derive(Debug, Clone)]
 enum Line {
     /// A block of 198.18.0.0/28 by its first address and prefix, and ports.
     Block(u8, u8, Vec<u16>),
-    /// A name for an address there.
-    Name(u8, Vec<u16>),
+    /// A name for addresses there.
+    Name(BTreeSet<u8>, Vec<u16>),
 }
 
 fn line() -> impl Strategy<Value = Line> {
@@ -287,7 +342,8 @@ fn line() -> impl Strategy<Value = Line> {
     prop_oneof![
         (0..16_u8, 28..=32_u8, ports())
             .prop_map(|(last, prefix, ports)| Line::Block(last, prefix, ports)),
-        (0..16_u8, ports()).prop_map(|(last, ports)| Line::Name(last, ports)),
+        (proptest::collection::btree_set(0..16_u8, 1..4), ports())
+            .prop_map(|(lasts, ports)| Line::Name(lasts, ports)),
     ]
 }
 
@@ -302,7 +358,7 @@ impl Line {
                 let first = last & (u8::MAX << (32 - prefix));
                 format!("198.18.0.{first}/{prefix}:{}", joined(ports)).parse().unwrap()
             }
-            Self::Name(last, ports) => format!("name{last}:{}", joined(ports)).parse().unwrap(),
+            Self::Name(_, ports) => format!("name:{}", joined(ports)).parse().unwrap(),
         }
     }
 
@@ -312,7 +368,9 @@ impl Line {
                 let Hosts::Block(block) = self.target().hosts else { unreachable!() };
                 (block.iter().collect(), ports)
             }
-            Self::Name(last, ports) => (vec![[198, 18, 0, *last].into()], ports),
+            Self::Name(lasts, ports) => {
+                (lasts.iter().map(|last| [198, 18, 0, *last].into()).collect(), ports)
+            }
         };
         let on = |address| ports.iter().map(move |port| SocketAddr::new(address, *port));
         addresses.into_iter().flat_map(on).collect()
