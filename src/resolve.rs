@@ -1,5 +1,6 @@
 //! Names and interfaces to addresses: the only name look-up.
 
+use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -184,7 +185,8 @@ fn look_up(name: &str, family: Family) -> Addresses {
         socktype: libc::SOCK_STREAM,
         ..AddrInfoHints::default()
     };
-    let found = getaddrinfo(Some(name), None, Some(hints));
+    let Some(name) = ascii(name) else { return Err(Ok(unresolved(LookupFailure::NotAName))) };
+    let found = getaddrinfo(Some(&name), None, Some(hints));
     let found = found.map_err(|error| why_in_vain(error).map(unresolved))?;
     let addresses = found.flatten().map(|info| canonical(info.sockaddr));
     let mut known = HashSet::new();
@@ -196,6 +198,16 @@ fn look_up(name: &str, family: Family) -> Addresses {
         Some(other) => Err(Ok(unresolved(LookupFailure::NotOneHost(other.ip())))),
         None => Err(Ok(unresolved(LookupFailure::NotFound))),
     }
+}
+
+/// The name as name services know it: an international one in ASCII (UTS #46), but for multicast DNS (RFC 6762 §16).
+fn ascii(name: &str) -> Option<Cow<'_, str>> {
+    let last = name.trim_end_matches('.').rsplit('.').next();
+    let multicast = last.is_some_and(|label| label.eq_ignore_ascii_case("local"));
+    if name.is_ascii() || multicast {
+        return Some(Cow::Borrowed(name));
+    }
+    idna::domain_to_ascii(name).ok().map(Cow::Owned)
 }
 
 /// IPv4-mapped IPv6 addresses are IPv4 ones.

@@ -160,6 +160,9 @@ pub enum LookupFailure {
     /// The name service refused or answered garbage.
     #[error("name does not resolve: name service failed")]
     Failed,
+    /// Not a name in any script (UTS #46).
+    #[error("name does not resolve: not an international domain name")]
+    NotAName,
     /// 0.0.0.0, broadcast, multicast.
     #[error("name does not resolve: {0} is not the address of one host")]
     NotOneHost(IpAddr),

@@ -109,6 +109,21 @@ fn a_name_that_does_not_exist_is_unreachable() {
     assert_eq!(verdict.reason, "name does not resolve: not found");
 }
 
+/// A-labels by IANA's own conversion (RFC 5891 §4.4); the label stays as it was written.
+#[test]
+fn an_international_name_is_looked_up_in_ascii() {
+    let lab = Lab::new();
+    let hosts = "198.19.0.2 xn--bcher-kva.test xn--fa-hia.test xn--wgv71a119e.test\n";
+    let names = Names::with_hosts(hosts);
+    let _listener = lab.server.listen(SocketAddr::new(SERVER_V4, 80));
+    for name in ["bücher.test", "BÜCHER.TEST", "faß.test", "日本語.test"] {
+        let outcome = names.check(&lab, &[name, "80"]);
+        let verdict = outcome.verdict();
+        assert_eq!((verdict.ending(), verdict.address), ((Some("open"), 0), Some(SERVER_V4)));
+        assert_eq!(outcome.json()["target"], format!("{name}:80"));
+    }
+}
+
 #[test]
 fn without_a_name_service_a_name_is_unreachable() {
     let (lab, names) = (Lab::new(), Names::new());
