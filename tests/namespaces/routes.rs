@@ -242,3 +242,28 @@ fn a_source_that_goes_away_during_the_check_is_a_fault() {
         }
     }
 }
+
+/// As by `ip vrf exec`: there is no other way to the server.
+#[test]
+fn sockets_that_are_bound_to_an_interface_from_outside_stay_there() {
+    let lab = lab_with_strict_routers();
+    let hook = Preloaded::build(&lab, "privilege/bind_hook.c");
+    lab.client.configure(&[
+        "route add 198.18.0.0/16 via 198.19.1.2 metric 5000",
+        "route add 2001:db8:1::/64 via 2001:db8:2::2 metric 5000",
+    ]);
+    for (server, _, second) in WAYS {
+        let _listener = lab.server.listen(SocketAddr::new(server, 80));
+        for engine in ENGINES {
+            let (first, capture) = (lab.server.capture("server0"), lab.server.capture("server1"));
+            let mut command = Command::new(HALFOPEN);
+            command.args(["-o", "json", "--engine", engine, &server.to_string(), "80"]);
+            command.env("BIND", "client1");
+            let verdict = hook.run(&lab, command).verdict();
+            assert_eq!(verdict.ending(), (Some("open"), 0), "{engine}: {verdict:?}");
+            let segments = capture.segments();
+            assert_eq!((segments.len(), segments[0].source), (3, second), "{engine}");
+            assert!(first.segments().is_empty(), "{engine}");
+        }
+    }
+}
