@@ -17,7 +17,7 @@ use nix::{getsockopt_impl, sockopt_impl};
 use socket2::Socket;
 
 use super::families::Families;
-use super::netlink::{Flow, Netlink, Traits};
+use super::netlink::{Flow, Traits};
 use super::route::Router;
 use super::sockets::{self, errno};
 use super::stream::{Port, stream};
@@ -215,7 +215,7 @@ impl ConnectEngine {
         let retransmissions = handshaking.retransmissions();
         let (at, mut end) = handshaking.end(event.events(), now)?;
         if let Handshake::Failed(error) = &mut end {
-            error.origin = handshaking.origin(error, self.router().map(Router::netlink));
+            error.origin = handshaking.origin(error, self.router());
         }
         Some((at, Arrival::Handshake { local, remote, attempt, retransmissions, end }))
     }
@@ -346,20 +346,20 @@ impl Handshaking {
     }
 
     /// Who sent the ICMP error that ended it.
-    fn origin(&self, error: &IcmpError, netlink: Option<&Netlink>) -> Origin {
+    fn origin(&self, error: &IcmpError, router: Option<&Router>) -> Origin {
         let Self { socket, local, remote, .. } = self;
-        let asked = |netlink: &Netlink| -> Result<_, Fault> {
+        let asked = |router: &Router| -> Result<_, Fault> {
             let traits = Traits::of(socket)?;
             let flow =
                 Flow { to: *remote, from: Some(local.ip()), from_port: local.port(), traits };
-            let from_here = netlink.is_from_here(error, *remote, traits)?;
+            let from_here = router.is_from_here(error, *remote, traits)?;
             let unreachable = from_here && error.meaning == Meaning::Unreachable;
-            Ok((from_here, unreachable && netlink.awaits_neighbour(flow)?))
+            Ok((from_here, unreachable && router.awaits_neighbour(flow)?))
         };
         // Where nobody can be asked, the address that the SYN left from is still ours.
         let ours = error.offender == local.ip() && local.ip() != remote.ip();
         let guess = (ours, ours && error.meaning == Meaning::Unreachable);
-        let answer = netlink.and_then(|netlink| asked(netlink).ok());
+        let answer = router.and_then(|router| asked(router).ok());
         match answer.unwrap_or(guess) {
             (false, _) => Origin::Network,
             (true, false) => Origin::LocalFirewall,

@@ -73,7 +73,9 @@ pub(super) struct Lane {
     traits: Traits,
     /// Chooses source addresses where routes depend on them: IPv6 alone.
     chooser: Option<Socket>,
-    /// What is told of the way of segments to a target from a port, where that is not their source address.
+    /// What the sockets are told of the way that segments take, and of that of segments to a target from a port, where it is
+    /// something else.
+    usual_aim: Aim,
     detours: HashMap<(SocketAddr, u16), Aim>,
     /// Sends the RSTs of crowds. Dropped before the guards: RSTs leave while the ports are ours.
     resets: Resets,
@@ -115,7 +117,8 @@ impl Lane {
         let traits = Traits::of(&raw)?;
         let chooser =
             (domain == Domain::IPV6).then(|| sockets::deaf(domain, egress)).transpose()?;
-        let resets = Resets::new(sockets::deaf(domain, egress)?);
+        let usual_aim = router.usual_aim(domain);
+        let resets = Resets::new(sockets::deaf(domain, egress)?, usual_aim);
         let guards = sockets::reserve(tries, || Guard::open(domain, egress))?;
         let mut lane = Self {
             domain,
@@ -123,6 +126,7 @@ impl Lane {
             router,
             traits,
             chooser,
+            usual_aim,
             detours: HashMap::new(),
             resets,
             guards,
@@ -157,7 +161,7 @@ impl Lane {
         let mut locals = Vec::with_capacity(ways.len());
         for (target, way) in targets.into_iter().zip(ways) {
             if let Ok(Way { aim, .. }) = &way
-                && (*aim != Aim::USUAL || !self.detours.is_empty())
+                && (*aim != self.usual_aim || !self.detours.is_empty())
             {
                 self.detours.insert(target, *aim);
             }
@@ -181,8 +185,7 @@ impl Lane {
     /// Fails where `remote` is one of the guarded ports: the guard would drop the SYN, and the port look filtered.
     fn leave_own_port(&self, remote: SocketAddr) -> Result<(), Refusal> {
         let guarded = self.guards.iter().any(|guard| guard.port() == remote.port());
-        let kernel = self.router.netlink();
-        if guarded && kernel.is_here(port_less(remote), self.traits).map_err(Refusal::Fault)? {
+        if guarded && self.router.is_here(port_less(remote), self.traits)? {
             return Err(Refusal::OwnPort);
         }
         Ok(())
@@ -193,7 +196,10 @@ impl Lane {
         let of = |detours: &HashMap<_, _>| {
             detours.get(&(segment.destination, segment.source.port())).copied()
         };
-        Some(&self.detours).filter(|detours| !detours.is_empty()).and_then(of).unwrap_or(Aim::USUAL)
+        Some(&self.detours)
+            .filter(|detours| !detours.is_empty())
+            .and_then(of)
+            .unwrap_or(self.usual_aim)
     }
 
     /// Nothing will be sent to `remote` any more.
@@ -250,7 +256,7 @@ impl Lane {
     pub(super) fn send(&self, segments: &[Segment]) -> Vec<Result<Instant, Fault>> {
         let aim = self.aim(&segments[0]);
         let crowd = segments.len() >= CROWD && segments[0].flags == Flags::RST;
-        if crowd && aim == Aim::USUAL && self.resets.send(segments) {
+        if crowd && aim == self.usual_aim && self.resets.send(segments) {
             vec![Ok(Instant::now()); segments.len()]
         } else {
             outbox::send(&self.raw, segments, aim)
@@ -349,7 +355,7 @@ impl Lane {
             }
             Arrival::Icmp(error, quote) => {
                 guard(quote.local_port)?;
-                match self.router.netlink().is_from_here(error, quote.remote, self.traits) {
+                match self.router.is_from_here(error, quote.remote, self.traits) {
                     Ok(false) => {}
                     // What our own firewall rejects has not left (EPERM): the next hop is meant.
                     Ok(true) if error.meaning == Meaning::Unreachable => {

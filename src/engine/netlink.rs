@@ -3,9 +3,9 @@
 //! Written by hand: netlink-packet-route adds 800 KiB to the program, for two fixed questions.
 
 use std::cell::Cell;
-use std::io;
-use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
+use std::{fs, io, iter};
 
 use nix::errno::Errno;
 use nix::libc;
@@ -14,7 +14,6 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::sockets::{self, errno, port_less};
 use crate::fault::Fault;
-use crate::wire::IcmpError;
 
 /// Questions that are sent together: their answers fit in the default receive buffer.
 const BATCH: usize = 64;
@@ -22,18 +21,25 @@ const BATCH: usize = 64;
 /// More than any answer takes, bytes.
 const ANSWER: usize = 1024;
 
+/// The most that the kernel puts in a message of a list, bytes (`netlink_dump()`).
+const DUMPED: usize = 32 << 10;
+
 /// `struct nlmsghdr`, bytes.
 const HEADER: usize = 16;
 /// `struct rtmsg` and `struct ndmsg`, bytes.
 const BODY: usize = 12;
 
-// Those of `linux/rtnetlink.h` that libc lacks for some targets.
+// Those of `linux/rtnetlink.h` and `linux/fib_rules.h` that libc lacks for some targets.
 const RTA_VIA: u16 = 18;
 const RTA_IP_PROTO: u16 = 27;
 const RTA_SPORT: u16 = 28;
 const RTA_DPORT: u16 = 29;
+const FRA_SPORT_RANGE: u16 = 23;
+const FRA_DPORT_RANGE: u16 = 24;
 const ERROR: u16 = 2;
+const DONE: u16 = 3;
 const REQUEST: u16 = 1;
+const DUMP: u16 = 0x300;
 
 /// What routing looks at: a TCP segment that is about to leave.
 #[derive(Clone, Copy)]
@@ -101,48 +107,12 @@ impl Netlink {
         Ok(routes.into_iter().next().expect("one for each flow"))
     }
 
-    /// True where `address` is one of this machine's, to those with the traits of `flow`.
-    pub(super) fn is_here(&self, address: SocketAddr, traits: Traits) -> Result<bool, Fault> {
-        // Another device than that of a virtual router (VRF) would hide addresses.
-        for device in [0, traits.device] {
-            let traits = Traits { device, ..traits };
-            let flow = Flow { to: address, from: None, from_port: 0, traits };
-            if self.route(flow)?.is_ok_and(|route| route.is_local()) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// True where `error`, about a segment to `remote`, comes from this machine, and `remote` is another one.
-    pub(super) fn is_from_here(
-        &self,
-        error: &IcmpError,
-        remote: SocketAddr,
-        traits: Traits,
-    ) -> Result<bool, Fault> {
-        let offender = match error.offender {
-            IpAddr::V4(v4) => SocketAddr::from((v4, 0)),
-            IpAddr::V6(v6) => SocketAddrV6::new(v6, 0, 0, error.scope).into(),
-        };
-        Ok(error.offender != remote.ip()
-            && self.is_here(offender, traits)?
-            && !self.is_here(port_less(remote), traits)?)
-    }
-
-    /// True where the next hop of `flow` has not answered ARP or neighbour discovery.
-    pub(super) fn awaits_neighbour(&self, flow: Flow) -> Result<bool, Fault> {
-        let Ok(route) = self.route(flow)? else { return Ok(false) };
-        let hop = route.gateway.unwrap_or(flow.to.ip());
-        Ok(match self.neighbour(hop, route.device)? {
-            Ok(state) => state & (libc::NUD_INCOMPLETE | libc::NUD_FAILED) != 0,
-            Err(Errno::ENOENT) => false,
-            Err(_) => true, // before Linux 5.0 the kernel tells of all or none
-        })
-    }
-
     /// The state of the neighbour with that address (`NUD_REACHABLE` and its like), or why there is none (`RTM_GETNEIGH`).
-    fn neighbour(&self, address: IpAddr, device: u32) -> Result<Result<u16, Errno>, Fault> {
+    pub(super) fn neighbour(
+        &self,
+        address: IpAddr,
+        device: u32,
+    ) -> Result<Result<u16, Errno>, Fault> {
         let mut body = [0; BODY];
         body[0] = family(address);
         body[4..8].copy_from_slice(&device.to_ne_bytes());
@@ -153,6 +123,50 @@ impl Netlink {
             state = answer.map(|body| u16_at(body, 8));
         })?;
         Ok(state)
+    }
+
+    /// Whether any of the rules of routing, or the choice between next hops, looks at ports or at source addresses
+    /// (`RTM_GETRULE`, `fib_multipath_hash_policy`).
+    pub(super) fn ports_or_sources_count(&self, domain: Domain) -> Result<bool, Fault> {
+        let (name, family) = match domain {
+            Domain::IPV4 => ("ipv4", libc::AF_INET),
+            _ => ("ipv6", libc::AF_INET6),
+        };
+        let policy = fs::read(format!("/proc/sys/net/{name}/fib_multipath_hash_policy"));
+        if policy.is_ok_and(|policy| policy != b"0\n") {
+            return Ok(true);
+        }
+        let mut body = [0; BODY];
+        body[0] = family.to_le_bytes()[0];
+        let sequence = self.sequence.get();
+        self.sequence.set(sequence.wrapping_add(1));
+        let request = message(libc::RTM_GETRULE, REQUEST | DUMP, sequence, &body);
+        self.socket.send(&request).map_err(|error| Fault::RoutingTable(errno(&error)))?;
+        let mut buffer = vec![0; DUMPED];
+        let mut count = false;
+        loop {
+            let length = recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::empty())
+                .map_err(Fault::RoutingTable)?;
+            let mut rest = &buffer[..length];
+            while rest.len() >= HEADER {
+                let length = u32_at(rest, 0) as usize;
+                let (kind, own) = (u16_at(rest, 4), u32_at(rest, 8) == sequence);
+                match kind {
+                    DONE | ERROR if own => return Ok(count || kind == ERROR),
+                    _ if length < HEADER || length > rest.len() => return Ok(true),
+                    libc::RTM_NEWRULE if own => {
+                        let rule = rest.get(HEADER..length).unwrap_or_default();
+                        let (head, options) = rule.split_at_checked(BODY).unwrap_or_default();
+                        let by_source = head.get(2).is_none_or(|length| *length > 0);
+                        let ports = [FRA_SPORT_RANGE, FRA_DPORT_RANGE];
+                        count |=
+                            by_source || attributes(options).any(|(kind, _)| ports.contains(&kind));
+                    }
+                    _ => {}
+                }
+                rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+            }
+        }
     }
 
     /// Sends the requests together; hands over what follows the header of each answer, in their order.
@@ -166,13 +180,7 @@ impl Netlink {
         let mut next = wanted;
         let mut bytes = Vec::with_capacity(requests.len() * 128);
         for request in requests {
-            let length = u32::try_from(HEADER + request.len()).expect("a short message");
-            bytes.extend(length.to_ne_bytes());
-            bytes.extend(kind.to_ne_bytes());
-            bytes.extend(REQUEST.to_ne_bytes());
-            bytes.extend(next.to_ne_bytes());
-            bytes.extend([0; 4]);
-            bytes.extend(request);
+            bytes.extend(message(kind, REQUEST, next, &request));
             next = next.wrapping_add(1);
         }
         self.sequence.set(next);
@@ -270,13 +278,7 @@ impl Route {
     /// Reads `struct rtmsg` and its attributes.
     fn read(body: &[u8]) -> Self {
         let mut route = Self { kind: body[7], device: 0, gateway: None, source: None };
-        let mut rest = &body[BODY..];
-        while rest.len() >= 4 {
-            let (length, kind) = (usize::from(u16_at(rest, 0)), u16_at(rest, 2));
-            if length < 4 || length > rest.len() {
-                break;
-            }
-            let value = &rest[4..length];
+        for (kind, value) in attributes(&body[BODY..]) {
             match kind {
                 libc::RTA_OIF if value.len() == 4 => route.device = u32_at(value, 0),
                 libc::RTA_GATEWAY => route.gateway = address(value),
@@ -284,10 +286,33 @@ impl Route {
                 libc::RTA_PREFSRC => route.source = address(value),
                 _ => {}
             }
-            rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
         }
         route
     }
+}
+
+/// `struct nlmsghdr` and what follows it.
+fn message(kind: u16, flags: u16, sequence: u32, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(HEADER + body.len()).expect("a short message");
+    let mut message = Vec::with_capacity(HEADER + body.len());
+    message.extend(length.to_ne_bytes());
+    message.extend(kind.to_ne_bytes());
+    message.extend(flags.to_ne_bytes());
+    message.extend(sequence.to_ne_bytes());
+    message.extend([0; 4]);
+    message.extend(body);
+    message
+}
+
+/// The attributes in `bytes` (`struct rtattr`), by number.
+fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    iter::from_fn(move || {
+        let length = usize::from(u16_at(bytes.get(..4)?, 0));
+        let value = bytes.get(4..length)?;
+        let kind = u16_at(bytes, 2);
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, value))
+    })
 }
 
 fn push_address(message: &mut Vec<u8>, kind: u16, address: IpAddr) {

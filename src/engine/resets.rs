@@ -20,6 +20,7 @@ const BATCHES: usize = 64;
 pub(super) struct Resets {
     /// Its own: on one, two senders would wait for each other (`lock_sock()`).
     socket: Option<Socket>,
+    aim: Aim,
     queue: Option<SyncSender<Vec<Segment>>>,
     thread: Option<JoinHandle<()>>,
     shared: Arc<Shared>,
@@ -34,19 +35,20 @@ struct Shared {
 }
 
 impl Resets {
-    /// No thread yet, but what it will send with.
-    pub(super) fn new(socket: Socket) -> Self {
-        Self { socket: Some(socket), queue: None, thread: None, shared: Arc::default() }
+    /// No thread yet, but what it will send with and is told of the way.
+    pub(super) fn new(socket: Socket, aim: Aim) -> Self {
+        Self { socket: Some(socket), aim, queue: None, thread: None, shared: Arc::default() }
     }
 
     /// Starts the thread, if one can be started.
     pub(super) fn start(&mut self) {
         let Some(socket) = self.socket.take() else { return };
+        let aim = self.aim;
         let (queue, batches) = sync_channel::<Vec<Segment>>(BATCHES);
         let shared = Arc::clone(&self.shared);
         let thread = thread::Builder::new().name("RSTs".to_owned()).spawn(move || {
             for segments in batches {
-                let results = outbox::send(&socket, &segments, Aim::USUAL);
+                let results = outbox::send(&socket, &segments, aim);
                 let sent = segments.into_iter().zip(results);
                 let short = sent.filter(|(_, result)| is_short(result)).map(|(segment, _)| segment);
                 shared.returned.lock().unwrap_or_else(PoisonError::into_inner).extend(short);

@@ -1,15 +1,19 @@
 //! Which way a connection to a target would take, and how a raw socket sends a SYN the same way.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 use nix::errno::Errno;
 use nix::libc;
-use socket2::Socket;
+use socket2::{Domain, Socket};
 
 use super::Egress;
 use super::netlink::{Flow, Netlink, Route, Traits};
 use super::sockets::{self, port_less};
 use crate::fault::{Fault, NoRoute, Refusal};
+use crate::wire::IcmpError;
+
+/// From so many targets on it is worth asking what routing looks at before each is asked for twice.
+const MANY: usize = 8;
 
 /// Asks the kernel for ways.
 ///
@@ -40,11 +44,6 @@ pub(super) struct Aim {
     pub(super) device: u32,
 }
 
-impl Aim {
-    /// What is told unless it leads astray: the source address is the one in the checksum whatever routing says meanwhile.
-    pub(super) const USUAL: Self = Self { source: true, device: 0 };
-}
-
 impl Router {
     /// Opens the socket that the kernel is asked by.
     pub(super) fn open(egress: &Egress) -> Result<Self, Fault> {
@@ -53,11 +52,6 @@ impl Router {
             source: egress.source,
             keeps_to_interface: egress.interface.is_some(),
         })
-    }
-
-    /// The kernel itself.
-    pub(super) fn netlink(&self) -> &Netlink {
-        &self.netlink
     }
 
     /// The way of each target, all of one family, by the port that its SYN leaves from. `chooser` is a raw socket to ask for
@@ -86,15 +80,25 @@ impl Router {
         let each = flows.iter_mut().zip(answers);
         let mut routes: Vec<_> =
             each.map(|(flow, answer)| self.route(flow, answer, chooser)).collect();
+        let Some(first) = flows.first() else { return Ok(Vec::new()) };
+        let domain = Domain::for_address(first.to);
+        let aim = self.usual_aim(domain);
+        if flows.len() >= MANY && !self.netlink.ports_or_sources_count(domain)? {
+            let local = |flow: &Flow| SocketAddr::new(flow.from.expect("that of the route"), 0);
+            let each = routes.into_iter().zip(flows.iter());
+            return Ok(each
+                .map(|(route, flow)| route.map(|_| Way { local: local(flow), aim }))
+                .collect());
+        }
         // An IPv4 connection looks its route up again as soon as it has a source address (`ip_route_connect()`).
-        if self.source.is_none() && flows.first().is_some_and(|flow| flow.to.is_ipv4()) {
+        if self.source.is_none() && domain == Domain::IPV4 {
             let again = self.netlink.routes(flows)?;
             let each = routes.into_iter().zip(flows.iter_mut().zip(again));
             routes = each
                 .map(|(route, (flow, again))| route.and_then(|_| self.judge(flow, again)))
                 .collect();
         }
-        let by_raw: Vec<_> = flows.iter().map(|flow| usual(flow).0).collect();
+        let by_raw: Vec<_> = flows.iter().map(|flow| self.by_raw(flow, aim)).collect();
         let by_raw = self.netlink.routes(&by_raw)?;
         let each = routes.into_iter().zip(flows.iter().zip(by_raw));
         let way = |(route, (flow, by_raw)): (Result<_, _>, (&Flow, _))| {
@@ -109,6 +113,24 @@ impl Router {
         self.source.filter(|_| to.is_ipv4() || traits.device == 0)
     }
 
+    /// What a raw socket is told unless that leads astray. The source address, so that it is the one in the checksum whatever
+    /// routing says meanwhile; but an IPv6 connection has looked its route up before it had one (`ip6_dst_lookup_tail()`).
+    pub(super) fn usual_aim(&self, domain: Domain) -> Aim {
+        Aim { source: domain == Domain::IPV4 || self.source.is_some(), device: 0 }
+    }
+
+    /// What a raw socket that is told `aim` sends of `flow`.
+    fn by_raw(&self, flow: &Flow, aim: Aim) -> Flow {
+        let told = if self.source.is_some() {
+            self.told_source(flow.to, flow.traits)
+        } else {
+            flow.from.filter(|_| aim.source)
+        };
+        let device = if aim.device == 0 { flow.traits.device } else { aim.device };
+        let traits = Traits { device, ..flow.traits };
+        Flow { from: told, traits, ..flow.without_ports() }
+    }
+
     /// The route that a connection would take at first, and in `flow` the source address that goes with it.
     fn route(
         &self,
@@ -116,10 +138,12 @@ impl Router {
         mut answer: Result<Route, Errno>,
         chooser: Option<&Socket>,
     ) -> Result<Route, Refusal> {
-        if answer == Err(Errno::ENETUNREACH) && flow.from.is_none() {
+        // Of a virtual router (VRF) the kernel does not tell the source address that goes with a route.
+        let untold = answer == Err(Errno::ENETUNREACH) || flow.traits.device != 0;
+        if untold && flow.from.is_none() {
             let chosen = || chooser.and_then(|chooser| choose(chooser, flow.to));
             flow.from = self.source.or_else(chosen);
-            if flow.from.is_some() {
+            if answer.is_err() && flow.from.is_some() {
                 answer = self.netlink.route(*flow)?;
             }
         }
@@ -134,21 +158,19 @@ impl Router {
                 other.leads_like(&route) && (source || other.source == flow.from)
             })
         };
-        let (plain, aim) = usual(flow);
-        if agrees(aim.source || self.source.is_some(), by_raw) {
-            return Ok(Way { local, aim });
+        let usual = self.usual_aim(Domain::for_address(flow.to));
+        if agrees(usual.source, by_raw) {
+            return Ok(Way { local, aim: usual });
         }
-        for (source, device) in [(false, 0), (false, route.device), (true, route.device)] {
-            if !source && self.source.is_some() {
-                continue; // the socket is bound to it
+        for (source, device) in [(true, 0), (false, 0), (false, route.device), (true, route.device)]
+        {
+            let aim = Aim { source, device };
+            // A socket that is bound to its source address needs not be told.
+            if aim == usual || !source && self.source.is_some() {
+                continue;
             }
-            let traits = match device {
-                0 => flow.traits,
-                device => Traits { device, ..flow.traits },
-            };
-            let from = flow.from.filter(|_| source);
-            if agrees(source, self.netlink.route(Flow { from, traits, ..plain })?) {
-                return Ok(Way { local, aim: Aim { source, device } });
+            if agrees(source, self.netlink.route(self.by_raw(flow, aim))?) {
+                return Ok(Way { local, aim });
             }
         }
         Err(Refusal::Fault(Fault::OtherWay(flow.to)))
@@ -182,6 +204,46 @@ impl Router {
         }
     }
 
+    /// True where `address` is one of this machine's, to those with the traits of `flow`.
+    pub(super) fn is_here(&self, address: SocketAddr, traits: Traits) -> Result<bool, Fault> {
+        // Another device than that of a virtual router (VRF) would hide addresses.
+        for device in [0, traits.device] {
+            let traits = Traits { device, ..traits };
+            let flow = Flow { to: address, from: None, from_port: 0, traits };
+            if self.netlink.route(flow)?.is_ok_and(|route| route.is_local()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// True where `error`, about a segment to `remote`, comes from this machine, and `remote` is another one.
+    pub(super) fn is_from_here(
+        &self,
+        error: &IcmpError,
+        remote: SocketAddr,
+        traits: Traits,
+    ) -> Result<bool, Fault> {
+        let offender = match error.offender {
+            IpAddr::V4(v4) => SocketAddr::from((v4, 0)),
+            IpAddr::V6(v6) => SocketAddrV6::new(v6, 0, 0, error.scope).into(),
+        };
+        Ok(error.offender != remote.ip()
+            && self.is_here(offender, traits)?
+            && !self.is_here(port_less(remote), traits)?)
+    }
+
+    /// True where the next hop of `flow` has not answered ARP or neighbour discovery.
+    pub(super) fn awaits_neighbour(&self, flow: Flow) -> Result<bool, Fault> {
+        let Ok(route) = self.netlink.route(flow)? else { return Ok(false) };
+        let hop = route.gateway.unwrap_or(flow.to.ip());
+        Ok(match self.netlink.neighbour(hop, route.device)? {
+            Ok(state) => state & (libc::NUD_INCOMPLETE | libc::NUD_FAILED) != 0,
+            Err(Errno::ENOENT) => false,
+            Err(_) => true, // before Linux 5.0 the kernel tells of all or none
+        })
+    }
+
     /// Why the address of a target is no place to send to.
     fn misdirected(&self, flow: &Flow) -> Option<Fault> {
         let SocketAddr::V6(to) = flow.to else { return None };
@@ -209,13 +271,6 @@ impl Router {
         let fault = Fault::Send { to: flow.to, errno };
         Ok(NoRoute::from_errno(errno).map_or(Refusal::Fault(fault), Refusal::NoRoute))
     }
-}
-
-/// What a raw socket sends of `flow`, and what it is told, unless that leads astray.
-fn usual(flow: &Flow) -> (Flow, Aim) {
-    let source = flow.to.is_ipv4() || flow.traits.device == 0;
-    let from = flow.from.filter(|_| source);
-    (Flow { from, ..flow.without_ports() }, Aim { source, ..Aim::USUAL })
 }
 
 /// The source address of connections to `to`, whose route depends on it: IPv6 then takes that of any interface
