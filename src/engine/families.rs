@@ -36,6 +36,11 @@ impl<T> Families<T> {
         fault.map_or(Ok(()), |fault| Err(fault.clone()))
     }
 
+    /// Why families cannot be had that are wanted.
+    pub(super) fn faults(&self) -> impl Iterator<Item = &Fault> {
+        [&self.v4, &self.v6].into_iter().flatten().filter_map(|there| there.as_ref().err())
+    }
+
     /// What sends to and from addresses like `address`.
     pub(super) fn of(&mut self, address: SocketAddr) -> Result<&mut T, Fault> {
         let there = if address.is_ipv4() { &mut self.v4 } else { &mut self.v6 };

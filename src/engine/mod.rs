@@ -161,10 +161,8 @@ impl Opening {
         if self.choice != Choice::Connect {
             let raw = RawEngine::open(start, self)?;
             let ready = raw.ready(self.v4, self.v6);
-            let barred = matches!(
-                ready,
-                Err(Fault::RawSocket(_) | Fault::RoutingTable(_) | Fault::SourcePort(_))
-            );
+            let barred = matches!(ready, Err(Fault::RawSocket(_) | Fault::RoutingTable(_)))
+                || raw.lacks_ports();
             if self.choice == Choice::Raw || !barred {
                 return Ok(Box::new(raw));
             }

@@ -35,6 +35,11 @@ impl RawEngine {
         Ok(Self { clock, egress: egress.clone(), retries: *retries, lanes, timer })
     }
 
+    /// True where no source port could be reserved for a family that may be wanted.
+    pub(super) fn lacks_ports(&self) -> bool {
+        self.lanes.faults().any(|fault| matches!(fault, Fault::SourcePort(_)))
+    }
+
     /// Sends segments, a batch of those with one source address and one aim at a time; says when each of them left, or why not.
     fn send(&mut self, segments: &[Segment]) -> Vec<Result<Instant, Fault>> {
         let mut sent = Vec::with_capacity(segments.len());

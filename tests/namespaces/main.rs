@@ -26,6 +26,7 @@ mod scratch;
 mod shortage;
 mod silence;
 mod smoltcp_stack;
+mod source_ports;
 mod stale;
 mod stopped;
 mod tun;
