@@ -142,7 +142,7 @@ fn text_is_aligned_and_sums_up() {
 #[test]
 fn colour_is_for_terminals_alone() {
     let _network = Loopback::new().listen("127.0.0.1");
-    let text = format!("{HALFOPEN} -o text 127.0.0.1 8025");
+    let text = format!("'{HALFOPEN}' -o text 127.0.0.1 8025");
     let on_terminal = |command: &str| {
         let said = run("script", ["--quiet", "--return", "--command", command, "/dev/null"]);
         assert_eq!(said.code, 0, "needs script (bsdutils): {}", said.stderr);
@@ -151,7 +151,7 @@ fn colour_is_for_terminals_alone() {
     assert!(on_terminal(&format!("env -u NO_COLOR {text}")));
     assert!(on_terminal(&format!("NO_COLOR= {text}")), "an empty NO_COLOR is none");
     assert!(!on_terminal(&format!("NO_COLOR=1 {text}")));
-    assert!(!on_terminal(&format!("env -u NO_COLOR {HALFOPEN} 127.0.0.1 8025")), "nagios");
+    assert!(!on_terminal(&format!("env -u NO_COLOR '{HALFOPEN}' 127.0.0.1 8025")), "nagios");
     let piped = halfopen([&["-o", "text"], OPEN.as_slice()].concat());
     assert!(!piped.stdout.contains('\u{1b}'));
 }

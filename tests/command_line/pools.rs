@@ -424,7 +424,7 @@ fn a_reader_who_leaves_half_way_changes_no_verdict() {
 fn people_who_wait_at_a_terminal_see_how_far_it_is() {
     let _network = Loopback::new().listen("127.0.0.1").overload();
     let on_terminal = |words: &str| {
-        let command = format!("{HALFOPEN} --retries 1 -t 3 {words}");
+        let command = format!("'{HALFOPEN}' --retries 1 -t 3 {words}");
         run("script", ["--quiet", "--return", "--command", &command, "/dev/null"]).stdout
     };
     let slow = format!("{CLOSED} {SILENT}");

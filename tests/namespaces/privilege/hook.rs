@@ -12,7 +12,7 @@ use crate::preloaded::Preloaded;
 fn marked_check(lab: &Lab, hook: &Preloaded, words: &str) -> Outcome {
     let hook = hook.path.display();
     let mut shell = Command::new("sh");
-    shell.args(["-c", &format!("MARK=7 LD_PRELOAD={hook} {HALFOPEN} {words}")]);
+    shell.args(["-c", &format!("MARK=7 LD_PRELOAD={hook} '{HALFOPEN}' {words}")]);
     lab.client.outcome(shell)
 }
 
