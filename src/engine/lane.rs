@@ -107,8 +107,9 @@ impl Lane {
                 .and_then(|()| setsockopt(&raw, sockopt::Ipv6RecvPacketInfo, &true))
                 .and_then(|()| setsockopt(&raw, sockopt::Ipv6RecvHopLimit, &true))
         }
-        .and_then(|()| setsockopt(&raw, sockopt::ReceiveTimestampns, &true))
         .map_err(Fault::SocketSetup)?;
+        // Without time stamps, segments arrive when they are read.
+        let _ = setsockopt(&raw, sockopt::ReceiveTimestampns, &true);
         let _ = setsockopt(&raw, sockopt::RcvBufForce, &RECEIVE_BUFFER)
             .or_else(|_| setsockopt(&raw, sockopt::RcvBuf, &RECEIVE_BUFFER));
         let _ = setsockopt(&raw, sockopt::SndBufForce, &SEND_BUFFER)
