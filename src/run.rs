@@ -224,6 +224,10 @@ impl<C: Client> Exchange<'_, C> {
     /// Sends SYNs that are due, a batch at most.
     fn send_syns(&mut self) -> Outlook {
         let now = self.engine.now();
+        let ending = self.checker.next_deadline().is_some_and(|wait| wait <= self.heard);
+        if ending && self.engine.held_back() {
+            self.checker.distrust_silence(self.heard);
+        }
         self.checker.expire(self.heard); // verdicts do not wait for the pacer
         self.tell(); // and make room
         let mut batch = Vec::new();

@@ -242,6 +242,11 @@ impl Checker {
         handled
     }
 
+    /// SYNs sent until `now` may have been held back on this machine: no silence proves anything about them.
+    pub fn distrust_silence(&mut self, now: Duration) {
+        self.lost_at = Some(nanos(now));
+    }
+
     /// The next RST to send.
     pub fn poll_reset(&mut self) -> Option<Segment> {
         self.resets.pop_front()

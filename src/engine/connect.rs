@@ -10,38 +10,21 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::libc;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, getsockopt, recvmsg};
-use nix::{getsockopt_impl, sockopt_impl};
 use socket2::Socket;
 
 use super::families::Families;
+use super::handshaking::Handshaking;
 use super::netlink::{Flow, Traits};
 use super::route::Router;
 use super::sockets::{self, errno};
 use super::stream::{Port, stream};
 use super::timer::Timer;
-use super::{Departure, Egress, Engine, Interrupt, Opening, received};
+use super::{Departure, Egress, Engine, Interrupt, Opening};
 use crate::attempt::Attempt;
 use crate::descriptors::Descriptors;
 use crate::fault::{Fault, Refusal};
-use crate::wire::{Arrival, Handshake, IcmpError, Meaning, Origin, Segment};
-
-sockopt_impl!(
-    /// What the kernel knows of a connection (`TCP_INFO`), in words: those that every kernel tells. `libc::tcp_info` grows, and
-    /// asking an older kernel for more than it has is a panic in nix.
-    Info, GetOnly, libc::IPPROTO_TCP, libc::TCP_INFO, [u32; 26]
-);
-
-/// Where in that stand the milliseconds since the last acknowledgement (`tcpi_last_ack_recv`), the round-trip time in
-/// microseconds (`tcpi_rtt`), and how many segments were sent again (`tcpi_total_retrans`).
-const LAST_ACK: usize = 14;
-const ROUND_TRIP: usize = 17;
-const RETRANSMISSIONS: usize = 25;
-
-/// The kernel's clock for that ticks every few milliseconds.
-const TICKS: Duration = Duration::from_millis(20);
+use crate::wire::{Arrival, Handshake, Segment};
 
 /// Handshakes whose end is taken in at once.
 const BATCH: usize = 64;
@@ -70,15 +53,8 @@ pub(super) struct ConnectEngine {
     /// Opened when it is needed: a socket opened with `CAP_NET_ADMIN` would be good for more than questions as long as that is
     /// kept. With it none can be opened then.
     router: Option<Router>,
-}
-
-/// A handshake that the kernel makes for us.
-struct Handshaking {
-    socket: Socket,
-    local: SocketAddr,
-    remote: SocketAddr,
-    attempt: usize,
-    begun: Duration,
+    /// How often neighbour tables had been too full when this was asked last.
+    overflows: Option<u64>,
 }
 
 impl ConnectEngine {
@@ -103,6 +79,7 @@ impl ConnectEngine {
             handshakes: HashMap::new(),
             of_remote: HashMap::new(),
             router: None,
+            overflows: None,
         })
     }
 
@@ -113,6 +90,10 @@ impl ConnectEngine {
         // From its own port it would shake hands with itself.
         let port = port.filter(|port| *port != remote.port());
         let from_port = port.unwrap_or_default();
+        if self.overflows.is_none() {
+            self.overflows = self.count_overflows();
+        }
+        self.abandon(remote, from_port);
         let socket = stream(remote, port, &self.egress).map_err(Refusal::Fault)?;
         if self.egress.source.is_some_and(|source| source.is_loopback()) {
             // IPv6 would send from it to other machines.
@@ -144,6 +125,20 @@ impl ConnectEngine {
             self.router = Router::open(&self.egress).ok();
         }
         self.router.as_ref()
+    }
+
+    /// Gives up a handshake that the same endpoints have begun before.
+    fn abandon(&mut self, remote: SocketAddr, from_port: u16) {
+        let Some(of_remote) = self.of_remote.get_mut(&remote) else { return };
+        let handshakes = &mut self.handshakes;
+        of_remote.retain(|key| {
+            let same = handshakes.get(key).is_some_and(|begun| begun.local.port() == from_port);
+            !(same && handshakes.remove(key).is_some())
+        });
+    }
+
+    fn count_overflows(&mut self) -> Option<u64> {
+        self.router().and_then(|router| router.neighbour_overflows().ok())
     }
 
     /// Fails where the routing table has something against a handshake.
@@ -271,6 +266,13 @@ impl Engine for ConnectEngine {
         Vec::new()
     }
 
+    /// The kernel does not tell when the neighbour table had no room for the next hop of a SYN (`neigh_alloc()`).
+    fn held_back(&mut self) -> bool {
+        let before = self.overflows;
+        self.overflows = self.count_overflows();
+        before.zip(self.overflows).is_some_and(|(before, now)| now != before)
+    }
+
     fn release(&mut self, remote: SocketAddr) {
         for key in self.of_remote.remove(&remote).into_iter().flatten() {
             self.handshakes.remove(&key);
@@ -289,93 +291,6 @@ impl Engine for ConnectEngine {
         }
         self.timer.wait(deadline, [self.epoll.0.as_fd()].into_iter(), interrupts)?;
         self.drain(arrivals)
-    }
-}
-
-impl Handshaking {
-    /// How it has ended, and when; `None` where the kernel has only lost its patience with silence. Whatever came behind the
-    /// SYN+ACK, an RST, a FIN or an ICMP error, the handshake was complete.
-    fn end(&self, flags: EpollFlags, now: Duration) -> Option<(Duration, Handshake)> {
-        let failed = flags.intersects(EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP);
-        if !failed || self.measured().is_some() {
-            return Some((self.completed(now), Handshake::Completed));
-        }
-        if let Some(error) = self.icmp_error() {
-            return Some((now, Handshake::Failed(error)));
-        }
-        match self.socket.take_error().ok().flatten().map(|error| errno(&error)) {
-            Some(Errno::ECONNREFUSED) => Some((now, Handshake::Refused)),
-            // An RST that came after the SYN+ACK, not one after a bare SYN. A SYN that was sent again has no measured time.
-            Some(Errno::ECONNRESET | Errno::EPIPE) if self.acknowledged(now).is_some() => {
-                Some((self.completed(now), Handshake::Completed))
-            }
-            Some(Errno::ETIMEDOUT) => None,
-            _ => Some((now, Handshake::Abandoned)),
-        }
-    }
-
-    /// When the SYN+ACK came, which the kernel knows: neither a crowd nor a pause of this program has delayed it. It has measured
-    /// the round-trip time; after a retransmission that is the one of the last SYN, by its time stamp.
-    fn completed(&self, now: Duration) -> Duration {
-        let measured = self.measured().filter(|_| self.retransmissions() == 0);
-        let measured = measured.map(|round_trip| self.begun + round_trip);
-        measured.or_else(|| self.acknowledged(now)).unwrap_or(now).min(now)
-    }
-
-    /// How often the kernel has sent the SYN again.
-    fn retransmissions(&self) -> usize {
-        let count = self.info().map(|info| info[RETRANSMISSIONS]);
-        count.and_then(|count| count.try_into().ok()).unwrap_or_default()
-    }
-
-    /// The round-trip time that the kernel has taken from the SYN+ACK.
-    fn measured(&self) -> Option<Duration> {
-        let round_trip = self.info()?[ROUND_TRIP];
-        (round_trip > 0).then(|| Duration::from_micros(round_trip.into()))
-    }
-
-    /// When the kernel has last taken an acknowledgement, if it has: before the first one, its clock counts from long ago.
-    fn acknowledged(&self, now: Duration) -> Option<Duration> {
-        let last = Duration::from_millis(self.info()?[LAST_ACK].into());
-        let at = (now + TICKS).checked_sub(last).filter(|at| *at >= self.begun)?;
-        Some(at.saturating_sub(TICKS).max(self.begun))
-    }
-
-    fn info(&self) -> Option<[u32; 26]> {
-        getsockopt(&self.socket, Info).ok()
-    }
-
-    /// Who sent the ICMP error that ended it.
-    fn origin(&self, error: &IcmpError, router: Option<&Router>) -> Origin {
-        let Self { socket, local, remote, .. } = self;
-        let asked = |router: &Router| -> Result<_, Fault> {
-            let traits = Traits::of(socket)?;
-            let flow =
-                Flow { to: *remote, from: Some(local.ip()), from_port: local.port(), traits };
-            let from_here = router.is_from_here(error, *remote, traits)?;
-            let unreachable = from_here && error.meaning == Meaning::Unreachable;
-            Ok((from_here, unreachable && router.awaits_neighbour(flow)?))
-        };
-        // Where nobody can be asked, the address that the SYN left from is still ours.
-        let ours = error.offender == local.ip() && local.ip() != remote.ip();
-        let guess = (ours, ours && error.meaning == Meaning::Unreachable);
-        let answer = router.and_then(|router| asked(router).ok());
-        match answer.unwrap_or(guess) {
-            (false, _) => Origin::Network,
-            (true, false) => Origin::LocalFirewall,
-            (true, true) => Origin::NoNeighbour,
-        }
-    }
-
-    /// The ICMP error that ended it (kept for `IP_RECVERR` from Linux 5.9 on, `tcp_v4_err()`).
-    fn icmp_error(&self) -> Option<IcmpError> {
-        let mut space = nix::cmsg_space!(libc::sock_extended_err, libc::sockaddr_in6);
-        let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
-        let descriptor = self.socket.as_raw_fd();
-        let message =
-            recvmsg::<SockaddrStorage>(descriptor, &mut [], Some(&mut space), flags).ok()?;
-        let mut controls = message.cmsgs().ok()?;
-        controls.find_map(|control: ControlMessageOwned| received::read_error(&control))
     }
 }
 

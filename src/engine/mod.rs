@@ -5,6 +5,7 @@ mod connect;
 mod families;
 mod filter;
 mod guard;
+mod handshaking;
 mod lane;
 mod netlink;
 mod outbox;
@@ -71,6 +72,11 @@ pub trait Engine {
 
     /// RSTs that were handed over and found no room after all.
     fn take_returned(&mut self) -> Vec<Segment>;
+
+    /// True where this machine may have held SYNs back, without a word, since it was asked last.
+    fn held_back(&mut self) -> bool {
+        false
+    }
 
     /// Nothing that concerns `remote` is waited for any more.
     fn release(&mut self, remote: SocketAddr);

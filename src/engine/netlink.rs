@@ -4,6 +4,7 @@
 
 use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeFrom;
 use std::os::fd::AsRawFd;
 use std::{fs, io, iter};
 
@@ -36,6 +37,9 @@ const RTA_SPORT: u16 = 28;
 const RTA_DPORT: u16 = 29;
 const FRA_SPORT_RANGE: u16 = 23;
 const FRA_DPORT_RANGE: u16 = 24;
+const NDTA_STATS: u16 = 7;
+/// Where `ndts_table_fulls` stands in `struct ndt_stats`.
+const TABLE_FULLS: RangeFrom<usize> = 80..;
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
 const REQUEST: u16 = 1;
@@ -138,33 +142,50 @@ impl Netlink {
         }
         let mut body = [0; BODY];
         body[0] = family.to_le_bytes()[0];
+        let mut count = false;
+        self.list(libc::RTM_GETRULE, &body, |rule| {
+            let (head, options) = rule.split_at_checked(BODY).unwrap_or_default();
+            let by_source = head.get(2).is_none_or(|length| *length > 0);
+            let ports = [FRA_SPORT_RANGE, FRA_DPORT_RANGE];
+            count |= by_source || attributes(options).any(|(kind, _)| ports.contains(&kind));
+        })?;
+        Ok(count)
+    }
+
+    /// How often this machine's neighbour tables have been too full to send something, since it began (`RTM_GETNEIGHTBL`).
+    pub(super) fn neighbour_overflows(&self) -> Result<u64, Fault> {
+        let mut overflows = 0_u64;
+        self.list(libc::RTM_GETNEIGHTBL, &[0; 4], |table| {
+            let statistics = attributes(table.get(4..).unwrap_or_default())
+                .find_map(|(kind, value)| (kind == NDTA_STATS).then_some(value));
+            let full = statistics.and_then(|value| value.get(TABLE_FULLS)?.first_chunk());
+            overflows = overflows.wrapping_add(full.map_or(0, |full| u64::from_ne_bytes(*full)));
+        })?;
+        Ok(overflows)
+    }
+
+    /// Asks for a list; hands over what follows the header of each of its messages.
+    fn list(&self, kind: u16, body: &[u8], mut take: impl FnMut(&[u8])) -> Result<(), Fault> {
         let sequence = self.sequence.get();
         self.sequence.set(sequence.wrapping_add(1));
-        let request = message(libc::RTM_GETRULE, REQUEST | DUMP, sequence, &body);
+        let request = message(kind, REQUEST | DUMP, sequence, body);
         self.socket.send(&request).map_err(|error| Fault::RoutingTable(errno(&error)))?;
         let mut buffer = vec![0; DUMPED];
-        let mut count = false;
         loop {
             let length = recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::empty())
                 .map_err(Fault::RoutingTable)?;
             let mut rest = &buffer[..length];
             while rest.len() >= HEADER {
-                let length = u32_at(rest, 0) as usize;
-                let (kind, own) = (u16_at(rest, 4), u32_at(rest, 8) == sequence);
-                match kind {
-                    DONE | ERROR if own => return Ok(count || kind == ERROR),
-                    _ if length < HEADER || length > rest.len() => return Ok(true),
-                    libc::RTM_NEWRULE if own => {
-                        let rule = rest.get(HEADER..length).unwrap_or_default();
-                        let (head, options) = rule.split_at_checked(BODY).unwrap_or_default();
-                        let by_source = head.get(2).is_none_or(|length| *length > 0);
-                        let ports = [FRA_SPORT_RANGE, FRA_DPORT_RANGE];
-                        count |=
-                            by_source || attributes(options).any(|(kind, _)| ports.contains(&kind));
-                    }
-                    _ => {}
+                let message = rest.get(HEADER..u32_at(rest, 0) as usize);
+                let message = message.ok_or(Fault::RoutingTable(Errno::EBADMSG))?;
+                let end = HEADER + message.len();
+                match u16_at(rest, 4) {
+                    _ if u32_at(rest, 8) != sequence => {} // of another list, which was given up
+                    DONE => return Ok(()),
+                    ERROR => return Err(Fault::RoutingTable(Errno::EOPNOTSUPP)),
+                    _ => take(message),
                 }
-                rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+                rest = rest.get(end.next_multiple_of(4)..).unwrap_or_default();
             }
         }
     }

@@ -83,7 +83,7 @@ impl Router {
         let Some(first) = flows.first() else { return Ok(Vec::new()) };
         let domain = Domain::for_address(first.to);
         let aim = self.usual_aim(domain);
-        if flows.len() >= MANY && !self.netlink.ports_or_sources_count(domain)? {
+        if flows.len() >= MANY && !self.netlink.ports_or_sources_count(domain).unwrap_or(true) {
             let local = |flow: &Flow| SocketAddr::new(flow.from.expect("that of the route"), 0);
             let each = routes.into_iter().zip(flows.iter());
             return Ok(each
@@ -215,6 +215,11 @@ impl Router {
             }
         }
         Ok(false)
+    }
+
+    /// How often this machine's neighbour tables have been too full to send something.
+    pub(super) fn neighbour_overflows(&self) -> Result<u64, Fault> {
+        self.netlink.neighbour_overflows()
     }
 
     /// True where `error`, about a segment to `remote`, comes from this machine, and `remote` is another one.

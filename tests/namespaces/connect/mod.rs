@@ -4,6 +4,7 @@
 mod crowd;
 mod descriptors;
 mod options;
+mod overflow;
 mod peer;
 mod schedule;
 mod stale;

@@ -1,0 +1,74 @@
+//! A neighbour table without room for the next hop of a SYN. All namespaces of a machine share it, so that this runs alone.
+
+use std::net::{Ipv4Addr, UdpSocket};
+use std::sync::mpsc;
+use std::sync::mpsc::TryRecvError::Empty;
+use std::thread;
+
+use nix::libc::ENOBUFS;
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::Ipv4RecvErr;
+
+use crate::lab::Lab;
+use crate::pool::crowd::Findings;
+
+/// More dead hosts than a table has room for, unless it is told to have more (`gc_thresh3` is 1,024).
+const DEAD: u32 = 0x7fff;
+
+const TARGETS: usize = 32;
+
+#[test]
+fn syns_that_a_full_neighbour_table_held_back_prove_nothing() {
+    let lab = Lab::new();
+    lab.second_cable();
+    lab.server.configure(&["route add local 198.19.3.0/24 dev lo"]);
+    lab.client.configure(&["route add 198.19.3.0/24 dev client0"]);
+    lab.client.configure(&["route add 198.18.128.0/17 dev client1"]);
+    let _listener = lab.server.listen("0.0.0.0:80".parse().expect("an endpoint"));
+    // Each of the dead is asked for three times, and has its place for so long.
+    lab.client.sysctl("net.ipv4.neigh.client1.retrans_time_ms", "20000");
+    let dead = Dead { socket: lab.client.enter(socket_that_is_told) };
+    assert!((1..DEAD).any(|host| dead.is_refused(host)), "the neighbour table has room for all");
+
+    let (check, over) = mpsc::channel::<()>();
+    let outcome = thread::scope(|scope| {
+        let _check = check; // dropped at its end
+        // Whatever place becomes free.
+        scope.spawn({
+            let dead = &dead;
+            move || {
+                for host in (1..DEAD).cycle().take_while(|_| over.try_recv() == Err(Empty)) {
+                    dead.is_refused(host);
+                }
+            }
+        });
+        lab.check(&["--engine", "connect", "-o", "json", "-t", "3", "198.19.3.32/27:80"])
+    });
+    let findings = Findings::of(&outcome);
+    assert_eq!(findings.all.len(), TARGETS);
+    let silent = |state: &Option<String>| !matches!(state.as_deref(), None | Some("open"));
+    assert!(!findings.all.iter().any(|finding| silent(&finding.state)), "{:?}", findings.all);
+    let unknown = findings.all.iter().filter(|finding| finding.state.is_none()).count();
+    assert!(unknown > 0, "the table had room for all of them");
+}
+
+/// Hosts of 198.18.128.0/17 that are not there.
+struct Dead {
+    socket: UdpSocket,
+}
+
+impl Dead {
+    /// True where nothing can be sent to that host for want of room.
+    fn is_refused(&self, host: u32) -> bool {
+        let first = u32::from(Ipv4Addr::new(198, 18, 128, 0));
+        let sent = self.socket.send_to(b"", (Ipv4Addr::from(first + host), 9));
+        sent.is_err_and(|error| error.raw_os_error() == Some(ENOBUFS))
+    }
+}
+
+/// Others are not told when there is no room (`udp_send_skb()`).
+fn socket_that_is_told() -> UdpSocket {
+    let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
+    setsockopt(&socket, Ipv4RecvErr, &true).expect("Linux");
+    socket
+}
