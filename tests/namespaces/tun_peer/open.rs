@@ -64,6 +64,7 @@ fn a_silent_peer_is_filtered_after_every_try(family: Family) {
 fn a_slow_answer_shows_in_the_round_trip_time(family: Family) {
     let delay = Duration::from_millis(100);
     let story = Scenario::new(family)
+        .by_the_real_clock()
         .on_syn(move |syns| match syns {
             [first] => vec![Injection::from(first.syn_ack()).after(delay)],
             _ => Vec::new(),
