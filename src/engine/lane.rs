@@ -169,7 +169,9 @@ impl Lane {
             let way = self.leave_own_port(target.0).and(way);
             let local = way.and_then(|way| {
                 self.receive_at(way, egress)?;
-                Ok(SocketAddr::new(way.local.ip(), target.1))
+                let mut local = way.local;
+                local.set_port(target.1);
+                Ok(local)
             });
             locals.push(local);
         }

@@ -363,7 +363,7 @@ fn family(address: IpAddr) -> u8 {
 }
 
 /// The interface on whose link `to` is; for link-local addresses alone the scope means something.
-fn scope(to: SocketAddr) -> u32 {
+pub(super) fn scope(to: SocketAddr) -> u32 {
     match to {
         SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() => v6.scope_id(),
         _ => 0,

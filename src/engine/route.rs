@@ -7,7 +7,7 @@ use nix::libc;
 use socket2::{Domain, Socket};
 
 use super::Egress;
-use super::netlink::{Flow, Netlink, Route, Traits};
+use super::netlink::{self, Flow, Netlink, Route, Traits};
 use super::sockets::{self, port_less};
 use crate::fault::{Fault, NoRoute, Refusal};
 use crate::wire::IcmpError;
@@ -84,10 +84,9 @@ impl Router {
         let domain = Domain::for_address(first.to);
         let aim = self.usual_aim(domain);
         if flows.len() >= MANY && !self.netlink.ports_or_sources_count(domain).unwrap_or(true) {
-            let local = |flow: &Flow| SocketAddr::new(flow.from.expect("that of the route"), 0);
             let each = routes.into_iter().zip(flows.iter());
             return Ok(each
-                .map(|(route, flow)| route.map(|_| Way { local: local(flow), aim }))
+                .map(|(route, flow)| route.map(|route| Way { local: local(flow, &route), aim }))
                 .collect());
         }
         // An IPv4 connection looks its route up again as soon as it has a source address (`ip_route_connect()`).
@@ -152,7 +151,7 @@ impl Router {
 
     /// How a raw socket sends `flow` by `route`, if its own choice would be `by_raw`.
     fn way(&self, flow: &Flow, route: Route, by_raw: Result<Route, Errno>) -> Result<Way, Refusal> {
-        let local = SocketAddr::new(flow.from.expect("that of the route"), 0);
+        let local = local(flow, &route);
         let agrees = |source: bool, other: Result<Route, Errno>| {
             other.is_ok_and(|other| {
                 other.leads_like(&route) && (source || other.source == flow.from)
@@ -279,6 +278,21 @@ impl Router {
 }
 
 /// The source address of connections to `to`, whose route depends on it: IPv6 then takes that of any interface
+/// Where `flow` comes from by `route`. A link-local address means something only together with its interface, as it has it in
+/// what arrives.
+fn local(flow: &Flow, route: &Route) -> SocketAddr {
+    let device = match netlink::scope(flow.to) {
+        0 => route.device,
+        scope => scope,
+    };
+    match flow.from.expect("that of the route") {
+        IpAddr::V6(from) if from.is_unicast_link_local() => {
+            SocketAddrV6::new(from, 0, 0, device).into()
+        }
+        from => SocketAddr::new(from, 0),
+    }
+}
+
 /// (`ip6_dst_lookup_tail()`).
 fn choose(chooser: &Socket, to: SocketAddr) -> Option<IpAddr> {
     chooser.connect(&port_less(to).into()).ok()?;
