@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::fault::Fault;
 use crate::number::whole;
 use crate::verdict::{Outcome, PortState, Reason, Verdict};
 
@@ -117,8 +118,12 @@ impl Policy {
     ///
     /// An open address comes first, whatever is wanted. Without one, an address that could not be asked might be the open one.
     /// Then comes the most telling answer. Where a closed or filtered port is wanted, one address that is in another state is
-    /// enough for a bad end. That this machine has no route says the least: it says nothing of the target.
+    /// enough for a bad end. That this machine has no route says the least: it says nothing of the target. Nor does a
+    /// link-local address without its interface, to which nobody can connect.
     pub fn precedence(&self, outcome: &Outcome) -> u8 {
+        if matches!(outcome, Err(Fault::NoScope(_) | Fault::OtherScope(_))) {
+            return 0;
+        }
         let Ok(verdict) = outcome else {
             return if matches!(self.expected, Expected::Open { .. }) { 8 } else { 2 };
         };

@@ -20,6 +20,8 @@ const HOSTS: &str = "127.0.0.1 localhost
 198.18.0.8 triple.test
 198.19.0.2 away.test
 2001:db8:77::1 away.test
+198.19.0.2 scopeless.test
+fe80::1 scopeless.test
 ";
 
 /// On the server: nothing is heard of 82, everything else is closed unless a test listens.
@@ -97,6 +99,8 @@ fn a_name_that_is_nowhere_open_has_the_most_telling_state_of_its_addresses() {
             ("both.test", "85", "closed", Some(SERVER_V4)),
             ("away.test", "80", "closed", Some(SERVER_V4)),
             ("away.test", "82", "filtered", Some(SERVER_V4)),
+            ("scopeless.test", "80", "closed", Some(SERVER_V4)),
+            ("scopeless.test", "82", "filtered", Some(SERVER_V4)),
         ] {
             let (found, code, at) = stage.ending(&["--engine", engine, "-t", "2", name, port]);
             assert_eq!((found.as_deref(), code), (Some(state), 2), "{name} {port}");
