@@ -140,12 +140,12 @@ fn serve(mut stream: &TcpStream) {
 fn a_panic_is_exit_code_3_and_one_line() {
     let lab = Lab::new();
     let library = Preloaded::build(&lab, "privilege/trouble.c");
-    for (engine, panic) in [("raw", "out of range"), ("connect", "an internet socket")] {
+    for engine in ["raw", "connect"] {
         let outcome = library.run(&lab, halfopen(&["--engine", engine, "198.19.0.2", "80"]));
         let line =
             "TCP HALF-OPEN UNKNOWN - internal error, nothing was learnt; stderr has the details\n";
         assert_eq!((outcome.code, &*outcome.stdout), (3, line), "{outcome:?}");
-        assert!(outcome.stderr.contains(panic), "{outcome:?}");
+        assert!(outcome.stderr.starts_with("halfopen: panicked at src/"), "{outcome:?}");
     }
 }
 
