@@ -152,6 +152,7 @@ impl Checker {
             if self.pending[slot].stage == Stage::Due {
                 let port = self.pending.next_port(slot);
                 let progress = &mut self.pending[slot];
+                progress.stage = Stage::Sending;
                 // A try beyond the last repeats the last: an answer to it may have been lost on this machine.
                 let number = usize::from(progress.begun).min(self.tries - 1);
                 progress.begun += u8::from(usize::from(progress.begun) < self.tries);

@@ -79,6 +79,8 @@ pub(super) struct Setback {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
     Due,
+    /// Its SYN has been handed out, and what became of it is yet to be said.
+    Sending,
     Waiting,
     /// There was no room for the SYN that was due.
     Postponed,
@@ -91,7 +93,7 @@ impl Progress {
         match self.stage {
             Stage::Waiting => Some(self.until),
             Stage::Postponed => self.setback.as_ref().map(|setback| setback.due_again),
-            Stage::Due | Stage::Ended => None,
+            Stage::Due | Stage::Sending | Stage::Ended => None,
         }
     }
 }

@@ -54,6 +54,20 @@ fn what_is_not_wanted_any_more_is_not_asked_again_and_its_late_answer_gets_an_rs
     assert_eq!((to(remotes[2], Flags::SYN), to(remotes[2], Flags::RST)), (3, 0));
 }
 
+/// The second target takes the place of the first, which was about to be asked.
+#[test]
+fn a_target_in_the_place_of_a_cancelled_one_is_asked_once_at_a_time() {
+    let remotes = remotes(2);
+    let schedule = Schedule::fit(2, secs(10));
+    let mut checker = Checker::new(Secret::new([7; 16]), schedule.tries());
+    checker.admit(0, remotes[0], schedule, secs(0));
+    checker.cancel(remotes[0]);
+    checker.admit(1, remotes[1], schedule, secs(0));
+
+    assert_eq!(checker.poll_try().map(|due| due.attempt.remote), Some(remotes[1]));
+    assert_eq!(checker.poll_try(), None);
+}
+
 /// A client that wants the second target no more when the first has ended.
 struct FirstAlone {
     schedule: Schedule,
