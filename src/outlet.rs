@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -15,6 +16,9 @@ const CHUNK: usize = 4096;
 
 /// And a terminal, for which it is less: 256 bytes at least (`tty_buffer_alloc()`).
 const TERMINAL_CHUNK: usize = 128;
+
+/// How long a reader may take nothing of what is left to say after a signal.
+const LAST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Where the lines of a check go while it goes on.
 pub trait Output: Write {
@@ -49,10 +53,12 @@ impl<W: AsFd + IsTerminal> Outlet<W> {
         self.waiting.is_empty()
     }
 
-    /// Waits until everything has been written, or a signal asks the program to end.
+    /// Waits until everything has been written, or a signal asks the program to end. If one has asked already, the reader
+    /// is waited for only as long as he reads.
     pub fn finish(mut self, signals: &Signals) {
+        let patience = signals.have_come().then_some(LAST_PATIENCE);
         while self.pass_on() {
-            if signals.wait_to_write(self.out.as_fd()) != Wake::Ready {
+            if signals.wait_to_write(self.out.as_fd(), patience) != Wake::Ready {
                 break;
             }
         }

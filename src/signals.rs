@@ -1,5 +1,6 @@
 //! The signals that ask the program to end.
 
+use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
@@ -14,7 +15,10 @@ use crate::fault::Fault;
 
 /// What a supervisor, a terminal or a limit sends: it does nothing but make a descriptor readable. Death by a signal would say
 /// nothing to some callers, and to others that all is well.
-pub struct Signals(SignalFd);
+pub struct Signals {
+    descriptor: SignalFd,
+    have_come: Cell<bool>,
+}
 
 const ENDINGS: [Signal; 9] = [
     Signal::SIGINT,
@@ -47,12 +51,20 @@ impl Signals {
         blocked.add(Signal::SIGXFSZ); // writing fails, as on a full disk
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
         let watched = blocked.thread_block().and_then(|()| SignalFd::with_flags(&endings, flags));
-        Ok(Self(watched.map_err(Fault::Signals)?))
+        let descriptor = watched.map_err(Fault::Signals)?;
+        Ok(Self { descriptor, have_come: Cell::new(false) })
     }
 
     /// True once for each signal that has come.
     pub fn take(&self) -> bool {
-        matches!(self.0.read_signal(), Ok(Some(_)))
+        let come = matches!(self.descriptor.read_signal(), Ok(Some(_)));
+        self.have_come.set(self.have_come() || come);
+        come
+    }
+
+    /// True once [`Signals::take`] has been.
+    pub fn have_come(&self) -> bool {
+        self.have_come.get()
     }
 
     /// Waits until `descriptor` can be read, as long as there is patience.
@@ -60,9 +72,9 @@ impl Signals {
         self.wait(descriptor, PollFlags::POLLIN, Some(patience))
     }
 
-    /// Waits until `descriptor` can be written.
-    pub fn wait_to_write(&self, descriptor: BorrowedFd<'_>) -> Wake {
-        self.wait(descriptor, PollFlags::POLLOUT, None)
+    /// Waits until `descriptor` can be written, as long as there is patience: without limit if that is `None`.
+    pub fn wait_to_write(&self, descriptor: BorrowedFd<'_>, patience: Option<Duration>) -> Wake {
+        self.wait(descriptor, PollFlags::POLLOUT, patience)
     }
 
     fn wait(
@@ -100,6 +112,6 @@ fn timer(patience: Duration) -> Result<TimerFd, Errno> {
 impl AsFd for Signals {
     /// Can be read when a signal has come.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.descriptor.as_fd()
     }
 }

@@ -50,6 +50,18 @@ fn a_signal_ends_the_program_while_nobody_reads() {
     }
 }
 
+/// The loop takes note of the signal; what is left to say then has no room in the pipe.
+#[test]
+fn one_signal_in_the_middle_of_a_pool_is_enough_while_nobody_reads() {
+    let _network = Loopback::new();
+    let (mut child, output) = unread(&["--rate", "400", "-t", "60", "-o", "json", POOL]);
+    wait_until(|| segments_received() >= 2 * 1000);
+    kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+    wait_until(|| child.try_wait().unwrap().is_some());
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+    drop(output);
+}
+
 /// The program, and what it says, which nobody reads yet.
 fn unread(words: &[&str]) -> (Child, ChildStdout) {
     let mut child = Command::new(HALFOPEN)
