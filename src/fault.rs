@@ -173,7 +173,7 @@ pub fn in_words(error: &io::Error) -> String {
 }
 
 impl Fault {
-    /// True when this machine had no room for a SYN just then: it is nobody's try.
+    /// True when this machine had no room for a SYN just then: it counts as no attempt.
     pub fn is_shortage(&self) -> bool {
         match self {
             Self::Send { errno, .. } => is_shortage(*errno),

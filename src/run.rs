@@ -16,7 +16,7 @@ use crate::wire::{Arrival, Flags, Segment};
 /// SYNs handed to the engine together, when so many are due.
 const BATCH: usize = 64;
 
-/// So many SYNs in a row that this machine had no room for are nobody's own trouble.
+/// When this machine has no room for so many SYNs in a row, the shortage is not one target's alone.
 const SHORTAGE: usize = BATCH;
 
 /// How long nothing is sent then.

@@ -277,7 +277,6 @@ impl Router {
     }
 }
 
-/// The source address of connections to `to`, whose route depends on it: IPv6 then takes that of any interface
 /// Where `flow` comes from by `route`. A link-local address means something only together with its interface, as it has it in
 /// what arrives.
 fn local(flow: &Flow, route: &Route) -> SocketAddr {
@@ -293,7 +292,8 @@ fn local(flow: &Flow, route: &Route) -> SocketAddr {
     }
 }
 
-/// (`ip6_dst_lookup_tail()`).
+/// The source address of connections to `to`, whose route depends on it: IPv6 then takes that of any
+/// interface (`ip6_dst_lookup_tail()`).
 fn choose(chooser: &Socket, to: SocketAddr) -> Option<IpAddr> {
     chooser.connect(&port_less(to).into()).ok()?;
     let local = chooser.local_addr().ok()?.as_socket();

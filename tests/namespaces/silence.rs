@@ -107,7 +107,7 @@ fn a_lost_syn_shows_on_the_line_and_in_the_performance_data() {
     }
 }
 
-/// Linux repeats a SYN+ACK to a repeated SYN, twice a second at most (`tcp_oow_rate_limited()`). Whichever of them is lost on
+/// Linux repeats a SYN+ACK to a repeated SYN, at most twice per second (`tcp_oow_rate_limited()`). Whichever of them is lost on
 /// its way back, the server is found.
 #[test]
 fn a_server_whose_answers_are_lost_is_found_by_whatever_syn_is_left() {
