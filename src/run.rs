@@ -147,7 +147,7 @@ enum Outlook {
     MoreAt(Duration),
     /// Nothing, until an answer, a wait or the client brings more.
     Later,
-    /// Nothing new, until a target has ended.
+    /// Nothing, until the engine has room.
     Full,
     /// Nothing but what answers and waits bring.
     Finished,
@@ -209,10 +209,8 @@ impl<C: Client> Exchange<'_, C> {
             let wake = match outlook {
                 Outlook::Finished if self.checker.pending() == 0 => return Ok(None),
                 Outlook::MoreAt(time) => Some(time),
-                // A SYN that could not leave has ended a target since.
-                Outlook::Full if self.checker.pending() < self.engine.capacity() => {
-                    Some(Duration::ZERO)
-                }
+                // Some that could not leave have left room.
+                Outlook::Full if self.engine.room() > 0 => Some(Duration::ZERO),
                 Outlook::Full | Outlook::Later | Outlook::Finished => None,
             };
             let resend_at = (!self.unsent.is_empty()).then_some(self.resend_at);
@@ -229,6 +227,9 @@ impl<C: Client> Exchange<'_, C> {
             self.checker.distrust_silence(self.heard);
         }
         self.checker.expire(self.heard); // verdicts do not wait for the pacer
+        while let Some((remote, number)) = self.checker.poll_waited_for() {
+            self.engine.waited_for(remote, number);
+        }
         self.tell(); // and make room
         let mut batch = Vec::new();
         let outlook = self.collect(now, &mut batch);
@@ -239,23 +240,26 @@ impl<C: Client> Exchange<'_, C> {
     /// Adds tries that may begin now; stops after a while in any case, so that answers need not wait.
     fn collect(&mut self, now: Duration, batch: &mut Vec<Try>) -> Outlook {
         for _ in 0..2 * BATCH {
-            if !self.checker.has_due() && self.ahead.is_none() {
-                if self.checker.pending() >= self.engine.capacity() {
-                    return Outlook::Full; // who begins, and whether in time, is asked when there is room
-                }
+            let room = self.engine.room().saturating_sub(batch.len());
+            if room == 0 {
+                return Outlook::Full; // who begins, and whether in time, is asked when there is room
+            }
+            let due = self.checker.due();
+            // Those that are silent do not take the room of those that may answer.
+            let begin = due == 0 || due >= room || self.short > 0;
+            if begin && self.ahead.is_none() {
                 match self.client.next(now) {
                     Next::Target(label, remote) => self.ahead = Some((label, remote)),
-                    Next::Later => return Outlook::Later,
-                    Next::Nothing => return Outlook::Finished,
+                    Next::Later if due == 0 => return Outlook::Later,
+                    Next::Nothing if due == 0 => return Outlook::Finished,
+                    Next::Later | Next::Nothing => {}
                 }
             }
             let ready = self.pacer.ready_at(now);
             if batch.len() == BATCH || ready > now {
                 return Outlook::MoreAt(ready);
             }
-            if !self.checker.has_due()
-                && let Some((label, remote)) = self.ahead.take()
-            {
+            if begin && let Some((label, remote)) = self.ahead.take() {
                 self.checker.admit(label, remote, self.client.schedule(now), now);
             }
             if let Some(this) = self.checker.poll_try() {

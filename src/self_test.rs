@@ -167,7 +167,7 @@ fn flags(crossing: &Crossing) -> Vec<Flags> {
         Crossing::Received(Arrival::Handshake { end, .. }, _) => match end {
             Handshake::Completed => vec![SYN_ACK, RST_ACK],
             Handshake::Refused => vec![RST_ACK],
-            Handshake::Failed(_) | Handshake::Abandoned => Vec::new(),
+            Handshake::Failed(_) | Handshake::Abandoned | Handshake::GivenUp => Vec::new(),
         },
         Crossing::Received(
             Arrival::Icmp(..) | Arrival::Lost(_) | Arrival::WrongChecksum { .. },

@@ -104,6 +104,7 @@ impl Checker {
             Handshake::Completed => decide(Reason::SynAck),
             Handshake::Refused => decide(Reason::RstAck),
             Handshake::Failed(error) => self.weigh(slot, number, error, now),
+            Handshake::GivenUp => self.pending.setback(slot).given_up |= 1 << number,
             Handshake::Abandoned => self.take_back(slot, number, Fault::Abandoned(remote), now),
         }
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::pending::{Setback, Slot, Stage};
 use super::{Checker, Ended};
+use crate::fault::Fault;
 use crate::verdict::{Outcome, Reason, Verdict};
 
 impl Checker {
@@ -48,27 +49,37 @@ impl Checker {
         let progress = &self.pending[slot];
         let sent = progress.sent;
         let setback = progress.setback.as_deref().cloned().unwrap_or_default();
-        let Setback { evidence, acked, misacknowledged, answered_by, fault, .. } = setback;
+        let Setback { evidence, acked, misacknowledged, answered_by, given_up, fault, .. } =
+            setback;
         let disputed = acked | misacknowledged;
         let reason = match (evidence, fault) {
             (Some(reason), _) => reason,
+            // Nothing has been heard out.
+            (None, fault) if sent & !given_up == 0 => {
+                return self.end(slot, Err(fault.unwrap_or(Fault::OutOfTime)));
+            }
             // Not all that was to be asked has been asked.
             (None, Some(fault)) if (sent.count_ones() as usize) < self.tries => {
                 return self.end(slot, Err(fault));
             }
             (None, _) if acked == sent => Reason::AckWithoutSyn,
             (None, _) if disputed == sent => Reason::WrongAcknowledgement,
-            (None, _) => match answered_by {
-                Some(address) => Reason::AnsweredBy(address),
-                None => Reason::NoAnswer {
-                    syns: (sent & !disputed).count_ones() as usize + self.repeats(slot),
-                    waited: self.pending.since(slot, sent.trailing_zeros() as usize, now),
-                },
-            },
+            (None, _) => answered_by.map_or_else(
+                || self.silence(slot, sent & !given_up, disputed, now),
+                Reason::AnsweredBy,
+            ),
         };
         let last = sent.checked_ilog2().unwrap_or_default() as usize;
         let verdict = self.verdict(slot, last, reason);
         self.end(slot, Ok(verdict));
+    }
+
+    /// Silence counts from the first of the tries that were `heard` to the end.
+    fn silence(&self, slot: Slot, heard: u16, disputed: u16, now: Duration) -> Reason {
+        Reason::NoAnswer {
+            syns: (heard & !disputed).count_ones() as usize + self.repeats(slot),
+            waited: self.pending.since(slot, heard.trailing_zeros() as usize, now),
+        }
     }
 
     pub(super) fn end(&mut self, slot: Slot, outcome: Outcome) {

@@ -41,6 +41,8 @@ pub struct Checker {
     tries: usize,
     pending: Pending,
     due: VecDeque<Slot>,
+    /// Of those, the ones whose newest attempt has just been waited for.
+    waited_for: VecDeque<Slot>,
     waiting: BinaryHeap<Reverse<Wait>>,
     resets: VecDeque<Segment>,
     outcomes: VecDeque<Ended>,
@@ -79,6 +81,7 @@ impl Checker {
             secret,
             tries,
             due: VecDeque::new(),
+            waited_for: VecDeque::new(),
             waiting: BinaryHeap::new(),
             resets: VecDeque::new(),
             outcomes: VecDeque::new(),
@@ -90,7 +93,7 @@ impl Checker {
     }
 
     /// Takes on `remote`, which must not be pending already, at `now`; `label` comes back with its outcome. The schedule
-    /// has as many tries as the checker.
+    /// has as many tries as the checker. Its first one is the next to leave.
     ///
     /// # Panics
     /// When 2³² targets are pending.
@@ -107,7 +110,7 @@ impl Checker {
             stage: Stage::Due,
         };
         let slot = self.pending.insert(progress);
-        self.due.push_back(slot);
+        self.due.push_front(slot);
     }
 
     /// Nobody wants to know how `remote` ends. A SYN+ACK from there still gets its RST.
@@ -132,18 +135,44 @@ impl Checker {
             if self.is_over(wait.slot, now) {
                 self.give_up(wait.slot, now);
             } else {
-                self.pending[wait.slot].stage = Stage::Due;
-                self.due.push_back(wait.slot);
+                self.make_due(wait.slot);
             }
         }
     }
 
-    /// True when [`Checker::poll_try`] has something.
-    pub fn has_due(&mut self) -> bool {
+    /// The targets that are furthest along come first: where there is no room for all, some reach a verdict.
+    fn make_due(&mut self, slot: Slot) {
+        let progress = &mut self.pending[slot];
+        // Where the last one is repeated, silence counts from its first SYN.
+        if progress.stage == Stage::Waiting && usize::from(progress.begun) < self.tries {
+            self.waited_for.push_back(slot);
+        }
+        progress.stage = Stage::Due;
+        if progress.begun > 1 {
+            self.due.push_front(slot);
+        } else {
+            self.due.push_back(slot);
+        }
+    }
+
+    /// The next attempt whose wait [`Checker::expire`] has ended, by target and number, and which is not the last one; an answer
+    /// to it still counts.
+    pub fn poll_waited_for(&mut self) -> Option<(SocketAddr, usize)> {
+        while let Some(slot) = self.waited_for.pop_front() {
+            let progress = &self.pending[slot];
+            if progress.stage == Stage::Due && progress.begun > 0 {
+                return Some((progress.remote, usize::from(progress.begun) - 1));
+            }
+        }
+        None
+    }
+
+    /// How many tries [`Checker::poll_try`] has; targets that have ended while they were due may be among them, but not alone.
+    pub fn due(&mut self) -> usize {
         while self.due.front().is_some_and(|slot| self.pending[*slot].stage != Stage::Due) {
             self.due.pop_front();
         }
-        !self.due.is_empty()
+        self.due.len()
     }
 
     /// The next try that is due; report back with [`Checker::sent`], [`Checker::refused`] or [`Checker::postpone`].

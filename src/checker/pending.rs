@@ -65,6 +65,8 @@ pub(super) struct Setback {
     pub(super) misacknowledged: u16,
     /// Who acknowledged a SYN that went elsewhere.
     pub(super) answered_by: Option<SocketAddr>,
+    /// The tries that were given up after their wait, so that an answer to them would not have been heard, a bit each.
+    pub(super) given_up: u16,
     /// The latest fault that kept a SYN from leaving.
     pub(super) fault: Option<Fault>,
     /// How often the next SYN has been postponed, as far as that counts.

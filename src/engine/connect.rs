@@ -4,7 +4,7 @@
 //! SYN+ACK back for 200 ms (`TCP_DELACK_MAX`, see `tcp_rcv_synsent_state_process()`); closed before that, with `SO_LINGER` of
 //! zero, the connection ends with RST+ACK, and the server's application never hears of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
@@ -39,7 +39,7 @@ const MOST: usize = 30_000;
 pub(super) struct ConnectEngine {
     start: Instant,
     egress: Egress,
-    /// Sockets that may be open at once, and how many of them a target may take.
+    /// Sockets that may be open at once, each an attempt's.
     limit: usize,
     retries: u8,
     epoll: Epoll,
@@ -50,6 +50,12 @@ pub(super) struct ConnectEngine {
     /// By descriptor, as `epoll` names them.
     handshakes: HashMap<u64, Handshaking>,
     of_remote: HashMap<SocketAddr, Vec<u64>>,
+    /// Those that have been waited for, and when they began: another may have taken the place of one since.
+    waited_for: VecDeque<(u64, Duration)>,
+    /// How many handshakes have been waited for, and go on.
+    spare: usize,
+    /// What is to be told of those that were given up.
+    given_up: Vec<(Duration, Arrival)>,
     /// Opened when it is needed: a socket opened with `CAP_NET_ADMIN` would be good for more than questions as long as that is
     /// kept. With it none can be opened then.
     router: Option<Router>,
@@ -71,19 +77,23 @@ impl ConnectEngine {
         Ok(Self {
             start,
             egress: egress.clone(),
-            limit: Descriptors::raise().others.saturating_sub(OWN).min(MOST),
+            limit: Descriptors::raise().others.saturating_sub(OWN).clamp(1, MOST),
             retries: *retries,
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(Fault::Receive)?,
             timer: Timer::open(start)?,
             ports,
             handshakes: HashMap::new(),
             of_remote: HashMap::new(),
+            waited_for: VecDeque::new(),
+            spare: 0,
+            given_up: Vec::new(),
             router: None,
             overflows: None,
         })
     }
 
     fn begin(&mut self, attempt: &Attempt) -> Result<Departure, Refusal> {
+        self.make_room();
         let Attempt { remote, number, .. } = *attempt;
         let ports = self.ports.of(remote).map_err(Refusal::Fault)?;
         let port = ports.get(number).map(|port| port.number);
@@ -113,7 +123,8 @@ impl ConnectEngine {
         let key = u64::try_from(socket.as_raw_fd()).expect("descriptors are not negative");
         let watched = self.epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLOUT, key));
         watched.map_err(|errno| Refusal::Fault(Fault::Socket(errno)))?;
-        let handshaking = Handshaking { socket, local, remote, attempt: number, begun };
+        let handshaking =
+            Handshaking { socket, local, remote, attempt: number, begun, waited_for: false };
         self.handshakes.insert(key, handshaking);
         self.of_remote.entry(remote).or_default().push(key);
         Ok(Departure { at: begun, local, syn: None })
@@ -201,8 +212,36 @@ impl ConnectEngine {
         }
     }
 
+    /// Makes room for another handshake, if there is one that has been waited for. One that has ended meanwhile is not given up:
+    /// what became of it is about to be read.
+    fn make_room(&mut self) {
+        while self.handshakes.len() >= self.limit
+            && let Some((key, begun)) = self.waited_for.pop_front()
+        {
+            let there = self.handshakes.get(&key).filter(|waiting| waiting.begun == begun);
+            if there.is_none_or(Handshaking::has_ended) {
+                continue;
+            }
+            let Some(Handshaking { local, remote, attempt, .. }) = self.remove(key) else {
+                continue;
+            };
+            if let Some(of_remote) = self.of_remote.get_mut(&remote) {
+                of_remote.retain(|other| *other != key);
+            }
+            let end = Handshake::GivenUp;
+            let arrival = Arrival::Handshake { local, remote, attempt, retransmissions: 0, end };
+            self.given_up.push((self.now(), arrival));
+        }
+    }
+
+    fn remove(&mut self, key: u64) -> Option<Handshaking> {
+        let removed = self.handshakes.remove(&key)?;
+        self.spare -= usize::from(removed.waited_for);
+        Some(removed)
+    }
+
     fn close(&mut self, event: EpollEvent, now: Duration) -> Option<(Duration, Arrival)> {
-        let handshaking = self.handshakes.remove(&event.data())?;
+        let handshaking = self.remove(event.data())?;
         let Handshaking { local, remote, attempt, .. } = handshaking;
         if let Some(of_remote) = self.of_remote.get_mut(&remote) {
             of_remote.retain(|key| *key != event.data());
@@ -229,8 +268,21 @@ impl Engine for ConnectEngine {
         usize::MAX
     }
 
-    fn capacity(&self) -> usize {
-        (self.limit / (usize::from(self.retries) + 1)).max(1)
+    fn room(&self) -> usize {
+        (self.limit + self.spare).saturating_sub(self.handshakes.len())
+    }
+
+    fn waited_for(&mut self, remote: SocketAddr, number: usize) {
+        for key in self.of_remote.get(&remote).into_iter().flatten() {
+            let handshaking = self.handshakes.get_mut(key);
+            let newly =
+                |waiting: &&mut Handshaking| waiting.attempt == number && !waiting.waited_for;
+            if let Some(waiting) = handshaking.filter(newly) {
+                waiting.waited_for = true;
+                self.spare += 1;
+                self.waited_for.push_back((*key, waiting.begun));
+            }
+        }
     }
 
     fn can_go_on(&self) -> bool {
@@ -275,7 +327,7 @@ impl Engine for ConnectEngine {
 
     fn release(&mut self, remote: SocketAddr) {
         for key in self.of_remote.remove(&remote).into_iter().flatten() {
-            self.handshakes.remove(&key);
+            self.remove(key);
         }
     }
 
@@ -285,6 +337,7 @@ impl Engine for ConnectEngine {
         interrupts: &[Interrupt<'_>],
         arrivals: &mut Vec<(Duration, Arrival)>,
     ) -> Result<Option<Duration>, Fault> {
+        arrivals.append(&mut self.given_up);
         let heard = self.drain(arrivals)?;
         if !arrivals.is_empty() || heard.is_none() || deadline <= self.now() {
             return Ok(heard);

@@ -1,11 +1,12 @@
 //! A handshake that the kernel makes, and how it ended.
 
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::EpollFlags;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, getsockopt, recvmsg};
 use nix::{getsockopt_impl, sockopt_impl};
@@ -40,9 +41,16 @@ pub(super) struct Handshaking {
     pub(super) remote: SocketAddr,
     pub(super) attempt: usize,
     pub(super) begun: Duration,
+    pub(super) waited_for: bool,
 }
 
 impl Handshaking {
+    /// True where there is something to be read of its end.
+    pub(super) fn has_ended(&self) -> bool {
+        let mut watched = [PollFd::new(self.socket.as_fd(), PollFlags::POLLOUT)];
+        poll(&mut watched, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    }
+
     /// How it has ended, and when; `None` where the kernel has only lost its patience with silence. Whatever came behind the
     /// SYN+ACK, an RST, a FIN or an ICMP error, the handshake was complete.
     pub(super) fn end(&self, flags: EpollFlags, now: Duration) -> Option<(Duration, Handshake)> {

@@ -42,8 +42,12 @@ pub trait Engine {
     /// Makes room for crowds of answers; gives how many may be on their way at once.
     fn widen(&mut self) -> usize;
 
-    /// How many targets may be pending at once.
-    fn capacity(&self) -> usize;
+    /// How many more attempts may begin now.
+    fn room(&self) -> usize;
+
+    /// The wait for an answer to that attempt is over. One that comes is still welcome; but if another attempt needs the room,
+    /// this one is given up for it, and `receive()` tells of that.
+    fn waited_for(&mut self, remote: SocketAddr, number: usize);
 
     /// True when the privilege that there is now is enough for the sockets that are yet to be opened, or bound again.
     fn can_go_on(&self) -> bool;

@@ -91,9 +91,11 @@ impl Engine for RawEngine {
         self.lanes.iter_mut().map(Lane::widen).min().unwrap_or_default()
     }
 
-    fn capacity(&self) -> usize {
+    fn room(&self) -> usize {
         usize::MAX
     }
+
+    fn waited_for(&mut self, _remote: SocketAddr, _number: usize) {}
 
     fn can_go_on(&self) -> bool {
         let mark = None; // is on the sockets already

@@ -96,9 +96,11 @@ impl<N: Network> Engine for SimulatedEngine<N> {
         usize::MAX
     }
 
-    fn capacity(&self) -> usize {
+    fn room(&self) -> usize {
         usize::MAX
     }
+
+    fn waited_for(&mut self, _remote: SocketAddr, _number: usize) {}
 
     fn can_go_on(&self) -> bool {
         true

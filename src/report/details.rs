@@ -145,5 +145,6 @@ fn end_of(handshake: &Handshake) -> String {
         Handshake::Refused => "RST+ACK".to_owned(),
         Handshake::Failed(error) => error.to_string(),
         Handshake::Abandoned => "something that the kernel keeps to itself".to_owned(),
+        Handshake::GivenUp => "nothing, and given up for another attempt".to_owned(),
     }
 }

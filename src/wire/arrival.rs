@@ -54,4 +54,6 @@ pub enum Handshake {
     Failed(IcmpError),
     /// The kernel does not say why.
     Abandoned,
+    /// By us: its wait was over, and another attempt needed its socket. An answer would not have been heard since.
+    GivenUp,
 }

@@ -1,4 +1,4 @@
-//! An engine that has room for so many targets at a time: the others wait until there is some.
+//! An engine that has room for so many attempts at a time: the others wait until there is some.
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use halfopen::engine::simulated::Network;
 use halfopen::fault::Fault;
 use halfopen::schedule::Schedule;
-use halfopen::verdict::PortState;
+use halfopen::verdict::{PortState, Reason};
 use halfopen::wire::{Arrival, Segment};
 use proptest::prelude::*;
 
@@ -16,7 +16,7 @@ use crate::network::{
 };
 
 #[test]
-fn no_more_targets_are_pending_than_there_is_room_for() {
+fn no_more_attempts_are_out_than_there_is_room_for() {
     for capacity in [1, 2, 63, 64, 65, 1000] {
         let run = check_within(capacity, 300, on_syn(deserved));
         assert_eq!(run.most_held, capacity.min(300));
@@ -27,9 +27,9 @@ fn no_more_targets_are_pending_than_there_is_room_for() {
 
 /// The loop must neither spin nor sleep over the moment at which there is room.
 #[test]
-fn the_next_target_begins_when_one_has_ended() {
+fn the_next_target_begins_when_one_has_been_waited_for() {
     let run = check_within(1, 4, on_syn(|_, _| Vec::new()));
-    assert_eq!(first_syns(&run), [secs(0), secs(7), secs(14), secs(21)]);
+    assert_eq!(first_syns(&run), [secs(0), secs(1), secs(2), secs(3)]);
     let run = check_within(1, 4, on_syn(|_, syn| vec![(millis(20), syn_ack(syn))]));
     assert_eq!(first_syns(&run), [millis(0), millis(20), millis(40), millis(60)]);
 }
@@ -51,15 +51,13 @@ fn a_full_house_still_retries() {
 }
 
 #[test]
-fn who_waits_for_room_at_the_deadline_is_not_begun() {
+fn targets_that_wait_for_room_at_the_deadline_are_not_begun() {
     let schedule = Schedule::fit(2, secs(7));
     let conditions = Conditions { capacity: 2, deadline: secs(10), ..Conditions::of(schedule) };
-    let run = check_under(conditions, &remotes(6), on_syn(|_, _| Vec::new()));
-    let ends: Vec<_> = (0..4).map(|target| run.outcome_of(target).clone()).collect();
-    assert!(ends[..2].iter().all(Result::is_ok), "{ends:?}");
-    assert_eq!(ends[2..], [Err(Fault::OutOfTime), Err(Fault::OutOfTime)]);
-    assert_eq!(run.outcomes.len(), 4);
-    assert_each_is_released_once(&run, 4);
+    let run = check_under(conditions, &remotes(60), on_syn(|_, _| Vec::new()));
+    assert_eq!(run.outcomes.len(), 22, "two a second, and two at the deadline");
+    assert!(run.outcomes.iter().all(|(_, outcome)| *outcome == Err(Fault::OutOfTime)));
+    assert_each_is_released_once(&run, 22);
 }
 
 #[test]
@@ -70,14 +68,65 @@ fn what_is_left_when_the_engine_fails_is_released_too() {
         ..Conditions::of(Schedule::fit(2, secs(10)))
     };
     let run = check_under(conditions, &remotes(20), on_syn(|_, _| Vec::new()));
-    assert_eq!(run.outcomes.len(), 5);
+    assert_eq!(run.outcomes.len(), 15);
     assert!(run.outcomes.iter().all(|(_, outcome)| *outcome == Err(DEAF)));
-    assert_each_is_released_once(&run, 5);
+    assert_each_is_released_once(&run, 15);
 }
 
-/// A target whose SYNs cannot leave takes room as well, and gives it back.
+/// However many: each has the room for a second, until all others have begun.
 #[test]
-fn targets_that_no_syn_can_leave_to_make_room_in_the_end() {
+fn dead_targets_leave_room_for_live_ones() {
+    for (dead, all_begun) in [(10, secs(1)), (50, secs(4)), (100, secs(7))] {
+        let first_live = remotes(dead + 1)[dead];
+        let network = on_syn(move |_, syn| {
+            let is_live = syn.destination >= first_live;
+            is_live.then(|| (millis(1), syn_ack(syn))).into_iter().collect()
+        });
+        let run = check_within(16, 1536, network);
+        assert!(first_syns(&run).iter().all(|at| *at <= all_begun), "{dead} dead");
+        for target in 0..1536 {
+            let state = run.outcome_of(target).as_ref().unwrap().state();
+            let expected = if target < dead { PortState::Filtered } else { PortState::Open };
+            assert_eq!(state, expected, "target {target} beside {dead} dead");
+        }
+    }
+}
+
+/// Where not all can be asked in time, those that were asked first are asked to the end.
+#[test]
+fn of_many_dead_targets_some_have_a_verdict_in_time() {
+    let schedule = Schedule::fit(2, secs(7));
+    let conditions = Conditions { capacity: 4, deadline: secs(12), ..Conditions::of(schedule) };
+    let run = check_under(conditions, &remotes(12), on_syn(|_, _| Vec::new()));
+    let verdicts = run.outcomes.iter().filter(|(_, outcome)| outcome.is_ok()).count();
+    assert!(verdicts >= 4, "{verdicts} of 12");
+}
+
+/// An attempt that was given up for others hears nothing any more. The next one does; and silence counts no further than
+/// to the first that was heard to the end.
+#[test]
+fn an_attempt_that_is_given_up_is_made_again_and_counts_for_nothing() {
+    let answering_after = |delay: Duration, capacity| {
+        let first = remotes(1)[0];
+        let network = on_syn(move |_, syn| {
+            let answers = syn.destination == first;
+            answers.then(|| (delay, syn_ack(syn))).into_iter().collect()
+        });
+        let run = check_within(capacity, 8, network);
+        run.outcome_of(0).as_ref().unwrap().clone()
+    };
+    for delay in [millis(500), millis(1500), millis(2500)] {
+        assert_eq!(answering_after(delay, 2).state(), PortState::Open, "after {delay:?}");
+    }
+    assert_eq!(answering_after(secs(6), 100).state(), PortState::Open);
+    let filtered = answering_after(secs(6), 2);
+    let Reason::NoAnswer { syns, waited } = filtered.reason else { panic!("{filtered:?}") };
+    assert_eq!((syns, filtered.tries), (1, 3));
+    assert!(waited >= secs(3) && waited <= secs(4), "{waited:?}");
+}
+
+#[test]
+fn targets_that_no_syn_can_leave_to_take_no_room() {
     let conditions = Conditions {
         capacity: 1,
         kernel: |syn| match syn.destination.port() {
@@ -95,7 +144,7 @@ fn targets_that_no_syn_can_leave_to_make_room_in_the_end() {
     );
     assert_eq!(run.outcome_of(0), &Err(Fault::Firewall(first)));
     assert_eq!(run.outcome_of(1).as_ref().unwrap().state(), PortState::Open);
-    assert_eq!(run.released, [first, second]);
+    assert_eq!(run.released, [second, first]);
 }
 
 proptest! {

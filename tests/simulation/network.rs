@@ -1,6 +1,6 @@
 //! A run of checks, and the answers that a simulated network gives.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -14,8 +14,14 @@ use halfopen::probe::{Ignored, Secret};
 use halfopen::run::{Client, Crossing, Next, run};
 use halfopen::schedule::Schedule;
 use halfopen::verdict::{Outcome, Verdict};
-use halfopen::wire::{Arrival, Flags, IcmpError, Options, Quote, Segment, SequenceNumber};
+use halfopen::wire::{
+    Arrival, Flags, Handshake, IcmpError, Options, Quote, Segment, SequenceNumber,
+};
 
+/// Attempts at a target, as many as an operator may ask for.
+const MOST_ATTEMPTS: usize = 11;
+
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 19, 0, 1));
 pub(crate) const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 18, 0, 7)), 25);
 pub(crate) const SERVER_V6: SocketAddr =
     SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 7)), 25);
@@ -167,8 +173,11 @@ pub(crate) fn check_under(
         deaf_at,
         in_vain: 0,
         capacity,
-        held: HashSet::new(),
+        held: HashMap::new(),
+        spare: VecDeque::new(),
         most_held: 0,
+        given_up: HashSet::new(),
+        told: Vec::new(),
         released: Vec::new(),
     };
     let mut pacer = Pacer::new(rate, window);
@@ -231,9 +240,42 @@ struct Restful<N> {
     deaf_at: Option<Duration>,
     in_vain: usize,
     capacity: usize,
-    held: HashSet<SocketAddr>,
+    /// The attempts whose answers are heard, with their ports, and those of them that have been waited for.
+    held: HashMap<(SocketAddr, usize), u16>,
+    spare: VecDeque<(SocketAddr, usize)>,
     most_held: usize,
+    /// Those that were given up for others, and what is to be told of that.
+    given_up: HashSet<(SocketAddr, u16)>,
+    told: Vec<Arrival>,
     released: Vec<SocketAddr>,
+}
+
+impl<N> Restful<N> {
+    fn hold(&mut self, attempt: &Attempt, port: u16) {
+        if self.held.len() == self.capacity {
+            let (remote, number) = self.spare.pop_front().expect("there is room");
+            let port = self.held.remove(&(remote, number)).expect("it is spare");
+            self.given_up.insert((remote, port));
+            let local = SocketAddr::new(CLIENT, port);
+            let end = Handshake::GivenUp;
+            self.told.push(Arrival::Handshake {
+                local,
+                remote,
+                attempt: number,
+                retransmissions: 0,
+                end,
+            });
+        }
+        self.held.insert((attempt.remote, attempt.number), port);
+    }
+
+    fn hears(&self, arrival: &Arrival) -> bool {
+        let Arrival::Segment { segment, .. } = arrival else { return true };
+        let (remote, port) = (segment.source, segment.destination.port());
+        let held =
+            |((held, _), from): (&(SocketAddr, usize), &u16)| *held == remote && *from == port;
+        !self.given_up.contains(&(remote, port)) || self.held.iter().any(held)
+    }
 }
 
 impl<N: Network> Engine for Restful<N> {
@@ -257,8 +299,14 @@ impl<N: Network> Engine for Restful<N> {
         self.engine.widen()
     }
 
-    fn capacity(&self) -> usize {
-        self.capacity
+    fn room(&self) -> usize {
+        self.capacity.saturating_add(self.spare.len()) - self.held.len()
+    }
+
+    fn waited_for(&mut self, remote: SocketAddr, number: usize) {
+        if self.capacity < usize::MAX && self.held.contains_key(&(remote, number)) {
+            self.spare.push_back((remote, number));
+        }
     }
 
     fn can_go_on(&self) -> bool {
@@ -273,9 +321,14 @@ impl<N: Network> Engine for Restful<N> {
         if !attempts.is_empty() {
             self.in_vain = 0;
         }
-        self.held.extend(attempts.iter().map(|attempt| attempt.remote));
+        let results = self.engine.send_syns(attempts, syn);
+        for (attempt, result) in attempts.iter().zip(&results) {
+            if let Ok(departure) = result {
+                self.hold(attempt, departure.local.port());
+            }
+        }
         self.most_held = self.most_held.max(self.held.len());
-        self.engine.send_syns(attempts, syn)
+        results
     }
 
     fn send_resets(&mut self, resets: &[Segment]) -> Vec<Result<(), Fault>> {
@@ -294,7 +347,10 @@ impl<N: Network> Engine for Restful<N> {
     }
 
     fn release(&mut self, remote: SocketAddr) {
-        self.held.remove(&remote);
+        for number in 0..MOST_ATTEMPTS {
+            self.held.remove(&(remote, number));
+        }
+        self.spare.retain(|(held, _)| *held != remote);
         self.released.push(remote);
         self.engine.release(remote);
     }
@@ -309,7 +365,10 @@ impl<N: Network> Engine for Restful<N> {
         if self.deaf_at.is_some_and(|deaf_at| before >= deaf_at) {
             return Err(DEAF);
         }
+        let deadline = if self.told.is_empty() { deadline } else { before };
         let heard = self.engine.receive(deadline, interrupts, arrivals)?;
+        arrivals.retain(|(_, arrival)| self.hears(arrival));
+        arrivals.extend(self.told.drain(..).map(|arrival| (before, arrival)));
         let something = !arrivals.is_empty() || self.engine.now() > before;
         self.in_vain = if something { 0 } else { self.in_vain + 1 };
         assert!(self.in_vain < 100, "spins at {before:?}, waiting until {deadline:?}");

@@ -1,4 +1,4 @@
-//! The limit on open descriptors: a target takes one a try, and there may be few of them.
+//! The limit on open descriptors: each attempt takes one, and there may be few of them.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -50,8 +50,23 @@ fn no_more_is_begun_than_there_are_descriptors_for() {
     assert!(!outcome.stderr.contains("postponed"), "{outcome:?}");
 }
 
-/// Dead targets keep their descriptors for most of the time, so that some of the others are never asked. Of those it is said
-/// that nothing was learnt; and no silence is a verdict that was not waited for.
+/// There is room for sixteen attempts, and ten of the first are in vain.
+#[test]
+fn dead_targets_leave_descriptors_for_live_ones() {
+    let crowd = Crowd::new();
+    let pool = ["198.18.8.0/29:82", "198.18.8.8/31:82", "198.18.0.0/22:80", "198.18.4.0/23:81"];
+    let findings = check(&crowd, "-n 64", &[&["-t", "10"], &pool[..]].concat());
+    findings.assert_states(
+        expected("198.18.8.0", 10, &[DROPPED])
+            .chain(expected("198.18.0.0", 1024, &[OPEN]))
+            .chain(expected("198.18.4.0", 512, &[CLOSED])),
+    );
+    crowd.assert_nothing_is_left();
+}
+
+/// There is no room for more than a few attempts, and most of the first are in vain, so that some of the others may never be
+/// made. Of those targets it is said that nothing was learnt; and no silence is a verdict that was not waited for: the last
+/// attempt was, for four sevenths of what was left, at the least.
 #[test]
 fn a_pool_that_the_limit_has_no_room_for_is_told_of_in_part_and_never_wrongly() {
     let crowd = Crowd::new();
@@ -61,7 +76,9 @@ fn a_pool_that_the_limit_has_no_room_for_is_told_of_in_part_and_never_wrongly() 
             scope.spawn(move || {
                 let options = ["-t", &timeout.to_string()];
                 let findings = check_pool(crowd, &format!("-n {limit}"), &options);
-                assert_none_is_wrong(&findings, Duration::from_secs_f64(timeout / 4.0));
+                assert_none_is_wrong(&findings, Duration::from_secs_f64(timeout / 7.0));
+                // With a single descriptor, the dead ones take it in turn to the end.
+                assert!(limit == "16" || findings.count("filtered") > 0, "{:?}", findings.summary);
             });
         }
     });
@@ -81,7 +98,6 @@ fn assert_none_is_wrong(findings: &Findings, least_wait: Duration) {
             "{finding:?}"
         );
     }
-    assert!(findings.count("filtered") > 0, "the first of the dead ones: {findings:?}");
     assert_eq!(findings.all.len(), findings.summary.targets);
     let unprobed = findings.all.iter().filter(|finding| finding.reason.starts_with("not probed: "));
     assert_eq!(unprobed.count(), findings.summary.not_probed);
