@@ -71,7 +71,7 @@ fn rsts_that_find_no_room_leave_when_there_is_some() {
     crowd.assert_nothing_is_left();
 }
 
-/// Where each was waited for, it would take half a minute.
+/// Nobody waits for them beyond the deadline.
 #[test]
 fn rsts_that_find_no_room_hold_up_nothing() {
     let crowd = Crowd::new();
