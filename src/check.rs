@@ -234,7 +234,8 @@ impl Session<'_> {
 
 impl Client for Session<'_> {
     fn next(&mut self, now: Duration) -> Next {
-        let in_time = now <= last_call(self.report.plan.timeout);
+        // An answer to a later SYN still counts; for a pool, the time that is left belongs to the answers to earlier ones.
+        let in_time = now <= last_call(self.report.plan.timeout) || !self.report.is_pool();
         if in_time && self.out.backlog().is_some_and(|(bytes, _)| bytes > BACKLOG) {
             return Next::Later;
         }
@@ -247,7 +248,10 @@ impl Client for Session<'_> {
 
     fn schedule(&self, now: Duration) -> Schedule {
         let timeout = self.report.plan.timeout;
-        Schedule::fit(self.retries, timeout.saturating_sub(now + self.report.telling()))
+        let left = timeout.saturating_sub(now + self.report.telling());
+        // What begins later is not given up as silent before the deadline.
+        let least = timeout.saturating_sub(last_call(timeout));
+        Schedule::fit(self.retries, if self.report.is_pool() { left } else { left.max(least) })
     }
 
     fn ended(&mut self, ended: Ended) {

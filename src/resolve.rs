@@ -1,7 +1,7 @@
 //! Names and interfaces to addresses: the only name look-up.
 
 use std::borrow::Cow;
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -76,15 +76,15 @@ struct Queue {
     closed: bool,
 }
 
-/// A name, the number that it is known by, and what this machine was short of when it was looked up before.
+/// A name, the numbers that it is known by, and what this machine was short of when it was looked up before.
 struct Waiting {
-    number: u32,
+    numbers: Vec<u32>,
     name: Box<str>,
     fault: Option<Fault>,
 }
 
 impl Lookups {
-    /// Begins to look up `names`, each known by a number.
+    /// Begins to look up `names`, each known by a number; one that is there several times, once.
     pub fn start(names: Vec<(u32, Box<str>)>, family: Family) -> Result<Self, Fault> {
         let fault = |error: io::Error| Fault::Threads(errno(&error));
         let (bell, ring) = UnixStream::pair().map_err(fault)?;
@@ -98,18 +98,19 @@ impl Lookups {
         drop(memory);
         let (sender, results) = mpsc::channel();
         let affordable = (Descriptors::raise().lookups / DESCRIPTORS).clamp(1, THREADS);
+        let names = each_once(names);
         let threads = names.len().min(affordable);
-        let names = names.into_iter();
-        let names = names.map(|(number, name)| Waiting { number, name, fault: None }).collect();
         let queue = Arc::new(Mutex::new(Queue { names, closed: false }));
         for number in 0..threads {
             let (queue, sender, mut ring) =
                 (Arc::clone(&queue), sender.clone(), ring.try_clone().map_err(fault)?);
             let thread = thread::Builder::new().name("name look-up".to_owned()).stack_size(STACK);
             let begun = thread.spawn(move || {
-                while let Some((number, found)) = next(&queue, family) {
+                while let Some((numbers, found)) = next(&queue, family) {
                     // A full stream has rung already; nobody listens once the program has its verdicts.
-                    let _ = sender.send((number, found));
+                    for number in numbers {
+                        let _ = sender.send((number, found.clone()));
+                    }
                     let _ = ring.write(&[0]);
                 }
             });
@@ -128,7 +129,10 @@ impl Lookups {
         let mut queue = lock(&self.queue);
         queue.closed = true;
         let left = mem::take(&mut queue.names).into_iter();
-        left.map(|waiting| (waiting.number, waiting.fault)).collect()
+        let each = |Waiting { numbers, fault, .. }: Waiting| {
+            numbers.into_iter().map(move |number| (number, fault.clone()))
+        };
+        left.flat_map(each).collect()
     }
 
     /// A look-up that has ended since.
@@ -156,16 +160,16 @@ pub fn interface_index(scope: &str) -> Result<u32, Fault> {
 }
 
 /// Looks up the next name of `queue`; puts it back where this machine is short of something, as long as there is time.
-fn next(queue: &Mutex<Queue>, family: Family) -> Option<(u32, Addresses)> {
+fn next(queue: &Mutex<Queue>, family: Family) -> Option<(Vec<u32>, Addresses)> {
     loop {
-        let Waiting { number, name, .. } = lock(queue).names.pop_front()?;
+        let Waiting { numbers, name, .. } = lock(queue).names.pop_front()?;
         let found = look_up(&name, family);
-        let Err(Err(fault)) = &found else { return Some((number, found)) };
+        let Err(Err(fault @ Fault::Lookup(_))) = &found else { return Some((numbers, found)) };
         let mut queue = lock(queue);
         if queue.closed {
-            return Some((number, found));
+            return Some((numbers, found));
         }
-        queue.names.push_back(Waiting { number, name, fault: Some(fault.clone()) });
+        queue.names.push_back(Waiting { numbers, name, fault: Some(fault.clone()) });
         drop(queue);
         thread::sleep(SHORTAGE);
     }
@@ -175,7 +179,43 @@ fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
     queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The same names, each once, with all numbers that it is known by.
+fn each_once(names: Vec<(u32, Box<str>)>) -> VecDeque<Waiting> {
+    let mut waiting: VecDeque<Waiting> = VecDeque::new();
+    let mut known: HashMap<Box<str>, usize> = HashMap::new();
+    for (number, name) in names {
+        if let Some(at) = known.get(&name) {
+            waiting[*at].numbers.push(number);
+        } else {
+            known.insert(name.clone(), waiting.len());
+            waiting.push_back(Waiting { numbers: vec![number], name, fault: None });
+        }
+    }
+    waiting
+}
+
+/// The addresses of `name` that are of `family`.
+///
+/// When a name has none, it may have others: what is at fault then is the family that was asked for.
 fn look_up(name: &str, family: Family) -> Addresses {
+    let Some(name) = ascii(name) else { return Err(Ok(unresolved(LookupFailure::NotAName))) };
+    let found = resolve(&name, family);
+    if family == Family::Any || found != Err(Ok(unresolved(LookupFailure::NotFound))) {
+        return found;
+    }
+    // IPv4 addresses in IPv6 form are among them.
+    let (fitting, others): (Vec<_>, Vec<_>) =
+        resolve(&name, Family::Any)?.into_iter().partition(|address| family.admits(address.ip()));
+    match others.first() {
+        Some(other) if fitting.is_empty() => Err(Err(Fault::NoAddressFits {
+            addresses: others.iter().map(SocketAddr::ip).collect(),
+            cause: Box::new(Fault::Family(other.ip())),
+        })),
+        _ => Ok(fitting),
+    }
+}
+
+fn resolve(name: &str, family: Family) -> Addresses {
     let hints = AddrInfoHints {
         address: match family {
             Family::Any => libc::AF_UNSPEC,
@@ -185,8 +225,7 @@ fn look_up(name: &str, family: Family) -> Addresses {
         socktype: libc::SOCK_STREAM,
         ..AddrInfoHints::default()
     };
-    let Some(name) = ascii(name) else { return Err(Ok(unresolved(LookupFailure::NotAName))) };
-    let found = getaddrinfo(Some(&name), None, Some(hints));
+    let found = getaddrinfo(Some(name), None, Some(hints));
     let found = found.map_err(|error| why_in_vain(error).map(unresolved))?;
     let addresses = found.flatten().map(|info| canonical(info.sockaddr));
     let mut known = HashSet::new();

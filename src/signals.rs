@@ -20,7 +20,7 @@ pub struct Signals {
     have_come: Cell<bool>,
 }
 
-const ENDINGS: [Signal; 9] = [
+const ENDINGS: [Signal; 12] = [
     Signal::SIGINT,
     Signal::SIGTERM,
     Signal::SIGHUP,
@@ -30,6 +30,9 @@ const ENDINGS: [Signal; 9] = [
     Signal::SIGXCPU,
     Signal::SIGUSR1,
     Signal::SIGUSR2,
+    Signal::SIGPROF,
+    Signal::SIGIO,
+    Signal::SIGPWR,
 ];
 
 /// Why a wait is over.

@@ -5,6 +5,8 @@
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -78,18 +80,16 @@ fn a_name_with_both_families_gives_the_one_asked_for() {
 }
 
 #[test]
-fn a_name_without_the_family_asked_for_is_unreachable() {
+fn a_name_without_the_family_asked_for_is_not_said_to_be_down() {
     let (lab, names) = (Lab::new(), Names::new());
     answer(name_service(&lab), denial);
     let _listeners =
         [SERVER_V4, SERVER_V6].map(|server| lab.server.listen(SocketAddr::new(server, 80)));
-    for (option, name) in [("-6", "four.test"), ("-4", "six.test")] {
+    for (option, name, other) in [("-6", "four.test", SERVER_V4), ("-4", "six.test", SERVER_V6)] {
         let verdict = names.check(&lab, &[option, name, "80"]).verdict();
-        assert_eq!(
-            (verdict.ending(), verdict.address),
-            ((Some("unreachable"), 2), None),
-            "{verdict:?}"
-        );
+        assert_eq!((verdict.ending(), verdict.address), ((None, 3), None), "{verdict:?}");
+        let begin = format!("{other} is not of the address family asked for with -4 or -6");
+        assert!(verdict.reason.starts_with(&begin), "{verdict:?}");
     }
     for name in ["four.test", "six.test"] {
         assert_eq!(names.check(&lab, &[name, "80"]).verdict().ending(), (Some("open"), 0));
@@ -166,6 +166,43 @@ fn the_time_for_the_name_is_part_of_the_deadline() {
     assert_eq!((verdict.ending(), verdict.tries), ((Some("filtered"), 2), Some(3)), "{verdict:?}");
     assert!(verdict.elapsed >= Duration::from_millis(5990), "{verdict:?}");
     verdict.assert_waited_at_most(6.05);
+}
+
+/// The answer to a SYN that leaves in the last quarter of the time counts, the silence after it does not.
+#[test]
+fn a_name_that_is_found_late_is_open_but_not_filtered() {
+    let (lab, names) = (Lab::new(), Names::new());
+    answer(name_service(&lab), |question| {
+        thread::sleep(Duration::from_secs(8));
+        address(question)
+    });
+    lab.server.nft(
+        "table inet t { chain in { type filter hook input priority 0; tcp dport 81 drop; }; }",
+    );
+    let _listener = lab.server.listen(SocketAddr::new(SERVER_V4, 80));
+    let check = |port| names.check(&lab, &["-4", "-t", "10", "late.test", port]).verdict();
+    let (open, silent) = (check("80"), check("81"));
+    assert_eq!((open.ending(), open.address), ((Some("open"), 0), Some(SERVER_V4)), "{open:?}");
+    assert_eq!(silent.ending(), (None, 3), "{silent:?}");
+    assert!(silent.reason.starts_with("the deadline came before the last SYN"), "{silent:?}");
+}
+
+#[test]
+fn a_name_that_is_there_many_times_is_looked_up_once() {
+    let (lab, names) = (Lab::new(), Names::new());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    answer(name_service(&lab), move |question| {
+        count.fetch_add(1, Ordering::SeqCst);
+        address(question)
+    });
+    let _listeners = [80, 81].map(|port| lab.server.listen(SocketAddr::new(SERVER_V4, port)));
+    let targets = ["same.test:80"; 40].into_iter().chain(["same.test:81"; 40]);
+    let arguments: Vec<_> = ["-4"].into_iter().chain(targets).collect();
+    let outcome = names.check(&lab, &arguments);
+    assert_eq!(outcome.code, 0, "{outcome:?}");
+    assert_eq!(outcome.stdout.matches(r#""state":"open""#).count(), 80, "{outcome:?}");
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
 }
 
 /// A name service in the client's namespace, which hears every question and answers none.
