@@ -1,6 +1,8 @@
-//! What a target costs in the pure checker: pools over a simulated network, to be counted in instructions.
+//! What a target costs in the pure checker: pools over a simulated network, to be counted in
+//! instructions.
 //!
-//! `checker [open|closed|silent [TARGETS]]`, all three of them unless told; `scripts/bench checker` counts.
+//! `checker [open|closed|silent [TARGETS]]`, all three of them unless told; `scripts/bench checker`
+//! counts.
 
 use std::env;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -36,7 +38,8 @@ fn main() {
     }
 }
 
-/// Checks `targets` endpoints that all answer with `flags`, if at all; gives how many ended in `state`.
+/// Checks `targets` endpoints that all answer with `flags`, if at all; gives how many ended in
+/// `state`.
 fn check(targets: u32, flags: Option<Flags>, state: PortState) -> u32 {
     let network = |_now: Duration, segment: &Segment| {
         let flags = flags.filter(|_| segment.flags == Flags::SYN);

@@ -9,9 +9,9 @@ use crate::verdict::{Outcome, PortState, Reason, Verdict};
 
 /// The targets that have several addresses and have not ended, each by its place and its port.
 ///
-/// Such a target is open as soon as one address is. If none is, it ends with the last of them, and the outcome with the highest
-/// [`Policy::precedence`] stands for all. An address that this machine has no route to is not waited for once every other
-/// address has ended.
+/// Such a target is open as soon as one address is. If none is, it ends with the last of them, and
+/// the outcome with the highest [`Policy::precedence`] stands for all. An address that this machine
+/// has no route to is not waited for once every other address has ended.
 #[derive(Default)]
 pub struct Alternatives(HashMap<(u32, u16), Vec<Alternative>>);
 
@@ -76,8 +76,8 @@ impl Alternatives {
         self.decide(place, endpoint.port(), policy)
     }
 
-    /// This machine has had no route to an address of a target, and tries again. Gives the end of the target where there is
-    /// nothing else to wait for.
+    /// This machine has had no route to an address of a target, and tries again. Gives the end of
+    /// the target where there is nothing else to wait for.
     pub fn without_route(
         &mut self,
         place: u32,
@@ -98,7 +98,8 @@ impl Alternatives {
         }
     }
 
-    /// Ends one of the targets that are left; its addresses that have not ended were left unasked for the reason `unasked`.
+    /// Ends one of the targets that are left; its addresses that have not ended were left unasked
+    /// for the reason `unasked`.
     pub fn give_up(&mut self, unasked: &Fault, policy: &Policy) -> Option<(u32, Ending)> {
         let (place, port) = *self.0.keys().next()?;
         let mut addresses = self.0.remove(&(place, port))?;

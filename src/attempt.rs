@@ -13,13 +13,14 @@ pub struct Attempt {
     pub port: SourcePort,
 }
 
-/// The source port of an attempt. It also decides the sequence number, which is a hash of both endpoints.
+/// The source port of an attempt. It also decides the sequence number, which is a hash of both
+/// endpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourcePort {
-    /// A port that this target has not been asked from, if there is one; so many it has been asked from. Gets past what is
-    /// left of an old connection, at the server or at a firewall.
+    /// A port that this target has not been asked from, if there is one; so many it has been asked
+    /// from. Gets past what is left of an old connection, at the server or at a firewall.
     Fresh(usize),
-    /// The port of an earlier attempt: the SYN is a retransmission. Gets past equipment that drops the first SYN of a
-    /// connection and admits the second.
+    /// The port of an earlier attempt: the SYN is a retransmission. Gets past equipment that drops
+    /// the first SYN of a connection and admits the second.
     Same(u16),
 }

@@ -34,18 +34,20 @@ const GRACE: Duration = Duration::from_millis(25);
 /// Packets kept to be shown: more than anybody reads. A flood has millions.
 const CROSSINGS: usize = 100_000;
 
-/// Targets left at the end that are told of one by one; the rest are counted. An end that was asked for, or is due, does not wait
-/// until the addresses of a large block are written down.
+/// Targets left at the end that are told of one by one; the rest are counted. An end that was asked
+/// for, or is due, does not wait until the addresses of a large block are written down.
 const LISTED: usize = 100_000;
 
 /// Lines that are kept before they are written, bytes.
 const CHUNK: usize = 1 << 16;
 
-/// While more than that waits for the reader of the output, bytes, no target begins: each has a line to come.
+/// While more than that waits for the reader of the output, bytes, no target begins: each has a
+/// line to come.
 const BACKLOG: usize = 1 << 20;
 
-/// Carries out `plan` by `engine`, if there is one, in a program that began at `start`, until a signal comes. What can be said before the end goes to
-/// `out` as it falls, and how far it is to `progress`. Fails where the plan cannot be carried out as it stands.
+/// Carries out `plan` by `engine`, if there is one, in a program that began at `start`, until a
+/// signal comes. What can be said before the end goes to `out` as it falls, and how far it is to
+/// `progress`. Fails where the plan cannot be carried out as it stands.
 pub fn check(
     mut plan: Plan,
     engine: Result<&mut dyn Engine, Fault>,
@@ -234,7 +236,8 @@ impl Session<'_> {
 
 impl Client for Session<'_> {
     fn next(&mut self, now: Duration) -> Next {
-        // An answer to a later SYN still counts; for a pool, the time that is left belongs to the answers to earlier ones.
+        // An answer to a later SYN still counts; for a pool, the time that is left belongs to the
+        // answers to earlier ones.
         let in_time = now <= last_call(self.report.plan.timeout) || !self.report.is_pool();
         if in_time && self.out.backlog().is_some_and(|(bytes, _)| bytes > BACKLOG) {
             return Next::Later;

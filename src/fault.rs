@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-/// Why this machine kept a check from learning anything; each message names the fix where there is one.
+/// Why this machine kept a check from learning anything; each message names the fix where there is
+/// one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// `socket()` refused a raw socket, for want of privilege most of the time.
@@ -151,7 +152,8 @@ pub enum Fault {
     Random,
 }
 
-/// When the last of all targets may begin: a quarter of the time belongs to its answer. Silence for less would be a guess.
+/// When the last of all targets may begin: a quarter of the time belongs to its answer. Silence for
+/// less would be a guess.
 pub fn last_call(timeout: Duration) -> Duration {
     timeout / 4 * 3
 }
@@ -192,7 +194,8 @@ impl Fault {
         }
     }
 
-    /// True when it keeps every address of a family from being used, and the other family is not concerned.
+    /// True when it keeps every address of a family from being used, and the other family is not
+    /// concerned.
     pub fn bars_family(&self) -> bool {
         matches!(
             self,
@@ -291,8 +294,8 @@ pub enum NoRoute {
 }
 
 impl NoRoute {
-    /// What the error of a route look-up says (`ip_route_output_flow()`, `ip6_dst_lookup_flow()`); `None` for errors that have
-    /// other causes. That of a `connect()` may come from elsewhere.
+    /// What the error of a route look-up says (`ip_route_output_flow()`, `ip6_dst_lookup_flow()`);
+    /// `None` for errors that have other causes. That of a `connect()` may come from elsewhere.
     pub fn from_errno(errno: Errno) -> Option<Self> {
         match errno {
             Errno::ENETUNREACH | Errno::EAGAIN => Some(Self::Network),
@@ -315,7 +318,8 @@ pub enum Refusal {
     Fault(Fault),
     /// Each source port that there is has sent one already, and the kernel repeats it.
     NoPortLeft,
-    /// The target is one of the ports that the check itself leaves from: this machine would only talk to itself.
+    /// The target is one of the ports that the check itself leaves from: this machine would only
+    /// talk to itself.
     OwnPort,
 }
 

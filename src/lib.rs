@@ -7,8 +7,9 @@
 //!     cli          plan    roster     resolve     checker   engine     verdict    status, report
 //! ```
 //!
-//! [`run::run`] is the one loop: it owns the clock and moves segments between the pure [`checker::Checker`] and an
-//! [`engine::Engine`]. Everything else is a function from values to values.
+//! [`run::run`] is the one loop: it owns the clock and moves segments between the pure
+//! [`checker::Checker`] and an [`engine::Engine`]. Everything else is a function from values to
+//! values.
 
 pub mod alternatives;
 pub mod attempt;

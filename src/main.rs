@@ -24,8 +24,9 @@ use halfopen::status::Status;
 use signal_hook::consts::SIGABRT;
 use signal_hook::flag;
 
-/// The exit code is the message: neither a panic, nor an abort for want of memory, nor an output that cannot be written may
-/// change what it says. (To some callers death by a signal means that all is well.)
+/// The exit code is the message: neither a panic, nor an abort for want of memory, nor an output
+/// that cannot be written may change what it says. (To some callers death by a signal means that
+/// all is well.)
 fn main() -> ExitCode {
     let start = Instant::now();
     let always = Arc::new(AtomicBool::new(true));
@@ -109,8 +110,8 @@ fn run_self_test(
     .unwrap_or(Status::Unknown)
 }
 
-/// Opens the engine while there is privilege, if there is any, and gives all of it up before anything else is read: targets,
-/// files, names, packets.
+/// Opens the engine while there is privilege, if there is any, and gives all of it up before
+/// anything else is read: targets, files, names, packets.
 fn open(
     opening: &Opening,
     start: Instant,

@@ -11,7 +11,8 @@ use nix::unistd::write;
 
 use crate::signals::{Signals, Wake};
 
-/// Written at once at most, bytes: a pipe that can be written takes so many without waiting (`PIPE_BUF`, pipe(7)).
+/// Written at once at most, bytes: a pipe that can be written takes so many without waiting
+/// (`PIPE_BUF`, pipe(7)).
 const CHUNK: usize = 4096;
 
 /// And a terminal, for which it is less: 256 bytes at least (`tty_buffer_alloc()`).
@@ -22,7 +23,8 @@ const LAST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Where the lines of a check go while it goes on.
 pub trait Output: Write {
-    /// How many bytes wait for the reader, if any do, and what can be written to when he has taken some.
+    /// How many bytes wait for the reader, if any do, and what can be written to when he has taken
+    /// some.
     fn backlog(&self) -> Option<(usize, BorrowedFd<'_>)>;
 }
 
@@ -32,7 +34,8 @@ impl Output for io::Sink {
     }
 }
 
-/// Takes everything, and passes it on as the reader takes it: he holds up nothing but the end of the program.
+/// Takes everything, and passes it on as the reader takes it: he holds up nothing but the end of
+/// the program.
 pub struct Outlet<W> {
     out: W,
     is_terminal: bool,
@@ -53,8 +56,8 @@ impl<W: AsFd + IsTerminal> Outlet<W> {
         self.waiting.is_empty()
     }
 
-    /// Waits until everything has been written, or a signal asks the program to end. If one has asked already, the reader
-    /// is waited for only as long as he reads.
+    /// Waits until everything has been written, or a signal asks the program to end. If one has
+    /// asked already, the reader is waited for only as long as he reads.
     pub fn finish(mut self, signals: &Signals) {
         let patience = signals.have_come().then_some(LAST_PATIENCE);
         while self.pass_on() {
@@ -87,8 +90,8 @@ impl<W: AsFd + IsTerminal> Outlet<W> {
     }
 }
 
-/// How much of `bytes` a terminal takes at once: a line break, which becomes two bytes, or what is before it. For the rest it looks
-/// again whether there is room (`n_tty_write()`).
+/// How much of `bytes` a terminal takes at once: a line break, which becomes two bytes, or what is
+/// before it. For the rest it looks again whether there is room (`n_tty_write()`).
 fn piece(bytes: &[u8]) -> usize {
     let bytes = &bytes[..bytes.len().min(TERMINAL_CHUNK)];
     bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |end| end.max(1))

@@ -9,8 +9,8 @@ const SLACK: Duration = Duration::from_millis(1);
 /// After this long a SYN's answer no longer counts as about to come.
 const FLIGHT: Duration = Duration::from_millis(20);
 
-/// A token bucket (as a generic cell rate algorithm) that holds a millisecond's worth, and a window over the SYNs whose
-/// answers may be about to come all at once.
+/// A token bucket (as a generic cell rate algorithm) that holds a millisecond's worth, and a window
+/// over the SYNs whose answers may be about to come all at once.
 ///
 /// Time is an argument, as everywhere.
 pub struct Pacer {

@@ -1,7 +1,7 @@
 //! One SYN, and which answers are its own.
 //!
-//! Ownership comes before meaning: a segment is first matched with the SYN that it answers, by addresses, ports and
-//! acknowledgement number, and only then read.
+//! Ownership comes before meaning: a segment is first matched with the SYN that it answers, by
+//! addresses, ports and acknowledgement number, and only then read.
 
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
@@ -22,13 +22,14 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// The probe that `secret` makes of this pair of endpoints: always the same one, so it need not be stored.
+    /// The probe that `secret` makes of this pair of endpoints: always the same one, so it need not
+    /// be stored.
     pub fn new(secret: &Secret, local: SocketAddr, remote: SocketAddr) -> Self {
         Self { local, remote, sequence: secret.sequence(local, remote) }
     }
 
-    /// The SYN: the options and the window of an ordinary stack, because networks drop odd ones. No timestamps (PAWS
-    /// would hold them against TIME-WAIT), no ECN, no Fast Open cookie.
+    /// The SYN: the options and the window of an ordinary stack, because networks drop odd ones. No
+    /// timestamps (PAWS would hold them against TIME-WAIT), no ECN, no Fast Open cookie.
     pub fn syn(&self) -> Segment {
         let max_segment_size = if self.remote.is_ipv4() { 1460 } else { 1440 };
         Segment {
@@ -79,8 +80,8 @@ impl Probe {
     }
 }
 
-/// The RST that ends what `answer` began, bare (RFC 9293 §3.5.2): sequence number from its acknowledgement, window 0.
-/// An RST with ACK could complete a SYN-cookie handshake on some stacks.
+/// The RST that ends what `answer` began, bare (RFC 9293 §3.5.2): sequence number from its
+/// acknowledgement, window 0. An RST with ACK could complete a SYN-cookie handshake on some stacks.
 pub fn reset(answer: &Segment) -> Segment {
     Segment {
         source: answer.destination,
@@ -100,11 +101,11 @@ pub enum Answer {
     SynAck,
     /// RST+ACK acknowledging our SYN.
     RstAck,
-    /// An ACK of something else: a challenge ACK (RFC 5961 §4) or a duplicate of an old connection. Proven by the
-    /// endpoints alone.
+    /// An ACK of something else: a challenge ACK (RFC 5961 §4) or a duplicate of an old connection.
+    /// Proven by the endpoints alone.
     AckWithoutSyn,
-    /// SYN+ACK acknowledging something else. Equipment on the way sends it to see whether an RST follows ("safe reset"), and
-    /// then lets the next SYN pass. Proven by the endpoints alone.
+    /// SYN+ACK acknowledging something else. Equipment on the way sends it to see whether an RST
+    /// follows ("safe reset"), and then lets the next SYN pass. Proven by the endpoints alone.
     WrongSynAck,
 }
 
@@ -137,8 +138,8 @@ pub enum Ignored {
     IcmpNotOurs,
 }
 
-/// What makes sequence numbers unpredictable: a random key (the scheme of RFC 6528, without its clock: a second SYN
-/// from a source port to the same target is a retransmission of the first).
+/// What makes sequence numbers unpredictable: a random key (the scheme of RFC 6528, without its
+/// clock: a second SYN from a source port to the same target is a retransmission of the first).
 #[derive(Clone)]
 pub struct Secret(SipHasher13);
 

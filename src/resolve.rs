@@ -23,7 +23,8 @@ use crate::verdict::{LookupFailure, Outcome, Reason, Verdict};
 /// Look-ups under way at once: so many names may hang before others have to wait for them.
 const THREADS: usize = 128;
 
-/// Descriptors that one of them takes at most: two sockets, a file of the name service, and a copy of the bell.
+/// Descriptors that one of them takes at most: two sockets, a file of the name service, and a copy
+/// of the bell.
 const DESCRIPTORS: usize = 5;
 
 /// And what everybody else may open meanwhile.
@@ -58,11 +59,12 @@ impl Family {
     }
 }
 
-/// The addresses of a name, without ports, in the resolver's order, at least one; or how its targets end without any.
+/// The addresses of a name, without ports, in the resolver's order, at least one; or how its
+/// targets end without any.
 pub type Addresses = Result<Vec<SocketAddr>, Outcome>;
 
-/// Name look-ups on threads of their own. The system's name service may hang for as long as it likes: what is not done when
-/// nobody waits any more is left behind, and ends with the program.
+/// Name look-ups on threads of their own. The system's name service may hang for as long as it
+/// likes: what is not done when nobody waits any more is left behind, and ends with the program.
 pub struct Lookups {
     queue: Arc<Mutex<Queue>>,
     results: mpsc::Receiver<(u32, Addresses)>,
@@ -76,7 +78,8 @@ struct Queue {
     closed: bool,
 }
 
-/// A name, the numbers that it is known by, and what this machine was short of when it was looked up before.
+/// A name, the numbers that it is known by, and what this machine was short of when it was looked
+/// up before.
 struct Waiting {
     numbers: Vec<u32>,
     name: Box<str>,
@@ -90,7 +93,8 @@ impl Lookups {
         let (bell, ring) = UnixStream::pair().map_err(fault)?;
         bell.set_nonblocking(true).map_err(fault)?;
         ring.set_nonblocking(true).map_err(fault)?;
-        // A name service that lacks something does not say so: a file that it cannot open is empty to it.
+        // A name service that lacks something does not say so: a file that it cannot open is empty
+        // to it.
         let spare = (0..DESCRIPTORS + OTHERS).map(|_| bell.try_clone());
         drop(spare.collect::<io::Result<Vec<_>>>().map_err(fault)?);
         let mut memory = Vec::<u8>::new();
@@ -107,7 +111,8 @@ impl Lookups {
             let thread = thread::Builder::new().name("name look-up".to_owned()).stack_size(STACK);
             let begun = thread.spawn(move || {
                 while let Some((numbers, found)) = next(&queue, family) {
-                    // A full stream has rung already; nobody listens once the program has its verdicts.
+                    // A full stream has rung already; nobody listens once the program has its
+                    // verdicts.
                     for number in numbers {
                         let _ = sender.send((number, found.clone()));
                     }
@@ -123,8 +128,8 @@ impl Lookups {
         Ok(Self { queue, results, bell })
     }
 
-    /// No look-up begins any more. Gives the names whose look-up has not begun, or has failed for want of something on this
-    /// machine.
+    /// No look-up begins any more. Gives the names whose look-up has not begun, or has failed for
+    /// want of something on this machine.
     pub fn close(&mut self) -> Vec<(u32, Option<Fault>)> {
         let mut queue = lock(&self.queue);
         queue.closed = true;
@@ -149,7 +154,8 @@ impl AsFd for Lookups {
     }
 }
 
-/// The number of the interface behind the `%` of a link-local address, given by name or by number (RFC 4007 §11.2).
+/// The number of the interface behind the `%` of a link-local address, given by name or by number
+/// (RFC 4007 §11.2).
 pub fn interface_index(scope: &str) -> Result<u32, Fault> {
     // if_indextoname() of nix takes a failure for an empty name.
     let exists = |index: &u32| if_indextoname(*index).is_ok_and(|name| !name.is_empty());
@@ -159,7 +165,8 @@ pub fn interface_index(scope: &str) -> Result<u32, Fault> {
         .ok_or_else(|| Fault::Interface(scope.to_owned()))
 }
 
-/// Looks up the next name of `queue`; puts it back where this machine is short of something, as long as there is time.
+/// Looks up the next name of `queue`; puts it back where this machine is short of something, as
+/// long as there is time.
 fn next(queue: &Mutex<Queue>, family: Family) -> Option<(Vec<u32>, Addresses)> {
     loop {
         let Waiting { numbers, name, .. } = lock(queue).names.pop_front()?;
@@ -196,7 +203,8 @@ fn each_once(names: Vec<(u32, Box<str>)>) -> VecDeque<Waiting> {
 
 /// The addresses of `name` that are of `family`.
 ///
-/// When a name has none, it may have others: what is at fault then is the family that was asked for.
+/// When a name has none, it may have others: what is at fault then is the family that was asked
+/// for.
 fn look_up(name: &str, family: Family) -> Addresses {
     let Some(name) = ascii(name) else { return Err(Ok(unresolved(LookupFailure::NotAName))) };
     let found = resolve(&name, family);
@@ -239,7 +247,8 @@ fn resolve(name: &str, family: Family) -> Addresses {
     }
 }
 
-/// The name as name services know it: an international one in ASCII (UTS #46), but for multicast DNS (RFC 6762 §16).
+/// The name as name services know it: an international one in ASCII (UTS #46), but for multicast
+/// DNS (RFC 6762 §16).
 fn ascii(name: &str) -> Option<Cow<'_, str>> {
     let last = name.trim_end_matches('.').rsplit('.').next();
     let multicast = last.is_some_and(|label| label.eq_ignore_ascii_case("local"));

@@ -1,4 +1,5 @@
-//! The endpoints that targets stand for: one after the other, each once, expanded as they are asked for.
+//! The endpoints that targets stand for: one after the other, each once, expanded as they are asked
+//! for.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -13,11 +14,13 @@ use crate::verdict::Outcome;
 
 /// The targets of a pool, known by their place in it, and which endpoints they stand for.
 ///
-/// An endpoint that several targets stand for is given out once; [`Roster::named`] says for whom. Those of blocks
-/// are found by their addresses alone, so a block takes no memory. Those of names are known only when the names are resolved,
-/// perhaps after another target's verdict: while look-ups are under way, outcomes are remembered.
+/// An endpoint that several targets stand for is given out once; [`Roster::named`] says for whom.
+/// Those of blocks are found by their addresses alone, so a block takes no memory. Those of names
+/// are known only when the names are resolved, perhaps after another target's verdict: while
+/// look-ups are under way, outcomes are remembered.
 ///
-/// Invariant: an endpoint stands in `resolved` as long as it is `wanted` by names, not given out, and in no block.
+/// Invariant: an endpoint stands in `resolved` as long as it is `wanted` by names, not given out,
+/// and in no block.
 pub struct Roster {
     targets: Vec<Target>,
     blocks: Blocks,
@@ -39,8 +42,8 @@ struct Wanted {
 }
 
 impl Roster {
-    /// A roster of `targets`, whose names are yet to be resolved. Fails where an interface is unknown, or an address is not
-    /// of `family`.
+    /// A roster of `targets`, whose names are yet to be resolved. Fails where an interface is
+    /// unknown, or an address is not of `family`.
     pub fn new(targets: Vec<Target>, family: Family) -> Result<Self, Fault> {
         let mut roster = Self {
             blocks: Blocks::of(&targets),
@@ -143,8 +146,9 @@ impl Roster {
         }
     }
 
-    /// The look-up for the target at `place` has ended, with these addresses, without port, or none. Gives the endpoints whose
-    /// outcome is known already; the others are to come from [`Roster::poll`], all addresses of a port together.
+    /// The look-up for the target at `place` has ended, with these addresses, without port, or
+    /// none. Gives the endpoints whose outcome is known already; the others are to come from
+    /// [`Roster::poll`], all addresses of a port together.
     pub fn resolve(&mut self, place: u32, addresses: &[SocketAddr]) -> Vec<(SocketAddr, Outcome)> {
         self.unresolved.remove(&place);
         let known = self.place(place, addresses);
@@ -168,7 +172,8 @@ impl Roster {
         self.wanted.get(&endpoint).map(|wanted| wanted.places.clone()).unwrap_or_default()
     }
 
-    /// The name at `place` no longer waits for `endpoint`. True when it has been given out, and nobody waits for it now.
+    /// The name at `place` no longer waits for `endpoint`. True when it has been given out, and
+    /// nobody waits for it now.
     pub fn leave(&mut self, place: u32, endpoint: SocketAddr) -> bool {
         let Some(wanted) = self.wanted.get_mut(&endpoint) else { return false };
         wanted.places.retain(|other| *other != place);
@@ -204,8 +209,8 @@ impl Roster {
     }
 }
 
-/// The blocks among the targets, to be found by an address and a port of theirs: searched once for each length of prefix
-/// there is.
+/// The blocks among the targets, to be found by an address and a port of theirs: searched once for
+/// each length of prefix there is.
 struct Blocks {
     /// Single ports, sorted.
     single: Vec<(IpNetwork, u16, u32)>,

@@ -31,8 +31,8 @@ const RESENT: usize = 4 * BATCH;
 /// How often it is looked whether all RSTs have left, when nothing else is left to do.
 const LAST_RESETS: Duration = Duration::from_millis(1);
 
-/// How often what has arrived after the last verdict is looked for: enough for any crowd of late answers, and an end to
-/// any flood.
+/// How often what has arrived after the last verdict is looked for: enough for any crowd of late
+/// answers, and an end to any flood.
 const LAST_LOOKS: usize = 64;
 
 /// Something that crossed between us and the network, for those who want to watch.
@@ -107,9 +107,9 @@ pub enum Next {
     Nothing,
 }
 
-/// Runs `checker` over `engine` until every target of `client` has ended and every RST has left, to `deadline` at the latest.
-/// Answers that have arrived by then are still taken in, so that no SYN+ACK among them goes without its RST. A fault of the engine ends every
-/// target that is left.
+/// Runs `checker` over `engine` until every target of `client` has ended and every RST has left, to
+/// `deadline` at the latest. Answers that have arrived by then are still taken in, so that no
+/// SYN+ACK among them goes without its RST. A fault of the engine ends every target that is left.
 pub fn run(
     checker: &mut Checker,
     engine: &mut dyn Engine,
@@ -171,7 +171,8 @@ struct Exchange<'a, C> {
 }
 
 impl<C: Client> Exchange<'_, C> {
-    /// Goes on until every target has ended, and takes in what has arrived by then; says why where targets are left.
+    /// Goes on until every target has ended, and takes in what has arrived by then; says why where
+    /// targets are left.
     fn until_the_end(&mut self, deadline: Duration) -> Result<Option<Fault>, Fault> {
         let left = self.until_there_is_a_reason_to_end(deadline)?;
         for _ in 0..LAST_LOOKS {
@@ -237,7 +238,8 @@ impl<C: Client> Exchange<'_, C> {
         outlook
     }
 
-    /// Adds tries that may begin now; stops after a while in any case, so that answers need not wait.
+    /// Adds tries that may begin now; stops after a while in any case, so that answers need not
+    /// wait.
     fn collect(&mut self, now: Duration, batch: &mut Vec<Try>) -> Outlook {
         for _ in 0..2 * BATCH {
             let room = self.engine.room().saturating_sub(batch.len());
@@ -318,7 +320,8 @@ impl<C: Client> Exchange<'_, C> {
         self.engine.release(remote);
     }
 
-    /// Waits for answers until `until` and sends the RSTs that they call for; true when nothing was left behind.
+    /// Waits for answers until `until` and sends the RSTs that they call for; true when nothing was
+    /// left behind.
     fn take_in(&mut self, until: Duration) -> Result<bool, Fault> {
         let heard = self.engine.receive(until, &self.client.interrupts(), &mut self.arrivals)?;
         self.heard = self.heard.max(heard.unwrap_or_default());
@@ -332,7 +335,8 @@ impl<C: Client> Exchange<'_, C> {
         self.send_resets();
         Ok(heard.is_some())
     }
-    /// Sends the RSTs that are called for, and now and then some of those that there was no room for.
+    /// Sends the RSTs that are called for, and now and then some of those that there was no room
+    /// for.
     fn send_resets(&mut self) {
         let resets: Vec<_> = iter::from_fn(|| self.checker.poll_reset()).collect();
         self.hand_over(&resets);

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// The first wait at most, in nanoseconds: what RFC 6298 §2 gives a connection whose round-trip time is unknown.
+/// The first wait at most, in nanoseconds: what RFC 6298 §2 gives a connection whose round-trip
+/// time is unknown.
 const FIRST_WAIT: u32 = 1_000_000_000;
 
 /// The SYNs of one target: how many, and how long each is waited for.
@@ -13,8 +14,8 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// `retries` SYNs after the first, all of them and their waits within `limit`: the first wait is
-    /// min(1 s, limit / (2ⁿ − 1)) for n tries, and each later one doubles.
+    /// `retries` SYNs after the first, all of them and their waits within `limit`: the first wait
+    /// is min(1 s, limit / (2ⁿ − 1)) for n tries, and each later one doubles.
     pub fn fit(retries: u8, limit: Duration) -> Self {
         let parts = (1u32 << (retries + 1)) - 1;
         let first_wait = u32::try_from((limit / parts).as_nanos()).unwrap_or(FIRST_WAIT);

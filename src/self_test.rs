@@ -27,7 +27,8 @@ const NO_LOOPBACK: &str = "there is no loopback address to test on: try `ip link
 const SYN_ACK: Flags = Flags(Flags::SYN.0 | Flags::ACK.0);
 const RST_ACK: Flags = Flags(Flags::RST.0 | Flags::ACK.0);
 
-/// Listens on every loopback address that there is and that `opening` can send to, for [`self_test`].
+/// Listens on every loopback address that there is and that `opening` can send to, for
+/// [`self_test`].
 pub fn listen(opening: &Opening) -> Vec<TcpListener> {
     let v4 = opening.v4.then_some(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let v6 = opening.v6.then_some(IpAddr::V6(Ipv6Addr::LOCALHOST));
@@ -37,8 +38,9 @@ pub fn listen(opening: &Opening) -> Vec<TcpListener> {
     loopbacks.filter_map(|loopback| TcpListener::bind((loopback, 0)).ok()).collect()
 }
 
-/// Runs the test by `engine` in a program that began at `start` and writes what came of it. Gives the status to exit with: OK
-/// when all held, CRITICAL when something did not, UNKNOWN when checks cannot be made at all.
+/// Runs the test by `engine` in a program that began at `start` and writes what came of it. Gives
+/// the status to exit with: OK when all held, CRITICAL when something did not, UNKNOWN when checks
+/// cannot be made at all.
 pub fn self_test(
     start: Instant,
     engine: &mut dyn Engine,

@@ -13,8 +13,8 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 
 use crate::fault::Fault;
 
-/// What a supervisor, a terminal or a limit sends: it does nothing but make a descriptor readable. Death by a signal would say
-/// nothing to some callers, and to others that all is well.
+/// What a supervisor, a terminal or a limit sends: it does nothing but make a descriptor readable.
+/// Death by a signal would say nothing to some callers, and to others that all is well.
 pub struct Signals {
     descriptor: SignalFd,
     have_come: Cell<bool>,
@@ -75,7 +75,8 @@ impl Signals {
         self.wait(descriptor, PollFlags::POLLIN, Some(patience))
     }
 
-    /// Waits until `descriptor` can be written, as long as there is patience: without limit if that is `None`.
+    /// Waits until `descriptor` can be written, as long as there is patience: without limit if that
+    /// is `None`.
     pub fn wait_to_write(&self, descriptor: BorrowedFd<'_>, patience: Option<Duration>) -> Wake {
         self.wait(descriptor, PollFlags::POLLOUT, patience)
     }
@@ -86,7 +87,8 @@ impl Signals {
         ready_for: PollFlags,
         patience: Option<Duration>,
     ) -> Wake {
-        // It goes on while the process is stopped. The timeout of `ppoll()` does not, but takes no descriptor.
+        // It goes on while the process is stopped. The timeout of `ppoll()` does not, but takes no
+        // descriptor.
         let timer = patience.and_then(|patience| timer(patience).ok());
         let timeout = patience.filter(|_| timer.is_none()).map(TimeSpec::from_duration);
         let mut watched =

@@ -114,12 +114,14 @@ impl Policy {
         }
     }
 
-    /// How much an outcome counts among those of one target's addresses: the highest stands for the target.
+    /// How much an outcome counts among those of one target's addresses: the highest stands for the
+    /// target.
     ///
-    /// An open address comes first, whatever is wanted. Without one, an address that could not be asked might be the open one.
-    /// Then comes the most telling answer. Where a closed or filtered port is wanted, one address that is in another state is
-    /// enough for a bad end. That this machine has no route says the least: it says nothing of the target. Nor does a
-    /// link-local address without its interface, to which nobody can connect.
+    /// An open address comes first, whatever is wanted. Without one, an address that could not be
+    /// asked might be the open one. Then comes the most telling answer. Where a closed or filtered
+    /// port is wanted, one address that is in another state is enough for a bad end. That this
+    /// machine has no route says the least: it says nothing of the target. Nor does a link-local
+    /// address without its interface, to which nobody can connect.
     pub fn precedence(&self, outcome: &Outcome) -> u8 {
         if matches!(outcome, Err(Fault::NoScope(_) | Fault::OtherScope(_))) {
             return 0;
@@ -194,9 +196,9 @@ impl FromStr for MinOpen {
 #[error("write a number of targets, such as 3, or a share from 0% to 100%")]
 pub struct MinOpenError;
 
-/// A Nagios threshold range, `[@]start:end` (Monitoring Plugins guidelines, "Threshold and Ranges"): alerts outside
-/// of start to end, both included, or inside with `@`. Start is 0 when left out, `~` is minus infinity, an end left out
-/// is infinity.
+/// A Nagios threshold range, `[@]start:end` (Monitoring Plugins guidelines, "Threshold and
+/// Ranges"): alerts outside of start to end, both included, or inside with `@`. Start is 0 when
+/// left out, `~` is minus infinity, an end left out is infinity.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Range {
     text: String,

@@ -21,7 +21,8 @@ pub struct Target {
 /// A host, by address or by name, or a block of addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hosts {
-    /// The addresses of a block, of a single one (`/32`, `/128`) most of the time. IPv4-mapped IPv6 addresses are IPv4 ones.
+    /// The addresses of a block, of a single one (`/32`, `/128`) most of the time. IPv4-mapped IPv6
+    /// addresses are IPv4 ones.
     Block(IpNetwork),
     /// A link-local IPv6 address and the interface behind its `%`.
     LinkLocal(IpAddr, Box<str>),
@@ -156,7 +157,8 @@ impl fmt::Display for Hosts {
 impl FromStr for Hosts {
     type Err = TargetError;
 
-    /// Reads an address or a block of them, bare or in brackets, a link-local one with its interface behind `%`, or a name.
+    /// Reads an address or a block of them, bare or in brackets, a link-local one with its
+    /// interface behind `%`, or a name.
     fn from_str(text: &str) -> Result<Self, TargetError> {
         let bare = in_brackets(text).unwrap_or(text);
         if let Some((address, _)) = bare.split_once('/') {
@@ -272,8 +274,9 @@ fn no_host(host: &str, text: &str) -> TargetError {
     if ambiguous { TargetError::Ambiguous(excerpt(text)) } else { TargetError::Host(excerpt(text)) }
 }
 
-/// True for what some programs read as an IPv4 address: its last label is a number, decimal, octal or hexadecimal (`inet_aton()`; WHATWG URL
-/// §3.5, "ends in a number checker"). A host's name does not end so (RFC 1123 §2.1).
+/// True for what some programs read as an IPv4 address: its last label is a number, decimal, octal
+/// or hexadecimal (`inet_aton()`; WHATWG URL §3.5, "ends in a number checker"). A host's name does
+/// not end so (RFC 1123 §2.1).
 fn ends_in_a_number(text: &str) -> bool {
     let rooted = text.strip_suffix('.').unwrap_or(text);
     let label = rooted.rsplit('.').next().unwrap_or_default();
@@ -309,13 +312,15 @@ pub fn excerpt(text: &str) -> String {
     }
 }
 
-/// What the kernel takes for the name of an interface (`dev_valid_name`), unless it would spoil a line.
+/// What the kernel takes for the name of an interface (`dev_valid_name`), unless it would spoil a
+/// line.
 fn is_interface(text: &str) -> bool {
     let fits = |c: char| !(c.is_whitespace() || c.is_control() || "/:".contains(c));
     (1..=15).contains(&text.len()) && text.chars().all(fits)
 }
 
-/// Letters and digits of any script, `.`, `-`, `_`: what a name service may know. The rest is a slip of the pen.
+/// Letters and digits of any script, `.`, `-`, `_`: what a name service may know. The rest is a
+/// slip of the pen.
 fn is_name(text: &str) -> bool {
     let fits = |c: char| c.is_alphanumeric() || ".-_".contains(c);
     (1..=253).contains(&text.len()) && text.chars().all(fits) && !text.starts_with('-')

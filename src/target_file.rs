@@ -74,8 +74,8 @@ pub enum LineError {
     NotText,
 }
 
-/// Reads the targets of the file of that name, or of standard input where it is `-`, within `limit` and until a signal comes: a
-/// pipe may have no end, and nobody at the other one.
+/// Reads the targets of the file of that name, or of standard input where it is `-`, within `limit`
+/// and until a signal comes: a pipe may have no end, and nobody at the other one.
 pub fn read_within(
     limit: Duration,
     name: &str,

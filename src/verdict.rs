@@ -15,8 +15,8 @@ pub type Outcome = Result<Verdict, Fault>;
 pub struct Verdict {
     /// The evidence.
     pub reason: Reason,
-    /// From the SYN to the answer that decided, where the SYN was sent again from the first of them: what a client waits.
-    /// `None` where silence or this machine decided.
+    /// From the SYN to the answer that decided, where the SYN was sent again from the first of
+    /// them: what a client waits. `None` where silence or this machine decided.
     pub response_time: Option<Duration>,
     /// How often the SYN that was answered had been sent again.
     pub retransmissions: usize,
@@ -32,7 +32,8 @@ impl Verdict {
         Self { reason, response_time: None, retransmissions: 0, tries: 0, local: None }
     }
 
-    /// The response time, unless nobody can tell to which of several SYNs the answer is (Karn's algorithm, RFC 6298 §3).
+    /// The response time, unless nobody can tell to which of several SYNs the answer is (Karn's
+    /// algorithm, RFC 6298 §3).
     pub fn round_trip(&self) -> Option<Duration> {
         self.response_time.filter(|_| self.retransmissions == 0)
     }
@@ -77,7 +78,8 @@ pub enum Reason {
     SynAck,
     /// RST+ACK acknowledging our SYN.
     RstAck,
-    /// Only ACKs without SYN: the server takes our SYN for part of an old connection (RFC 9293 §3.5.1).
+    /// Only ACKs without SYN: the server takes our SYN for part of an old connection (RFC 9293
+    /// §3.5.1).
     AckWithoutSyn,
     /// Only SYN+ACKs that acknowledge something else.
     WrongAcknowledgement,
@@ -87,7 +89,8 @@ pub enum Reason {
     OwnPort,
     /// An ICMP error quoting our SYN.
     Icmp(IcmpError),
-    /// This machine's own ICMP error: nobody on the link answered ARP or neighbour discovery for the next hop.
+    /// This machine's own ICMP error: nobody on the link answered ARP or neighbour discovery for
+    /// the next hop.
     NoNeighbour(IcmpError),
     /// This machine has no route.
     NoRoute(NoRoute),

@@ -1,4 +1,5 @@
-//! Writes the man page and the shells' completions into a folder, as the command line has it at this moment.
+//! Writes the man page and the shells' completions into a folder, as the command line has it at
+//! this moment.
 //!
 //! ```sh
 //! cargo run --example documents -- FOLDER DATE

@@ -8,7 +8,8 @@ use crate::fault::{Fault, NoRoute};
 use crate::resolve::{Addresses, Lookups};
 use crate::verdict::Outcome;
 
-/// Addresses of a name that are probed at most, and endpoints that they and its ports come to: a name service is not trusted.
+/// Addresses of a name that are probed at most, and endpoints that they and its ports come to: a
+/// name service is not trusted.
 const ADDRESSES: usize = 256;
 const ENDPOINTS: usize = 1 << 18;
 
@@ -105,7 +106,8 @@ impl Session<'_> {
         self.found(place, endpoint.port(), Some(endpoint), outcome, others);
     }
 
-    /// This machine has no route to `remote` for now: a name that has been answered for at all its other addresses does not wait.
+    /// This machine has no route to `remote` for now: a name that has been answered for at all its
+    /// other addresses does not wait.
     pub(super) fn pass_over(&mut self, remote: SocketAddr, cause: NoRoute) {
         for place in self.roster.waiting(remote) {
             let policy = &self.report.plan.policy;

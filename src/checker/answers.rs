@@ -10,8 +10,8 @@ use crate::probe::{self, Answer, Ignored, Probe};
 use crate::verdict::Reason;
 use crate::wire::{Handshake, IcmpError, Meaning, Origin, Quote, Segment};
 
-/// So many pending targets are searched for the SYN that a stray SYN+ACK acknowledges. More of them take too long, should
-/// somebody send a flood of those.
+/// So many pending targets are searched for the SYN that a stray SYN+ACK acknowledges. More of them
+/// take too long, should somebody send a flood of those.
 const FEW: usize = 64;
 
 impl Checker {
@@ -45,15 +45,16 @@ impl Checker {
         Ok(())
     }
 
-    /// The pending target behind `remote` and those of its tries that have left from `port`, a bit each, if any has.
+    /// The pending target behind `remote` and those of its tries that have left from `port`, a bit
+    /// each, if any has.
     fn asked(&self, remote: SocketAddr, port: u16) -> Option<(Slot, u16)> {
         let slot = self.pending.find(remote)?;
         let from = self.pending.sent_from(slot, port);
         (from != 0).then_some((slot, from))
     }
 
-    /// A SYN+ACK that may acknowledge a SYN that went somewhere else: address translation that has lost track. It is no
-    /// answer of the target's, but tells more than silence.
+    /// A SYN+ACK that may acknowledge a SYN that went somewhere else: address translation that has
+    /// lost track. It is no answer of the target's, but tells more than silence.
     fn note_answered_by(&mut self, segment: &Segment) -> Result<(), Ignored> {
         if self.pending.len() > FEW {
             return Err(Ignored::NotOurs);
@@ -76,7 +77,8 @@ impl Checker {
     ) -> Result<(), Ignored> {
         let asked = self.asked(quote.remote, quote.local_port);
         let (slot, from) = asked.ok_or(Ignored::IcmpNotOurs)?;
-        // The quote does not tell a SYN from its retransmission: each ends one of them, the last one last.
+        // The quote does not tell a SYN from its retransmission: each ends one of them, the last
+        // one last.
         let lost = self.pending[slot].setback.as_ref().map_or(0, |setback| setback.lost);
         let left = Some(from & !lost).filter(|left| *left != 0).unwrap_or(from);
         let number = left.trailing_zeros() as usize;
@@ -128,7 +130,8 @@ impl Checker {
         }
     }
 
-    /// A try counts as not sent: nothing will be learnt from it. Those that are still out are waited for.
+    /// A try counts as not sent: nothing will be learnt from it. Those that are still out are
+    /// waited for.
     fn take_back(&mut self, slot: Slot, number: usize, fault: Fault, now: Duration) {
         let progress = &mut self.pending[slot];
         progress.sent &= !(1 << number);
@@ -138,7 +141,8 @@ impl Checker {
         }
     }
 
-    /// A try has failed in a way that may pass: the rest still go out, and the last one to fail decides.
+    /// A try has failed in a way that may pass: the rest still go out, and the last one to fail
+    /// decides.
     fn lose(&mut self, slot: Slot, number: usize, reason: Reason, now: Duration) {
         let setback = self.pending.setback(slot);
         setback.evidence = Some(reason);
@@ -148,9 +152,10 @@ impl Checker {
         }
     }
 
-    /// These tries left from a port that stands for something else there: an old connection, or one that equipment on the way
-    /// wants to see aborted. Our RST clears it (RFC 9293 §3.10.7.3), and the next try goes out at once. The last one is waited
-    /// out, because such an answer is proven by its endpoints alone and a SYN+ACK may still be on its way.
+    /// These tries left from a port that stands for something else there: an old connection, or one
+    /// that equipment on the way wants to see aborted. Our RST clears it (RFC 9293 §3.10.7.3), and
+    /// the next try goes out at once. The last one is waited out, because such an answer is proven
+    /// by its endpoints alone and a SYN+ACK may still be on its way.
     fn dispute(&mut self, (slot, from): (Slot, u16), answer: Answer, now: Duration) {
         let setback = self.pending.setback(slot);
         match answer {

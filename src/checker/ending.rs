@@ -8,7 +8,8 @@ use crate::fault::Fault;
 use crate::verdict::{Outcome, Reason, Verdict};
 
 impl Checker {
-    /// An answer that is final, to the first of these tries or to a retransmission of it, if the target is pending.
+    /// An answer that is final, to the first of these tries or to a retransmission of it, if the
+    /// target is pending.
     pub(super) fn decide_if_pending(
         &mut self,
         asked: Option<(Slot, u16)>,

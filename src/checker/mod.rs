@@ -1,7 +1,8 @@
 //! Every target's progress: what to send next, what an answer means, when to give up.
 //!
-//! Pure: no sockets, no clock, no randomness of its own. Time comes in as an argument, counted from any fixed moment
-//! and never backwards, but that what arrived may be told of a little later. The caller admits targets, sends what [`Checker::poll_try`] and [`Checker::poll_reset`] ask for,
+//! Pure: no sockets, no clock, no randomness of its own. Time comes in as an argument, counted from
+//! any fixed moment and never backwards, but that what arrived may be told of a little later. The
+//! caller admits targets, sends what [`Checker::poll_try`] and [`Checker::poll_reset`] ask for,
 //! feeds what arrives to [`Checker::handle`], and takes outcomes from [`Checker::poll_outcome`].
 
 mod answers;
@@ -24,18 +25,20 @@ use crate::wire::{Arrival, Segment};
 /// Outcomes that may wait to be told.
 const OUTCOMES: usize = 1024;
 
-/// How long a SYN that this machine had no room for is put off the first time, in nanoseconds; each time after that, twice
-/// as long.
+/// How long a SYN that this machine had no room for is put off the first time, in nanoseconds; each
+/// time after that, twice as long.
 const POSTPONEMENT: u64 = 5_000_000;
 
 /// The wait is not doubled more often: it ends at 640 ms.
 const DOUBLINGS: u8 = 7;
 
-/// The progress of any number of targets, each a distinct endpoint. A target takes memory while it is pending, and none
-/// before or after: its sequence numbers are a hash, so even an answer that comes after the verdict is known for ours.
+/// The progress of any number of targets, each a distinct endpoint. A target takes memory while it
+/// is pending, and none before or after: its sequence numbers are a hash, so even an answer that
+/// comes after the verdict is known for ours.
 ///
-/// Invariants: the slot of a target whose stage is `Due` stands in `due`; one that is `Waiting` or `Postponed` has an entry
-/// in `waiting` with its own time. Entries whose slot has moved on since are passed over.
+/// Invariants: the slot of a target whose stage is `Due` stands in `due`; one that is `Waiting` or
+/// `Postponed` has an entry in `waiting` with its own time. Entries whose slot has moved on since
+/// are passed over.
 pub struct Checker {
     secret: Secret,
     tries: usize,
@@ -92,8 +95,8 @@ impl Checker {
         }
     }
 
-    /// Takes on `remote`, which must not be pending already, at `now`; `label` comes back with its outcome. The schedule
-    /// has as many tries as the checker. Its first one is the next to leave.
+    /// Takes on `remote`, which must not be pending already, at `now`; `label` comes back with its
+    /// outcome. The schedule has as many tries as the checker. Its first one is the next to leave.
     ///
     /// # Panics
     /// When 2³² targets are pending.
@@ -126,8 +129,8 @@ impl Checker {
         self.pending.len()
     }
 
-    /// Ends waits that are over at `now`: tries become due, verdicts fall. As many as can be told of at a time, so that a
-    /// crowd takes no more memory when it ends.
+    /// Ends waits that are over at `now`: tries become due, verdicts fall. As many as can be told
+    /// of at a time, so that a crowd takes no more memory when it ends.
     pub fn expire(&mut self, now: Duration) {
         while self.outcomes.len() < OUTCOMES
             && let Some(wait) = self.first_wait().filter(|wait| wait.until <= nanos(now))
@@ -140,7 +143,8 @@ impl Checker {
         }
     }
 
-    /// The targets that are furthest along come first: where there is no room for all, some reach a verdict.
+    /// The targets that are furthest along come first: where there is no room for all, some reach a
+    /// verdict.
     fn make_due(&mut self, slot: Slot) {
         let progress = &mut self.pending[slot];
         // Where the last one is repeated, silence counts from its first SYN.
@@ -155,8 +159,8 @@ impl Checker {
         }
     }
 
-    /// The next attempt whose wait [`Checker::expire`] has ended, by target and number, and which is not the last one; an answer
-    /// to it still counts.
+    /// The next attempt whose wait [`Checker::expire`] has ended, by target and number, and which
+    /// is not the last one; an answer to it still counts.
     pub fn poll_waited_for(&mut self) -> Option<(SocketAddr, usize)> {
         while let Some(slot) = self.waited_for.pop_front() {
             let progress = &self.pending[slot];
@@ -167,7 +171,8 @@ impl Checker {
         None
     }
 
-    /// How many tries [`Checker::poll_try`] has; targets that have ended while they were due may be among them, but not alone.
+    /// How many tries [`Checker::poll_try`] has; targets that have ended while they were due may be
+    /// among them, but not alone.
     pub fn due(&mut self) -> usize {
         while self.due.front().is_some_and(|slot| self.pending[*slot].stage != Stage::Due) {
             self.due.pop_front();
@@ -175,14 +180,16 @@ impl Checker {
         self.due.len()
     }
 
-    /// The next try that is due; report back with [`Checker::sent`], [`Checker::refused`] or [`Checker::postpone`].
+    /// The next try that is due; report back with [`Checker::sent`], [`Checker::refused`] or
+    /// [`Checker::postpone`].
     pub fn poll_try(&mut self) -> Option<Try> {
         while let Some(slot) = self.due.pop_front() {
             if self.pending[slot].stage == Stage::Due {
                 let port = self.pending.next_port(slot);
                 let progress = &mut self.pending[slot];
                 progress.stage = Stage::Sending;
-                // A try beyond the last repeats the last: an answer to it may have been lost on this machine.
+                // A try beyond the last repeats the last: an answer to it may have been lost on
+                // this machine.
                 let number = usize::from(progress.begun).min(self.tries - 1);
                 progress.begun += u8::from(usize::from(progress.begun) < self.tries);
                 return Some(Try {
@@ -205,8 +212,8 @@ impl Checker {
         self.wait(this, now);
     }
 
-    /// The SYN of `this` could not leave. The remaining tries still go out: a route, a buffer or room in the
-    /// firewall's table may be back by then.
+    /// The SYN of `this` could not leave. The remaining tries still go out: a route, a buffer or
+    /// room in the firewall's table may be back by then.
     pub fn refused(&mut self, this: Try, refusal: Refusal, now: Duration) {
         let progress = &mut self.pending[this.slot];
         let hopeless = match refusal {
@@ -231,8 +238,8 @@ impl Checker {
         }
     }
 
-    /// This machine had no room for the SYN of `this` at `now`: it is due again in a moment, and no try is lost. The lack may
-    /// be this target's alone, so no other one waits for it.
+    /// This machine had no room for the SYN of `this` at `now`: it is due again in a moment, and no
+    /// try is lost. The lack may be this target's alone, so no other one waits for it.
     pub fn postpone(&mut self, this: Try, fault: Fault, now: Duration) {
         self.postponed += 1;
         let progress = &mut self.pending[this.slot];
@@ -247,8 +254,8 @@ impl Checker {
 
     /// Takes in what arrived at `now`; says why where it proves nothing.
     ///
-    /// An RST is queued for every SYN+ACK of ours, also after the verdict, and for an ACK without SYN before it: the port
-    /// is ours, so no live connection of this machine can be meant.
+    /// An RST is queued for every SYN+ACK of ours, also after the verdict, and for an ACK without
+    /// SYN before it: the port is ours, so no live connection of this machine can be meant.
     pub fn handle(&mut self, arrival: &Arrival, now: Duration) -> Result<(), Ignored> {
         let handled = match arrival {
             Arrival::Segment { segment, reset_by_kernel, .. } => {
@@ -272,7 +279,8 @@ impl Checker {
         handled
     }
 
-    /// SYNs sent until `now` may have been held back on this machine: no silence proves anything about them.
+    /// SYNs sent until `now` may have been held back on this machine: no silence proves anything
+    /// about them.
     pub fn distrust_silence(&mut self, now: Duration) {
         self.lost_at = Some(nanos(now));
     }
@@ -292,8 +300,8 @@ impl Checker {
         self.first_wait().map(|wait| Duration::from_nanos(wait.until))
     }
 
-    /// Ends everything at `now`: with a verdict where the last wait is over, for this reason where not, or for the fault that
-    /// kept the SYNs from leaving.
+    /// Ends everything at `now`: with a verdict where the last wait is over, for this reason where
+    /// not, or for the fault that kept the SYNs from leaving.
     pub fn stop(&mut self, reason: &Fault, now: Duration) {
         for slot in self.pending.slots() {
             if self.is_over(slot, now) {
@@ -324,8 +332,8 @@ impl Checker {
         self.postponed
     }
 
-    /// Waits for the newest try. Waits follow one another as scheduled, so that a delay of one try does not postpone the
-    /// verdict; but most of each is always granted.
+    /// Waits for the newest try. Waits follow one another as scheduled, so that a delay of one try
+    /// does not postpone the verdict; but most of each is always granted.
     fn wait(&mut self, this: Try, now: Duration) {
         let progress = &mut self.pending[this.slot];
         let wait = u64::from(progress.first_wait) << this.attempt.number;
@@ -334,7 +342,8 @@ impl Checker {
         self.waiting.push(Reverse(Wait { until: progress.until, slot: this.slot }));
     }
 
-    /// True when the last try has been waited for, and no answer to it can be among those that were lost on this machine.
+    /// True when the last try has been waited for, and no answer to it can be among those that were
+    /// lost on this machine.
     fn is_over(&self, slot: Slot, now: Duration) -> bool {
         let progress = &self.pending[slot];
         let number = self.tries - 1;

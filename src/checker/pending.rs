@@ -24,12 +24,13 @@ pub(super) struct Pending {
     by_remote: HashTable<Slot>,
     /// When each try of each slot was sent, in microseconds, wrapping: `tries` entries a slot.
     sent_at: Vec<u32>,
-    /// The source port of each, likewise. Tries with the same one are retransmissions: they have the sequence number in
-    /// common, too.
+    /// The source port of each, likewise. Tries with the same one are retransmissions: they have
+    /// the sequence number in common, too.
     sent_from: Vec<u16>,
     /// All source ports so far, for IPv4 and for IPv6.
     ports: [BTreeSet<u16>; 2],
-    /// Source addresses seen so far, without port: few, but for blocks of this machine's own addresses.
+    /// Source addresses seen so far, without port: few, but for blocks of this machine's own
+    /// addresses.
     sources: Vec<SocketAddr>,
     by_source: HashMap<SocketAddr, u32>,
 }
@@ -65,7 +66,8 @@ pub(super) struct Setback {
     pub(super) misacknowledged: u16,
     /// Who acknowledged a SYN that went elsewhere.
     pub(super) answered_by: Option<SocketAddr>,
-    /// The tries that were given up after their wait, so that an answer to them would not have been heard, a bit each.
+    /// The tries that were given up after their wait, so that an answer to them would not have been
+    /// heard, a bit each.
     pub(super) given_up: u16,
     /// The latest fault that kept a SYN from leaving.
     pub(super) fault: Option<Fault>,
@@ -206,13 +208,15 @@ impl Pending {
         numbers.fold(0, |mask, number| mask | 1 << number)
     }
 
-    /// The tries that have left from the port of that one, a bit each: one connection to the other end.
+    /// The tries that have left from the port of that one, a bit each: one connection to the other
+    /// end.
     pub(super) fn alike(&self, slot: Slot, number: usize) -> u16 {
         self.sent_from(slot, self.sent_from[self.at(slot, number)])
     }
 
-    /// Where a target's next try leaves from. A SYN that drew silence is sent again, once, and then a fresh port is
-    /// taken; at once where the server, or something before it, has shown that the port stands for something else there.
+    /// Where a target's next try leaves from. A SYN that drew silence is sent again, once, and then
+    /// a fresh port is taken; at once where the server, or something before it, has shown that the
+    /// port stands for something else there.
     pub(super) fn next_port(&self, slot: Slot) -> SourcePort {
         let progress = &self[slot];
         let Some(newest) = progress.sent.checked_ilog2() else { return SourcePort::Fresh(0) };
@@ -244,8 +248,8 @@ impl Pending {
         local
     }
 
-    /// Time since that try of a target was sent first, to the microsecond; none where an answer is stamped a little before the SYN
-    /// that it answers.
+    /// Time since that try of a target was sent first, to the microsecond; none where an answer is
+    /// stamped a little before the SYN that it answers.
     pub(super) fn since(&self, slot: Slot, number: usize, now: Duration) -> Duration {
         let micros = wrapped(now).wrapping_sub(self.sent_at[self.at(slot, number)]);
         let earlier = micros > u32::MAX - EARLIER;
@@ -276,7 +280,8 @@ pub(super) fn nanos(time: Duration) -> u64 {
     time.as_secs() * 1_000_000_000 + u64::from(time.subsec_nanos())
 }
 
-/// So many microseconds before a SYN was sent are no time since then: a quarter of those that are told apart.
+/// So many microseconds before a SYN was sent are no time since then: a quarter of those that are
+/// told apart.
 const EARLIER: u32 = 1 << 30;
 
 /// Microseconds, wrapping: enough for differences of up to 53 minutes, and no wait is that long.

@@ -27,7 +27,8 @@ use crate::verdict::PortState;
 /// SYNs a second at most for who has no privilege of his own: the default.
 const LENT_RATE: u32 = 10_000;
 
-/// The longest deadline for those. While a check waits, its raw socket slows all TCP traffic of the machine.
+/// The longest deadline for those. While a check waits, its raw socket slows all TCP traffic of the
+/// machine.
 const LENT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What the command line asks for.
@@ -43,8 +44,8 @@ pub enum Request {
 /// A check as it was asked for: the options are understood, the targets still text.
 pub struct Call(Arguments);
 
-/// Reads the command line, whose first word is the program's name. Empty words count as not written, an option with an
-/// empty value likewise: monitors pass them for unset macros.
+/// Reads the command line, whose first word is the program's name. Empty words count as not
+/// written, an option with an empty value likewise: monitors pass them for unset macros.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, UsageError> {
     let words = without_blanks(words.into_iter().collect());
     let arguments = match Arguments::try_parse_from(words) {
@@ -84,7 +85,8 @@ impl Call {
         }
     }
 
-    /// True when every host is an address of that family, so that nothing needs the other one: sockets that nobody uses cost time.
+    /// True when every host is an address of that family, so that nothing needs the other one:
+    /// sockets that nobody uses cost time.
     fn all_hosts(&self, of_family: fn(&IpAddr) -> bool) -> bool {
         let Arguments { words, hostname, targets, self_test, .. } = &self.0;
         let hosts = match words.as_slice() {
@@ -99,8 +101,8 @@ impl Call {
                 .all(|host| address(host).is_some_and(|address| of_family(&address)))
     }
 
-    /// Reads the targets, a file of them too unless a signal comes. With privilege that is only `lent` to its caller, the program
-    /// neither floods nor waits long.
+    /// Reads the targets, a file of them too unless a signal comes. With privilege that is only
+    /// `lent` to its caller, the program neither floods nor waits long.
     pub fn plan(self, lent: bool, signals: &Signals) -> Result<Plan, UsageError> {
         let Arguments { rate, timeout, .. } = self.0;
         if lent && !(1..=LENT_RATE).contains(&rate) {
@@ -113,7 +115,8 @@ impl Call {
     }
 }
 
-/// The address, or the beginning of the block, in `HOST`, `HOST:PORT` or `[HOST]:PORT`; `None` where the host is a name.
+/// The address, or the beginning of the block, in `HOST`, `HOST:PORT` or `[HOST]:PORT`; `None`
+/// where the host is a name.
 fn address(word: &str) -> Option<IpAddr> {
     let bare = word.strip_prefix('[').unwrap_or(word);
     let hosts = [bare.split([']', '%', '/']).next(), bare.split([':', '/']).next()];

@@ -1,7 +1,7 @@
 //! When segments arrived, on a clock that nobody sets.
 //!
-//! The kernel stamps what arrives, so that a pause of this program does not show in round-trip times (`SO_TIMESTAMPNS`). Its
-//! stamps are of the wall clock, which may be stepped.
+//! The kernel stamps what arrives, so that a pause of this program does not show in round-trip
+//! times (`SO_TIMESTAMPNS`). Its stamps are of the wall clock, which may be stepped.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,13 +17,15 @@ const MOMENT: Duration = Duration::from_micros(10);
 /// How often that is tried.
 const READINGS: usize = 4;
 
-/// Sending a segment takes a few microseconds; this long it takes only where this program is held up.
+/// Sending a segment takes a few microseconds; this long it takes only where this program is held
+/// up.
 const AT_MOST_EACH: Duration = Duration::from_micros(50);
 
 /// The monotonic clock, and the wall clock beside it.
 pub(super) struct Clock {
     start: Instant,
-    /// Both, before the receive queues were last seen empty: what is read later was stamped later, but for [`ON_ITS_WAY`].
+    /// Both, before the receive queues were last seen empty: what is read later was stamped later,
+    /// but for [`ON_ITS_WAY`].
     baseline: Moment,
 }
 
@@ -59,9 +61,10 @@ impl Clock {
         self.baseline = moment;
     }
 
-    /// When that arrived which has been read by `read` and bears `stamp`, the wall clock's time since 1970. It is the time of
-    /// reading where there is no stamp, or none to be trusted: the wall clock has been stepped since the queues were last seen
-    /// empty, or the stamp is older than that, or is of the future.
+    /// When that arrived which has been read by `read` and bears `stamp`, the wall clock's time
+    /// since 1970. It is the time of reading where there is no stamp, or none to be trusted: the
+    /// wall clock has been stepped since the queues were last seen empty, or the stamp is older
+    /// than that, or is of the future.
     pub(super) fn arrival(&self, stamp: Option<Duration>, read: Moment) -> Duration {
         let earliest = self.baseline.at.saturating_sub(ON_ITS_WAY);
         let trusted = || {
@@ -91,8 +94,9 @@ impl Moment {
     }
 }
 
-/// When each segment of a batch left that one system call has sent, which began and ended then: one after the other. Where it took
-/// too long for that, something has come in between, nobody knows where, and they are taken to have left at once.
+/// When each segment of a batch left that one system call has sent, which began and ended then: one
+/// after the other. Where it took too long for that, something has come in between, nobody knows
+/// where, and they are taken to have left at once.
 pub(super) fn departures(
     begun: Instant,
     ended: Instant,

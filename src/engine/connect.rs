@@ -1,8 +1,9 @@
 //! The kernel's own handshake, cut short: for those who may not open a raw socket.
 //!
-//! A non-blocking `connect()` sends the SYN. Delayed ACKs are asked for (`TCP_QUICKACK` off), so the kernel keeps the ACK of the
-//! SYN+ACK back for 200 ms (`TCP_DELACK_MAX`, see `tcp_rcv_synsent_state_process()`); closed before that, with `SO_LINGER` of
-//! zero, the connection ends with RST+ACK, and the server's application never hears of it.
+//! A non-blocking `connect()` sends the SYN. Delayed ACKs are asked for (`TCP_QUICKACK` off), so
+//! the kernel keeps the ACK of the SYN+ACK back for 200 ms (`TCP_DELACK_MAX`, see
+//! `tcp_rcv_synsent_state_process()`); closed before that, with `SO_LINGER` of zero, the connection
+//! ends with RST+ACK, and the server's application never hears of it.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -44,20 +45,21 @@ pub(super) struct ConnectEngine {
     retries: u8,
     epoll: Epoll,
     timer: Timer,
-    /// The source port of each attempt. Where there are fewer ports, the kernel chooses for the rest: it knows ports that have
-    /// connections, but none to that target.
+    /// The source port of each attempt. Where there are fewer ports, the kernel chooses for the
+    /// rest: it knows ports that have connections, but none to that target.
     ports: Families<Vec<Port>>,
     /// By descriptor, as `epoll` names them.
     handshakes: HashMap<u64, Handshaking>,
     of_remote: HashMap<SocketAddr, Vec<u64>>,
-    /// Those that have been waited for, and when they began: another may have taken the place of one since.
+    /// Those that have been waited for, and when they began: another may have taken the place of
+    /// one since.
     waited_for: VecDeque<(u64, Duration)>,
     /// How many handshakes have been waited for, and go on.
     spare: usize,
     /// What is to be told of those that were given up.
     given_up: Vec<(Duration, Arrival)>,
-    /// Opened when it is needed: a socket opened with `CAP_NET_ADMIN` would be good for more than questions as long as that is
-    /// kept. With it none can be opened then.
+    /// Opened when it is needed: a socket opened with `CAP_NET_ADMIN` would be good for more than
+    /// questions as long as that is kept. With it none can be opened then.
     router: Option<Router>,
     /// How often neighbour tables had been too full when this was asked last.
     overflows: Option<u64>,
@@ -117,7 +119,8 @@ impl ConnectEngine {
         let local = socket.local_addr().map_err(|error| Refusal::Fault(setup(&error)))?;
         let local = local.as_socket().expect("an internet socket");
         if local == remote {
-            // It has shaken hands with itself (RFC 9293 §3.5, figure 7): the next try asks from another port.
+            // It has shaken hands with itself (RFC 9293 §3.5, figure 7): the next try asks from
+            // another port.
             return Err(Refusal::Fault(Fault::Send { to: remote, errno: Errno::EADDRINUSE }));
         }
         let key = u64::try_from(socket.as_raw_fd()).expect("descriptors are not negative");
@@ -181,7 +184,8 @@ impl ConnectEngine {
         }
     }
 
-    /// What it means that routing has nothing to do with the error: it may be that there is no source port.
+    /// What it means that routing has nothing to do with the error: it may be that there is no
+    /// source port.
     fn without_port(&self, errno: Errno, to: SocketAddr, from_port: u16) -> Refusal {
         let asked = self.of_remote.get(&to).is_some_and(|keys| !keys.is_empty());
         match (errno, from_port) {
@@ -191,8 +195,9 @@ impl ConnectEngine {
         }
     }
 
-    /// Takes in handshakes that have ended, and closes them: that sends the RST. All of them before anything else is done,
-    /// because the kernel's patience with their ACKs is short. Gives the time where none was left.
+    /// Takes in handshakes that have ended, and closes them: that sends the RST. All of them before
+    /// anything else is done, because the kernel's patience with their ACKs is short. Gives the
+    /// time where none was left.
     fn drain(
         &mut self,
         arrivals: &mut Vec<(Duration, Arrival)>,
@@ -212,8 +217,8 @@ impl ConnectEngine {
         }
     }
 
-    /// Makes room for another handshake, if there is one that has been waited for. One that has ended meanwhile is not given up:
-    /// what became of it is about to be read.
+    /// Makes room for another handshake, if there is one that has been waited for. One that has
+    /// ended meanwhile is not given up: what became of it is about to be read.
     fn make_room(&mut self) {
         while self.handshakes.len() >= self.limit
             && let Some((key, begun)) = self.waited_for.pop_front()
@@ -318,7 +323,8 @@ impl Engine for ConnectEngine {
         Vec::new()
     }
 
-    /// The kernel does not tell when the neighbour table had no room for the next hop of a SYN (`neigh_alloc()`).
+    /// The kernel does not tell when the neighbour table had no room for the next hop of a SYN
+    /// (`neigh_alloc()`).
     fn held_back(&mut self) -> bool {
         let before = self.overflows;
         self.overflows = self.count_overflows();

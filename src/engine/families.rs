@@ -7,7 +7,8 @@ use socket2::Domain;
 use super::Opening;
 use crate::fault::Fault;
 
-/// What is there for IPv4 and for IPv6; `None` where the family is not wanted, a fault where it cannot be had.
+/// What is there for IPv4 and for IPv6; `None` where the family is not wanted, a fault where it
+/// cannot be had.
 pub(super) struct Families<T> {
     v4: Option<Result<T, Fault>>,
     v6: Option<Result<T, Fault>>,

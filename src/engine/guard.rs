@@ -10,7 +10,8 @@ use super::sockets::{apply, bind_interface, errno};
 use super::{Egress, filter};
 use crate::fault::Fault;
 
-/// What the guard listens to: only segments that have crossed no router and were sent with the highest value there is.
+/// What the guard listens to: only segments that have crossed no router and were sent with the
+/// highest value there is.
 const MINIMUM_HOP_LIMIT: i32 = 255;
 
 sockopt_impl!(
@@ -24,14 +25,14 @@ sockopt_impl!(
 
 /// A listening TCP socket that hears next to nothing.
 ///
-/// Without it the kernel answers a SYN+ACK for a port that it does not know with an RST of its own: two RSTs on the
-/// wire, the first one without our mark. With it the kernel finds a socket for the segment and drops it there for
-/// its hop limit (`tcp_v4_rcv`, `tcp_v6_rcv`), after the raw socket has had its copy. It holds the port against
-/// every other process as well. No privilege is needed.
+/// Without it the kernel answers a SYN+ACK for a port that it does not know with an RST of its own:
+/// two RSTs on the wire, the first one without our mark. With it the kernel finds a socket for the
+/// segment and drops it there for its hop limit (`tcp_v4_rcv`, `tcp_v6_rcv`), after the raw socket
+/// has had its copy. It holds the port against every other process as well. No privilege is needed.
 ///
-/// A segment that arrives with hop limit 255 gets through, and the kernel answers it with an RST that carries this
-/// socket's mark, but not its code point or time to live. Where those are asked for, a filter makes the guard wholly
-/// deaf; that takes `CAP_NET_ADMIN`.
+/// A segment that arrives with hop limit 255 gets through, and the kernel answers it with an RST
+/// that carries this socket's mark, but not its code point or time to live. Where those are asked
+/// for, a filter makes the guard wholly deaf; that takes `CAP_NET_ADMIN`.
 pub(super) struct Guard {
     _socket: Socket,
     port: u16,

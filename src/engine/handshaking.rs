@@ -20,13 +20,14 @@ use crate::fault::Fault;
 use crate::wire::{Handshake, IcmpError, Meaning, Origin};
 
 sockopt_impl!(
-    /// What the kernel knows of a connection (`TCP_INFO`), in words: those that every kernel tells. `libc::tcp_info` grows, and
-    /// asking an older kernel for more than it has is a panic in nix.
+    /// What the kernel knows of a connection (`TCP_INFO`), in words: those that every kernel tells.
+    /// `libc::tcp_info` grows, and asking an older kernel for more than it has is a panic in nix.
     Info, GetOnly, libc::IPPROTO_TCP, libc::TCP_INFO, [u32; 26]
 );
 
-/// Where in that stand the milliseconds since the last acknowledgement (`tcpi_last_ack_recv`), the round-trip time in
-/// microseconds (`tcpi_rtt`), and how many segments were sent again (`tcpi_total_retrans`).
+/// Where in that stand the milliseconds since the last acknowledgement (`tcpi_last_ack_recv`), the
+/// round-trip time in microseconds (`tcpi_rtt`), and how many segments were sent again
+/// (`tcpi_total_retrans`).
 const LAST_ACK: usize = 14;
 const ROUND_TRIP: usize = 17;
 const RETRANSMISSIONS: usize = 25;
@@ -51,8 +52,9 @@ impl Handshaking {
         poll(&mut watched, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
     }
 
-    /// How it has ended, and when; `None` where the kernel has only lost its patience with silence. Whatever came behind the
-    /// SYN+ACK, an RST, a FIN or an ICMP error, the handshake was complete.
+    /// How it has ended, and when; `None` where the kernel has only lost its patience with silence.
+    /// Whatever came behind the SYN+ACK, an RST, a FIN or an ICMP error, the handshake was
+    /// complete.
     pub(super) fn end(&self, flags: EpollFlags, now: Duration) -> Option<(Duration, Handshake)> {
         let failed = flags.intersects(EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP);
         if !failed || self.measured().is_some() {
@@ -63,7 +65,8 @@ impl Handshaking {
         }
         match self.socket.take_error().ok().flatten().map(|error| errno(&error)) {
             Some(Errno::ECONNREFUSED) => Some((now, Handshake::Refused)),
-            // An RST that came after the SYN+ACK, not one after a bare SYN. A SYN that was sent again has no measured time.
+            // An RST that came after the SYN+ACK, not one after a bare SYN. A SYN that was sent
+            // again has no measured time.
             Some(Errno::ECONNRESET | Errno::EPIPE) if self.acknowledged(now).is_some() => {
                 Some((self.completed(now), Handshake::Completed))
             }
@@ -72,8 +75,9 @@ impl Handshaking {
         }
     }
 
-    /// When the SYN+ACK came, which the kernel knows: neither a crowd nor a pause of this program has delayed it. It has measured
-    /// the round-trip time; after a retransmission that is the one of the last SYN, by its time stamp.
+    /// When the SYN+ACK came, which the kernel knows: neither a crowd nor a pause of this program
+    /// has delayed it. It has measured the round-trip time; after a retransmission that is the one
+    /// of the last SYN, by its time stamp.
     fn completed(&self, now: Duration) -> Duration {
         let measured = self.measured().filter(|_| self.retransmissions() == 0);
         let measured = measured.map(|round_trip| self.begun + round_trip);
@@ -92,7 +96,8 @@ impl Handshaking {
         (round_trip > 0).then(|| Duration::from_micros(round_trip.into()))
     }
 
-    /// When the kernel has last taken an acknowledgement, if it has: before the first one, its clock counts from long ago.
+    /// When the kernel has last taken an acknowledgement, if it has: before the first one, its
+    /// clock counts from long ago.
     fn acknowledged(&self, now: Duration) -> Option<Duration> {
         let last = Duration::from_millis(self.info()?[LAST_ACK].into());
         let at = (now + TICKS).checked_sub(last).filter(|at| *at >= self.begun)?;

@@ -44,11 +44,12 @@ const LOOKS: usize = 4;
 /// ICMP errors that are held back at most.
 const MOST_HELD: usize = 1024;
 
-/// What the receive queue should hold, bytes of kernel memory; a small segment takes about a thousand.
+/// What the receive queue should hold, bytes of kernel memory; a small segment takes about a
+/// thousand.
 const RECEIVE_BUFFER: usize = 32 << 20;
 
-/// What may be on its way out, bytes of kernel memory: a SYN to a host of the own link that does not answer ARP is kept
-/// for three seconds, 832 bytes of it.
+/// What may be on its way out, bytes of kernel memory: a SYN to a host of the own link that does
+/// not answer ARP is kept for three seconds, 832 bytes of it.
 const SEND_BUFFER: usize = 64 << 20;
 
 /// Kernel memory that a queued answer takes at most, bytes.
@@ -73,8 +74,8 @@ pub(super) struct Lane {
     traits: Traits,
     /// Chooses source addresses where routes depend on them: IPv6 alone.
     chooser: Option<Socket>,
-    /// What the sockets are told of the way that segments take, and of that of segments to a target from a port, where it is
-    /// something else.
+    /// What the sockets are told of the way that segments take, and of that of segments to a target
+    /// from a port, where it is something else.
     usual_aim: Aim,
     detours: HashMap<(SocketAddr, u16), Aim>,
     /// Sends the RSTs of crowds. Dropped before the guards: RSTs leave while the ports are ours.
@@ -87,16 +88,20 @@ pub(super) struct Lane {
     buffers: Vec<Buffer>,
     /// Answers lost to a full queue so far, as the kernel counts them.
     lost: u32,
-    /// The address of this machine that answers are received at: unspecified for all of them, none before the first SYN.
+    /// The address of this machine that answers are received at: unspecified for all of them, none
+    /// before the first SYN.
     receiving: Option<IpAddr>,
-    /// ICMP errors that have been read while segments were still queued: one of those may have arrived before.
+    /// ICMP errors that have been read while segments were still queued: one of those may have
+    /// arrived before.
     held: Vec<Received>,
 }
 
 impl Lane {
-    /// Opens the lane, with a source port for each of `tries` where there are so many, and buffers for crowds.
+    /// Opens the lane, with a source port for each of `tries` where there are so many, and buffers
+    /// for crowds.
     ///
-    /// Without `CAP_NET_ADMIN` the limits of the buffers are `net.core.rmem_max` and `net.core.wmem_max`.
+    /// Without `CAP_NET_ADMIN` the limits of the buffers are `net.core.rmem_max` and
+    /// `net.core.wmem_max`.
     pub(super) fn open(domain: Domain, egress: &Egress, tries: usize) -> Result<Self, Fault> {
         let raw = sockets::raw(domain, egress)?;
         sockets::bind_nowhere(&raw, domain)?;
@@ -185,7 +190,8 @@ impl Lane {
         }
     }
 
-    /// Fails where `remote` is one of the guarded ports: the guard would drop the SYN, and the port look filtered.
+    /// Fails where `remote` is one of the guarded ports: the guard would drop the SYN, and the port
+    /// look filtered.
     fn leave_own_port(&self, remote: SocketAddr) -> Result<(), Refusal> {
         let guarded = self.guards.iter().any(|guard| guard.port() == remote.port());
         if guarded && self.router.is_here(port_less(remote), self.traits)? {
@@ -214,9 +220,10 @@ impl Lane {
         }
     }
 
-    /// Receives what comes to the source address of `way`, and to this machine's other addresses only once there is another
-    /// source: what is passed over costs next to nothing, and is no answer anyway. A socket that is not to be told its source
-    /// address is not bound to it either; and not every one can be bound to (one of a VRF, a link-local one).
+    /// Receives what comes to the source address of `way`, and to this machine's other addresses
+    /// only once there is another source: what is passed over costs next to nothing, and is no
+    /// answer anyway. A socket that is not to be told its source address is not bound to it either;
+    /// and not every one can be bound to (one of a VRF, a link-local one).
     fn receive_at(&mut self, way: Way, egress: &Egress) -> Result<(), Fault> {
         let all = match way.local {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -235,8 +242,8 @@ impl Lane {
         Ok(())
     }
 
-    /// Has the kernel drop what is not for a guarded port before it is queued: a raw socket is offered every TCP segment
-    /// of the machine, and a few large ones fill its queue.
+    /// Has the kernel drop what is not for a guarded port before it is queued: a raw socket is
+    /// offered every TCP segment of the machine, and a few large ones fill its queue.
     fn attach_filter(&self) -> Result<(), Fault> {
         let ports: Vec<_> = self.guards.iter().map(Guard::port).collect();
         self.raw
@@ -254,8 +261,8 @@ impl Lane {
         }
     }
 
-    /// Sends segments that have one source address and one aim, a batch at most; says when each of them left,
-    /// or why not.
+    /// Sends segments that have one source address and one aim, a batch at most; says when each of
+    /// them left, or why not.
     pub(super) fn send(&self, segments: &[Segment]) -> Vec<Result<Instant, Fault>> {
         let aim = self.aim(&segments[0]);
         let crowd = segments.len() >= CROWD && segments[0].flags == Flags::RST;
@@ -268,8 +275,9 @@ impl Lane {
 
     /// Takes in a batch of what waits in the socket's queues; true when both were seen empty.
     ///
-    /// No ICMP error is handed over before every segment that arrived ahead of it: the error queue is read first, and its
-    /// errors wait until the other queue has been seen empty. A SYN+ACK with an ICMP error behind it is an open port.
+    /// No ICMP error is handed over before every segment that arrived ahead of it: the error queue
+    /// is read first, and its errors wait until the other queue has been seen empty. A SYN+ACK with
+    /// an ICMP error behind it is an open port.
     pub(super) fn drain(&mut self, arrivals: &mut Vec<Received>) -> bool {
         let mut held = mem::take(&mut self.held);
         // What is too much to hold stays with the kernel, which limits it.
@@ -284,9 +292,10 @@ impl Lane {
         all_errors && all_segments
     }
 
-    /// Reads a batch, or less, from one of the socket's queues; true when the queue was seen empty. Fewer messages than there
-    /// was room for do not prove that, because a pending error ends a batch, too (`do_recvmmsg()`). It is that of some flow,
-    /// and cleared by being returned; its story is in the error queue.
+    /// Reads a batch, or less, from one of the socket's queues; true when the queue was seen empty.
+    /// Fewer messages than there was room for do not prove that, because a pending error ends a
+    /// batch, too (`do_recvmmsg()`). It is that of some flow, and cleared by being returned; its
+    /// story is in the error queue.
     fn read(&mut self, queue: MsgFlags, arrivals: &mut Vec<Received>) -> bool {
         let mut buffers = mem::take(&mut self.buffers);
         buffers.resize(self.batch, [0; LONGEST as usize]);
@@ -308,7 +317,8 @@ impl Lane {
         empty
     }
 
-    /// Reads what one system call gives, and leaves out what is not for a guarded port; gives how many messages it was.
+    /// Reads what one system call gives, and leaves out what is not for a guarded port; gives how
+    /// many messages it was.
     fn read_batch(
         &self,
         queue: MsgFlags,
@@ -335,16 +345,17 @@ impl Lane {
         Ok(count)
     }
 
-    /// How many messages the queue has had no room for since this was asked last. `SO_RXQ_OVFL` would tell of them with the next
-    /// message that there is room for; the last ones of a burst would stay unknown.
+    /// How many messages the queue has had no room for since this was asked last. `SO_RXQ_OVFL`
+    /// would tell of them with the next message that there is room for; the last ones of a burst
+    /// would stay unknown.
     fn newly_lost(&mut self) -> Option<u32> {
         let lost = getsockopt(&self.raw, MemoryInfo).ok()?[LOST];
         let newly = lost.wrapping_sub(mem::replace(&mut self.lost, lost));
         (newly > 0).then_some(newly)
     }
 
-    /// Knows whether the guard of the port that `arrival` is about leaves the RST to us, and whether an ICMP error comes from
-    /// this machine.
+    /// Knows whether the guard of the port that `arrival` is about leaves the RST to us, and
+    /// whether an ICMP error comes from this machine.
     fn own(&self, mut received: Received) -> Option<Received> {
         let guard = |port| self.guards.iter().find(|guard| guard.port() == port);
         match &mut received.arrival {

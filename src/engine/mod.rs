@@ -1,4 +1,5 @@
-//! How SYNs leave this machine and answers come back: raw sockets, the kernel's own handshake, or a simulated network.
+//! How SYNs leave this machine and answers come back: raw sockets, the kernel's own handshake, or a
+//! simulated network.
 
 mod clock;
 mod connect;
@@ -35,8 +36,8 @@ pub trait Engine {
     /// As on the command line and in reports.
     fn name(&self) -> &'static str;
 
-    /// Fails where nothing can be sent to any of the families that are wanted. Where only one of two is missing, that is
-    /// said of its targets.
+    /// Fails where nothing can be sent to any of the families that are wanted. Where only one of
+    /// two is missing, that is said of its targets.
     fn ready(&self, v4: bool, v6: bool) -> Result<(), Fault>;
 
     /// Makes room for crowds of answers; gives how many may be on their way at once.
@@ -45,11 +46,12 @@ pub trait Engine {
     /// How many more attempts may begin now.
     fn room(&self) -> usize;
 
-    /// The wait for an answer to that attempt is over. One that comes is still welcome; but if another attempt needs the room,
-    /// this one is given up for it, and `receive()` tells of that.
+    /// The wait for an answer to that attempt is over. One that comes is still welcome; but if
+    /// another attempt needs the room, this one is given up for it, and `receive()` tells of that.
     fn waited_for(&mut self, remote: SocketAddr, number: usize);
 
-    /// True when the privilege that there is now is enough for the sockets that are yet to be opened, or bound again.
+    /// True when the privilege that there is now is enough for the sockets that are yet to be
+    /// opened, or bound again.
     fn can_go_on(&self) -> bool;
 
     /// How many retransmissions it was opened for.
@@ -58,9 +60,10 @@ pub trait Engine {
     /// Time since a fixed moment, monotonic.
     fn now(&self) -> Duration;
 
-    /// Sends a SYN for each of `attempts`; says what became of each. It leaves from the source address that routing chooses, and
-    /// from a source port that is ours alone until the engine is dropped. Where the engine writes the segment, it is what `syn`
-    /// makes of the local and the remote endpoint, and the port is the one that is asked for. Where the kernel does, each
+    /// Sends a SYN for each of `attempts`; says what became of each. It leaves from the source
+    /// address that routing chooses, and from a source port that is ours alone until the engine is
+    /// dropped. Where the engine writes the segment, it is what `syn` makes of the local and the
+    /// remote endpoint, and the port is the one that is asked for. Where the kernel does, each
     /// attempt has a port of its own, and the kernel retransmits.
     fn send_syns(
         &mut self,
@@ -68,7 +71,8 @@ pub trait Engine {
         syn: &dyn Fn(SocketAddr, SocketAddr) -> Segment,
     ) -> Vec<Result<Departure, Refusal>>;
 
-    /// Hands RSTs, whose sources are endpoints of ours, to the network; says what became of each. Does not wait for room.
+    /// Hands RSTs, whose sources are endpoints of ours, to the network; says what became of each.
+    /// Does not wait for room.
     fn send_resets(&mut self, resets: &[Segment]) -> Vec<Result<(), Fault>>;
 
     /// True while RSTs that were handed over have yet to leave.
@@ -85,8 +89,9 @@ pub trait Engine {
     /// Nothing that concerns `remote` is waited for any more.
     fn release(&mut self, remote: SocketAddr);
 
-    /// Waits until something arrives, there is one of `interrupts`, or `deadline` has come (at once where it is past), then adds what is there to `arrivals`, with the time. Where nothing was left behind, gives the moment by which
-    /// everything has been heard.
+    /// Waits until something arrives, there is one of `interrupts`, or `deadline` has come (at once
+    /// where it is past), then adds what is there to `arrivals`, with the time. Where nothing was
+    /// left behind, gives the moment by which everything has been heard.
     fn receive(
         &mut self,
         deadline: Duration,
@@ -133,8 +138,8 @@ pub struct Egress {
 /// Which engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
-    /// Raw where raw sockets may be opened, the routing table asked, and a source port reserved; the kernel's handshake
-    /// elsewhere.
+    /// Raw where raw sockets may be opened, the routing table asked, and a source port reserved;
+    /// the kernel's handshake elsewhere.
     Auto,
     /// Raw sockets.
     Raw,
@@ -163,7 +168,8 @@ impl Opening {
         usize::from(self.retries) + 1
     }
 
-    /// Opens everything that takes privilege; nothing later does, but for what [`Engine::can_go_on`] says. Time counts from `start`.
+    /// Opens everything that takes privilege; nothing later does, but for what
+    /// [`Engine::can_go_on`] says. Time counts from `start`.
     pub fn open(&self, start: Instant) -> Result<Box<dyn Engine>, Fault> {
         if let Some(source) = self.egress.source {
             sockets::own(source)?;

@@ -55,8 +55,8 @@ pub(super) struct Flow {
     pub(super) traits: Traits,
 }
 
-/// What routing sees of a segment besides where it goes and comes from: what its socket says. (Whose socket it is, too; the
-/// kernel takes that to be whoever asks.)
+/// What routing sees of a segment besides where it goes and comes from: what its socket says.
+/// (Whose socket it is, too; the kernel takes that to be whoever asks.)
 #[derive(Clone, Copy)]
 pub(super) struct Traits {
     /// Index of the interface that the socket is bound to; 0 for none.
@@ -111,7 +111,8 @@ impl Netlink {
         Ok(routes.into_iter().next().expect("one for each flow"))
     }
 
-    /// The state of the neighbour with that address (`NUD_REACHABLE` and its like), or why there is none (`RTM_GETNEIGH`).
+    /// The state of the neighbour with that address (`NUD_REACHABLE` and its like), or why there is
+    /// none (`RTM_GETNEIGH`).
     pub(super) fn neighbour(
         &self,
         address: IpAddr,
@@ -129,8 +130,8 @@ impl Netlink {
         Ok(state)
     }
 
-    /// Whether any of the rules of routing, or the choice between next hops, looks at ports or at source addresses
-    /// (`RTM_GETRULE`, `fib_multipath_hash_policy`).
+    /// Whether any of the rules of routing, or the choice between next hops, looks at ports or at
+    /// source addresses (`RTM_GETRULE`, `fib_multipath_hash_policy`).
     pub(super) fn ports_or_sources_count(&self, domain: Domain) -> Result<bool, Fault> {
         let (name, family) = match domain {
             Domain::IPV4 => ("ipv4", libc::AF_INET),
@@ -152,7 +153,8 @@ impl Netlink {
         Ok(count)
     }
 
-    /// How often this machine's neighbour tables have been too full to send something, since it began (`RTM_GETNEIGHTBL`).
+    /// How often this machine's neighbour tables have been too full to send something, since it
+    /// began (`RTM_GETNEIGHTBL`).
     pub(super) fn neighbour_overflows(&self) -> Result<u64, Fault> {
         let mut overflows = 0_u64;
         self.list(libc::RTM_GETNEIGHTBL, &[0; 4], |table| {
@@ -190,7 +192,8 @@ impl Netlink {
         }
     }
 
-    /// Sends the requests together; hands over what follows the header of each answer, in their order.
+    /// Sends the requests together; hands over what follows the header of each answer, in their
+    /// order.
     fn ask(
         &self,
         kind: u16,

@@ -19,12 +19,12 @@ use crate::wire::Segment;
 /// How often a send is tried whose error may be that of another flow.
 const SEND_ATTEMPTS: usize = 16;
 
-/// Sends segments that have one source address and one aim, a batch at most, without waiting for room; says when each of
-/// them left, or why not.
+/// Sends segments that have one source address and one aim, a batch at most, without waiting for
+/// room; says when each of them left, or why not.
 ///
-/// With the error queue on, a send fails with the pending ICMP error of any flow of this machine (`sock_error()`);
-/// that clears it, so what counts is an error that stays. The target is never to blame: whether there is a
-/// route has been asked before.
+/// With the error queue on, a send fails with the pending ICMP error of any flow of this machine
+/// (`sock_error()`); that clears it, so what counts is an error that stays. The target is never to
+/// blame: whether there is a route has been asked before.
 pub(super) fn send(socket: &Socket, segments: &[Segment], aim: Aim) -> Vec<Result<Instant, Fault>> {
     let mut results = Vec::with_capacity(segments.len());
     let (v4, v6);
@@ -74,7 +74,8 @@ pub(super) fn send(socket: &Socket, segments: &[Segment], aim: Aim) -> Vec<Resul
             }
             Err(errno) => {
                 attempts += 1;
-                // A lack of room may be that of one neighbour, queue or rule: the rest are asked for themselves.
+                // A lack of room may be that of one neighbour, queue or rule: the rest are asked
+                // for themselves.
                 let certain = errno == Errno::EPERM || is_shortage(errno);
                 if certain || attempts == SEND_ATTEMPTS {
                     results.push(Err(refusal(errno, segments[done].destination)));

@@ -1,4 +1,5 @@
-//! Raw sockets: our own SYN and RST on the wire, answers from the raw socket, ICMP errors from its error queue.
+//! Raw sockets: our own SYN and RST on the wire, answers from the raw socket, ICMP errors from its
+//! error queue.
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
@@ -40,7 +41,8 @@ impl RawEngine {
         self.lanes.faults().any(|fault| matches!(fault, Fault::SourcePort(_)))
     }
 
-    /// Sends segments, a batch of those with one source address and one aim at a time; says when each of them left, or why not.
+    /// Sends segments, a batch of those with one source address and one aim at a time; says when
+    /// each of them left, or why not.
     fn send(&mut self, segments: &[Segment]) -> Vec<Result<Instant, Fault>> {
         let mut sent = Vec::with_capacity(segments.len());
         let mut alike = |a: &Segment, b: &Segment| {

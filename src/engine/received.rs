@@ -14,10 +14,12 @@ pub(super) struct Received {
     pub(super) arrival: Arrival,
 }
 
-/// Reads a message of a raw TCP socket, from its queue or from its error queue: what arrived, `None` where that is not sound.
+/// Reads a message of a raw TCP socket, from its queue or from its error queue: what arrived,
+/// `None` where that is not sound.
 ///
-/// In the queue, an IPv4 message begins with the IP header; an IPv6 one does not, and what its header said is in
-/// control messages. In the error queue the message is the quoted segment, its address the one that it went to.
+/// In the queue, an IPv4 message begins with the IP header; an IPv6 one does not, and what its
+/// header said is in control messages. In the error queue the message is the quoted segment, its
+/// address the one that it went to.
 pub(super) fn read(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<Received> {
     let (mut to, mut hop_limit) = (None, None);
     let (mut error, mut stamp) = (None, None);
@@ -62,8 +64,8 @@ fn verified(parsed: Result<(Segment, u8), Unsound>, cut: bool) -> Option<Arrival
     }
 }
 
-/// The ICMP error in a control message of an error queue; `None` for other messages, for errors that do not come from the
-/// network, and for those that prove nothing about a port.
+/// The ICMP error in a control message of an error queue; `None` for other messages, for errors
+/// that do not come from the network, and for those that prove nothing about a port.
 pub(super) fn read_error(control: &ControlMessageOwned) -> Option<IcmpError> {
     let (error, origin, offender, scope) = match control {
         ControlMessageOwned::Ipv4RecvErr(error, Some(offender)) => {
@@ -86,7 +88,8 @@ fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
     v4.or_else(|| address.as_sockaddr_in6().map(|v6| SocketAddrV6::from(*v6).into()))
 }
 
-/// The local address of a datagram; link-local ones mean something only together with their interface.
+/// The local address of a datagram; link-local ones mean something only together with their
+/// interface.
 fn arrived_at(info: &libc::in6_pktinfo) -> SocketAddr {
     let address = Ipv6Addr::from(info.ipi6_addr.s6_addr);
     let scope = if address.is_unicast_link_local() { info.ipi6_ifindex } else { 0 };

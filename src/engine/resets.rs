@@ -1,4 +1,5 @@
-//! The RSTs of a crowd leave on a thread of their own: a second core sends while the first takes in answers.
+//! The RSTs of a crowd leave on a thread of their own: a second core sends while the first takes in
+//! answers.
 
 use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +17,8 @@ use crate::wire::Segment;
 /// Batches that may wait for the thread.
 const BATCHES: usize = 64;
 
-/// The thread, once it is started. Everything handed over that there is room for has left when this is dropped.
+/// The thread, once it is started. Everything handed over that there is room for has left when this
+/// is dropped.
 pub(super) struct Resets {
     /// Its own: on one, two senders would wait for each other (`lock_sock()`).
     socket: Option<Socket>,
@@ -61,7 +63,8 @@ impl Resets {
         }
     }
 
-    /// Hands over segments that have one source address; false where there is no thread, or too much before them.
+    /// Hands over segments that have one source address; false where there is no thread, or too
+    /// much before them.
     pub(super) fn send(&self, segments: &[Segment]) -> bool {
         let Some(queue) = &self.queue else { return false };
         self.shared.waiting.fetch_add(1, Ordering::Relaxed);

@@ -17,9 +17,10 @@ const MANY: usize = 8;
 
 /// Asks the kernel for ways.
 ///
-/// A `connect()` looks its route up with ports, and without a source address where there is none yet; a raw socket that is
-/// told its source address, with that address and without ports. Where rules name ports, or there are several next hops, the
-/// two may differ; a router that drops foreign source addresses then swallows the SYN. So both are asked for.
+/// A `connect()` looks its route up with ports, and without a source address where there is none
+/// yet; a raw socket that is told its source address, with that address and without ports. Where
+/// rules name ports, or there are several next hops, the two may differ; a router that drops
+/// foreign source addresses then swallows the SYN. So both are asked for.
 pub(super) struct Router {
     netlink: Netlink,
     source: Option<IpAddr>,
@@ -54,8 +55,8 @@ impl Router {
         })
     }
 
-    /// The way of each target, all of one family, by the port that its SYN leaves from. `chooser` is a raw socket to ask for
-    /// source addresses by, where routes depend on them.
+    /// The way of each target, all of one family, by the port that its SYN leaves from. `chooser`
+    /// is a raw socket to ask for source addresses by, where routes depend on them.
     pub(super) fn ways(
         &self,
         targets: &[(SocketAddr, u16)],
@@ -89,7 +90,8 @@ impl Router {
                 .map(|(route, flow)| route.map(|route| Way { local: local(flow, &route), aim }))
                 .collect());
         }
-        // An IPv4 connection looks its route up again as soon as it has a source address (`ip_route_connect()`).
+        // An IPv4 connection looks its route up again as soon as it has a source address
+        // (`ip_route_connect()`).
         if self.source.is_none() && domain == Domain::IPV4 {
             let again = self.netlink.routes(flows)?;
             let each = routes.into_iter().zip(flows.iter_mut().zip(again));
@@ -106,14 +108,16 @@ impl Router {
         Ok(each.map(way).collect())
     }
 
-    /// The source address that a connection has when it looks its route up, as far as the kernel can be asked so: an IPv6
-    /// route by an interface is found only for flows without one (`RT6_LOOKUP_F_IFACE`).
+    /// The source address that a connection has when it looks its route up, as far as the kernel
+    /// can be asked so: an IPv6 route by an interface is found only for flows without one
+    /// (`RT6_LOOKUP_F_IFACE`).
     fn told_source(&self, to: SocketAddr, traits: Traits) -> Option<IpAddr> {
         self.source.filter(|_| to.is_ipv4() || traits.device == 0)
     }
 
-    /// What a raw socket is told unless that leads astray. The source address, so that it is the one in the checksum whatever
-    /// routing says meanwhile; but an IPv6 connection has looked its route up before it had one (`ip6_dst_lookup_tail()`).
+    /// What a raw socket is told unless that leads astray. The source address, so that it is the
+    /// one in the checksum whatever routing says meanwhile; but an IPv6 connection has looked its
+    /// route up before it had one (`ip6_dst_lookup_tail()`).
     pub(super) fn usual_aim(&self, domain: Domain) -> Aim {
         Aim { source: domain == Domain::IPV4 || self.source.is_some(), device: 0 }
     }
@@ -130,14 +134,16 @@ impl Router {
         Flow { from: told, traits, ..flow.without_ports() }
     }
 
-    /// The route that a connection would take at first, and in `flow` the source address that goes with it.
+    /// The route that a connection would take at first, and in `flow` the source address that goes
+    /// with it.
     fn route(
         &self,
         flow: &mut Flow,
         mut answer: Result<Route, Errno>,
         chooser: Option<&Socket>,
     ) -> Result<Route, Refusal> {
-        // Of a virtual router (VRF) the kernel does not tell the source address that goes with a route.
+        // Of a virtual router (VRF) the kernel does not tell the source address that goes with a
+        // route.
         let untold = answer == Err(Errno::ENETUNREACH) || flow.traits.device != 0;
         if untold && flow.from.is_none() {
             let chosen = || chooser.and_then(|chooser| choose(chooser, flow.to));
@@ -221,7 +227,8 @@ impl Router {
         self.netlink.neighbour_overflows()
     }
 
-    /// True where `error`, about a segment to `remote`, comes from this machine, and `remote` is another one.
+    /// True where `error`, about a segment to `remote`, comes from this machine, and `remote` is
+    /// another one.
     pub(super) fn is_from_here(
         &self,
         error: &IcmpError,
@@ -277,8 +284,8 @@ impl Router {
     }
 }
 
-/// Where `flow` comes from by `route`. A link-local address means something only together with its interface, as it has it in
-/// what arrives.
+/// Where `flow` comes from by `route`. A link-local address means something only together with its
+/// interface, as it has it in what arrives.
 fn local(flow: &Flow, route: &Route) -> SocketAddr {
     let device = match netlink::scope(flow.to) {
         0 => route.device,
@@ -292,8 +299,8 @@ fn local(flow: &Flow, route: &Route) -> SocketAddr {
     }
 }
 
-/// The source address of connections to `to`, whose route depends on it: IPv6 then takes that of any
-/// interface (`ip6_dst_lookup_tail()`).
+/// The source address of connections to `to`, whose route depends on it: IPv6 then takes that of
+/// any interface (`ip6_dst_lookup_tail()`).
 fn choose(chooser: &Socket, to: SocketAddr) -> Option<IpAddr> {
     chooser.connect(&port_less(to).into()).ok()?;
     let local = chooser.local_addr().ok()?.as_socket();

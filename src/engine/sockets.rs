@@ -16,7 +16,8 @@ use super::Egress;
 use crate::fault::Fault;
 
 sockopt_impl!(
-    /// Leaves the choice of the port to `connect()`, which may share it with other connections (`IP_BIND_ADDRESS_NO_PORT`).
+    /// Leaves the choice of the port to `connect()`, which may share it with other connections
+    /// (`IP_BIND_ADDRESS_NO_PORT`).
     BindAddressNoPort, SetOnly, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, bool
 );
 sockopt_impl!(
@@ -29,8 +30,9 @@ pub(super) fn raw(domain: Domain, egress: &Egress) -> Result<Socket, Fault> {
     let socket = Socket::new(domain, Type::RAW, Some(Protocol::TCP))
         .map_err(|error| Fault::RawSocket(errno(&error)))?;
     if domain == Domain::IPV4 {
-        // The DF bit is set either way, but so the kernel need not choose an identification, which takes a tenth of
-        // what a SYN costs (`__ip_select_ident()`): an atomic datagram needs none (RFC 6864 §4.1).
+        // The DF bit is set either way, but so the kernel need not choose an identification, which
+        // takes a tenth of what a SYN costs (`__ip_select_ident()`): an atomic datagram needs none
+        // (RFC 6864 §4.1).
         setsockopt(&socket, PathMtuDiscovery, &libc::IP_PMTUDISC_PROBE)
             .map_err(Fault::SocketSetup)?;
     }
@@ -73,7 +75,8 @@ pub(super) fn reserve<T>(
     Ok(ports)
 }
 
-/// True for an address of a block that routing takes for this machine's (`ip route add local`): what goes there comes from there.
+/// True for an address of a block that routing takes for this machine's (`ip route add local`):
+/// what goes there comes from there.
 fn is_locally_routed(address: IpAddr) -> Result<bool, Fault> {
     let there = SocketAddr::new(address, 0);
     let socket = datagram(Domain::for_address(there))?;
@@ -82,8 +85,9 @@ fn is_locally_routed(address: IpAddr) -> Result<bool, Fault> {
     Ok(local.is_some_and(|local| local.ip() == address))
 }
 
-/// Whether the privilege that there is now is enough to mark another socket, and to bind it to an interface, as `egress` says:
-/// kernels differ (`sk_setsockopt()`: `CAP_NET_RAW` marks from Linux 5.17 on, binding takes none from 5.7 on).
+/// Whether the privilege that there is now is enough to mark another socket, and to bind it to an
+/// interface, as `egress` says: kernels differ (`sk_setsockopt()`: `CAP_NET_RAW` marks from Linux
+/// 5.17 on, binding takes none from 5.7 on).
 pub(super) fn can_open_another(egress: &Egress) -> bool {
     let Egress { mark, interface, .. } = egress;
     if mark.is_none() && interface.is_none() {
@@ -109,9 +113,9 @@ pub(super) fn deaf(domain: Domain, egress: &Egress) -> Result<Socket, Fault> {
     Ok(socket)
 }
 
-/// Forgets the peer of `socket`, the source address that went with it, and all that the socket was bound to; takes it off
-/// the list of those that are offered segments, too (`__udp_disconnect()`). Its interface, whoever bound it there, and `source`
-/// are restored.
+/// Forgets the peer of `socket`, the source address that went with it, and all that the socket was
+/// bound to; takes it off the list of those that are offered segments, too (`__udp_disconnect()`).
+/// Its interface, whoever bound it there, and `source` are restored.
 pub(super) fn disconnect(socket: &Socket, source: Option<IpAddr>) -> Result<(), Fault> {
     let device = socket.device().map_err(|error| Fault::SocketSetup(errno(&error)))?;
     let nobody = SockaddrIn::from(libc::sockaddr_in {
@@ -132,15 +136,17 @@ fn bind_source(socket: &Socket, source: Option<IpAddr>) -> Result<(), Fault> {
     source.map_or(Ok(()), |source| bind_address(socket, source))
 }
 
-/// Keeps `socket` to an address of this machine; to none, where it is the unspecified one. Takes no privilege.
+/// Keeps `socket` to an address of this machine; to none, where it is the unspecified one. Takes no
+/// privilege.
 pub(super) fn bind_address(socket: &Socket, address: IpAddr) -> Result<(), Fault> {
     let source = SocketAddr::new(address, 0);
     socket.bind(&source.into()).map_err(|error| Fault::Source { address, errno: errno(&error) })
 }
 
-/// Keeps `socket` to an address that no segment is sent to: a reserved one for many hosts (RFC 5771 §4, RFC 4291 §2.7.1). A raw
-/// socket is offered every segment of the machine, and the kernel copies each before the socket's filter sees it; such a
-/// socket it passes over (`raw_v4_match()`, `raw_v6_match()`). Once off the list, a socket could not be put there again.
+/// Keeps `socket` to an address that no segment is sent to: a reserved one for many hosts (RFC 5771
+/// §4, RFC 4291 §2.7.1). A raw socket is offered every segment of the machine, and the kernel
+/// copies each before the socket's filter sees it; such a socket it passes over (`raw_v4_match()`,
+/// `raw_v6_match()`). Once off the list, a socket could not be put there again.
 pub(super) fn bind_nowhere(socket: &Socket, domain: Domain) -> Result<(), Fault> {
     let nowhere = if domain == Domain::IPV4 {
         Ipv4Addr::new(224, 0, 0, 0).into()

@@ -14,7 +14,8 @@ use crate::fault::Fault;
 /// How often a source port is looked for.
 const RESERVATIONS: usize = 16;
 
-/// A source port that is held against every other program, but shared by the attempts of that number at all targets.
+/// A source port that is held against every other program, but shared by the attempts of that
+/// number at all targets.
 pub(super) struct Port {
     pub(super) number: u16,
     _held: Socket,
@@ -31,8 +32,8 @@ impl Port {
         loop {
             let found = bound(any, false, egress)?.local_addr().map_err(|error| setup(&error))?;
             let found = found.as_socket().expect("an internet socket");
-            // It is free again, and anybody may have been quicker. Who shares ports is offered none that is taken alone, and
-            // who does not is offered none that is shared.
+            // It is free again, and anybody may have been quicker. Who shares ports is offered none
+            // that is taken alone, and who does not is offered none that is shared.
             attempts += 1;
             match bound(found, true, egress) {
                 Err(Fault::SourcePort(Errno::EADDRINUSE)) if attempts < RESERVATIONS => {}
@@ -65,8 +66,8 @@ pub(super) fn stream(
     Ok(socket)
 }
 
-/// A TCP socket that sends as `egress` says from `local`, whose port it may share. With port 0 that is left to `connect()`:
-/// it takes a port that has other connections, too.
+/// A TCP socket that sends as `egress` says from `local`, whose port it may share. With port 0 that
+/// is left to `connect()`: it takes a port that has other connections, too.
 fn bound(local: SocketAddr, shared: bool, egress: &Egress) -> Result<Socket, Fault> {
     let domain = Domain::for_address(local);
     let socket =

@@ -19,8 +19,8 @@ const COMPARISONS: usize = 1000;
 
 /// A descriptor that can be read from a point in time on.
 ///
-/// `ppoll()` has a timeout of its own; but a process that is stopped and continued waits for what was left of it when it was
-/// stopped (`poll_select_finish()`).
+/// `ppoll()` has a timeout of its own; but a process that is stopped and continued waits for what
+/// was left of it when it was stopped (`poll_select_finish()`).
 pub(super) struct Timer {
     descriptor: TimerFd,
     /// When time counts from, by the kernel's monotonic clock.
@@ -39,7 +39,8 @@ impl Timer {
         Ok(Self { descriptor, origin, set: Cell::new(Duration::ZERO) })
     }
 
-    /// Waits until one of `queues` can be read, there is one of `interrupts`, or `deadline` has come.
+    /// Waits until one of `queues` can be read, there is one of `interrupts`, or `deadline` has
+    /// come.
     pub(super) fn wait<'a>(
         &'a self,
         deadline: Duration,
@@ -70,7 +71,8 @@ impl Timer {
     }
 }
 
-/// When `start` was by the kernel's monotonic clock, or a moment later: a wait that ended too early would begin again and again.
+/// When `start` was by the kernel's monotonic clock, or a moment later: a wait that ended too early
+/// would begin again and again.
 fn origin(start: Instant) -> Result<Duration, Errno> {
     let mut comparisons = 0;
     loop {

@@ -14,8 +14,8 @@ use seccompiler::{
 
 use super::dispatch::{Fate, by_number};
 
-/// What may be called with any arguments. None of it gives more than the descriptors that are open already, memory, threads,
-/// and time.
+/// What may be called with any arguments. None of it gives more than the descriptors that are open
+/// already, memory, threads, and time.
 const FREE: &[libc::c_long] = &[
     // The loop.
     libc::SYS_sendmmsg,
@@ -122,13 +122,16 @@ const SOCKET_TYPE: u64 = 0xf;
 /// The netlink that tells of interfaces and addresses.
 const ROUTES: u64 = libc::NETLINK_ROUTE.unsigned_abs() as u64;
 
-/// Where the `setsockopt()` requests of netfilter and IPVS begin, which configure this machine (`nf_register_sockopt()`).
+/// Where the `setsockopt()` requests of netfilter and IPVS begin, which configure this machine
+/// (`nf_register_sockopt()`).
 const TABLES: u64 = 64;
 
-/// The flag of `clone()` that makes a thread; it excludes those that make a namespace without privilege (clone(2)).
+/// The flag of `clone()` that makes a thread; it excludes those that make a namespace without
+/// privilege (clone(2)).
 const THREAD: u64 = libc::CLONE_THREAD.unsigned_abs() as u64;
 
-/// Requests of `ioctl()`: terminal or not and how wide, bytes waiting, non-blocking, interface names and numbers.
+/// Requests of `ioctl()`: terminal or not and how wide, bytes waiting, non-blocking, interface
+/// names and numbers.
 const REQUESTS: [libc::c_ulong; 6] = [
     libc::TCGETS,
     libc::TIOCGWINSZ,
@@ -138,11 +141,12 @@ const REQUESTS: [libc::c_ulong; 6] = [
     libc::SIOCGIFNAME,
 ];
 
-/// Instructions with which a program by seccompiler checks the architecture and loads the number of the call.
+/// Instructions with which a program by seccompiler checks the architecture and loads the number of
+/// the call.
 const PREFACE: usize = 4;
 
-/// Refuses from now on, with `EPERM`, every other system call of this thread and of those it starts; where it is still an
-/// `administrator` of the network, also those that make use of it.
+/// Refuses from now on, with `EPERM`, every other system call of this thread and of those it
+/// starts; where it is still an `administrator` of the network, also those that make use of it.
 pub(super) fn apply(administrator: bool) -> Result<(), Error> {
     apply_filter(&program(administrator)?)
 }
@@ -156,7 +160,8 @@ fn program(administrator: bool) -> Result<BpfProgram, Error> {
     let free = FREE.iter().chain(OLDER).filter(|call| !bound.contains_key(call));
     let allowed = free.map(|call| (number(call), Fate::Allowed));
     let examined = bound.keys().map(|call| (number(call), Fate::Examined));
-    // Its arguments are out of a filter's sight; the C library does without, as on kernels before Linux 5.3.
+    // Its arguments are out of a filter's sight; the C library does without, as on kernels before
+    // Linux 5.3.
     let denied = (number(&libc::SYS_clone3), Fate::Unknown);
     let dispatch = by_number(allowed.chain(examined).chain([denied]).collect());
     let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
@@ -205,8 +210,8 @@ fn bound() -> Result<Bound, Error> {
     ]))
 }
 
-/// What takes the place of that where `CAP_NET_ADMIN` is kept: without netlink, and without the options that load tables. Those
-/// of IPv6 have the same numbers as some that checks need.
+/// What takes the place of that where `CAP_NET_ADMIN` is kept: without netlink, and without the
+/// options that load tables. Those of IPv6 have the same numbers as some that checks need.
 fn bound_for_administrator() -> Result<Bound, Error> {
     let number = |number: libc::c_int| u64::from(number.unsigned_abs());
     let traffic_class = vec![is(1, number(libc::IPPROTO_IPV6))?, is(2, number(libc::IPV6_TCLASS))?];

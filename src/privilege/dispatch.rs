@@ -1,7 +1,8 @@
 //! From the number of a system call to its fate, by binary search.
 //!
-//! When a filter is installed, the kernel runs it once for each system call that there is (`seccomp_cache_prepare()`). With one
-//! comparison after the other, as seccompiler writes them, that takes 0.3 ms; so, 0.06 ms.
+//! When a filter is installed, the kernel runs it once for each system call that there is
+//! (`seccomp_cache_prepare()`). With one comparison after the other, as seccompiler writes them,
+//! that takes 0.3 ms; so, 0.06 ms.
 
 use nix::libc;
 use seccompiler::sock_filter;
@@ -19,7 +20,8 @@ pub(super) enum Fate {
     Examined,
 }
 
-/// Decides about the number in the accumulator: those in `calls` have the fate that goes with them, the others are refused.
+/// Decides about the number in the accumulator: those in `calls` have the fate that goes with them,
+/// the others are refused.
 pub(super) fn by_number(mut calls: Vec<(u32, Fate)>) -> Vec<sock_filter> {
     calls.sort_unstable_by_key(|(number, _)| *number);
     let mut ranges = vec![Range { from: 0, fate: Fate::Refused }];
@@ -44,8 +46,9 @@ struct Range {
     fate: Fate,
 }
 
-/// Adds the search through `ranges`, of which there are several. The whole search ends at `end`, where what is let through is
-/// returned; what is refused and what is unknown, behind that; then comes what is examined.
+/// Adds the search through `ranges`, of which there are several. The whole search ends at `end`,
+/// where what is let through is returned; what is refused and what is unknown, behind that; then
+/// comes what is examined.
 fn search(ranges: &[Range], end: usize, program: &mut Vec<sock_filter>) {
     let at = program.len();
     let (low, high) = ranges.split_at(ranges.len() / 2);

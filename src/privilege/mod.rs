@@ -1,4 +1,5 @@
-//! The privilege that this program is run with: what is lent to it, raising what is needed, giving all of it up.
+//! The privilege that this program is run with: what is lent to it, raising what is needed, giving
+//! all of it up.
 
 #[cfg(feature = "seccomp")]
 mod confinement;
@@ -11,7 +12,8 @@ use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{getresgid, getresuid, getuid, setresgid, setresuid};
 
-/// What sockets are opened with: raw ones, and options that only an administrator of the network may set.
+/// What sockets are opened with: raw ones, and options that only an administrator of the network
+/// may set.
 const OF_USE: [Capability; 2] = [Capability::CAP_NET_RAW, Capability::CAP_NET_ADMIN];
 
 /// What may have to be kept of that, the least first.
@@ -38,19 +40,22 @@ pub enum PrivilegeError {
     Confinement(#[from] seccompiler::Error),
 }
 
-/// True when the program may open raw sockets and its caller may not: by a capability of its file, or setuid.
+/// True when the program may open raw sockets and its caller may not: by a capability of its file,
+/// or setuid.
 ///
-/// A caller with `CAP_NET_RAW` of his own is root, or hands it down as an ambient capability; what he hands down otherwise, through
-/// an inheritable one, counts as lent as well (capabilities(7)).
+/// A caller with `CAP_NET_RAW` of his own is root, or hands it down as an ambient capability; what
+/// he hands down otherwise, through an inheritable one, counts as lent as well (capabilities(7)).
 pub fn is_lent() -> bool {
     let holds = |set| matches!(caps::has_cap(None, set, Capability::CAP_NET_RAW), Ok(true));
     holds(CapSet::Permitted) && !holds(CapSet::Ambient) && !getuid().is_root()
 }
 
-/// Gives up for good the user and the group that a setuid or setgid program runs as. Sockets belong to the user who opens them,
-/// and rules of firewalls and of routing go by that user (`meta skuid`, `ip rule … uidrange`): he must be the caller.
+/// Gives up for good the user and the group that a setuid or setgid program runs as. Sockets belong
+/// to the user who opens them, and rules of firewalls and of routing go by that user (`meta skuid`,
+/// `ip rule … uidrange`): he must be the caller.
 ///
-/// Capabilities that sockets are opened with stay permitted, and no others. To be called while there is one thread.
+/// Capabilities that sockets are opened with stay permitted, and no others. To be called while
+/// there is one thread.
 pub fn become_caller() -> Result<(), PrivilegeError> {
     // Ids that a user namespace does not map cannot be set, not even to what they are.
     let groups = getresgid().map_err(PrivilegeError::Identity)?;
@@ -74,8 +79,9 @@ pub fn become_caller() -> Result<(), PrivilegeError> {
 
 /// Makes effective what this process is permitted to.
 ///
-/// A file capability set with `+p` leaves that to the program. (With `+ep`, execve itself fails where the bounding
-/// set lacks the capability, as in many containers.) Whether it worked is seen when a raw socket is opened.
+/// A file capability set with `+p` leaves that to the program. (With `+ep`, execve itself fails
+/// where the bounding set lacks the capability, as in many containers.) Whether it worked is seen
+/// when a raw socket is opened.
 pub fn raise() {
     let permitted = caps::read(None, CapSet::Permitted).unwrap_or_default();
     let effective = caps::read(None, CapSet::Effective).unwrap_or_default();
@@ -86,11 +92,12 @@ pub fn raise() {
     }
 }
 
-/// Gives up for good what [`raise`] raised and all other privilege: capabilities in all sets, new ones by execve. What is left
-/// may be done by the caller himself. No core is dumped: a file made by a privileged program is not for everybody's eyes.
+/// Gives up for good what [`raise`] raised and all other privilege: capabilities in all sets, new
+/// ones by execve. What is left may be done by the caller himself. No core is dumped: a file made
+/// by a privileged program is not for everybody's eyes.
 ///
-/// Keeps the least of the capabilities with which `suffices` is true, and says which they are. To be called while there is
-/// one thread, as the caller.
+/// Keeps the least of the capabilities with which `suffices` is true, and says which they are. To
+/// be called while there is one thread, as the caller.
 pub fn relinquish(suffices: impl Fn() -> bool) -> Result<CapsHashSet, PrivilegeError> {
     renounce_execve();
     caps::clear(None, CapSet::Ambient)?;
@@ -104,7 +111,8 @@ pub fn relinquish(suffices: impl Fn() -> bool) -> Result<CapsHashSet, PrivilegeE
     Ok(kept)
 }
 
-/// Leaves effective the least that suffices, nothing where nothing does. What a kernel asks for is seen by trying it.
+/// Leaves effective the least that suffices, nothing where nothing does. What a kernel asks for is
+/// seen by trying it.
 fn lower(suffices: impl Fn() -> bool) -> Result<CapsHashSet, PrivilegeError> {
     let permitted = caps::read(None, CapSet::Permitted)?;
     for set in KEPT.map(|set| set.iter().copied().collect::<CapsHashSet>()) {
@@ -120,16 +128,17 @@ fn lower(suffices: impl Fn() -> bool) -> Result<CapsHashSet, PrivilegeError> {
     Ok(CapsHashSet::default())
 }
 
-/// Empties the bounding set: execve gives nothing back, not even to root. Who has no `CAP_SETPCAP` may not; he has executed his
-/// last program all the same.
+/// Empties the bounding set: execve gives nothing back, not even to root. Who has no `CAP_SETPCAP`
+/// may not; he has executed his last program all the same.
 fn renounce_execve() {
     for capability in caps::all() {
         let _ = caps::drop(None, CapSet::Bounding, capability);
     }
 }
 
-/// Leaves this thread, and those it starts, the system calls that checks need; the others fail with `EPERM` from now on. Where
-/// `CAP_NET_ADMIN` is among the `kept` capabilities, nothing is left that configures the network.
+/// Leaves this thread, and those it starts, the system calls that checks need; the others fail with
+/// `EPERM` from now on. Where `CAP_NET_ADMIN` is among the `kept` capabilities, nothing is left
+/// that configures the network.
 #[cfg(feature = "seccomp")]
 pub fn confine(kept: &CapsHashSet) -> Result<(), PrivilegeError> {
     Ok(confinement::apply(kept.contains(&Capability::CAP_NET_ADMIN))?)

@@ -22,8 +22,8 @@ use crate::schedule::Schedule;
 use crate::status::{Judgement, Status};
 use crate::verdict::{Outcome, PortState, Verdict};
 
-/// Findings kept for the nagios format at most, of those that are OK and of those that are not: more than fit in what a
-/// monitor reads.
+/// Findings kept for the nagios format at most, of those that are OK and of those that are not:
+/// more than fit in what a monitor reads.
 const KEPT: u128 = 500;
 
 /// Pools up to this size have performance data for each of their targets.
@@ -56,7 +56,8 @@ pub struct Report {
     pub lost: u64,
     /// SYNs that this machine had no room for at first.
     pub postponed: u64,
-    /// Packets both ways, and when, from the start of the program; where the verbosity asks for them.
+    /// Packets both ways, and when, from the start of the program; where the verbosity asks for
+    /// them.
     pub crossings: Vec<(Duration, Crossing)>,
     /// Packets that there were beside those.
     pub more_crossings: u64,
@@ -163,8 +164,8 @@ impl Report {
         }
     }
 
-    /// How long it takes to tell of all targets at once, at the deadline: a few microseconds each, but no more than a tenth
-    /// of the time there is.
+    /// How long it takes to tell of all targets at once, at the deadline: a few microseconds each,
+    /// but no more than a tenth of the time there is.
     pub fn telling(&self) -> Duration {
         if !self.is_pool() {
             return Duration::ZERO;
@@ -178,8 +179,8 @@ impl Report {
         self.total.saturating_sub(self.tally.targets())
     }
 
-    /// The status that the program exits with: the worst of its targets, or what the wanted number of open ones makes of
-    /// their count.
+    /// The status that the program exits with: the worst of its targets, or what the wanted number
+    /// of open ones makes of their count.
     pub fn status(&self) -> Status {
         let tally = &self.tally;
         let unknown = tally.unknown + self.not_probed();
@@ -209,8 +210,8 @@ impl Report {
         self.plan.min_open.map(|min_open| min_open.of(self.total))
     }
 
-    /// Writes the report: the result to `out`, and to `aside` the details that the format has no place for; in colour where
-    /// it is for people and `colour` says so.
+    /// Writes the report: the result to `out`, and to `aside` the details that the format has no
+    /// place for; in colour where it is for people and `colour` says so.
     pub fn render(
         &self,
         colour: bool,

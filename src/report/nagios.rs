@@ -1,5 +1,5 @@
-//! A line, performance data, and more lines for pools and details (Monitoring Plugins guidelines, "Plugin Output for
-//! Nagios").
+//! A line, performance data, and more lines for pools and details (Monitoring Plugins guidelines,
+//! "Plugin Output for Nagios").
 
 use std::fmt::Display;
 use std::io::{self, Write};

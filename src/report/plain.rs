@@ -2,8 +2,9 @@
 
 use std::fmt::Display;
 
-/// What `text` says, fit for a part of a line: characters that break the line, steer a terminal or change the order of others
-/// are written as escapes (Unicode categories Cc, Zl and Zp; UAX #9), and a bar, which would begin performance data, as a slash.
+/// What `text` says, fit for a part of a line: characters that break the line, steer a terminal or
+/// change the order of others are written as escapes (Unicode categories Cc, Zl and Zp; UAX #9),
+/// and a bar, which would begin performance data, as a slash.
 pub(super) fn plain(text: impl Display) -> String {
     let mut plain = String::new();
     for c in text.to_string().chars() {
@@ -16,8 +17,8 @@ pub(super) fn plain(text: impl Display) -> String {
     plain
 }
 
-/// `text` as a label of performance data, in quotes, which are doubled within; it has no equals sign (Monitoring Plugins
-/// guidelines, "Performance data").
+/// `text` as a label of performance data, in quotes, which are doubled within; it has no equals
+/// sign (Monitoring Plugins guidelines, "Performance data").
 pub(super) fn label(text: &str) -> String {
     format!("'{}'", plain(text).replace('\'', "''").replace('=', "_"))
 }

@@ -17,8 +17,8 @@ const WIDTH: usize = 30;
 /// To the beginning of the line, and nothing in it (ECMA-48, CR and EL).
 const CLEAR: &str = "\r\x1b[K";
 
-/// A bar on the terminal that appears after a second, and is gone when it is dropped. A terminal that takes nothing shows
-/// an old one, or none.
+/// A bar on the terminal that appears after a second, and is gone when it is dropped. A terminal
+/// that takes nothing shows an old one, or none.
 pub struct Progress {
     terminal: Outlet<Stderr>,
     /// When the program ends at the latest, from its start.

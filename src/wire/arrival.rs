@@ -42,8 +42,8 @@ pub enum Arrival {
     Lost(u32),
 }
 
-/// How a handshake ended that this machine's kernel made for us. What belongs to it the kernel knows; an RST has left where one
-/// was called for.
+/// How a handshake ended that this machine's kernel made for us. What belongs to it the kernel
+/// knows; an RST has left where one was called for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Handshake {
     /// By SYN+ACK.
@@ -54,6 +54,7 @@ pub enum Handshake {
     Failed(IcmpError),
     /// The kernel does not say why.
     Abandoned,
-    /// By us: its wait was over, and another attempt needed its socket. An answer would not have been heard since.
+    /// By us: its wait was over, and another attempt needed its socket. An answer would not have
+    /// been heard since.
     GivenUp,
 }

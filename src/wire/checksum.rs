@@ -1,4 +1,5 @@
-//! The checksum of a TCP segment, as it may stand in one that has arrived (RFC 9293 §3.1, RFC 1071).
+//! The checksum of a TCP segment, as it may stand in one that has arrived (RFC 9293 §3.1, RFC
+//! 1071).
 
 use std::net::IpAddr;
 
@@ -7,11 +8,12 @@ use pnet::packet::ip::IpNextHeaderProtocols;
 /// Where it stands in the TCP header.
 const FIELD: usize = 16;
 
-/// True where the checksum of `segment`, a whole header at least, is correct, or is the bare sum of the pseudo-header.
+/// True where the checksum of `segment`, a whole header at least, is correct, or is the bare sum of
+/// the pseudo-header.
 ///
-/// That is what a sender leaves to its network card to complete, and what stays where there is no card: on loopback, veth and
-/// virtio, from this machine's own firewall, and in segments that were merged on arrival (`CHECKSUM_PARTIAL`; see
-/// `__tcp_v4_send_check()`, `tcp4_gro_complete()`).
+/// That is what a sender leaves to its network card to complete, and what stays where there is no
+/// card: on loopback, veth and virtio, from this machine's own firewall, and in segments that were
+/// merged on arrival (`CHECKSUM_PARTIAL`; see `__tcp_v4_send_check()`, `tcp4_gro_complete()`).
 pub(super) fn holds(segment: &[u8], source: IpAddr, destination: IpAddr) -> bool {
     let pseudo_header = address(source)
         + address(destination)

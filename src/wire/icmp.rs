@@ -32,11 +32,11 @@ pub enum Origin {
 }
 
 impl IcmpError {
-    /// The ICMP error of `kind` (the type field) and `code`, of the version that goes with the family of `offender`, from
-    /// the network.
+    /// The ICMP error of `kind` (the type field) and `code`, of the version that goes with the
+    /// family of `offender`, from the network.
     ///
-    /// `None` for messages that prove nothing about a port: packet too big, source quench, redirects, reassembly
-    /// time-outs, anything that is not an error.
+    /// `None` for messages that prove nothing about a port: packet too big, source quench,
+    /// redirects, reassembly time-outs, anything that is not an error.
     pub fn new(kind: u8, code: u8, offender: IpAddr) -> Option<Self> {
         use Meaning::{Closed, HopsExceeded, Prohibited, Unreachable};
         let (meaning, name) = match (offender, kind, code) {
@@ -103,8 +103,8 @@ pub struct Quote {
 }
 
 impl Quote {
-    /// Reads the quoted TCP header: at least the 8 bytes that RFC 792 promises, sent to the address of `remote`
-    /// (its port is overwritten by the one in the header).
+    /// Reads the quoted TCP header: at least the 8 bytes that RFC 792 promises, sent to the address
+    /// of `remote` (its port is overwritten by the one in the header).
     pub fn parse(mut remote: SocketAddr, bytes: &[u8]) -> Option<Self> {
         let &[s0, s1, d0, d1, q0, q1, q2, q3, ..] = bytes else {
             return None;

@@ -1,5 +1,5 @@
-//! The IPv4 header (RFC 791 §3.1) that a raw IPv4 socket delivers in front of each segment; a raw IPv6 socket
-//! delivers none.
+//! The IPv4 header (RFC 791 §3.1) that a raw IPv4 socket delivers in front of each segment; a raw
+//! IPv6 socket delivers none.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -8,7 +8,8 @@ use pnet::packet::ipv4::Ipv4Packet;
 
 use super::{Segment, Unsound};
 
-/// Reads a TCP segment with the IPv4 header before it; gives the time to live that was left on arrival as well.
+/// Reads a TCP segment with the IPv4 header before it; gives the time to live that was left on
+/// arrival as well.
 ///
 /// Malformed are other protocols, fragments but the first, and lengths that lie, too.
 pub fn parse(bytes: &[u8]) -> Result<(Segment, u8), Unsound> {

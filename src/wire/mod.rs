@@ -1,6 +1,7 @@
 //! Bytes ⇄ values, pure: the only folder that knows the layout of a packet.
 //!
-//! Parsing rejects nonsense once (never with a panic), so that the rest of the crate never meets it.
+//! Parsing rejects nonsense once (never with a panic), so that the rest of the crate never meets
+//! it.
 
 pub mod arrival;
 mod checksum;

@@ -37,8 +37,8 @@ impl Segment {
     /// The most that [`Segment::emit`] writes: a header with every option of [`Options`], bytes.
     pub const LONGEST: usize = HEADER + 12;
 
-    /// Reads a segment that travelled from the address of `source` to that of `destination`; their ports are
-    /// overwritten by those of the header.
+    /// Reads a segment that travelled from the address of `source` to that of `destination`; their
+    /// ports are overwritten by those of the header.
     ///
     /// The bytes are all of the segment: the checksum covers its payload, too.
     pub fn parse(
@@ -72,7 +72,8 @@ impl Segment {
         HEADER + self.options.len()
     }
 
-    /// Writes the segment over the first [`Segment::header_len`] bytes of `buffer`, checksum included, and returns them.
+    /// Writes the segment over the first [`Segment::header_len`] bytes of `buffer`, checksum
+    /// included, and returns them.
     ///
     /// # Panics
     /// When `buffer` is shorter, or the endpoints are of different families.
@@ -185,7 +186,8 @@ impl fmt::Display for Flags {
     }
 }
 
-/// Options of a SYN that tell stacks and middleboxes apart (RFC 9293 §3.2, RFC 7323 §2, RFC 2018 §2).
+/// Options of a SYN that tell stacks and middleboxes apart (RFC 9293 §3.2, RFC 7323 §2, RFC 2018
+/// §2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Options {
     /// Maximum segment size, bytes.
@@ -197,7 +199,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// The first of each kind; unknown ones are passed over, and what follows a lie (`tcp_parse_options` stops there too).
+    /// The first of each kind; unknown ones are passed over, and what follows a lie
+    /// (`tcp_parse_options` stops there too).
     fn parse(packet: &TcpPacket<'_>) -> Self {
         let mut options = Self::default();
         for option in packet.get_options_iter() {
@@ -223,8 +226,8 @@ impl Options {
         options
     }
 
-    /// Writes the options in the order and with the padding of Linux without timestamps (`tcp_options_write`): a SYN that
-    /// looks like any other passes where an odd one is dropped.
+    /// Writes the options in the order and with the padding of Linux without timestamps
+    /// (`tcp_options_write`): a SYN that looks like any other passes where an odd one is dropped.
     fn emit(self, mut buffer: &mut [u8]) {
         let mut put = |four: [u8; 4]| {
             let (head, tail) = std::mem::take(&mut buffer).split_at_mut(4);

@@ -1,4 +1,5 @@
-//! The farm guardian of ZEVENET, Relianoid and Skudonet, imitated in its own language by its own rules.
+//! The farm guardian of ZEVENET, Relianoid and Skudonet, imitated in its own language by its own
+//! rules.
 
 use crate::installed::{Installed, here, snippet};
 use crate::lab::Outcome;

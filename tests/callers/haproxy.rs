@@ -1,4 +1,5 @@
-//! `HAProxy` on `packaging/haproxy.cfg`: a clean environment, its own user, no new privileges, no descriptors.
+//! `HAProxy` on `packaging/haproxy.cfg`: a clean environment, its own user, no new privileges, no
+//! descriptors.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -78,7 +79,8 @@ fn start(pool: &Pool, installed: &Installed, setting: &str) -> Daemon {
     let mut configuration = snippet("haproxy.cfg");
     let mut words = Vec::new();
     if user == "root" {
-        // It may not become another user here. To be somebody else from the start will do, unless the capability is wanted.
+        // It may not become another user here. To be somebody else from the start will do, unless
+        // the capability is wanted.
         configuration = replaced(&configuration, "    user haproxy\n    group haproxy\n", "");
         pool.lab.client.sysctl("net.ipv4.ip_unprivileged_port_start", "0");
         if setting.is_empty() {

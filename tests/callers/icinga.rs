@@ -195,7 +195,8 @@ impl<'a> Site<'a> {
         })
     }
 
-    /// All that was written, oldest first: the files are named after the second in which they were closed.
+    /// All that was written, oldest first: the files are named after the second in which they were
+    /// closed.
     fn results(&self) -> String {
         let mut files: Vec<_> = fs::read_dir(self.path("spool"))
             .expect("its own directory")

@@ -39,7 +39,8 @@ fn a_satellite_checks_for_its_master() {
     }
 }
 
-/// What `icinga2 node wizard` does between two machines that reach each other: a certificate for each, from one authority.
+/// What `icinga2 node wizard` does between two machines that reach each other: a certificate for
+/// each, from one authority.
 fn certify(pool: &Pool, installed: &Installed, sites: &[(&Site, &str)]) {
     let path = |site: &Site, name: &str| site.path(name).display().to_string();
     let (authority, _) = sites[0];

@@ -16,8 +16,9 @@ use crate::lab::{HALFOPEN, Namespace, Running};
 /// A daemon may take so long to start, or to notice what happened to a backend.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// Laid over the machine's own /usr, and seen by nobody but the programs that it starts: the program with its file
-/// capability, the name its callers know, the wrappers. Beside it, scratch files.
+/// Laid over the machine's own /usr, and seen by nobody but the programs that it starts: the
+/// program with its file capability, the name its callers know, the wrappers. Beside it, scratch
+/// files.
 pub(crate) struct Installed(TempDir);
 
 impl Installed {
@@ -58,8 +59,8 @@ impl Installed {
         path
     }
 
-    /// A program, or a folder of them. Written by another process, because nothing runs that is open for writing, if only in a
-    /// child that another test is about to start.
+    /// A program, or a folder of them. Written by another process, because nothing runs that is
+    /// open for writing, if only in a child that another test is about to start.
     pub(crate) fn copy(&self, from: &Path, name: &str) {
         run("cp", &["--recursive".as_ref(), from.as_ref(), self.path(name).as_ref()]);
     }
@@ -73,8 +74,8 @@ impl Installed {
         library.display().to_string()
     }
 
-    /// The user that a daemon changes to, now owner of these folders and all in them; root where this process may not act
-    /// for it, as in a user namespace without more ids.
+    /// The user that a daemon changes to, now owner of these folders and all in them; root where
+    /// this process may not act for it, as in a user namespace without more ids.
     pub(crate) fn user(&self, name: &str, folders: &[&str]) -> String {
         assert!(
             User::from_name(name).is_ok_and(|user| user.is_some()),
@@ -87,8 +88,9 @@ impl Installed {
         if may { name.to_owned() } else { "root".to_owned() }
     }
 
-    /// A command whose processes and shared memory end with it: daemons leave their process group, but not their process
-    /// namespace. Its first process is `timeout`, for when nobody is left to kill it. Complaints go where results go.
+    /// A command whose processes and shared memory end with it: daemons leave their process group,
+    /// but not their process namespace. Its first process is `timeout`, for when nobody is left to
+    /// kill it. Complaints go where results go.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mount = r#"
             mount -t overlay overlay -o lowerdir="$0/usr:/usr" /usr &&
@@ -109,8 +111,8 @@ impl Installed {
     }
 }
 
-/// A file of `packaging/`, with the lab's addresses for the documentation's: every address in 198.18.0.0/16 and
-/// `2001:db8:1::/64` is the server's.
+/// A file of `packaging/`, with the lab's addresses for the documentation's: every address in
+/// 198.18.0.0/16 and `2001:db8:1::/64` is the server's.
 pub(crate) fn snippet(name: &str) -> String {
     let path = packaging().join(name);
     let text = fs::read_to_string(&path)

@@ -1,5 +1,6 @@
-//! keepalived on `packaging/keepalived.conf`: the real program and its real checks. Only the kernel's IPVS, which many
-//! machines lack, is played by a preloaded library, that prints what the kernel would have done.
+//! keepalived on `packaging/keepalived.conf`: the real program and its real checks. Only the
+//! kernel's IPVS, which many machines lack, is played by a preloaded library, that prints what the
+//! kernel would have done.
 
 use crate::installed::{Daemon, Installed, replaced, snippet};
 use crate::pool::Pool;
@@ -60,7 +61,8 @@ fn configuration() -> String {
 
 fn start(pool: &Pool, installed: &Installed, configuration: &str) -> Daemon {
     let preload = format!("LD_PRELOAD={}", installed.library("ipvs"));
-    // Where scripts have another user, keepalived 2.2.7 takes its own check of the configuration for orphaned, and ends it.
+    // Where scripts have another user, keepalived 2.2.7 takes its own check of the configuration
+    // for orphaned, and ends it.
     let as_root = replaced(configuration, "script_user nobody", "script_user root");
     let checked = installed.write("as_root.conf", &as_root);
     let words =

@@ -1,4 +1,5 @@
-//! ldirectord on `packaging/ldirectord.cf`: the real program, debugging, so that it runs the `ipvsadm` of its folder.
+//! ldirectord on `packaging/ldirectord.cf`: the real program, debugging, so that it runs the
+//! `ipvsadm` of its folder.
 
 use std::path::Path;
 

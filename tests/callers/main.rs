@@ -1,6 +1,6 @@
-//! The programs that call this one, on the snippets and wrappers of `packaging/`: for real where Debian has them, by their
-//! calling rules where it has not.
-//! Runs as root, and as an ordinary user inside `unshare --user --map-root-user`.
+//! The programs that call this one, on the snippets and wrappers of `packaging/`: for real where
+//! Debian has them, by their calling rules where it has not. Runs as root, and as an ordinary user
+//! inside `unshare --user --map-root-user`.
 
 mod check_tcp;
 mod farmguardian;

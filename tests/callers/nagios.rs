@@ -122,7 +122,8 @@ fn start(pool: &Pool, installed: &Installed) -> Daemon {
     installed.start(&pool.lab.client, &["nagios4", main])
 }
 
-/// Debian's configuration, but for the settings of our own: other places, and minutes that are seconds.
+/// Debian's configuration, but for the settings of our own: other places, and minutes that are
+/// seconds.
 fn debians_without(own: &str) -> String {
     let name = |line: &str| line.split('=').next().unwrap_or_default().trim().to_owned();
     let own: Vec<_> = own.lines().chain(["cfg_dir="]).map(name).collect();

@@ -53,7 +53,8 @@ fn relayd_is_told_the_other_way_round() {
     assert!(configuration.contains("timeout 2500\n"), "longer than the wrapper's deadline of 2 s");
 }
 
-/// With `misc_dynamic`: 0 leaves the weight, 1 is down, 2 to 255 are weights from 0 to 253. There is no 256.
+/// With `misc_dynamic`: 0 leaves the weight, 1 is down, 2 to 255 are weights from 0 to 253. There
+/// is no 256.
 #[test]
 fn keepalived_gets_no_weight_that_is_no_exit_code() {
     let (pool, installed) = (Pool::new(), Installed::new());

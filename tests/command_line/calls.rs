@@ -151,7 +151,8 @@ fn the_name_it_is_called_by_makes_no_difference() {
     assert_eq!(run(link, ["127.0.0.1", "0"]), halfopen(["127.0.0.1", "0"]));
 }
 
-/// As a load balancer's external check has it: no environment, nothing open but what the program opens itself.
+/// As a load balancer's external check has it: no environment, nothing open but what the program
+/// opens itself.
 #[test]
 fn neither_environment_nor_standard_streams_are_needed() {
     let _network = Loopback::new().listen("127.0.0.1");

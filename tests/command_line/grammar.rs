@@ -51,7 +51,8 @@ fn a_range_reads_as_it_was_written() {
     }
 }
 
-/// Severity comes from the state and the operator's wishes, never from the time where there is no open port.
+/// Severity comes from the state and the operator's wishes, never from the time where there is no
+/// open port.
 #[test]
 fn each_state_means_what_the_operator_wants() {
     let timed_out = Reason::NameNotResolved(LookupFailure::TimedOut);

@@ -303,7 +303,8 @@ fn a_pool_without_end_ends_in_time() {
     }
 }
 
-/// Each target has an object, but an end that is due does not wait until the addresses of a large block are written down.
+/// Each target has an object, but an end that is due does not wait until the addresses of a large
+/// block are written down.
 #[test]
 fn of_a_pool_without_end_a_hundred_thousand_that_were_not_probed_are_listed() {
     let _network = Loopback::new();
@@ -450,7 +451,8 @@ fn people_who_wait_at_a_terminal_see_how_far_it_is() {
     assert_eq!(piped.stderr, "");
 }
 
-/// Runs the program, sends it a signal once its first SYNs have been answered, and gives what it says then.
+/// Runs the program, sends it a signal once its first SYNs have been answered, and gives what it
+/// says then.
 fn interrupted(words: &[&str], signal: Signal) -> Said {
     let before = segments_received();
     let mut child = start(&[&["-t", "600", "--retries", "9"], words].concat());
@@ -476,7 +478,8 @@ fn interrupted(words: &[&str], signal: Signal) -> Said {
     Said { code, stdout, stderr }
 }
 
-/// A program whose raw sockets have nothing left to read, and that waits for more (`proc_pid_stat(5)`).
+/// A program whose raw sockets have nothing left to read, and that waits for more
+/// (`proc_pid_stat(5)`).
 fn sleeps(child: &Child) -> bool {
     let queued = ["raw", "raw6"].iter().any(|table| {
         let table = fs::read_to_string(format!("/proc/thread-self/net/{table}")).unwrap();

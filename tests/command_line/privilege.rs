@@ -1,4 +1,5 @@
-//! What can be done without privilege is to say what is missing; the self-test proves that nothing is.
+//! What can be done without privilege is to say what is missing; the self-test proves that nothing
+//! is.
 
 use std::fs;
 

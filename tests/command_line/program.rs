@@ -60,8 +60,9 @@ pub(crate) fn run(program: &str, words: impl IntoIterator<Item = impl AsRef<OsSt
     output.unwrap_or_else(|error| panic!("needs {program}: {error}")).into()
 }
 
-/// A network of this thread's own, and of the programs that it starts: nothing but a loopback interface, every port
-/// free, no route to anywhere. It stays the thread's network; what listens there goes with this value.
+/// A network of this thread's own, and of the programs that it starts: nothing but a loopback
+/// interface, every port free, no route to anywhere. It stays the thread's network; what listens
+/// there goes with this value.
 pub(crate) struct Loopback {
     listeners: Vec<Socket>,
     connections: Vec<TcpStream>,
@@ -86,7 +87,8 @@ impl Loopback {
         self
     }
 
-    /// With a listener on port 8027 of 127.0.0.1 that has no more room in its accept queue: the kernel drops each SYN.
+    /// With a listener on port 8027 of 127.0.0.1 that has no more room in its accept queue: the
+    /// kernel drops each SYN.
     pub(crate) fn overload(mut self) -> Self {
         let endpoint = SocketAddr::from(([127, 0, 0, 1], Self::FULL));
         self.listeners.push(listener(endpoint, 0));
@@ -95,7 +97,8 @@ impl Loopback {
     }
 }
 
-/// TCP segments that have arrived in this thread's network so far: whatever is sent there arrives there.
+/// TCP segments that have arrived in this thread's network so far: whatever is sent there arrives
+/// there.
 pub(crate) fn segments_received() -> u64 {
     let text = std::fs::read_to_string("/proc/thread-self/net/snmp").expect("needs /proc");
     let tcp: Vec<_> = text.lines().filter(|line| line.starts_with("Tcp: ")).collect();

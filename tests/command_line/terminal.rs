@@ -64,7 +64,8 @@ fn a_signal_ends_a_check_whose_terminal_is_stopped() {
     tcflow(&slave, FlowArg::TCOOFF).expect("as Ctrl-S does");
     let before = segments_received();
     let mut child = start(&["-t", "1000"], slave);
-    // SYN, SYN+ACK and RST of the one, three SYNs of the other, the last of them when there has been a bar for two seconds.
+    // SYN, SYN+ACK and RST of the one, three SYNs of the other, the last of them when there has
+    // been a bar for two seconds.
     wait_until(|| segments_received() >= before + 6);
     kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
     wait_until(|| child.try_wait().unwrap().is_some());

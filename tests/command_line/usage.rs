@@ -1,4 +1,5 @@
-//! Command lines that cannot be understood, and those that ask for help: always exit code 3, always on standard output.
+//! Command lines that cannot be understood, and those that ask for help: always exit code 3, always
+//! on standard output.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

@@ -1,5 +1,5 @@
-//! The inputs that fuzzing begins with and those that it has kept, replayed without a fuzzer: `seeds/` has a folder of them
-//! for each target of `fuzz/`.
+//! The inputs that fuzzing begins with and those that it has kept, replayed without a fuzzer:
+//! `seeds/` has a folder of them for each target of `fuzz/`.
 
 pub mod properties;
 
@@ -51,7 +51,8 @@ fn every_folder_of_seeds_is_replayed() {
     assert_eq!(names, TARGETS.map(|(name, _)| name));
 }
 
-/// The seeds of a target, one after the other. The last name that is printed is that of the one that fails.
+/// The seeds of a target, one after the other. The last name that is printed is that of the one
+/// that fails.
 fn seeds(target: &str) -> impl Iterator<Item = Vec<u8>> {
     let files: Vec<_> = fs::read_dir(folder().join(target)).unwrap().collect();
     assert!(!files.is_empty(), "no seeds for {target}");

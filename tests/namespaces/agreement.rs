@@ -1,5 +1,6 @@
-//! The engines agree: whatever a check finds by raw sockets, it finds by the kernel's handshake, but for the differences that
-//! are spelled out here. (Old connections are another one; they need labs of their own: `stale`, `connect::stale`.)
+//! The engines agree: whatever a check finds by raw sockets, it finds by the kernel's handshake,
+//! but for the differences that are spelled out here. (Old connections are another one; they need
+//! labs of their own: `stale`, `connect::stale`.)
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -31,7 +32,8 @@ const ALIKE: &[(&[&str], Ending)] = &[
     (&["198.19.0.2:81", "198.18.0.7:81", "198.19.2.2:81"], CLOSED),
     (&["[2001:db8::2]:81", "[2001:db8:1::7]:81", "[2001:db8:3::2]:81"], CLOSED),
     (&["127.0.0.1:7778", "198.19.0.1:7778", "[::1]:7778", "[2001:db8::1]:7778"], CLOSED),
-    // The server's firewall drops the SYN, or resets it; the accept queue is full; a firewall drops the SYN+ACK, there or here.
+    // The server's firewall drops the SYN, or resets it; the accept queue is full; a firewall drops
+    // the SYN+ACK, there or here.
     (&["198.19.0.2:82", "[2001:db8::2]:82"], SILENT),
     (&["198.19.0.2:83", "[2001:db8::2]:83"], CLOSED),
     (&["198.19.0.2:84", "[2001:db8::2]:84"], SILENT),
@@ -71,7 +73,8 @@ const ALIKE: &[(&[&str], Ending)] = &[
     (&["--source 2001:db8::77 [2001:db8::2]:80"], (None, "cannot send from 2001:db8::77 ")),
     (&["--source 2001:db8::1 198.19.0.2:80"], (None, "--source 2001:db8::1 is not of ")),
     (&["--interface nowhere0 198.19.0.2:80"], (None, "cannot set --interface nowhere0 ")),
-    // This machine's own firewall says so by ICMP, from the very address that the SYN should have left from.
+    // This machine's own firewall says so by ICMP, from the very address that the SYN should have
+    // left from.
     (&["198.19.0.2:92", "[2001:db8::2]:92", "198.19.0.2:93", "[2001:db8::2]:93"], FORBIDDEN_HERE),
     (&["198.19.0.2:94", "[2001:db8::2]:94"], FORBIDDEN_HERE),
 ];
@@ -117,8 +120,8 @@ fn a_pool_by_the_kernels_handshake_agrees_too() {
     assert_eq!((pool.code, pool.all.len()), (2, targets.len()));
 }
 
-/// A kernel tells an IPv4 host five times at most that it has no way, and not at all while it rejects other packets of that
-/// host without a limit (`ip_error()`): so not in the same world.
+/// A kernel tells an IPv4 host five times at most that it has no way, and not at all while it
+/// rejects other packets of that host without a limit (`ip_error()`): so not in the same world.
 #[test]
 fn they_agree_on_a_router_without_a_way() {
     for engine in ["raw", "connect"] {

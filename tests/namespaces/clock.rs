@@ -1,4 +1,5 @@
-//! A wall clock that steps during the check, or is wrong, by a preloaded library: the machine's own clock is never touched.
+//! A wall clock that steps during the check, or is wrong, by a preloaded library: the machine's own
+//! clock is never touched.
 
 use std::net::SocketAddr;
 use std::process::Command;

@@ -26,7 +26,8 @@ pub(crate) fn assert_refused(segments: &[Captured], client: IpAddr, server: IpAd
     assert_answers(refusal, syn);
 }
 
-/// An RST that answers the segment as RFC 9293 §3.10.7.3 has it: SEQ=SEG.ACK and nothing acknowledged.
+/// An RST that answers the segment as RFC 9293 §3.10.7.3 has it: SEQ=SEG.ACK and nothing
+/// acknowledged.
 #[track_caller]
 pub(crate) fn assert_bare_reset(rst: &Captured, answered: &Captured) {
     assert_eq!(

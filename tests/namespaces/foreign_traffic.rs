@@ -38,8 +38,8 @@ fn a_bulk_transfer_between_the_same_hosts_confuses_no_check() {
     }
 }
 
-/// A check that waits is held up while the others transfer megabytes: the packet filter keeps every one of their
-/// segments out of its queue.
+/// A check that waits is held up while the others transfer megabytes: the packet filter keeps every
+/// one of their segments out of its queue.
 #[test]
 fn a_bulk_transfer_never_reaches_the_raw_socket() {
     let lab = Lab::new();
@@ -104,7 +104,8 @@ fn icmp_errors_of_other_connections_blame_no_target() {
     });
 }
 
-/// One connection between client and server, as busy as it can be in one direction until the value is dropped.
+/// One connection between client and server, as busy as it can be in one direction until the value
+/// is dropped.
 pub(crate) struct BulkTransfer {
     ends: [TcpStream; 2],
     threads: [Option<JoinHandle<()>>; 2],
@@ -188,7 +189,8 @@ impl Drop for StopOnDrop<'_> {
     }
 }
 
-/// Bytes in the queues of the namespace's raw sockets, and segments that they dropped for want of room.
+/// Bytes in the queues of the namespace's raw sockets, and segments that they dropped for want of
+/// room.
 fn raw_sockets(lab: &Lab, table: &str) -> (u64, u64) {
     let told = lab.client.run("cat", &[table]);
     let sockets: Vec<_> = told.lines().skip(1).map(raw_socket).collect();

@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::lab::{Lab, Namespace, SERVER_V4, SERVER_V6, Verdict};
 
-/// A firewall's way to reject, the ICMP type and code that it sends, and the state and exit code that they mean.
+/// A firewall's way to reject, the ICMP type and code that it sends, and the state and exit code
+/// that they mean.
 pub(crate) type Rejection = (&'static str, &'static str, &'static str);
 
 pub(crate) const REJECTIONS_V4: [Rejection; 7] = [
@@ -53,7 +54,8 @@ fn assert_each_has_its_state(server: IpAddr, family: &str, rejections: &[Rejecti
         assert!(verdict.reason.starts_with("ICMP "), "{name}: {}", verdict.reason);
         assert!(verdict.reason.ends_with(&format!(" from {server}")), "{name}: {}", verdict.reason);
 
-        // Port unreachable and prohibitions are final; the others may be a routing flap, and every try goes out.
+        // Port unreachable and prohibitions are final; the others may be a routing flap, and every
+        // try goes out.
         let tries = if *state == "unreachable" { 3 } else { 1 };
         assert_eq!(verdict.tries, Some(tries), "{name}: {verdict:?}");
         let seen: Vec<_> = capture.segments().into_iter().map(|segment| segment.flags).collect();

@@ -1,4 +1,5 @@
-//! When this machine itself has no way to the target, or refuses to send: no route, nobody on the link, its own firewall.
+//! When this machine itself has no way to the target, or refuses to send: no route, nobody on the
+//! link, its own firewall.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -25,7 +26,8 @@ fn a_neighbour_whose_cable_is_pulled_is_never_open_nor_closed() {
     assert_eq!(lab.verdict(&["198.19.0.2", "80"]).ending(), (Some("open"), 0));
     lab.server.configure(&["link set server0 down"]);
     let verdict = lab.verdict(&["-t", "1", "198.19.0.2", "80"]);
-    // Once the kernel has noticed that the link is gone, it says that there is no buffer for the SYN: a fault of ours.
+    // Once the kernel has noticed that the link is gone, it says that there is no buffer for the
+    // SYN: a fault of ours.
     let honest = [(Some("filtered"), 2), (Some("unreachable"), 2), (None, 3)];
     assert!(honest.contains(&verdict.ending()), "{verdict:?}");
 }
@@ -80,7 +82,8 @@ fn a_local_firewall_that_refuses_the_syn_is_a_fault_and_no_state() {
     }
 }
 
-/// Its ICMP error may come from any address of this machine: that of a secondary one comes from the primary one.
+/// Its ICMP error may come from any address of this machine: that of a secondary one comes from the
+/// primary one.
 #[test]
 fn a_local_firewall_that_rejects_the_syn_is_a_fault_whatever_its_source() {
     let lab = lab_with_second_addresses();

@@ -1,7 +1,8 @@
 //! Policy routing by firewall mark: a second cable that only marked packets may take.
 //!
-//! Every packet of a check must take the way that its mark chose: an RST without the mark would leave by the other
-//! cable, where the server's firewall does not know the connection, and the server stays in `SYN_RECV`.
+//! Every packet of a check must take the way that its mark chose: an RST without the mark would
+//! leave by the other cable, where the server's firewall does not know the connection, and the
+//! server stays in `SYN_RECV`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

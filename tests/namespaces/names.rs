@@ -27,7 +27,8 @@ impl Names {
         Self::with_hosts(HOSTS)
     }
 
-    /// Names that need no name service; for the others there is one on the client's 127.0.0.1, when a test makes it.
+    /// Names that need no name service; for the others there is one on the client's 127.0.0.1, when
+    /// a test makes it.
     pub(crate) fn with_hosts(hosts: &str) -> Self {
         let folder = tempfile::tempdir().expect("a scratch directory");
         let write = |name: &str, text: &str| {
@@ -135,7 +136,8 @@ fn without_a_name_service_a_name_is_unreachable() {
     );
 }
 
-/// By 50 ms at most. The resolver itself would go on for minutes, unnoticed by a program that waits for its end.
+/// By 50 ms at most. The resolver itself would go on for minutes, unnoticed by a program that waits
+/// for its end.
 #[test]
 fn a_name_service_that_hangs_does_not_outlast_the_deadline() {
     let (lab, names) = (Lab::new(), Names::new());
@@ -168,7 +170,8 @@ fn the_time_for_the_name_is_part_of_the_deadline() {
     verdict.assert_waited_at_most(6.05);
 }
 
-/// The answer to a SYN that leaves in the last quarter of the time counts, the silence after it does not.
+/// The answer to a SYN that leaves in the last quarter of the time counts, the silence after it
+/// does not.
 #[test]
 fn a_name_that_is_found_late_is_open_but_not_filtered() {
     let (lab, names) = (Lab::new(), Names::new());

@@ -8,9 +8,9 @@ use crate::lab::{Lab, SERVER_V4, SERVER_V6};
 
 /// What the server does with a SYN, what nmap makes of that (`--reason`) and what halfopen must.
 ///
-/// nmap knows three states. Its `filtered` covers what halfopen tells apart: silence and prohibition
-/// are filtered here too, but ICMP port unreachable is a closed port, and the other unreachables are
-/// no word about the port at all.
+/// nmap knows three states. Its `filtered` covers what halfopen tells apart: silence and
+/// prohibition are filtered here too, but ICMP port unreachable is a closed port, and the other
+/// unreachables are no word about the port at all.
 struct Port {
     number: u16,
     server: Server,
@@ -76,7 +76,8 @@ fn every_ipv6_state_is_the_one_that_nmap_sees() {
 
 fn assert_same_states(server: IpAddr, ports: &[Port]) {
     let lab = Lab::new();
-    // The kernel sends a handful of ICMP errors a second to one host, fewer than are asked for here.
+    // The kernel sends a handful of ICMP errors a second to one host, fewer than are asked for
+    // here.
     lab.server.sysctl("net.ipv4.icmp_ratelimit", "0");
     lab.server.sysctl("net.ipv6.icmp.ratelimit", "0");
     let _listeners: Vec<_> = ports

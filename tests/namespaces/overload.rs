@@ -7,7 +7,8 @@ use socket2::{Domain, Socket, Type};
 use crate::exchange::assert_half_open;
 use crate::lab::{CLIENT_V4, CLIENT_V6, Lab, SERVER_V4, SERVER_V6};
 
-/// Linux drops the SYN, so overload looks filtered and never closed, whatever `tcp_abort_on_overflow` says.
+/// Linux drops the SYN, so overload looks filtered and never closed, whatever
+/// `tcp_abort_on_overflow` says.
 #[test]
 fn a_full_accept_queue_looks_filtered_until_the_application_accepts() {
     for abort_on_overflow in ["0", "1"] {

@@ -111,8 +111,8 @@ impl Server {
         lines(&self.log_file)
     }
 
-    /// Waits until `file` tells that the server listens: a connection to find out would stand in the
-    /// log under test.
+    /// Waits until `file` tells that the server listens: a connection to find out would stand in
+    /// the log under test.
     fn wait_until_ready(mut self, file: &Path, line: &str) -> Self {
         let mut ended = false;
         wait_until(&format!("{} says {line:?}", file.display()), || {

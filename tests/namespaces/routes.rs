@@ -1,5 +1,5 @@
-//! Which way a SYN goes: the one that a connection would take, whatever makes routing choose; and what it means that there is
-//! none.
+//! Which way a SYN goes: the one that a connection would take, whatever makes routing choose; and
+//! what it means that there is none.
 
 use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
@@ -68,8 +68,8 @@ fn with_several_next_hops_each_syn_has_the_source_of_its_way() {
     }
 }
 
-/// Rules for ports choose the way of connections. A raw socket can be made to take it where the interface is enough to tell it
-/// from others; elsewhere nothing can be learnt that way.
+/// Rules for ports choose the way of connections. A raw socket can be made to take it where the
+/// interface is enough to tell it from others; elsewhere nothing can be learnt that way.
 #[test]
 fn a_rule_for_ports_chooses_the_way_or_the_check_says_that_it_cannot_follow() {
     let lab = lab_with_strict_routers();

@@ -1,4 +1,5 @@
-//! A SYN that the kernel has no room for (`ENOBUFS`): a queue of the link that drops it, here by a rule where it leaves.
+//! A SYN that the kernel has no room for (`ENOBUFS`): a queue of the link that drops it, here by a
+//! rule where it leaves.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -30,7 +31,8 @@ fn a_syn_that_is_dropped_once_where_it_leaves_is_sent_again() {
     }
 }
 
-/// RSTs have a queue of their own where they leave: one that lets next to nothing out, until a test opens it.
+/// RSTs have a queue of their own where they leave: one that lets next to nothing out, until a test
+/// opens it.
 fn dam_resets(lab: &Lab) {
     lab.client.nft("table inet dam { chain out { type filter hook output priority 0; tcp flags & (rst | syn) == rst meta priority set 1:2\n }; }");
     for words in [

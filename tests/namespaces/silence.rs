@@ -1,4 +1,5 @@
-//! A server that does not answer, or not at once: the schedule of the SYNs and the verdict at its end.
+//! A server that does not answer, or not at once: the schedule of the SYNs and the verdict at its
+//! end.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -81,7 +82,8 @@ fn a_lost_syn_costs_a_second_try_and_not_the_verdict() {
 #[test]
 fn a_lost_answer_costs_a_second_try_and_leaves_nothing_on_the_server() {
     let lab = Lab::new();
-    // The SYN+ACK is lost once; the server repeats it after a second, when the second try has long been answered.
+    // The SYN+ACK is lost once; the server repeats it after a second, when the second try has long
+    // been answered.
     lab.server.nft("table inet t { chain out { type filter hook output priority 0; tcp sport 80 tcp flags & (syn | ack) == syn | ack numgen inc mod 2 0 drop; }; }");
     for server in [SERVER_V4, SERVER_V6] {
         let _listener = lab.server.listen(SocketAddr::new(server, 80));
@@ -108,8 +110,8 @@ fn a_lost_syn_shows_on_the_line_and_in_the_performance_data() {
     }
 }
 
-/// Linux repeats a SYN+ACK to a repeated SYN, at most twice per second (`tcp_oow_rate_limited()`). Whichever of them is lost on
-/// its way back, the server is found.
+/// Linux repeats a SYN+ACK to a repeated SYN, at most twice per second (`tcp_oow_rate_limited()`).
+/// Whichever of them is lost on its way back, the server is found.
 #[test]
 fn a_server_whose_answers_are_lost_is_found_by_whatever_syn_is_left() {
     let lab = Lab::new();

@@ -1,5 +1,5 @@
-//! An independent TCP as the target: smoltcp listens at the far end of a TUN device, and says itself
-//! what reached it.
+//! An independent TCP as the target: smoltcp listens at the far end of a TUN device, and says
+//! itself what reached it.
 
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpStream};

@@ -1,4 +1,5 @@
-//! Old connections that the server still holds for the four-tuple of a SYN, because a firewall in between forgot them.
+//! Old connections that the server still holds for the four-tuple of a SYN, because a firewall in
+//! between forgot them.
 //!
 //! The server answers such a SYN with a bare ACK (RFC 9293 §3.5.1); an RST clears its leftover.
 
@@ -12,7 +13,8 @@ use socket2::{Domain, Socket, Type};
 use crate::exchange::assert_bare_reset;
 use crate::lab::{CLIENT_V4, CLIENT_V6, Lab, SERVER_V4, SERVER_V6};
 
-/// Connections from these ports to port 80 that the client has forgotten and the server has not; the server's ends.
+/// Connections from these ports to port 80 that the client has forgotten and the server has not;
+/// the server's ends.
 pub(crate) fn leave_connections(
     lab: &Lab,
     listener: &TcpListener,
@@ -44,13 +46,14 @@ pub(crate) fn connect(lab: &Lab, from: SocketAddr, to: SocketAddr) -> Socket {
     })
 }
 
-/// The client's next source ports are these and no others; an even number of them, because the kernel tries no odd one.
+/// The client's next source ports are these and no others; an even number of them, because the
+/// kernel tries no odd one.
 pub(crate) fn narrow_source_ports(lab: &Lab, first: u16, last: u16) {
     lab.client.sysctl("net.ipv4.ip_local_port_range", &format!("{first} {last}"));
 }
 
-/// Closed is not gone: while another test starts a program, the new process has every descriptor of this one until it
-/// executes.
+/// Closed is not gone: while another test starts a program, the new process has every descriptor of
+/// this one until it executes.
 fn wait_until_forgotten(lab: &Lab) {
     let patience = Instant::now() + Duration::from_mins(5);
     while !lab.client.run("ss", &["-Htan"]).is_empty() {
@@ -123,8 +126,8 @@ fn one_free_port_is_enough_to_find_the_server_open() {
     }
 }
 
-/// The server closed first and its kernel waits for stragglers: half of all sequence numbers are too old for it, and it
-/// answers those with an ACK.
+/// The server closed first and its kernel waits for stragglers: half of all sequence numbers are
+/// too old for it, and it answers those with an ACK.
 #[test]
 fn connections_in_time_wait_on_the_server_do_not_hide_that_it_is_open() {
     let lab = Lab::new();

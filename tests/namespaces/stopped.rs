@@ -1,5 +1,5 @@
-//! A program that is stopped while it waits, and continued when its time is over: the time did not stop. It has the clock of
-//! the machine.
+//! A program that is stopped while it waits, and continued when its time is over: the time did not
+//! stop. It has the clock of the machine.
 
 use std::process::{Command, Stdio};
 use std::thread;

@@ -198,7 +198,8 @@ fn a_link_local_target_with_its_scope_works() {
     assert_refused(&capture.segments(), client, server);
 }
 
-/// The program is gone when the server repeats its SYN+ACK, and so is the guard: the kernel answers for them.
+/// The program is gone when the server repeats its SYN+ACK, and so is the guard: the kernel answers
+/// for them.
 #[test]
 fn an_rst_that_is_lost_leaves_the_server_waiting_only_until_it_asks_again() {
     let lab = Lab::new();

@@ -15,8 +15,8 @@ pub(crate) struct Outcome {
     pub(crate) stderr: String,
 }
 
-/// Runs a program to its end, in an environment with nothing special in it. One that hangs ends with exit code 124,
-/// one that is missing with 127.
+/// Runs a program to its end, in an environment with nothing special in it. One that hangs ends
+/// with exit code 124, one that is missing with 127.
 pub(crate) fn outcome(program: &str, words: &[&str]) -> Outcome {
     let mut command = Command::new("timeout");
     command.args(["120", program]).args(words).env_clear();
@@ -48,7 +48,8 @@ pub(crate) fn packages(kind: &str) -> [String; 2] {
     })
 }
 
-/// These files of a package, and what every package has for callers: the wrappers and examples of `packaging/`.
+/// These files of a package, and what every package has for callers: the wrappers and examples of
+/// `packaging/`.
 pub(crate) fn with_those_for_callers(files: &[&str]) -> Vec<String> {
     let names = |folder: &str| -> Vec<String> {
         let entries = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).read_dir().unwrap();
@@ -93,8 +94,8 @@ impl Machine {
         fs::copy(file, self.path(name)).expect("room for a package");
     }
 
-    /// Runs a program of this machine as one of its users, whom the inner chroot knows. Devices are the outer machine's: not even root makes any
-    /// in a user namespace.
+    /// Runs a program of this machine as one of its users, whom the inner chroot knows. Devices are
+    /// the outer machine's: not even root makes any in a user namespace.
     pub(crate) fn outcome_as(&self, user: &str, words: &[&str]) -> Outcome {
         let script =
             r#"mount --rbind /dev "$0/dev" && exec chroot "$0" chroot --userspec="$1" / "${@:2}""#;

@@ -1,4 +1,5 @@
-//! The RPM. Its tools bring it to the same Debian: what is in it, and what its scripts do, is the same everywhere.
+//! The RPM. Its tools bring it to the same Debian: what is in it, and what its scripts do, is the
+//! same everywhere.
 
 use std::{env, fs};
 

@@ -1,4 +1,5 @@
-//! What the program writes: the contract's lines word by word, and every other one as a snapshot to be read.
+//! What the program writes: the contract's lines word by word, and every other one as a snapshot to
+//! be read.
 
 mod contract;
 mod pages;

@@ -289,7 +289,8 @@ const fn micros(microseconds: u64) -> Duration {
     Duration::from_micros(microseconds)
 }
 
-/// Compares what every format makes of these with the snapshot of this name, and asserts what is true of all.
+/// Compares what every format makes of these with the snapshot of this name, and asserts what is
+/// true of all.
 fn assert_page(name: &str, reports: &[(&str, Report)]) {
     let mut page = String::new();
     for (title, report) in reports {

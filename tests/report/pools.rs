@@ -1,4 +1,5 @@
-//! Reports of several targets: the contract's example, what the numbers mean, and how long they may get.
+//! Reports of several targets: the contract's example, what the numbers mean, and how long they may
+//! get.
 
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
@@ -16,13 +17,15 @@ use serde_json::{Value, json};
 
 use crate::reports::{CLOSED, Found, OPEN, answered, at_verbosity, judged, pool, render, wanting};
 
-/// What Nagios keeps of a plugin's output (`MAX_PLUGIN_OUTPUT_LENGTH`), and half of it for the first line.
+/// What Nagios keeps of a plugin's output (`MAX_PLUGIN_OUTPUT_LENGTH`), and half of it for the
+/// first line.
 const KEPT: usize = 8192;
 const FIRST: usize = 4096;
 
 const FORMATS: [Format; 3] = [Format::Nagios, Format::Json, Format::Text];
 
-/// Names of interfaces have almost any character (`dev_valid_name()`), and other text comes from outside, too.
+/// Names of interfaces have almost any character (`dev_valid_name()`), and other text comes from
+/// outside, too.
 #[test]
 fn foreign_text_breaks_neither_lines_nor_performance_data() {
     let hostile = "a|b'c=d;e f\ng\r\u{1b}[31m\u{7f}\u{85}\u{202e}\u{2028}\u{feff}";
@@ -155,7 +158,8 @@ fn what_a_monitor_does_not_read_is_left_out_in_whole_lines_and_said_so() {
     insta::assert_snapshot!("many", page);
 }
 
-/// Open targets answer first: what is silent comes to its verdict when there is much to say already.
+/// Open targets answer first: what is silent comes to its verdict when there is much to say
+/// already.
 #[test]
 fn with_details_too_what_is_not_ok_is_named() {
     let open = |number| (numbered(number).0, numbered(number).1, open(360));

@@ -25,7 +25,8 @@ const fn policy(expected: Expected) -> Policy {
     Policy { expected, warning: None, critical: None }
 }
 
-/// The first target answers after 10 ms, the second after 1.5 s, when it is no longer wanted; the third is silent.
+/// The first target answers after 10 ms, the second after 1.5 s, when it is no longer wanted; the
+/// third is silent.
 #[test]
 fn what_is_not_wanted_any_more_is_not_asked_again_and_its_late_answer_gets_an_rst() {
     let remotes = remotes(3);

@@ -1,5 +1,5 @@
-//! Equipment that admits a client only once it has shown that it is one: by the RST that a wrong SYN+ACK calls for ("safe
-//! reset"), or by a retransmission.
+//! Equipment that admits a client only once it has shown that it is one: by the RST that a wrong
+//! SYN+ACK calls for ("safe reset"), or by a retransmission.
 
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use crate::network::{
     on_syn, ports, secs, syn_ack,
 };
 
-/// The RST takes its number from the wrong acknowledgement (RFC 9293 §3.10.7.3), and the next SYN leaves at once.
+/// The RST takes its number from the wrong acknowledgement (RFC 9293 §3.10.7.3), and the next SYN
+/// leaves at once.
 #[test]
 fn a_client_that_resets_the_wrong_syn_ack_is_admitted() {
     for remote in [SERVER, SERVER_V6] {
@@ -64,7 +65,8 @@ fn a_fresh_port_is_tried_where_the_first_is_swallowed() {
     assert_eq!(ports(&run), [0, 0, 1]);
 }
 
-/// Whoever knows our endpoints can send one. It hurries the tries, as a bare ACK does, and takes nothing from the last wait.
+/// Whoever knows our endpoints can send one. It hurries the tries, as a bare ACK does, and takes
+/// nothing from the last wait.
 #[test]
 fn wrong_syn_acks_decide_nothing_before_the_last_wait_is_over() {
     let run = check(on_syn(|_, syn| vec![(millis(20), wrong_syn_ack(syn))]));

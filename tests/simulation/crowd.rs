@@ -1,4 +1,5 @@
-//! Many targets at once, each in a network of its own: what becomes of one is nothing to the others.
+//! Many targets at once, each in a network of its own: what becomes of one is nothing to the
+//! others.
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -255,7 +255,8 @@ fn an_end_in_the_last_moment_counts() {
     assert_eq!(check_under(conditions, &[SERVER], network).verdict().state(), PortState::Open);
 }
 
-/// A network with this rule for each try, behind an engine whose kernel shakes hands: each has a port of its own.
+/// A network with this rule for each try, behind an engine whose kernel shakes hands: each has a
+/// port of its own.
 fn by_kernel(
     rule: impl FnMut(usize, &Segment) -> Vec<(Duration, Arrival)>,
 ) -> ByKernel<impl FnMut(Duration, &Segment) -> Vec<(Duration, Arrival)>> {

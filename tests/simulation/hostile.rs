@@ -1,6 +1,8 @@
-//! A network that loses, doubles, delays and forges at random: some things are true of every run all the same.
+//! A network that loses, doubles, delays and forges at random: some things are true of every run
+//! all the same.
 //!
-//! What it forges is made without knowing our sequence numbers, as by somebody who does not see our SYNs.
+//! What it forges is made without knowing our sequence numbers, as by somebody who does not see our
+//! SYNs.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -49,8 +51,9 @@ proptest! {
         }
     }
 
-    /// One for each SYN+ACK that acknowledges a SYN of ours, before and after the verdict, and for each other SYN+ACK or bare
-    /// ACK to a port of ours that was taken for an answer; none for anything else.
+    /// One for each SYN+ACK that acknowledges a SYN of ours, before and after the verdict, and for
+    /// each other SYN+ACK or bare ACK to a port of ours that was taken for an answer; none for
+    /// anything else.
     #[test]
     fn every_answer_that_needs_an_rst_gets_one(network in networks()) {
         let run = network.run();
@@ -239,8 +242,9 @@ struct Decisive {
     round_trip: Option<Duration>,
 }
 
-/// What came first for this target, before the wait for its last try was over: an answer that is final, or the failure
-/// of the last try. Told from the packets alone, in the order in which they crossed.
+/// What came first for this target, before the wait for its last try was over: an answer that is
+/// final, or the failure of the last try. Told from the packets alone, in the order in which they
+/// crossed.
 fn first_decisive(run: &Run, remote: SocketAddr) -> Option<Decisive> {
     let mut syns: Vec<(Duration, Segment)> = Vec::new();
     let mut failed = [false; TRIES];
@@ -272,7 +276,8 @@ fn first_decisive(run: &Run, remote: SocketAddr) -> Option<Decisive> {
             let round_trip = at.checked_sub(syns[*first].0).filter(|_| answered.len() == 1);
             return Some(Decisive { state, round_trip });
         }
-        // An error about a SYN that was sent twice is about the first of them, another one about the second.
+        // An error about a SYN that was sent twice is about the first of them, another one about
+        // the second.
         if matches!(arrival, Arrival::Icmp(..))
             && let Some(fails) = answered.iter().find(|number| !failed[**number])
         {

@@ -1,4 +1,5 @@
-//! ICMP errors: final ones, ones that may be a routing flap, and ones about somebody else's segment.
+//! ICMP errors: final ones, ones that may be a routing flap, and ones about somebody else's
+//! segment.
 
 use std::net::IpAddr;
 
@@ -15,7 +16,8 @@ use crate::network::{
 const ROUTER: &str = "198.18.0.1";
 const ROUTER_V6: &str = "2001:db8::99";
 
-/// What the contract calls final: port unreachable and administratively prohibited, of either family.
+/// What the contract calls final: port unreachable and administratively prohibited, of either
+/// family.
 #[test]
 fn final_errors_decide_at_once() {
     let v4 =
@@ -156,7 +158,8 @@ fn an_error_about_our_rst_proves_nothing() {
     run.ignored_once(Ignored::IcmpNotOurs);
 }
 
-/// The kernel sends an error to itself when nobody answers ARP or neighbour discovery for the next hop.
+/// The kernel sends an error to itself when nobody answers ARP or neighbour discovery for the next
+/// hop.
 #[test]
 fn our_own_host_unreachable_means_no_neighbour() {
     for (remote, error, said) in [

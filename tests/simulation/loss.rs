@@ -32,7 +32,8 @@ fn a_refusal_decides_when_it_comes_and_is_not_answered() {
     }
 }
 
-/// RFC 9293 §3.5.2: the sequence number of the RST is the acknowledgement number; no ACK, no window, no options.
+/// RFC 9293 §3.5.2: the sequence number of the RST is the acknowledgement number; no ACK, no
+/// window, no options.
 #[test]
 fn the_rst_is_bare_and_takes_its_number_from_the_syn_ack() {
     let run = check(on_syn(|_, syn| vec![(millis(20), syn_ack(syn))]));
@@ -64,7 +65,8 @@ fn any_tries_may_be_lost_but_one() {
         };
         let sent_at = [millis(0), millis(1000), millis(3000)][first];
         assert_eq!(run.verdict().state(), PortState::Open, "tries arriving: {arriving:03b}");
-        // The second try is a retransmission of the first: a client would have waited since that one.
+        // The second try is a retransmission of the first: a client would have waited since that
+        // one.
         let [response, round_trip] = match first {
             1 => [Some(millis(1020)), None],
             _ => [Some(millis(20)); 2],

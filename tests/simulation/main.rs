@@ -1,4 +1,5 @@
-//! Checks over a simulated network and a clock that jumps: everything a network can do to them, to the nanosecond.
+//! Checks over a simulated network and a clock that jumps: everything a network can do to them, to
+//! the nanosecond.
 
 mod alternatives;
 mod authentication;

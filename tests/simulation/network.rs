@@ -33,7 +33,8 @@ pub(crate) const NOBODY: SocketAddr =
 pub(crate) struct Run {
     /// The targets in the order in which they ended.
     pub(crate) outcomes: Vec<(usize, Outcome)>,
-    /// When each of those did; what an answer ends is told of when the loop next looks for something to send.
+    /// When each of those did; what an answer ends is told of when the loop next looks for
+    /// something to send.
     ended_at: Vec<Duration>,
     /// When the loop asked for each target.
     pub(crate) asked_at: Vec<Duration>,
@@ -233,14 +234,15 @@ impl<N: Network> Network for Moody<N> {
     }
 }
 
-/// Knows when the loop asks again and again at a time at which there is nothing: a real one would spin. Keeps count of what it
-/// holds for targets that are pending.
+/// Knows when the loop asks again and again at a time at which there is nothing: a real one would
+/// spin. Keeps count of what it holds for targets that are pending.
 struct Restful<N> {
     engine: SimulatedEngine<N>,
     deaf_at: Option<Duration>,
     in_vain: usize,
     capacity: usize,
-    /// The attempts whose answers are heard, with their ports, and those of them that have been waited for.
+    /// The attempts whose answers are heard, with their ports, and those of them that have been
+    /// waited for.
     held: HashMap<(SocketAddr, usize), u16>,
     spare: VecDeque<(SocketAddr, usize)>,
     most_held: usize,

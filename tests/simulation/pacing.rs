@@ -102,7 +102,8 @@ fn answers_beyond_what_is_in_flight_make_no_more_room() {
 }
 
 proptest! {
-    /// Whoever asks, and whenever: what leaves in any stretch of time is the rate times it, and what the bucket holds.
+    /// Whoever asks, and whenever: what leaves in any stretch of time is the rate times it, and
+    /// what the bucket holds.
     #[test]
     fn no_stretch_of_time_has_more_than_its_share(
         rate in 1..50_000_u32,
@@ -192,7 +193,8 @@ fn answers_open_the_window() {
     assert!(begun(&silent) >= flight() * 9, "{:?}", begun(&silent));
 }
 
-/// A SYN that the pacer held back is waited for all the same: three quarters of its wait at the least.
+/// A SYN that the pacer held back is waited for all the same: three quarters of its wait at the
+/// least.
 #[test]
 fn a_delayed_syn_gets_most_of_its_wait() {
     let run = under(100, usize::MAX, 400, on_syn(|_, _| vec![]));
@@ -240,7 +242,8 @@ fn flight() -> Duration {
     flight
 }
 
-/// In any stretch from one SYN to another, no more than the rate allows, the one that begins it, and what the bucket holds.
+/// In any stretch from one SYN to another, no more than the rate allows, the one that begins it,
+/// and what the bucket holds.
 fn assert_paced(sent: &[Duration], rate: u32) {
     for (index, from) in sent.iter().enumerate() {
         for (count, to) in (1_u32..).zip(&sent[index..]) {

@@ -1,4 +1,5 @@
-//! What only a pool meets: answers lost for want of room, the deadline, an end before the end, slots that are used again.
+//! What only a pool meets: answers lost for want of room, the deadline, an end before the end,
+//! slots that are used again.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
@@ -279,8 +280,8 @@ fn late_syn_ack_to_a_target_whose_slot_was_used_again_still_gets_its_rst() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Targets come and go at different times, so that slots are used again in every order; each ends by its own answer,
-    /// in its own time.
+    /// Targets come and go at different times, so that slots are used again in every order; each
+    /// ends by its own answer, in its own time.
     #[test]
     fn slots_are_used_again_and_never_mixed_up(
         answers in proptest::collection::vec((0..3_usize, 0..4_u8, 1..6000_u64), 50..400),

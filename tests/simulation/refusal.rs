@@ -1,4 +1,5 @@
-//! SYNs that cannot leave: this machine's routing says there is no way, or this machine is at fault.
+//! SYNs that cannot leave: this machine's routing says there is no way, or this machine is at
+//! fault.
 
 use halfopen::fault::{Fault, NoRoute, Refusal};
 use halfopen::verdict::{PortState, Reason};
@@ -73,7 +74,8 @@ fn a_fault_on_the_last_try_waits_for_the_syns_still_out() {
     assert_eq!(silent.end, secs(7));
 }
 
-/// Nothing was sent, so nothing was learnt, whatever order the refusals came in; routing's answer is one about the target.
+/// Nothing was sent, so nothing was learnt, whatever order the refusals came in; routing's answer
+/// is one about the target.
 #[test]
 fn no_route_and_faults_together_are_never_silence() {
     for faulty in 0..7_usize {

@@ -127,7 +127,8 @@ fn a_segment_to_elsewhere_proves_nothing() {
     }
 }
 
-/// Each of the 256 combinations of flags, with the right acknowledgement number: only SYN+ACK opens, only RST+ACK closes.
+/// Each of the 256 combinations of flags, with the right acknowledgement number: only SYN+ACK
+/// opens, only RST+ACK closes.
 #[test]
 fn only_an_acknowledgement_with_syn_or_rst_decides() {
     for flags in (0..=255).map(Flags) {

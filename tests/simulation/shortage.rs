@@ -13,7 +13,8 @@ use nix::errno::Errno;
 
 use crate::network::{Conditions, Run, check, check_under, millis, remotes, secs, syn_ack};
 
-/// Everybody answers after a millisecond; the kernel refuses segments by a rule that may count them.
+/// Everybody answers after a millisecond; the kernel refuses segments by a rule that may count
+/// them.
 struct Short<F>(F);
 
 impl<F: FnMut(&Segment) -> bool> Network for Short<F> {

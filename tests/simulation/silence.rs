@@ -50,7 +50,8 @@ fn without_retries_a_deadline_below_a_second_decides() {
     assert_eq!(run.verdict().reason.to_string(), "no answer to 1 SYN in 500 ms");
 }
 
-/// First wait rto = min(1 s, T / (2ⁿ − 1)) for n tries, each later one doubles, the verdict at rto · (2ⁿ − 1).
+/// First wait rto = min(1 s, T / (2ⁿ − 1)) for n tries, each later one doubles, the verdict at rto
+/// · (2ⁿ − 1).
 #[test]
 fn every_schedule_fits_its_deadline() {
     for retries in 0..=10_u8 {
@@ -70,7 +71,8 @@ fn every_schedule_fits_its_deadline() {
     }
 }
 
-/// A retransmission gets past what drops the first SYN of a connection, a fresh port past what is left of an old one.
+/// A retransmission gets past what drops the first SYN of a connection, a fresh port past what is
+/// left of an old one.
 #[test]
 fn every_second_try_is_a_retransmission_of_the_one_before() {
     for remote in [SERVER, SERVER_V6] {

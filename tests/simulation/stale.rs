@@ -1,4 +1,5 @@
-//! The server holds an old connection on our port and answers with a bare ACK (RFC 9293 §3.5.1, RFC 5961 §4).
+//! The server holds an old connection on our port and answers with a bare ACK (RFC 9293 §3.5.1, RFC
+//! 5961 §4).
 
 use halfopen::probe::Ignored;
 use halfopen::schedule::Schedule;
@@ -122,7 +123,8 @@ fn an_old_ack_after_the_verdict_is_nobodys() {
     assert_eq!(to_server, 1);
 }
 
-/// The port has been used for another target by then, and the ACK is reset, but it says nothing of this one.
+/// The port has been used for another target by then, and the ACK is reset, but it says nothing of
+/// this one.
 #[test]
 fn an_old_ack_to_a_port_this_target_was_not_tried_from_is_not_held_against_it() {
     let run = check_all(

@@ -41,7 +41,8 @@ fn every_error_of_the_contract_means_what_it_says() {
     }
 }
 
-/// A state falls at once only on what the contract calls final: anything else may be a routing flap, or no error at all.
+/// A state falls at once only on what the contract calls final: anything else may be a routing
+/// flap, or no error at all.
 #[test]
 fn no_other_message_is_final() {
     for (offender, named) in [(SERVER_V4, NAMED_V4.as_slice()), (SERVER_V6, &NAMED_V6)] {

@@ -1,4 +1,5 @@
-//! Bytes ⇄ values: constants of packets as stacks send them, headers that lie, and a second implementation as judge.
+//! Bytes ⇄ values: constants of packets as stacks send them, headers that lie, and a second
+//! implementation as judge.
 
 mod icmp;
 mod ipv4;

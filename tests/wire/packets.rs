@@ -1,5 +1,5 @@
-//! Packets byte by byte, and what they say. The client is 198.18.0.1 or `2001:db8::1`, the server 198.18.0.2 or
-//! `2001:db8::2`.
+//! Packets byte by byte, and what they say. The client is 198.18.0.1 or `2001:db8::1`, the server
+//! 198.18.0.2 or `2001:db8::2`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -28,7 +28,8 @@ pub(crate) fn sealed(segment: &[u8], source: IpAddr, destination: IpAddr) -> Vec
     bytes
 }
 
-/// The sum of the pseudo-header alone: the complement of the checksum of a segment that is all zeros.
+/// The sum of the pseudo-header alone: the complement of the checksum of a segment that is all
+/// zeros.
 pub(crate) fn pseudo_header_sum(length: usize, source: IpAddr, destination: IpAddr) -> u16 {
     !TcpPacket::new_unchecked(sealed(&vec![0; length], source, destination)).checksum()
 }
@@ -120,7 +121,8 @@ pub(crate) const RST_V6: [u8; 20] = [
     0xa1, 0xf9, 0x00, 0x00,
 ];
 
-/// Linux 6, MTU 1500, timestamps on; the address family's header stands before it on a raw socket, as for all of IPv4.
+/// Linux 6, MTU 1500, timestamps on; the address family's header stands before it on a raw socket,
+/// as for all of IPv4.
 #[rustfmt::skip]
 pub(crate) const LINUX_SYN_ACK_V4: [u8; 60] = [
     0x45, 0x00, 0x00, 0x3c, // version 4, 20 bytes; 60 in all

@@ -11,8 +11,9 @@ use super::assert_fit_for_a_line;
 use super::segment::sealed;
 use Meaning::{Closed, HopsExceeded, Prohibited, Unreachable};
 
-/// An ICMP packet means what smoltcp's names of its type and code say, and quotes the ports and the sequence number that
-/// smoltcp finds in it. What is no ICMP packet is taken for the quoted bytes themselves.
+/// An ICMP packet means what smoltcp's names of its type and code say, and quotes the ports and the
+/// sequence number that smoltcp finds in it. What is no ICMP packet is taken for the quoted bytes
+/// themselves.
 pub fn icmp_quote(bytes: &[u8]) {
     for remote in ["198.18.0.2:0", "[2001:db8::2]:0"] {
         assert_quoted(remote.parse().unwrap(), bytes);

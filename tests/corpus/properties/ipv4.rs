@@ -6,8 +6,9 @@ use smoltcp::wire::{IpProtocol, Ipv4Packet, Ipv4Repr, TcpPacket};
 
 use super::segment::sealed;
 
-/// Behind an IPv4 header, its options included, stands the segment that smoltcp would look for there; what smoltcp writes
-/// is read. Few inputs have the right TCP checksum, so each is read with that, too.
+/// Behind an IPv4 header, its options included, stands the segment that smoltcp would look for
+/// there; what smoltcp writes is read. Few inputs have the right TCP checksum, so each is read with
+/// that, too.
 pub fn ipv4(bytes: &[u8]) {
     read_and_written(bytes);
     if let Some((source, destination, header)) = header(bytes)

@@ -1,5 +1,6 @@
-//! What must hold of every input, whoever wrote it: one function a parser, which panics at a counterexample. The fuzzers
-//! (`scripts/fuzz`) look for one; the tests replay what they have found.
+//! What must hold of every input, whoever wrote it: one function a parser, which panics at a
+//! counterexample. The fuzzers (`scripts/fuzz`) look for one; the tests replay what they have
+//! found.
 
 #![expect(clippy::missing_panics_doc, reason = "panics are what they have to say")]
 

@@ -6,7 +6,8 @@ use halfopen::verdict::{Reason, Verdict};
 
 use super::assert_fit_for_a_line;
 
-/// A text is a range that alerts as the guidelines say, at its bounds and on either side of them, or is refused in a line.
+/// A text is a range that alerts as the guidelines say, at its bounds and on either side of them,
+/// or is refused in a line.
 pub fn range(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
     let guideline = guideline(text);

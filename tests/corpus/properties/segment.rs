@@ -5,9 +5,9 @@ use smoltcp::wire::{TcpOption, TcpPacket};
 
 use super::assert_fit_for_a_line;
 
-/// A TCP segment is read when smoltcp, which shares no code with us, finds it sound, and its checksum right or left to a
-/// network card; it says the same to both; what is written of it is read back. Few inputs have the right checksum, so each is
-/// read with that, too.
+/// A TCP segment is read when smoltcp, which shares no code with us, finds it sound, and its
+/// checksum right or left to a network card; it says the same to both; what is written of it is
+/// read back. Few inputs have the right checksum, so each is read with that, too.
 pub fn segment(bytes: &[u8]) {
     for (source, destination) in
         [("198.18.0.2:0", "198.18.0.1:0"), ("[2001:db8::2]:0", "[2001:db8::1]:0")]

@@ -10,8 +10,8 @@ use super::assert_fit_for_a_line;
 /// Endpoints of one target that are counted one by one.
 const SMALL: u128 = 1 << 8;
 
-/// A text is a target whose parts read as they are shown, or is refused with a short message that names the part; the standard
-/// library agrees on single endpoints.
+/// A text is a target whose parts read as they are shown, or is refused with a short message that
+/// names the part; the standard library agrees on single endpoints.
 pub fn target(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
     match text.parse::<Target>() {
@@ -124,8 +124,8 @@ fn assert_named(error: &TargetError, text: &str) {
     }
 }
 
-/// What the standard library takes for an endpoint is the target that is just that endpoint, if it can be one, and its port has no
-/// leading zeros.
+/// What the standard library takes for an endpoint is the target that is just that endpoint, if it
+/// can be one, and its port has no leading zeros.
 fn assert_judged(text: &str, endpoint: SocketAddr) {
     let (ip, port) = (endpoint.ip().to_canonical(), endpoint.port());
     let read = text.parse::<Target>();
@@ -140,7 +140,8 @@ fn assert_judged(text: &str, endpoint: SocketAddr) {
     }
 }
 
-/// Neither many hosts nor none, and not to be had in another way: IPv4 as such, link-local ones with their interface.
+/// Neither many hosts nor none, and not to be had in another way: IPv4 as such, link-local ones
+/// with their interface.
 fn may_be_probed(address: IpAddr) -> bool {
     let one_host = match address {
         IpAddr::V4(v4) => {

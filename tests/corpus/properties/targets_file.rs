@@ -5,8 +5,8 @@ use halfopen::target_file::{FileError, read};
 
 use super::assert_fit_for_a_line;
 
-/// A file is what its lines are, one by one, up to the first that is no target; comments, blanks and the way that it is read
-/// change nothing.
+/// A file is what its lines are, one by one, up to the first that is no target; comments, blanks
+/// and the way that it is read change nothing.
 pub fn targets_file(bytes: &[u8]) {
     let whole = outcome(read("pool.txt", bytes));
     assert_eq!(whole, line_by_line(bytes));

@@ -1,4 +1,5 @@
-//! Thousands of open targets: every handshake is cut short before its ACK, which the kernel holds back for 200 ms, gets out.
+//! Thousands of open targets: every handshake is cut short before its ACK, which the kernel holds
+//! back for 200 ms, gets out.
 
 use std::cell::Cell;
 use std::process::Command;
@@ -38,7 +39,8 @@ fn none_of_an_ipv6_crowd_is_accepted() {
     none_of_a_crowd_is_accepted("0", "[2001:db8:1::/116]", 4096);
 }
 
-/// One busy process more than there are processors: the program has to wait for its turn again and again.
+/// One busy process more than there are processors: the program has to wait for its turn again and
+/// again.
 #[test]
 fn none_of_a_crowd_is_accepted_on_a_busy_machine() {
     let lab = Lab::new();
@@ -49,8 +51,8 @@ fn none_of_a_crowd_is_accepted_on_a_busy_machine() {
     }
 }
 
-/// As at the end of a long way: the program stands still while they come, and has thousands of SYNs to send when it goes on.
-/// Those can wait; a finished handshake has a fifth of a second.
+/// As at the end of a long way: the program stands still while they come, and has thousands of SYNs
+/// to send when it goes on. Those can wait; a finished handshake has a fifth of a second.
 #[test]
 fn answers_that_come_all_at_once_are_all_cut_short_before_more_syns_leave() {
     let program = Arc::new(OnceLock::new());
@@ -98,8 +100,8 @@ fn none_is_accepted(crowd: &Watched, rate: &str, block: &str, targets: u32, limi
     crowd.assert_nothing_reached_the_application();
 }
 
-/// Every address is open here, but the first answers wait for one another and come while the program stands still. Gives the
-/// flags of what it sent afterwards.
+/// Every address is open here, but the first answers wait for one another and come while the
+/// program stands still. Gives the flags of what it sent afterwards.
 fn answer_all_at_once(far_end: FarEnd, program: &OnceLock<Pid>) -> Vec<String> {
     let mut peer = Peer { far_end, answers: Vec::new(), came: Vec::new() };
     while peer.answers.len() < HELD_BACK && peer.far_end.attend(ATTENTION) {
@@ -148,8 +150,8 @@ struct Watched {
     held_up: Cell<Duration>,
 }
 
-/// A finished handshake has 200 ms before the kernel sends its ACK (`TCP_DELACK_MAX`). Who was not let go on for half of them
-/// may have come too late.
+/// A finished handshake has 200 ms before the kernel sends its ACK (`TCP_DELACK_MAX`). Who was not
+/// let go on for half of them may have come too late.
 const PERMITTED: Duration = Duration::from_millis(100);
 
 impl Watched {

@@ -64,9 +64,10 @@ fn dead_targets_leave_descriptors_for_live_ones() {
     crowd.assert_nothing_is_left();
 }
 
-/// There is no room for more than a few attempts, and most of the first are in vain, so that some of the others may never be
-/// made. Of those targets it is said that nothing was learnt; and no silence is a verdict that was not waited for: the last
-/// attempt was, for four sevenths of what was left, at the least.
+/// There is no room for more than a few attempts, and most of the first are in vain, so that some
+/// of the others may never be made. Of those targets it is said that nothing was learnt; and no
+/// silence is a verdict that was not waited for: the last attempt was, for four sevenths of what
+/// was left, at the least.
 #[test]
 fn a_pool_that_the_limit_has_no_room_for_is_told_of_in_part_and_never_wrongly() {
     let crowd = Crowd::new();

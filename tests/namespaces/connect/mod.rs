@@ -1,5 +1,6 @@
-//! The kernel's own handshake, cut short (`--engine connect`): what crosses the wire, what becomes of every answer, and with how
-//! little it works. That its verdicts are those of raw sockets is the business of `agreement`.
+//! The kernel's own handshake, cut short (`--engine connect`): what crosses the wire, what becomes
+//! of every answer, and with how little it works. That its verdicts are those of raw sockets is the
+//! business of `agreement`.
 
 mod crowd;
 mod descriptors;

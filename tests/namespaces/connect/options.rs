@@ -1,4 +1,5 @@
-//! `--source`, `--interface`, `--mark`, `--dscp`, `--ttl`: each acts on the SYN and on the RST alike, or is refused by name.
+//! `--source`, `--interface`, `--mark`, `--dscp`, `--ttl`: each acts on the SYN and on the RST
+//! alike, or is refused by name.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -82,7 +83,8 @@ fn the_rst_carries_the_mark_whichever_way_the_answer_came() {
     }
 }
 
-/// Also with `ip_nonlocal_bind`, with which the kernel would let it send from anywhere; by either engine.
+/// Also with `ip_nonlocal_bind`, with which the kernel would let it send from anywhere; by either
+/// engine.
 #[test]
 fn a_source_that_is_not_ours_is_a_fault_and_sends_nothing() {
     let lab = Lab::new();

@@ -1,4 +1,5 @@
-//! A neighbour table without room for the next hop of a SYN. All namespaces of a machine share it, so that this runs alone.
+//! A neighbour table without room for the next hop of a SYN. All namespaces of a machine share it,
+//! so that this runs alone.
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::mpsc;
@@ -12,7 +13,8 @@ use nix::sys::socket::sockopt::Ipv4RecvErr;
 use crate::lab::Lab;
 use crate::pool::crowd::Findings;
 
-/// More dead hosts than a table has room for, unless it is told to have more (`gc_thresh3` is 1,024).
+/// More dead hosts than a table has room for, unless it is told to have more (`gc_thresh3` is
+/// 1,024).
 const DEAD: u32 = 0x7fff;
 
 const TARGETS: usize = 32;

@@ -1,4 +1,5 @@
-//! A peer that follows a script, on a TUN device: what the kernel makes of each answer, and what we make of that.
+//! A peer that follows a script, on a TUN device: what the kernel makes of each answer, and what we
+//! make of that.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -100,7 +101,8 @@ fn an_icmp_error_about_another_segment_is_ignored(family: Family) {
     }
 }
 
-/// Some of them end the kernel's handshake, which does not say why: nothing was learnt then, whatever raw sockets would hear.
+/// Some of them end the kernel's handshake, which does not say why: nothing was learnt then,
+/// whatever raw sockets would hear.
 fn an_icmp_error_that_says_nothing_about_the_port_gives_it_no_state(family: Family) {
     let mut told = BTreeSet::new();
     for &(kind, code) in meaningless_errors(family) {
@@ -175,7 +177,8 @@ fn answers_to_two_tries_are_both_reset(family: Family) {
     assert_both_are_reset(&sent);
 }
 
-/// The socket is gone by then, and the kernel answers for it. A target that is silent keeps the program busy meanwhile.
+/// The socket is gone by then, and the kernel answers for it. A target that is silent keeps the
+/// program busy meanwhile.
 fn an_answer_after_the_verdict_is_reset(family: Family) {
     let silent = SocketAddr::new(family.stranger(), PORT + 1).to_string();
     let (verdict, sent) = check(family, &["-t", "3.5", &silent], |syns| {
@@ -194,8 +197,8 @@ fn an_answer_after_the_verdict_is_reset(family: Family) {
     assert_eq!(flags(&to_peer), ["SYN", "SYN", "RST+ACK", "RST"], "the last by no socket of ours");
 }
 
-/// Each SYN to the second target fails at once, so that the next one to the first has its descriptor; the first is still waited
-/// for when the second has ended.
+/// Each SYN to the second target fails at once, so that the next one to the first has its
+/// descriptor; the first is still waited for when the second has ended.
 fn targets_that_had_the_same_descriptors_do_not_mix(family: Family) {
     let targets = [PORT + 1, PORT].map(|port| SocketAddr::new(family.peer(), port).to_string());
     let (kind, code, _) = passing_errors(family)[1];
@@ -298,7 +301,8 @@ fn what_acknowledges_no_syn_of_ours_proves_nothing(family: Family) {
     }
 }
 
-/// Raw sockets take none of them for an answer; a real connection would fare as the kernel's handshake does here.
+/// Raw sockets take none of them for an answer; a real connection would fare as the kernel's
+/// handshake does here.
 fn flags_that_no_stack_sends_together_are_what_the_kernel_takes_them_for(family: Family) {
     for (flags, ending) in [
         (SYN | ACK | FIN, (Some("open"), 0)),

@@ -1,4 +1,5 @@
-//! Without any privilege, and without a way to get some (`NO_NEW_PRIVS`): as `HAProxy` runs its external checks.
+//! Without any privilege, and without a way to get some (`NO_NEW_PRIVS`): as `HAProxy` runs its
+//! external checks.
 
 use std::net::SocketAddr;
 

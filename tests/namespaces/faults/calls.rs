@@ -76,7 +76,8 @@ fn a_storm_of_signals_loses_no_target_of_a_file() {
     assert!(number_on_stderr(&outcome, "signals") > 100, "no storm: {outcome:#?}");
 }
 
-/// What a kernel without room, or a table without a free entry, says; and a call that is interrupted before it began.
+/// What a kernel without room, or a table without a free entry, says; and a call that is
+/// interrupted before it began.
 #[test]
 fn calls_that_fail_now_and_then_make_no_wrong_state() {
     const OF_BOTH: &[(&str, &[Errno])] = &[

@@ -77,7 +77,8 @@ fn a_name_that_was_never_looked_up_was_not_probed() {
     server.set_read_timeout(Some(Duration::from_millis(100))).expect("a socket of ours");
     let service = thread::spawn(move || {
         let (mut question, mut asked) = ([0; 512], HashSet::new());
-        // Slow, but it never fails to answer; what has come by the end of the program is still read.
+        // Slow, but it never fails to answer; what has come by the end of the program is still
+        // read.
         loop {
             match server.recv_from(&mut question) {
                 Ok((length, from)) => {

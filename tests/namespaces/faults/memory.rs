@@ -1,5 +1,5 @@
-//! Too little memory: the allocator ends a program that asks for more than there is, and death by a signal means to some
-//! callers that all is well.
+//! Too little memory: the allocator ends a program that asks for more than there is, and death by a
+//! signal means to some callers that all is well.
 
 use std::process::Command;
 
@@ -53,8 +53,9 @@ fn a_pool_that_needs_more_than_there_is_ends_by_itself() {
     }
 }
 
-/// Of the address space, in kilobytes. With less, the kernel, the loader or the start-up code of the language ends the program
-/// before its first line. Two steps more, because its layout is random.
+/// Of the address space, in kilobytes. With less, the kernel, the loader or the start-up code of
+/// the language ends the program before its first line. Two steps more, because its layout is
+/// random.
 fn least_that_starts(lab: &Lab) -> u32 {
     let starts = |limit: &u32| {
         let mut command = Command::new("sh");

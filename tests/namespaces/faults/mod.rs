@@ -1,5 +1,5 @@
-//! What goes wrong on this machine. Each fault ends in the right verdict or in none: never in a wrong state, nor in a
-//! program that dies, hangs or has nothing to say.
+//! What goes wrong on this machine. Each fault ends in the right verdict or in none: never in a
+//! wrong state, nor in a program that dies, hangs or has nothing to say.
 
 mod calls;
 mod descriptors;
@@ -50,8 +50,8 @@ fn program(engine: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// The program with a library before its C library. The libraries here mind nobody but the program under test: shells and
-/// other programs that start it are left alone.
+/// The program with a library before its C library. The libraries here mind nobody but the program
+/// under test: shells and other programs that start it are left alone.
 fn preloading(library: &Preloaded, mut program: Command) -> Command {
     program.env("LD_PRELOAD", &library.path);
     program
@@ -87,7 +87,8 @@ fn truth(port: u64) -> (&'static str, &'static str) {
     }
 }
 
-/// How many targets of the [`Stage`] have the verdict that is right. The others have none, and the exit code goes with it all.
+/// How many targets of the [`Stage`] have the verdict that is right. The others have none, and the
+/// exit code goes with it all.
 #[track_caller]
 fn right(outcome: &Outcome) -> usize {
     if outcome.stdout.starts_with("TCP HALF-OPEN UNKNOWN - ") {

@@ -1,4 +1,5 @@
-//! A name service that lies, babbles or breaks off. The name does not resolve then, and nothing worse comes of it.
+//! A name service that lies, babbles or breaks off. The name does not resolve then, and nothing
+//! worse comes of it.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -14,7 +15,8 @@ type Service = fn(&[u8]) -> Vec<Vec<u8>>;
 /// The flags of a response (RFC 1035 §4.1.1): recursion desired and available, and what is wrong.
 const TRUNCATED: u8 = 0x83;
 
-/// None of them gives an address. The first label of the name is the number of the service that answers for it.
+/// None of them gives an address. The first label of the name is the number of the service that
+/// answers for it.
 const NAMELESS: &[(&str, Service)] = &[
     ("nothing at all", |_| Vec::new()),
     ("an empty datagram", |_| vec![Vec::new()]),

@@ -1,4 +1,5 @@
-//! Signals that ask the program to end: it does so at once, with the exit code and a line that say that nothing is known.
+//! Signals that ask the program to end: it does so at once, with the exit code and a line that say
+//! that nothing is known.
 
 use std::io::Write;
 use std::process::Stdio;

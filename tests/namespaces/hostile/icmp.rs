@@ -1,4 +1,5 @@
-//! ICMP errors that quote something else than a SYN of ours: no whole check hangs on them, and no error queue is the worse.
+//! ICMP errors that quote something else than a SYN of ours: no whole check hangs on them, and no
+//! error queue is the worse.
 
 use crate::tun::Family;
 use crate::tun_peer::answer::IcmpError;

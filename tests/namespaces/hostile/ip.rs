@@ -10,8 +10,8 @@ use crate::tun_peer::answer::{Answer, ip_packet};
 /// The IPv6 header.
 const V6_HEADER: usize = 40;
 
-/// The two parts of a packet, the first with so many bytes behind the IP header: a multiple of eight. Linux wants no less in
-/// IPv6 than the TCP header (`ipv6frag_thdr_truncated()`).
+/// The two parts of a packet, the first with so many bytes behind the IP header: a multiple of
+/// eight. Linux wants no less in IPv6 than the TCP header (`ipv6frag_thdr_truncated()`).
 pub(super) fn fragments(packet: &[u8], first: usize) -> [Vec<u8>; 2] {
     let end = payload(packet).len();
     [fragment(packet, 0..first, 0), fragment(packet, first..end, first)]
@@ -40,7 +40,8 @@ pub(super) fn broken(segment: &Answer) -> Vec<Vec<u8>> {
     packets
 }
 
-/// Options of RFC 791 and RFC 2113, sound and not: source routes, a recorded route, timestamps, a router alert.
+/// Options of RFC 791 and RFC 2113, sound and not: source routes, a recorded route, timestamps, a
+/// router alert.
 fn with_v4_options(segment: &Answer) -> Vec<Vec<u8>> {
     const OPTIONS: &[&[u8]] = &[
         &[1; 40],
@@ -80,7 +81,8 @@ fn with_v6_headers(segment: &Answer) -> Vec<Vec<u8>> {
     let whole = segment.packet();
     let headers: [(IpProtocol, Vec<u8>); 12] = [
         (IpProtocol::HopByHop, vec![TCP, 0, 1, 4, 0, 0, 0, 0]),
-        // An option that asks for an error, one that is longer than its header, and a header longer than the packet.
+        // An option that asks for an error, one that is longer than its header, and a header longer
+        // than the packet.
         (IpProtocol::HopByHop, vec![TCP, 0, 0xc2, 4, 0, 0, 0, 0]),
         (IpProtocol::HopByHop, vec![TCP, 0, 0x1e, 255, 0, 0, 0, 0]),
         (IpProtocol::HopByHop, vec![TCP, 255, 1, 4, 0, 0, 0, 0]),
@@ -107,8 +109,8 @@ fn with_v6_headers(segment: &Answer) -> Vec<Vec<u8>> {
     packets
 }
 
-/// These bytes of what a packet carries, as the fragment that claims to begin at `offset`; the last one where it has the last
-/// byte.
+/// These bytes of what a packet carries, as the fragment that claims to begin at `offset`; the last
+/// one where it has the last byte.
 fn fragment(packet: &[u8], part: Range<usize>, offset: usize) -> Vec<u8> {
     let offset = u16::try_from(offset).expect("16 bits");
     let more = part.end < payload(packet).len();

@@ -40,9 +40,11 @@ pub(super) struct Siege {
     pub(super) last_lie: Option<Instant>,
     /// SYNs by port.
     pub(super) heard: BTreeMap<u16, usize>,
-    /// How many of them have been answered, each at the place of the truth in its volley, and when the last was.
+    /// How many of them have been answered, each at the place of the truth in its volley, and when
+    /// the last was.
     pub(super) answered: BTreeMap<u16, (usize, Instant)>,
-    /// Segments from the ports that SYNs came from, by flags and destination: when the first was seen, and how many.
+    /// Segments from the ports that SYNs came from, by flags and destination: when the first was
+    /// seen, and how many.
     pub(super) sent: BTreeMap<(String, IpAddr), (Instant, usize)>,
 }
 

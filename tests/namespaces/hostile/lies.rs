@@ -37,8 +37,8 @@ impl Lies {
         (0..longest).flat_map(nth).collect()
     }
 
-    /// All combinations of flags from the target itself, with an acknowledgement number one off; without bare ACKs, which need
-    /// none.
+    /// All combinations of flags from the target itself, with an acknowledgement number one off;
+    /// without bare ACKs, which need none.
     fn wrong_numbers(&self, syn: &Sent) -> Vec<Vec<u8>> {
         let acknowledgements = [syn.sequence, syn.sequence.wrapping_add(2), 0];
         let told = |flags: &u8| {
@@ -131,7 +131,8 @@ fn random_length(number: usize) -> usize {
     number * 7 % 160
 }
 
-/// A generator by Steele, Lea and Flood (splitmix64): the same lies each time that the same SYN is sent.
+/// A generator by Steele, Lea and Flood (splitmix64): the same lies each time that the same SYN is
+/// sent.
 struct Random(u64);
 
 impl Random {

@@ -1,5 +1,6 @@
-//! A peer that floods and lies while it is checked: garbage, forged answers, ICMP errors about other packets, broken headers.
-//! It sees our SYNs, and may write any source address. Only what would be an answer it does not send, but for the true one.
+//! A peer that floods and lies while it is checked: garbage, forged answers, ICMP errors about
+//! other packets, broken headers. It sees our SYNs, and may write any source address. Only what
+//! would be an answer it does not send, but for the true one.
 
 mod icmp;
 mod ip;
@@ -33,7 +34,8 @@ const PORTS: [u16; 4] = [OPEN, CLOSED, SILENT, FILTERED];
 const LONG: u32 = 20;
 const SHORT: u32 = 2;
 
-/// Kilobytes that the program may write to (`RLIMIT_DATA`): one that keeps something of each packet dies of it.
+/// Kilobytes that the program may write to (`RLIMIT_DATA`): one that keeps something of each packet
+/// dies of it.
 const MEMORY: u32 = 6 << 10;
 
 fn a_pool_finds_the_truth_among_200_000_lies(family: Family) {
@@ -66,8 +68,9 @@ fn check_each_under_fire(family: Family, timeout: u32, ports: &[u16]) {
     });
 }
 
-/// Such an ACK is proven by nothing but its endpoints. With a raw socket it means, where nothing else comes, that the server
-/// holds an old connection; the kernel's own handshake makes nothing of it.
+/// Such an ACK is proven by nothing but its endpoints. With a raw socket it means, where nothing
+/// else comes, that the server holds an old connection; the kernel's own handshake makes nothing of
+/// it.
 fn bare_acks_hide_no_answer(family: Family) {
     let acks = |syn: &Sent| {
         let numbers = (0..100_u32).map(|n| n.wrapping_mul(0x0123_4567));
@@ -127,7 +130,8 @@ struct Battle<'a> {
 impl<'a> Check<'a> {
     fn of(self, liar: Liar) -> Battle<'a> {
         let host = TunHost::facing(move |far_end| liar.live(far_end));
-        // Room for all that a check has to say to a flood: what this wire loses is lost on its way, and no fault of the check.
+        // Room for all that a check has to say to a flood: what this wire loses is lost on its way,
+        // and no fault of the check.
         host.namespace.configure(&["link set tun0 txqueuelen 50000"]);
         let ports: Vec<_> = self.ports.iter().map(u16::to_string).collect();
         let (peer, timeout) = (self.family.peer().to_string(), self.timeout.to_string());
@@ -153,8 +157,8 @@ impl Battle<'_> {
         }
     }
 
-    /// Nothing else is said of this port. Silence proves nothing where the flood went on to the end, or swept answers away;
-    /// and there is silence where the peer was too slow to answer.
+    /// Nothing else is said of this port. Silence proves nothing where the flood went on to the
+    /// end, or swept answers away; and there is silence where the peer was too slow to answer.
     #[track_caller]
     fn assert_state(&self, port: u16, expected: &str) {
         let swept_away = self.outcome.stderr.contains("answers lost");
@@ -202,7 +206,8 @@ impl Battle<'_> {
         assert!([0, 2, 3].contains(&self.outcome.code), "{self:#?}");
         let limit = Duration::from_secs(u64::from(self.check.timeout)) + Duration::from_millis(100);
         assert!(self.outcome.times.expect("an unhurried program").waited < limit, "{self:#?}");
-        // The kernel's own handshake answers liars as kernels do, and so does a kernel whose ports are nobody's any more.
+        // The kernel's own handshake answers liars as kernels do, and so does a kernel whose ports
+        // are nobody's any more.
         if self.check.engine == "raw" {
             let peer = self.check.family.peer();
             for ((flags, to), (first, _)) in &self.siege.sent {

@@ -1,4 +1,5 @@
-//! What really crossed the wire: a packet socket on one interface, decoded by smoltcp, which shares no code with the program.
+//! What really crossed the wire: a packet socket on one interface, decoded by smoltcp, which shares
+//! no code with the program.
 
 use std::io::IoSliceMut;
 use std::net::IpAddr;
@@ -52,11 +53,13 @@ pub(crate) struct Captured {
     pub(crate) seq: u32,
     pub(crate) ack: u32,
     pub(crate) window: u16,
-    /// `SYN`, `SYN+ACK`, `RST`, `PSH+ACK`, …; `ICMP 3/13` (type/code) for an ICMP message of either family.
+    /// `SYN`, `SYN+ACK`, `RST`, `PSH+ACK`, …; `ICMP 3/13` (type/code) for an ICMP message of either
+    /// family.
     pub(crate) flags: String,
     /// `MSS 1460`, `WS 7`, `SACK-permitted`, `TS`; padding left out.
     pub(crate) options: Vec<String>,
-    /// Of the TCP segment. Says nothing about what a kernel's TCP sends: it leaves the sum to a network card that is not there.
+    /// Of the TCP segment. Says nothing about what a kernel's TCP sends: it leaves the sum to a
+    /// network card that is not there.
     pub(crate) checksum_valid: bool,
 }
 
@@ -100,7 +103,8 @@ impl Capture {
         });
         setsockopt(&socket, sockopt::ReceiveTimestampns, &true)
             .expect("packet sockets have timestamps");
-        // Beyond rmem_max only with the machine's CAP_NET_ADMIN; a user namespace makes do with rmem_max.
+        // Beyond rmem_max only with the machine's CAP_NET_ADMIN; a user namespace makes do with
+        // rmem_max.
         if setsockopt(&socket, sockopt::RcvBufForce, &(32 << 20)).is_err() {
             setsockopt(&socket, sockopt::RcvBuf, &(32 << 20))
                 .expect("the kernel trims to what it allows");
@@ -109,7 +113,8 @@ impl Capture {
         Self { socket, interface: address.ifindex() }
     }
 
-    /// Everything since the last call, in the order in which it crossed, once the wire has fallen silent.
+    /// Everything since the last call, in the order in which it crossed, once the wire has fallen
+    /// silent.
     pub(crate) fn segments(&self) -> Vec<Captured> {
         let patience = Instant::now() + Duration::from_mins(5);
         let mut segments = Vec::new();
@@ -158,7 +163,8 @@ impl Capture {
     }
 }
 
-/// TCP and ICMP, but not the neighbour discovery and multicast groups among IPv6's ICMP (types from 130).
+/// TCP and ICMP, but not the neighbour discovery and multicast groups among IPv6's ICMP (types from
+/// 130).
 fn decode(packet: &[u8], time: Duration, direction: Direction) -> Option<Captured> {
     match packet.first()? >> 4 {
         4 => {

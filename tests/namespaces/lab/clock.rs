@@ -12,8 +12,9 @@ use std::time::Duration;
 /// Names the file to which the program's clock tells at its end what [`Times`] reads.
 const TOLD_TO: &str = "UNHURRIED_CLOCK";
 
-/// The program has a clock that leaves out whatever else the machine keeps it from doing: its SYNs leave when they are due,
-/// and silence is waited for to the end. For programs that the C library lets have it (`AT_SECURE`, ld.so(8)).
+/// The program has a clock that leaves out whatever else the machine keeps it from doing: its SYNs
+/// leave when they are due, and silence is waited for to the end. For programs that the C library
+/// lets have it (`AT_SECURE`, ld.so(8)).
 pub(crate) fn unhurried(mut command: Command) -> Command {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -42,7 +43,8 @@ pub(crate) struct Times {
 }
 
 impl Times {
-    /// Of the program that waited longest, where it was started by another that was given the clock too.
+    /// Of the program that waited longest, where it was started by another that was given the clock
+    /// too.
     pub(crate) fn read(report: &Path) -> Option<Self> {
         let text = fs::read_to_string(report).ok()?;
         let _ = fs::remove_file(report);
@@ -65,7 +67,8 @@ pub(crate) fn library() -> &'static Path {
         cc.args(["-shared", "-fPIC", "-Wall", "-Werror", "-O2", "-o"]).args([&new, &source]);
         let compiled = cc.output().expect("cc: scripts/test installs what the tests need");
         assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
-        // By its descriptor, held to the end: a path that is preloaded has no spaces, and nothing is left behind.
+        // By its descriptor, held to the end: a path that is preloaded has no spaces, and nothing
+        // is left behind.
         let library = File::open(&new).expect("just made").into_raw_fd();
         fs::remove_file(new).expect("a file of ours");
         PathBuf::from(format!("/proc/{}/fd/{library}", process::id()))

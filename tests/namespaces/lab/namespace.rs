@@ -12,8 +12,8 @@ use nix::sched::{CloneFlags, setns, unshare};
 
 use super::{Capture, Outcome, Running};
 
-/// A host of its own. No name under /run/netns: the kernel takes it away with the last descriptor, socket and process in it,
-/// even when the tests are killed.
+/// A host of its own. No name under /run/netns: the kernel takes it away with the last descriptor,
+/// socket and process in it, even when the tests are killed.
 pub(crate) struct Namespace {
     handle: File,
 }
@@ -62,9 +62,9 @@ impl Namespace {
         self.wait_until_usable(interface);
     }
 
-    /// Kernel threads do the rest of what `ip` begins. Until they have taken note of the carrier, the interface drops
-    /// what it should send; until they have taken an IPv6 address into use, neighbours ask for it in vain, and again
-    /// only a second later.
+    /// Kernel threads do the rest of what `ip` begins. Until they have taken note of the carrier,
+    /// the interface drops what it should send; until they have taken an IPv6 address into use,
+    /// neighbours ask for it in vain, and again only a second later.
     fn wait_until_usable(&self, interface: &str) {
         let patience = Instant::now() + Duration::from_mins(5);
         while !(self.sends(interface) && self.enter(|| uses_its_ipv6_addresses(interface))) {
@@ -92,7 +92,8 @@ impl Namespace {
         })
     }
 
-    /// Runs a program to its end and gives what it printed; panics with its complaint when it fails.
+    /// Runs a program to its end and gives what it printed; panics with its complaint when it
+    /// fails.
     pub(crate) fn run(&self, program: &str, arguments: &[&str]) -> String {
         let mut command = Command::new(program);
         command.args(arguments);
@@ -153,8 +154,9 @@ impl Namespace {
 
     /// A listener of the kernel's own TCP, with its default queue.
     ///
-    /// Its predecessor at the same address may live a moment longer than the value that was dropped: while another test
-    /// starts a program, the new process has every descriptor of this one until it executes.
+    /// Its predecessor at the same address may live a moment longer than the value that was
+    /// dropped: while another test starts a program, the new process has every descriptor of this
+    /// one until it executes.
     pub(crate) fn listen(&self, address: SocketAddr) -> TcpListener {
         let patience = Instant::now() + Duration::from_mins(5);
         self.enter(|| {
@@ -178,8 +180,8 @@ impl Namespace {
     }
 }
 
-/// True when the interface has a link-local address, and each of its addresses has a route to this host and hears its
-/// solicited-node group (RFC 4291 §2.7.1), in the namespace of this thread.
+/// True when the interface has a link-local address, and each of its addresses has a route to this
+/// host and hears its solicited-node group (RFC 4291 §2.7.1), in the namespace of this thread.
 fn uses_its_ipv6_addresses(interface: &str) -> bool {
     let table = |name: &str| {
         fs::read_to_string(format!("/proc/thread-self/net/{name}")).expect("IPv6 is there")

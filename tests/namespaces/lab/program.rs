@@ -18,7 +18,8 @@ use super::clock::{self, Times, unhurried};
 /// The built program.
 pub(crate) const HALFOPEN: &str = env!("CARGO_BIN_EXE_halfopen");
 
-/// A bound on hanging that no judgement rests on: a busy machine takes minutes for what takes seconds on another.
+/// A bound on hanging that no judgement rests on: a busy machine takes minutes for what takes
+/// seconds on another.
 const PATIENCE: Duration = Duration::from_mins(5);
 
 /// The program with these words, unhurried.
@@ -102,7 +103,8 @@ impl Verdict {
     }
 }
 
-/// A program at work, in a process group of its own; dropping the value kills the group and reaps the program.
+/// A program at work, in a process group of its own; dropping the value kills the group and reaps
+/// the program.
 pub(crate) struct Running {
     pub(crate) child: Child,
     started: Instant,

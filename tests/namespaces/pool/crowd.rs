@@ -10,12 +10,14 @@ use socket2::{Domain, Socket, Type};
 use crate::foreign_traffic::wait_until;
 use crate::lab::{Lab, Outcome};
 
-/// On every address of the server: this port is open, the next is closed, and nothing is heard of the third.
+/// On every address of the server: this port is open, the next is closed, and nothing is heard of
+/// the third.
 pub(crate) const OPEN: u16 = 80;
 pub(crate) const CLOSED: u16 = 81;
 pub(crate) const DROPPED: u16 = 82;
 
-/// A lab whose server answers for all of 198.18.0.0/16 and `2001:db8:1::/64`, one listener for each family.
+/// A lab whose server answers for all of 198.18.0.0/16 and `2001:db8:1::/64`, one listener for each
+/// family.
 pub(crate) struct Crowd {
     pub(crate) lab: Lab,
     listeners: [TcpListener; 2],
@@ -27,7 +29,8 @@ impl Crowd {
     }
 
     pub(crate) fn of(lab: Lab) -> Self {
-        // Room for a handshake with every address at once, and no cookies: they would hide what was not aborted.
+        // Room for a handshake with every address at once, and no cookies: they would hide what was
+        // not aborted.
         lab.server.sysctl("net.core.somaxconn", "131072");
         lab.server.sysctl("net.ipv4.tcp_max_syn_backlog", "262144");
         lab.server.sysctl("net.ipv4.tcp_syncookies", "0");
@@ -50,8 +53,9 @@ impl Crowd {
         }
     }
 
-    /// Every handshake has been aborted: no connection is half-open any more, and none was accepted. The last RSTs may
-    /// have left a moment ago; but they are not the kernel's, after a second when the server repeats its SYN+ACK.
+    /// Every handshake has been aborted: no connection is half-open any more, and none was
+    /// accepted. The last RSTs may have left a moment ago; but they are not the kernel's, after a
+    /// second when the server repeats its SYN+ACK.
     #[track_caller]
     pub(crate) fn assert_nothing_is_left(&self) {
         let repeated = || self.lab.server.run("nstat", &["-asz", "TcpExtTCPSynRetrans"]);
@@ -179,7 +183,8 @@ pub(crate) fn lines(text: &str) -> Vec<Finding> {
     text.lines().map(read).collect()
 }
 
-/// So many addresses from the first on, each with a port, in the state that the server has for that port.
+/// So many addresses from the first on, each with a port, in the state that the server has for that
+/// port.
 pub(crate) fn expected(
     first: &str,
     count: u32,

@@ -32,8 +32,8 @@ fn bulk_transfers_both_ways_confuse_no_pool() {
     }
 }
 
-/// What the probed host sends arrives in pieces of up to 64 KiB: a few of them would fill the raw socket's queue, and the
-/// answer be lost, if they got there before the packet filter did.
+/// What the probed host sends arrives in pieces of up to 64 KiB: a few of them would fill the raw
+/// socket's queue, and the answer be lost, if they got there before the packet filter did.
 #[test]
 fn data_from_the_probed_host_costs_no_check_its_answer() {
     let crowd = Crowd::new();

@@ -8,8 +8,8 @@ const TARGETS: u16 = 16_384;
 /// That a SYN or its answer is lost.
 const LOST: f64 = 1.0 - 0.95 * 0.95;
 
-/// How often a right verdict would fall outside of the bounds by chance: they are as wide as binomial distributions are
-/// at that probability, tail by tail.
+/// How often a right verdict would fall outside of the bounds by chance: they are as wide as
+/// binomial distributions are at that probability, tail by tail.
 const CHANCE: f64 = 1e-7;
 
 #[test]
@@ -50,7 +50,8 @@ fn false_verdicts(findings: &Findings) -> usize {
 
 /// The fewest and the most of the targets that chance may pick with that probability each.
 fn bounds(probability: f64) -> (usize, usize) {
-    // Terms of the binomial distribution, each from the one before, by their logarithms: the first is next to nothing.
+    // Terms of the binomial distribution, each from the one before, by their logarithms: the first
+    // is next to nothing.
     let odds = (probability / (1.0 - probability)).ln();
     let mut term = f64::from(TARGETS) * (1.0 - probability).ln();
     let mut below = 0.0;

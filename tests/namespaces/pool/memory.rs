@@ -1,5 +1,5 @@
-//! Memory a target: little while it is pending, none before and after. The output goes to a file, which takes it at once: a
-//! reader may be slow, and what waits for him takes memory, too.
+//! Memory a target: little while it is pending, none before and after. The output goes to a file,
+//! which takes it at once: a reader may be slow, and what waits for him takes memory, too.
 
 use std::fs;
 use std::process::Command;
@@ -7,8 +7,8 @@ use std::process::Command;
 use super::crowd::{CLOSED, Crowd, DROPPED, Findings, expected};
 use crate::lab::{HALFOPEN, Outcome};
 
-/// Runs a pool that the kernel gives no more than so much memory to write to (`RLIMIT_DATA`): a program that asks for
-/// more dies of it.
+/// Runs a pool that the kernel gives no more than so much memory to write to (`RLIMIT_DATA`): a
+/// program that asks for more dies of it.
 fn check_within(crowd: &Crowd, kilobytes: u32, arguments: &[&str]) -> Outcome {
     let folder = tempfile::tempdir().expect("a scratch directory");
     let file = folder.path().join("output");

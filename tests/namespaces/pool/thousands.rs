@@ -1,4 +1,5 @@
-//! Tens of thousands of targets, open, closed and silent: every verdict right, every handshake aborted.
+//! Tens of thousands of targets, open, closed and silent: every verdict right, every handshake
+//! aborted.
 
 use super::crowd::{CLOSED, Crowd, DROPPED, Findings, OPEN, expected};
 
@@ -14,7 +15,8 @@ fn each_of_65536_addresses_gets_its_verdicts_as_fast_as_the_machine_goes() {
     }
 }
 
-/// A block of 4,096 is enough for silence here: 65,536 silent targets and their retransmissions take this rate 20 seconds.
+/// A block of 4,096 is enough for silence here: 65,536 silent targets and their retransmissions
+/// take this rate 20 seconds.
 #[test]
 fn each_of_65536_addresses_gets_its_verdicts_at_the_default_rate() {
     let crowd = Crowd::new();

@@ -1,7 +1,8 @@
 //! Who runs the program, and what the program's file lends him.
 //!
-//! In a user namespace with a single user id no other user exists; there, root without its magic (`SECBIT_NOROOT`) stands for
-//! an ordinary user: the kernel then gives it the capabilities that anybody gets.
+//! In a user namespace with a single user id no other user exists; there, root without its magic
+//! (`SECBIT_NOROOT`) stands for an ordinary user: the kernel then gives it the capabilities that
+//! anybody gets.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,7 +29,8 @@ impl Caller {
     pub(super) fn root(lab: &Lab) -> Self {
         let folder = folder_for_everybody();
         let program = folder.path().join("halfopen");
-        // By another process: a file that this one writes is busy while any of its threads starts a program.
+        // By another process: a file that this one writes is busy while any of its threads starts a
+        // program.
         lab.client.run("cp", &[HALFOPEN, program.to_str().expect("plain letters")]);
         Self { before: Vec::new(), program, id: 0, _folder: folder }
     }

@@ -1,5 +1,5 @@
-//! What is left of the privilege when the program begins to read what it was given: its targets come from a FIFO here, in which
-//! it hangs until the test has looked at it through /proc.
+//! What is left of the privilege when the program begins to read what it was given: its targets
+//! come from a FIFO here, in which it hangs until the test has looked at it through /proc.
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -79,7 +79,8 @@ impl Held {
         tasks.map(|task| fs::read_to_string(task.join("status")).expect("readable")).collect()
     }
 
-    /// No thread has other capabilities than `kept`, another user or group than `id`, or a way back.
+    /// No thread has other capabilities than `kept`, another user or group than `id`, or a way
+    /// back.
     pub(super) fn assert_has_dropped(&self, id: u32, kept: u64) {
         for status in self.statuses() {
             let field = |name: &str| field(&status, name);
@@ -111,7 +112,8 @@ impl Held {
         }
     }
 
-    /// No other process of the same user may look into it: what /proc has of it belongs to root (proc(5)).
+    /// No other process of the same user may look into it: what /proc has of it belongs to root
+    /// (proc(5)).
     fn assert_belongs_to_root(&self) {
         let owner = fs::metadata(format!("/proc/{}/environ", self.running.child.id()));
         assert_eq!(owner.expect("the program hangs").uid(), geteuid().as_raw());

@@ -1,5 +1,5 @@
-//! The caller's environment does not steer a program with lent privilege: the C library leaves out what could (`AT_SECURE`,
-//! ld.so(8)).
+//! The caller's environment does not steer a program with lent privilege: the C library leaves out
+//! what could (`AT_SECURE`, ld.so(8)).
 
 use std::fs;
 use std::sync::mpsc::channel;

@@ -1,4 +1,5 @@
-//! A load balancer marks its monitors' sockets from outside: `MARK=n LD_PRELOAD=….so` in front of the command (ZEVENET).
+//! A load balancer marks its monitors' sockets from outside: `MARK=n LD_PRELOAD=….so` in front of
+//! the command (ZEVENET).
 
 use std::net::SocketAddr;
 use std::process::Command;

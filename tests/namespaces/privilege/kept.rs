@@ -1,4 +1,5 @@
-//! What has to be kept for sockets that are opened, or bound again, when SYNs leave: the least that the kernel asks for.
+//! What has to be kept for sockets that are opened, or bound again, when SYNs leave: the least that
+//! the kernel asks for.
 
 use std::net::SocketAddr;
 
@@ -78,7 +79,8 @@ fn on_older_kernels_what_they_ask_for_is_kept_and_no_more() {
     }
 }
 
-/// Neither by netlink nor by the options that load tables; with the capability alone, marks take it on every kernel.
+/// Neither by netlink nor by the options that load tables; with the capability alone, marks take it
+/// on every kernel.
 #[cfg(feature = "seccomp")]
 #[test]
 fn cap_net_admin_that_is_kept_configures_nothing() {

@@ -1,4 +1,5 @@
-//! The privilege that a caller has, is lent by the program's file, or lacks: what checks make of it, and what is left of it.
+//! The privilege that a caller has, is lent by the program's file, or lacks: what checks make of
+//! it, and what is left of it.
 
 mod caller;
 mod dropping;

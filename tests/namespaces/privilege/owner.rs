@@ -1,4 +1,5 @@
-//! Whose the sockets are: rules of this machine that go by user are the caller's, whichever way he came by the privilege.
+//! Whose the sockets are: rules of this machine that go by user are the caller's, whichever way he
+//! came by the privilege.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -58,7 +58,8 @@ fn a_file_that_is_not_the_callers_is_not_read_for_him() {
     assert!(capture.segments().is_empty());
 }
 
-/// Of the process itself, too: its memory and environment are as closed as before, its sockets are no files.
+/// Of the process itself, too: its memory and environment are as closed as before, its sockets are
+/// no files.
 #[test]
 fn what_the_program_holds_is_no_file_of_targets() {
     let lab = Lab::new();

@@ -1,5 +1,5 @@
-//! A raw socket is offered every TCP segment of the machine. One that only waits is passed over, and lent privilege waits a minute
-//! at most.
+//! A raw socket is offered every TCP segment of the machine. One that only waits is passed over,
+//! and lent privilege waits a minute at most.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -13,8 +13,8 @@ use crate::lab::{CLIENT_V4, CLIENT_V6, Lab, Namespace, SERVER_V4, SERVER_V6};
 const DROP_PORT_9: &str =
     "table inet t { chain in { type filter hook input priority 0; tcp dport 9 drop; }; }";
 
-/// Knocks at every port that is listened to on that address of the host: those that the program has reserved, which its filter lets
-/// segments through to.
+/// Knocks at every port that is listened to on that address of the host: those that the program has
+/// reserved, which its filter lets segments through to.
 fn knock_at_all_ports(host: &Namespace, address: IpAddr) {
     let told = host.run("ss", &["-Htln"]);
     let ports = told.lines().filter_map(|line| {
@@ -44,7 +44,8 @@ fn queued(host: &Namespace, table: &str) -> Vec<u64> {
     sockets.collect()
 }
 
-/// Whoever waits for its targets gets segments to its ports no more than others; when it sends, it hears.
+/// Whoever waits for its targets gets segments to its ports no more than others; when it sends, it
+/// hears.
 #[test]
 fn while_targets_are_read_no_segment_is_copied_for_the_program() {
     let lab = Lab::new();
@@ -68,8 +69,9 @@ fn while_targets_are_read_no_segment_is_copied_for_the_program() {
     }
 }
 
-/// Segments to the address that its SYN left from are copied, and told of with `-v`; those to loopback are not. Over IPv6 that takes
-/// `--source`: without it the kernel chooses the source, as for a connection, and the socket cannot be bound to it.
+/// Segments to the address that its SYN left from are copied, and told of with `-v`; those to
+/// loopback are not. Over IPv6 that takes `--source`: without it the kernel chooses the source, as
+/// for a connection, and the socket cannot be bound to it.
 #[test]
 fn while_one_answer_is_waited_for_segments_to_other_addresses_are_not_copied() {
     let lab = Lab::new();

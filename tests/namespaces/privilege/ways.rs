@@ -14,7 +14,8 @@ fn assert_checks_work(lab: &Lab, caller: &Caller, engine: &str) {
     assert_checks(lab, engine, |arguments| caller.check(lab, arguments));
 }
 
-/// An open and a closed port of either family, by the engine of that name and by nothing else on the wire.
+/// An open and a closed port of either family, by the engine of that name and by nothing else on
+/// the wire.
 fn assert_checks(lab: &Lab, engine: &str, check: impl Fn(&[&str]) -> Outcome) {
     for (client, server) in [(CLIENT_V4, SERVER_V4), (CLIENT_V6, SERVER_V6)] {
         let _listener = lab.server.listen(SocketAddr::new(server, 80));
@@ -143,7 +144,8 @@ fn in_a_container_without_the_capability_an_effective_one_keeps_the_program_from
     }
 }
 
-/// Its root has all capabilities, but not over the network that was there before; who is not mapped cannot even name himself.
+/// Its root has all capabilities, but not over the network that was there before; who is not mapped
+/// cannot even name himself.
 #[test]
 fn in_a_user_namespace_the_kernel_makes_the_handshake() {
     let lab = Lab::new();

@@ -1,4 +1,5 @@
-//! Equipment that lets a SYN pass only once its sender has shown that it is a TCP, and equipment that has lost track.
+//! Equipment that lets a SYN pass only once its sender has shown that it is a TCP, and equipment
+//! that has lost track.
 
 use std::iter;
 

@@ -1,5 +1,6 @@
-//! Segments whose checksum is wrong were changed on their way: they prove nothing. Those that a network card was to complete, but
-//! no card did, are as good as others: that is how this machine's kernel, and virtual ones on it, send them.
+//! Segments whose checksum is wrong were changed on their way: they prove nothing. Those that a
+//! network card was to complete, but no card did, are as good as others: that is how this machine's
+//! kernel, and virtual ones on it, send them.
 
 use crate::tun::{Family, in_both_families};
 

@@ -1,5 +1,5 @@
-//! ICMP errors of routers and hosts: those that quote our SYN count, and mean what RFC 792, RFC 1812
-//! and RFC 4443 say.
+//! ICMP errors of routers and hosts: those that quote our SYN count, and mean what RFC 792, RFC
+//! 1812 and RFC 4443 say.
 
 use smoltcp::wire::TcpSeqNumber;
 
@@ -250,7 +250,8 @@ fn an_error_right_behind_a_refusal_changes_nothing(family: Family) {
     }
 }
 
-/// Which of the two came first, the kernel does not tell; a segment that acknowledges our SYN says more.
+/// Which of the two came first, the kernel does not tell; a segment that acknowledges our SYN says
+/// more.
 fn an_error_that_was_queued_together_with_a_syn_ack_changes_nothing(family: Family) {
     for (error, _) in errors_behind_a_segment(family).filter(|(_, stopped)| *stopped) {
         let story = Scenario::new(family)
@@ -262,8 +263,8 @@ fn an_error_that_was_queued_together_with_a_syn_ack_changes_nothing(family: Fami
     }
 }
 
-/// Final errors about a SYN; every other one is to come while the program is stopped. Twenty of each: a race must not be won
-/// by luck.
+/// Final errors about a SYN; every other one is to come while the program is stopped. Twenty of
+/// each: a race must not be won by luck.
 pub(crate) fn errors_behind_a_segment(
     family: Family,
 ) -> impl Iterator<Item = (impl Fn(&Sent) -> IcmpError + Copy + Send + 'static, bool)> {

@@ -1,4 +1,5 @@
-//! Headers that are unusual, cut short or lie: never a crash, and no true answer is lost behind them.
+//! Headers that are unusual, cut short or lie: never a crash, and no true answer is lost behind
+//! them.
 
 use crate::tun::{Family, in_both_families};
 

@@ -25,7 +25,8 @@ type Script = Box<dyn FnMut(&[Sent]) -> Vec<Injection> + Send>;
 pub(crate) struct Injection {
     after: Duration,
     packets: Vec<Vec<u8>>,
-    /// The program stands still meanwhile, and so long afterwards: when it looks again, all of them have arrived.
+    /// The program stands still meanwhile, and so long afterwards: when it looks again, all of them
+    /// have arrived.
     standstill: Option<Duration>,
 }
 

@@ -36,7 +36,8 @@ impl Sent {
         match protocol {
             IpProtocol::Tcp => {}
             IpProtocol::HopByHop | IpProtocol::Igmp => return None, // multicast reports
-            // Types up to 127 are errors, then come echoes; from 130 on groups, routers, neighbours.
+            // Types up to 127 are errors, then come echoes; from 130 on groups, routers,
+            // neighbours.
             IpProtocol::Icmpv6 if payload.first().is_some_and(|kind| *kind >= 130) => return None,
             other => panic!("the host sent {other}: {packet:02x?}"),
         }
@@ -79,7 +80,8 @@ impl Sent {
         set.join("+")
     }
 
-    /// The answer of a healthy server to this SYN: every other answer is this one with a difference.
+    /// The answer of a healthy server to this SYN: every other answer is this one with a
+    /// difference.
     pub(crate) fn syn_ack(&self) -> Answer {
         Answer {
             source: self.destination,
