@@ -242,8 +242,10 @@ impl Checker {
     /// try is lost. The lack may be this target's alone, so no other one waits for it.
     pub fn postpone(&mut self, this: Try, fault: Fault, now: Duration) {
         self.postponed += 1;
+        // One that repeats the last try has begun before.
+        let begun = self.pending.was_sent(this.slot, this.attempt.number);
         let progress = &mut self.pending[this.slot];
-        progress.begun -= 1;
+        progress.begun -= u8::from(!begun);
         progress.stage = Stage::Postponed;
         let setback = progress.setback.get_or_insert_default();
         setback.fault = Some(fault);

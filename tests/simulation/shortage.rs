@@ -11,7 +11,9 @@ use halfopen::verdict::PortState;
 use halfopen::wire::{Arrival, Flags, Segment};
 use nix::errno::Errno;
 
-use crate::network::{Conditions, Run, check, check_under, millis, remotes, secs, syn_ack};
+use crate::network::{
+    Conditions, Run, challenge_ack, check, check_under, millis, remotes, secs, syn_ack,
+};
 
 /// Everybody answers after a millisecond; the kernel refuses segments by a rule that may count
 /// them.
@@ -80,6 +82,37 @@ fn the_last_syn_is_waited_for_however_late_it_leaves() {
     assert_eq!(last, 3000 + (1 << 8) * 5 - 5 + 640 * 3);
     assert_eq!((run.verdict().state(), run.verdict().tries), (PortState::Filtered, 3));
     assert!(run.end >= millis(u64::try_from(last).unwrap()) + secs(3), "{:?}", run.end);
+}
+
+/// The only SYN is sent again because its answer was lost on this machine; there is no room for that at first, and an ACK of an old
+/// connection comes meanwhile.
+#[test]
+fn a_repeated_syn_without_room_counts_as_sent_before() {
+    struct Lossy(usize);
+    impl Network for Lossy {
+        fn carry(&mut self, _now: Duration, segment: &Segment) -> Vec<(Duration, Arrival)> {
+            match (segment.flags, self.0) {
+                (Flags::SYN, 1) => {
+                    vec![(millis(1), Arrival::Lost(1)), (millis(1002), challenge_ack(segment))]
+                }
+                (Flags::SYN, _) => vec![(millis(1), syn_ack(segment))],
+                _ => vec![],
+            }
+        }
+
+        fn admit(&mut self, segment: &Segment) -> Result<(), Fault> {
+            self.0 += usize::from(segment.flags == Flags::SYN);
+            if self.0 == 2 { Err(no_room(segment.destination)) } else { Ok(()) }
+        }
+    }
+    let until = |deadline| {
+        let conditions = Conditions { deadline, ..Conditions::of(Schedule::fit(0, secs(1))) };
+        check_under(conditions, &remotes(1), Lossy(0))
+    };
+    let run = until(secs(5));
+    assert_eq!((run.verdict().state(), run.verdict().tries), (PortState::Open, 2));
+    assert_eq!(run.syn_times(), [0, 1005]);
+    assert_eq!(until(millis(1003)).outcome_of(0), &Err(Fault::OutOfTime));
 }
 
 #[test]
