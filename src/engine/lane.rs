@@ -257,7 +257,7 @@ impl Lane {
 
     /// True while RSTs that were handed over have yet to leave.
     pub(super) fn owes_resets(&self) -> bool {
-        self.resets.is_busy()
+        self.resets.is_owing()
     }
 
     /// RSTs that were handed over and found no room.

@@ -2,9 +2,8 @@
 //! answers.
 
 use std::mem;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use socket2::Socket;
@@ -25,21 +24,21 @@ pub(super) struct Resets {
     aim: Aim,
     queue: Option<SyncSender<Vec<Segment>>>,
     thread: Option<JoinHandle<()>>,
-    shared: Arc<Shared>,
+    owed: Arc<Mutex<Owed>>,
 }
 
 #[derive(Default)]
-struct Shared {
-    /// Batches that the thread has yet to send.
-    waiting: AtomicUsize,
-    /// What found no room.
-    returned: Mutex<Vec<Segment>>,
+struct Owed {
+    /// How many batches the thread has yet to send.
+    waiting: usize,
+    /// Segments that found no room and have not been taken back.
+    returned: Vec<Segment>,
 }
 
 impl Resets {
     /// No thread yet, but what it will send with and is told of the way.
     pub(super) fn new(socket: Socket, aim: Aim) -> Self {
-        Self { socket: Some(socket), aim, queue: None, thread: None, shared: Arc::default() }
+        Self { socket: Some(socket), aim, queue: None, thread: None, owed: Arc::default() }
     }
 
     /// Starts the thread, if one can be started.
@@ -47,14 +46,15 @@ impl Resets {
         let Some(socket) = self.socket.take() else { return };
         let aim = self.aim;
         let (queue, batches) = sync_channel::<Vec<Segment>>(BATCHES);
-        let shared = Arc::clone(&self.shared);
+        let owed = Arc::clone(&self.owed);
         let thread = thread::Builder::new().name("RSTs".to_owned()).spawn(move || {
             for segments in batches {
                 let results = outbox::send(&socket, &segments, aim);
                 let sent = segments.into_iter().zip(results);
                 let short = sent.filter(|(_, result)| is_short(result)).map(|(segment, _)| segment);
-                shared.returned.lock().unwrap_or_else(PoisonError::into_inner).extend(short);
-                shared.waiting.fetch_sub(1, Ordering::Release);
+                let mut owed = lock(&owed);
+                owed.returned.extend(short);
+                owed.waiting -= 1;
             }
         });
         if let Ok(thread) = thread {
@@ -67,23 +67,26 @@ impl Resets {
     /// much before them.
     pub(super) fn send(&self, segments: &[Segment]) -> bool {
         let Some(queue) = &self.queue else { return false };
-        self.shared.waiting.fetch_add(1, Ordering::Relaxed);
+        let mut owed = lock(&self.owed);
         let taken = queue.try_send(segments.to_vec()).is_ok();
-        if !taken {
-            self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
-        }
+        owed.waiting += usize::from(taken);
         taken
     }
 
-    /// True while the thread has something to send.
-    pub(super) fn is_busy(&self) -> bool {
-        self.shared.waiting.load(Ordering::Acquire) > 0
+    /// True while something that was handed over has neither left nor been taken back.
+    pub(super) fn is_owing(&self) -> bool {
+        let owed = lock(&self.owed);
+        owed.waiting > 0 || !owed.returned.is_empty()
     }
 
     /// What was handed over and found no room.
     pub(super) fn take_returned(&self) -> Vec<Segment> {
-        mem::take(&mut self.shared.returned.lock().unwrap_or_else(PoisonError::into_inner))
+        mem::take(&mut lock(&self.owed).returned)
     }
+}
+
+fn lock(owed: &Mutex<Owed>) -> MutexGuard<'_, Owed> {
+    owed.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn is_short<T>(result: &Result<T, Fault>) -> bool {
@@ -96,5 +99,53 @@ impl Drop for Resets {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{ErrorKind, Write};
+    use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::wire::{Flags, Options, SequenceNumber};
+
+    /// A socket that has no room, and never will have any: that of a connection whose other end does not read.
+    fn full() -> (Socket, TcpListener) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let full = loop {
+            if let Err(error) = stream.write(&[0; 4096]) {
+                break error;
+            }
+        };
+        assert_eq!(full.kind(), ErrorKind::WouldBlock);
+        (stream.into(), listener)
+    }
+
+    #[test]
+    fn rsts_that_found_no_room_are_owed_until_they_are_taken_back() {
+        let (socket, _listener) = full();
+        let mut resets = Resets::new(socket, Aim { source: true, device: 0 });
+        resets.start();
+        let endpoint = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        let reset = Segment {
+            source: endpoint,
+            destination: endpoint,
+            sequence: SequenceNumber(1),
+            acknowledgement: SequenceNumber(0),
+            flags: Flags::RST,
+            window: 0,
+            options: Options::default(),
+        };
+        assert!(resets.send(&[reset]));
+        while lock(&resets.owed).waiting > 0 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert!(resets.is_owing());
+        assert_eq!(resets.take_returned(), [reset]);
+        assert!(!resets.is_owing());
     }
 }
