@@ -251,10 +251,9 @@ impl Client for Session<'_> {
 
     fn schedule(&self, now: Duration) -> Schedule {
         let timeout = self.report.plan.timeout;
-        let left = timeout.saturating_sub(now + self.report.telling());
-        // What begins later is not given up as silent before the deadline.
-        let least = timeout.saturating_sub(last_call(timeout));
-        Schedule::fit(self.retries, if self.report.is_pool() { left } else { left.max(least) })
+        // Neither the pacer nor a late name may cut the waits short: silence that was not heard out is no verdict.
+        let begun = now.min(last_call(timeout)) + self.report.telling();
+        Schedule::fit(self.retries, timeout.saturating_sub(begun))
     }
 
     fn ended(&mut self, ended: Ended) {

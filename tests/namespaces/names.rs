@@ -190,6 +190,22 @@ fn a_name_that_is_found_late_is_open_but_not_filtered() {
     assert!(silent.reason.starts_with("the deadline came before the last SYN"), "{silent:?}");
 }
 
+/// The last of three has to wait for `--rate` until a millisecond before the deadline.
+#[test]
+fn an_address_whose_turn_comes_late_is_not_filtered() {
+    let lab = Lab::new();
+    let names = Names::with_hosts("198.18.0.1 a.test\n198.18.0.2 a.test\n198.18.0.3 a.test\n");
+    lab.server.nft(
+        "table inet t { chain in { type filter hook input priority 0; tcp dport 81 drop; }; }",
+    );
+    for engine in ["raw", "connect"] {
+        let slowly = ["--engine", engine, "--rate", "1", "--retries", "0", "-t", "2"];
+        let outcome = names.check(&lab, &[&slowly[..], &["--every-address", "a.test:81"]].concat());
+        let last = outcome.stdout.lines().nth(2).expect("a line for each, and a summary");
+        assert!(last.contains(r#""state":null"#), "{outcome:?}");
+    }
+}
+
 #[test]
 fn a_name_that_is_there_many_times_is_looked_up_once() {
     let (lab, names) = (Lab::new(), Names::new());
