@@ -243,12 +243,13 @@ impl<C: Client> Exchange<'_, C> {
     fn collect(&mut self, now: Duration, batch: &mut Vec<Try>) -> Outlook {
         for _ in 0..2 * BATCH {
             let room = self.engine.room().saturating_sub(batch.len());
-            if room == 0 {
+            let repeats = self.checker.has_repeats();
+            if room == 0 && !repeats {
                 return Outlook::Full; // who begins, and whether in time, is asked when there is room
             }
             let due = self.checker.due();
             // Those that are silent do not take the room of those that may answer.
-            let begin = due == 0 || due >= room || self.short > 0;
+            let begin = !repeats && (due == 0 || due >= room || self.short > 0);
             if begin && self.ahead.is_none() {
                 match self.client.next(now) {
                     Next::Target(label, remote) => self.ahead = Some((label, remote)),

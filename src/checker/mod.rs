@@ -6,6 +6,7 @@
 //! feeds what arrives to [`Checker::handle`], and takes outcomes from [`Checker::poll_outcome`].
 
 mod answers;
+mod due;
 mod ending;
 mod pending;
 
@@ -14,6 +15,7 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use self::due::Due;
 use self::pending::{Pending, Progress, Slot, Stage, nanos};
 use crate::attempt::Attempt;
 use crate::fault::{Fault, Refusal};
@@ -43,7 +45,7 @@ pub struct Checker {
     secret: Secret,
     tries: usize,
     pending: Pending,
-    due: VecDeque<Slot>,
+    due: Due,
     /// Of those, the ones whose newest attempt has just been waited for.
     waited_for: VecDeque<Slot>,
     waiting: BinaryHeap<Reverse<Wait>>,
@@ -83,7 +85,7 @@ impl Checker {
             pending: Pending::new(secret.clone(), tries),
             secret,
             tries,
-            due: VecDeque::new(),
+            due: Due::default(),
             waited_for: VecDeque::new(),
             waiting: BinaryHeap::new(),
             resets: VecDeque::new(),
@@ -146,16 +148,17 @@ impl Checker {
     /// The targets that are furthest along come first: where there is no room for all, some reach a
     /// verdict.
     fn make_due(&mut self, slot: Slot) {
+        let repeats = self.pending.has_begun_all(slot);
         let progress = &mut self.pending[slot];
-        // Where the last one is repeated, silence counts from its first SYN.
-        if progress.stage == Stage::Waiting && usize::from(progress.begun) < self.tries {
+        if progress.stage == Stage::Waiting && !repeats {
+            // When the last attempt is repeated, silence counts from its first SYN.
             self.waited_for.push_back(slot);
         }
         progress.stage = Stage::Due;
-        if progress.begun > 1 {
-            self.due.push_front(slot);
-        } else {
-            self.due.push_back(slot);
+        match progress.begun {
+            _ if repeats => self.due.push_repeat(slot),
+            0 | 1 => self.due.push_back(slot),
+            _ => self.due.push_front(slot),
         }
     }
 
@@ -171,34 +174,28 @@ impl Checker {
         None
     }
 
-    /// How many tries [`Checker::poll_try`] has; targets that have ended while they were due may be
-    /// among them, but not alone.
+    /// How many tries [`Checker::poll_try`] has, but for those of [`Checker::has_repeats`]; targets
+    /// that have ended while they were due may be among them, but not alone.
     pub fn due(&mut self) -> usize {
-        while self.due.front().is_some_and(|slot| self.pending[*slot].stage != Stage::Due) {
-            self.due.pop_front();
-        }
-        self.due.len()
+        self.due.others(&self.pending)
+    }
+
+    /// True where the next try is the last one again: an answer to it may have been lost on this
+    /// machine. It takes the room of the one that it repeats.
+    pub fn has_repeats(&mut self) -> bool {
+        self.due.repeats(&self.pending)
     }
 
     /// The next try that is due; report back with [`Checker::sent`], [`Checker::refused`] or
     /// [`Checker::postpone`].
     pub fn poll_try(&mut self) -> Option<Try> {
-        while let Some(slot) = self.due.pop_front() {
-            if self.pending[slot].stage == Stage::Due {
-                let port = self.pending.next_port(slot);
-                let progress = &mut self.pending[slot];
-                progress.stage = Stage::Sending;
-                // A try beyond the last repeats the last: an answer to it may have been lost on
-                // this machine.
-                let number = usize::from(progress.begun).min(self.tries - 1);
-                progress.begun += u8::from(usize::from(progress.begun) < self.tries);
-                return Some(Try {
-                    slot,
-                    attempt: Attempt { remote: progress.remote, number, port },
-                });
-            }
-        }
-        None
+        let slot = self.due.pop(&self.pending)?;
+        let port = self.pending.next_port(slot);
+        let progress = &mut self.pending[slot];
+        progress.stage = Stage::Sending;
+        let number = usize::from(progress.begun).min(self.tries - 1);
+        progress.begun += u8::from(usize::from(progress.begun) < self.tries);
+        Some(Try { slot, attempt: Attempt { remote: progress.remote, number, port } })
     }
 
     /// The SYN of a try that leaves from `local`.
@@ -350,7 +347,7 @@ impl Checker {
         let progress = &self.pending[slot];
         let number = self.tries - 1;
         let waited = progress.stage == Stage::Waiting
-            && usize::from(progress.begun) == self.tries
+            && self.pending.has_begun_all(slot)
             && progress.until <= nanos(now);
         let repeated_at = progress.setback.as_ref().map_or(0, |setback| setback.repeated_at);
         let sent_at = nanos(now.saturating_sub(self.pending.since(slot, number, now)));

@@ -195,6 +195,11 @@ impl Pending {
         self[slot].sent & (1 << number) != 0
     }
 
+    /// True where no try is left but to repeat the last.
+    pub(super) fn has_begun_all(&self, slot: Slot) -> bool {
+        usize::from(self[slot].begun) == self.tries
+    }
+
     /// True where SYNs have left from the port of `local`.
     pub(super) fn is_port_of_ours(&self, local: SocketAddr) -> bool {
         self.ports[family(local)].contains(&local.port())

@@ -95,7 +95,6 @@ impl ConnectEngine {
     }
 
     fn begin(&mut self, attempt: &Attempt) -> Result<Departure, Refusal> {
-        self.make_room();
         let Attempt { remote, number, .. } = *attempt;
         let ports = self.ports.of(remote).map_err(Refusal::Fault)?;
         let port = ports.get(number).map(|port| port.number);
@@ -105,7 +104,8 @@ impl ConnectEngine {
         if self.overflows.is_none() {
             self.overflows = self.count_overflows();
         }
-        self.abandon(remote, from_port);
+        self.abandon(remote, number);
+        self.make_room();
         let socket = stream(remote, port, &self.egress).map_err(Refusal::Fault)?;
         if self.egress.source.is_some_and(|source| source.is_loopback()) {
             // IPv6 would send from it to other machines.
@@ -141,14 +141,15 @@ impl ConnectEngine {
         self.router.as_ref()
     }
 
-    /// Gives up a handshake that the same endpoints have begun before.
-    fn abandon(&mut self, remote: SocketAddr, from_port: u16) {
-        let Some(of_remote) = self.of_remote.get_mut(&remote) else { return };
-        let handshakes = &mut self.handshakes;
-        of_remote.retain(|key| {
-            let same = handshakes.get(key).is_some_and(|begun| begun.local.port() == from_port);
-            !(same && handshakes.remove(key).is_some())
-        });
+    /// Gives up the handshake of an attempt that is made again: the same endpoints have only one.
+    fn abandon(&mut self, remote: SocketAddr, number: usize) {
+        let mut keys = self.of_remote.get(&remote).into_iter().flatten();
+        let same = |key: &&u64| {
+            self.handshakes.get(key).is_some_and(|handshaking| handshaking.attempt == number)
+        };
+        if let Some(key) = keys.find(same).copied() {
+            self.remove(key);
+        }
     }
 
     fn count_overflows(&mut self) -> Option<u64> {
@@ -230,9 +231,6 @@ impl ConnectEngine {
             let Some(Handshaking { local, remote, attempt, .. }) = self.remove(key) else {
                 continue;
             };
-            if let Some(of_remote) = self.of_remote.get_mut(&remote) {
-                of_remote.retain(|other| *other != key);
-            }
             let end = Handshake::GivenUp;
             let arrival = Arrival::Handshake { local, remote, attempt, retransmissions: 0, end };
             self.given_up.push((self.now(), arrival));
@@ -242,15 +240,15 @@ impl ConnectEngine {
     fn remove(&mut self, key: u64) -> Option<Handshaking> {
         let removed = self.handshakes.remove(&key)?;
         self.spare -= usize::from(removed.waited_for);
+        if let Some(of_remote) = self.of_remote.get_mut(&removed.remote) {
+            of_remote.retain(|other| *other != key);
+        }
         Some(removed)
     }
 
     fn close(&mut self, event: EpollEvent, now: Duration) -> Option<(Duration, Arrival)> {
         let handshaking = self.remove(event.data())?;
         let Handshaking { local, remote, attempt, .. } = handshaking;
-        if let Some(of_remote) = self.of_remote.get_mut(&remote) {
-            of_remote.retain(|key| *key != event.data());
-        }
         let retransmissions = handshaking.retransmissions();
         let (at, mut end) = handshaking.end(event.events(), now)?;
         if let Handshake::Failed(error) = &mut end {

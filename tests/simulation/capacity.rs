@@ -125,6 +125,20 @@ fn an_attempt_that_is_given_up_is_made_again_and_counts_for_nothing() {
     assert!(waited >= secs(3) && waited <= secs(4), "{waited:?}");
 }
 
+/// It takes the place of the one that it repeats.
+#[test]
+fn a_repeated_syn_takes_no_room() {
+    let network = on_syn(|number, syn| match number {
+        0 => vec![(millis(500), Arrival::Lost(1))],
+        _ => vec![(millis(1), syn_ack(syn))],
+    });
+    let schedule = Schedule::fit(0, secs(1));
+    let conditions = Conditions { capacity: 1, deadline: secs(5), ..Conditions::of(schedule) };
+    let run = check_under(conditions, &remotes(2), network);
+    assert!(run.outcomes.iter().all(|(_, outcome)| outcome.is_ok()), "{:?}", run.outcomes);
+    assert_eq!(run.syn_times(), [0, 1000, 1001, 2001]);
+}
+
 #[test]
 fn targets_that_no_syn_can_leave_to_take_no_room() {
     let conditions = Conditions {

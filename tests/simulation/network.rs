@@ -254,6 +254,7 @@ struct Restful<N> {
 
 impl<N> Restful<N> {
     fn hold(&mut self, attempt: &Attempt, port: u16) {
+        self.held.remove(&(attempt.remote, attempt.number)); // the same again
         if self.held.len() == self.capacity {
             let (remote, number) = self.spare.pop_front().expect("there is room");
             let port = self.held.remove(&(remote, number)).expect("it is spare");
