@@ -137,8 +137,9 @@ impl Netlink {
             Domain::IPV4 => ("ipv4", libc::AF_INET),
             _ => ("ipv6", libc::AF_INET6),
         };
+        // Without `/proc`, they may.
         let policy = fs::read(format!("/proc/sys/net/{name}/fib_multipath_hash_policy"));
-        if policy.is_ok_and(|policy| policy != b"0\n") {
+        if policy.ok().is_none_or(|policy| policy != b"0\n") {
             return Ok(true);
         }
         let mut body = [0; BODY];

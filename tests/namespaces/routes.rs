@@ -68,6 +68,26 @@ fn with_several_next_hops_each_syn_has_the_source_of_its_way() {
     }
 }
 
+/// As in a container without a `/proc` of its own.
+#[test]
+fn with_several_next_hops_a_choice_that_cannot_be_read_may_be_by_ports() {
+    let lab = lab_with_strict_routers();
+    lab.client.configure(&[
+        "route replace 198.18.0.0/16 nexthop via 198.19.0.2 nexthop via 198.19.1.2",
+        "route del 2001:db8:1::/64",
+        "route add 2001:db8:1::/64 nexthop via 2001:db8::2 nexthop via 2001:db8:2::2",
+    ]);
+    let _listener = lab.server.listen("[::]:80".parse().expect("an endpoint"));
+    for (family, block) in [("ipv4", "198.18.0.0/26:80"), ("ipv6", "[2001:db8:1::/122]:80")] {
+        lab.client.sysctl(&format!("net.{family}.fib_multipath_hash_policy"), "1");
+        let mut command = Command::new("unshare");
+        let hide = r#"mount -t tmpfs none /proc/sys/net && exec "$0" "$@""#;
+        command.args(["-m", "sh", "-c", hide, HALFOPEN, "--engine", "raw", "-t", "2", block]);
+        let outcome = lab.client.outcome(command);
+        assert_eq!(outcome.code, 0, "{outcome:?}");
+    }
+}
+
 /// Rules for ports choose the way of connections. A raw socket can be made to take it where the
 /// interface is enough to tell it from others; elsewhere nothing can be learnt that way.
 #[test]
