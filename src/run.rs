@@ -1,17 +1,19 @@
 //! The loop: moves segments between a [`Checker`] and an [`Engine`] until every target has ended.
 
+mod client;
+
 use std::collections::VecDeque;
 use std::iter;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub use self::client::{Client, Crossing, Next};
+
 use crate::checker::{Checker, Ended, Try};
-use crate::engine::{Departure, Engine, Interrupt};
+use crate::engine::{Departure, Engine};
 use crate::fault::{Fault, Refusal};
 use crate::pacer::Pacer;
-use crate::probe::Ignored;
-use crate::schedule::Schedule;
-use crate::wire::{Arrival, Flags, Segment};
+use crate::wire::{Arrival, Segment};
 
 /// SYNs handed to the engine together, when so many are due.
 const BATCH: usize = 64;
@@ -34,78 +36,6 @@ const LAST_RESETS: Duration = Duration::from_millis(1);
 /// How often what has arrived after the last verdict is looked for: enough for any crowd of late
 /// answers, and an end to any flood.
 const LAST_LOOKS: usize = 64;
-
-/// Something that crossed between us and the network, for those who want to watch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Crossing {
-    /// A segment that left.
-    Sent(Segment),
-    /// A SYN that the kernel wrote and sent for us.
-    SentByKernel {
-        /// Where from.
-        local: SocketAddr,
-        /// Where to.
-        remote: SocketAddr,
-    },
-    /// Something that arrived, and why it proves nothing where it does not.
-    Received(Arrival, Result<(), Ignored>),
-}
-
-impl Crossing {
-    /// Where a SYN that left goes to.
-    pub fn syn_to(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Sent(segment) => {
-                Some(segment.destination).filter(|_| segment.flags == Flags::SYN)
-            }
-            Self::SentByKernel { remote, .. } => Some(*remote),
-            Self::Received(..) => None,
-        }
-    }
-}
-
-/// Who wants to know: names the targets and is told what becomes of them, as it happens.
-pub trait Client {
-    /// The next target, when there is one by now.
-    fn next(&mut self, now: Duration) -> Next;
-
-    /// When the SYNs of a target go out whose first one leaves at `now`.
-    fn schedule(&self, now: Duration) -> Schedule;
-
-    /// A target has ended.
-    fn ended(&mut self, ended: Ended);
-
-    /// A SYN to `remote` could not leave; it is tried again.
-    fn refused(&mut self, _remote: SocketAddr, _refusal: &Refusal) {}
-
-    /// The next target whose end need not be known any more.
-    fn poll_unwanted(&mut self) -> Option<SocketAddr> {
-        None
-    }
-
-    /// All that have ended so far have been told.
-    fn told(&mut self);
-
-    /// A packet has crossed at `at`.
-    fn crossed(&mut self, at: Duration, crossing: &Crossing);
-
-    /// When the client wants attention.
-    fn interrupts(&self) -> Vec<Interrupt<'_>>;
-
-    /// Looks after that; true when the rest need not be known any more.
-    fn attend(&mut self, now: Duration) -> bool;
-}
-
-/// What a client wants next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
-    /// This target, which is not pending, under this label.
-    Target(u32, SocketAddr),
-    /// To be asked again.
-    Later,
-    /// No more.
-    Nothing,
-}
 
 /// Runs `checker` over `engine` until every target of `client` has ended and every RST has left, to
 /// `deadline` at the latest. Answers that have arrived by then are still taken in, so that no
@@ -336,6 +266,7 @@ impl<C: Client> Exchange<'_, C> {
         self.send_resets();
         Ok(heard.is_some())
     }
+
     /// Sends the RSTs that are called for, and now and then some of those that there was no room
     /// for.
     fn send_resets(&mut self) {

@@ -1,6 +1,6 @@
 //! What the kernel knows of routes and neighbours, asked by rtnetlink(7). That takes no privilege.
 //!
-//! Written by hand: netlink-packet-route adds 800 KiB to the program, for two fixed questions.
+//! Written by hand: netlink-packet-route adds 800 KiB to the program, for a few fixed questions.
 
 use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};

@@ -1,0 +1,83 @@
+//! What the loop asks of its client, and tells it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::checker::Ended;
+use crate::engine::Interrupt;
+use crate::fault::Refusal;
+use crate::probe::Ignored;
+use crate::schedule::Schedule;
+use crate::wire::{Arrival, Flags, Segment};
+
+/// Something that crossed between us and the network, for those who want to watch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Crossing {
+    /// A segment that left.
+    Sent(Segment),
+    /// A SYN that the kernel wrote and sent for us.
+    SentByKernel {
+        /// Where from.
+        local: SocketAddr,
+        /// Where to.
+        remote: SocketAddr,
+    },
+    /// Something that arrived, and why it proves nothing where it does not.
+    Received(Arrival, Result<(), Ignored>),
+}
+
+impl Crossing {
+    /// Where a SYN that left goes to.
+    pub fn syn_to(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Sent(segment) => {
+                Some(segment.destination).filter(|_| segment.flags == Flags::SYN)
+            }
+            Self::SentByKernel { remote, .. } => Some(*remote),
+            Self::Received(..) => None,
+        }
+    }
+}
+
+/// Who wants to know: names the targets and is told what becomes of them, as it happens.
+pub trait Client {
+    /// The next target, when there is one by now.
+    fn next(&mut self, now: Duration) -> Next;
+
+    /// When the SYNs of a target go out whose first one leaves at `now`.
+    fn schedule(&self, now: Duration) -> Schedule;
+
+    /// A target has ended.
+    fn ended(&mut self, ended: Ended);
+
+    /// A SYN to `remote` could not leave; it is tried again.
+    fn refused(&mut self, _remote: SocketAddr, _refusal: &Refusal) {}
+
+    /// The next target whose end need not be known any more.
+    fn poll_unwanted(&mut self) -> Option<SocketAddr> {
+        None
+    }
+
+    /// All that have ended so far have been told.
+    fn told(&mut self);
+
+    /// A packet has crossed at `at`.
+    fn crossed(&mut self, at: Duration, crossing: &Crossing);
+
+    /// When the client wants attention.
+    fn interrupts(&self) -> Vec<Interrupt<'_>>;
+
+    /// Looks after that; true when the rest need not be known any more.
+    fn attend(&mut self, now: Duration) -> bool;
+}
+
+/// What a client wants next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// This target, which is not pending, under this label.
+    Target(u32, SocketAddr),
+    /// To be asked again.
+    Later,
+    /// No more.
+    Nothing,
+}
