@@ -28,7 +28,7 @@ use crate::signals::Signals;
 use crate::target::Target;
 use crate::verdict::{LookupFailure, Outcome, Reason, Verdict};
 
-/// How much later than the deadline the last verdict may fall, for delays on this machine.
+/// How much later than the deadline the last verdict may come, for delays on this machine.
 const GRACE: Duration = Duration::from_millis(25);
 
 /// Packets kept to be shown: more than anybody reads. A flood has millions.
@@ -46,7 +46,7 @@ const CHUNK: usize = 1 << 16;
 const BACKLOG: usize = 1 << 20;
 
 /// Carries out `plan` by `engine`, if there is one, in a program that began at `start`, until a
-/// signal comes. What can be said before the end goes to `out` as it falls, and how far it is to
+/// signal comes. What can be said before the end goes to `out` at once, and how far it is to
 /// `progress`. Fails where the plan cannot be carried out as it stands.
 pub fn check(
     mut plan: Plan,

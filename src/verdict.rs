@@ -27,7 +27,7 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// A verdict that fell before a single SYN could leave.
+    /// A verdict that was reached before a single SYN could leave.
     pub fn without_probe(reason: Reason) -> Self {
         Self { reason, response_time: None, retransmissions: 0, tries: 0, local: None }
     }

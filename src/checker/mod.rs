@@ -118,7 +118,7 @@ impl Checker {
         self.pending.len()
     }
 
-    /// Ends waits that are over at `now`: tries become due, verdicts fall. As many as can be told
+    /// Ends waits that are over at `now`: the next tries are due, or targets end. As many as can be told
     /// of at a time, so that a crowd takes no more memory when it ends.
     pub fn expire(&mut self, now: Duration) {
         while self.outcomes.len() < OUTCOMES

@@ -24,7 +24,7 @@ use crate::target::{Hosts, Ports, Target, TargetError, excerpt};
 use crate::target_file;
 use crate::verdict::PortState;
 
-/// SYNs a second at most for who has no privilege of his own: the default.
+/// SYNs per second at most for callers without privilege of their own: the default.
 const LENT_RATE: u32 = 10_000;
 
 /// The longest deadline for those. While a check waits, its raw socket slows all TCP traffic of the

@@ -193,7 +193,7 @@ pub(super) fn bind_interface(egress: &Egress, socket: &Socket) -> Result<(), Fau
         .map_err(|error| refused("--interface", interface, &error))
 }
 
-/// Index of the interface that `socket` is bound to, by whomever; 0 for none.
+/// Index of the interface that `socket` is bound to, by anybody; 0 for none.
 pub(super) fn device(socket: &Socket) -> Result<u32, Fault> {
     let name = socket.device().map_err(|error| Fault::SocketSetup(errno(&error)))?;
     name.map_or(Ok(0), |name| if_nametoindex(&*name).map_err(Fault::SocketSetup))

@@ -1,4 +1,4 @@
-//! JSON Lines: an object a target as its verdict falls, and one that sums a pool up.
+//! JSON Lines: an object for each target as soon as it has ended, and one that sums a pool up.
 
 use std::io::{self, Write};
 use std::net::IpAddr;
