@@ -95,7 +95,7 @@ struct Exchange<'a, C> {
     /// Until when everything that arrived has been taken in: silence counts no further than that.
     heard: Duration,
     arrivals: Vec<(Duration, Arrival)>,
-    /// RSTs that there was no room for, and when to try again.
+    /// RSTs that there was no room for, and when to try again, or to ask the engine for more.
     unsent: VecDeque<Segment>,
     resend_at: Duration,
 }
@@ -144,7 +144,7 @@ impl<C: Client> Exchange<'_, C> {
                 Outlook::Full if self.engine.room() > 0 => Some(Duration::ZERO),
                 Outlook::Full | Outlook::Later | Outlook::Finished => None,
             };
-            let resend_at = (!self.unsent.is_empty()).then_some(self.resend_at);
+            let resend_at = self.owes_resets().then_some(self.resend_at);
             let wake = wake.into_iter().chain(self.checker.next_deadline()).chain(resend_at).min();
             self.take_in(wake.unwrap_or(deadline).min(deadline))?;
         }
@@ -274,7 +274,7 @@ impl<C: Client> Exchange<'_, C> {
         self.hand_over(&resets);
         self.unsent.extend(self.engine.take_returned());
         let now = self.engine.now();
-        if now >= self.resend_at && !self.unsent.is_empty() {
+        if now >= self.resend_at && self.owes_resets() {
             let resets: Vec<_> = self.unsent.drain(..RESENT.min(self.unsent.len())).collect();
             self.hand_over(&resets);
             self.resend_at = now + PAUSE;

@@ -139,6 +139,8 @@ pub(crate) struct Conditions {
     pub(crate) kernel: fn(&Segment) -> Result<(), Fault>,
     /// From then on nothing can be received any more.
     pub(crate) deaf_at: Option<Duration>,
+    /// How long the first RSTs are on their way to the kernel, which then has no room for them.
+    pub(crate) returns_resets_after: Option<Duration>,
 }
 
 /// What a machine says that cannot receive any more.
@@ -157,6 +159,7 @@ impl Conditions {
             patience: usize::MAX,
             kernel: |_| Ok(()),
             deaf_at: None,
+            returns_resets_after: None,
         }
     }
 }
@@ -167,7 +170,7 @@ pub(crate) fn check_under(
     network: impl Network,
 ) -> Run {
     let Conditions { secret, schedule, rate, window, capacity, .. } = conditions;
-    let Conditions { deadline, patience, kernel, deaf_at, .. } = conditions;
+    let Conditions { deadline, patience, kernel, deaf_at, returns_resets_after, .. } = conditions;
     let mut checker = Checker::new(Secret::new(secret), schedule.tries());
     let mut engine = Restful {
         engine: SimulatedEngine::new(Moody { network, kernel }),
@@ -180,6 +183,9 @@ pub(crate) fn check_under(
         given_up: HashSet::new(),
         told: Vec::new(),
         released: Vec::new(),
+        returns_resets_after,
+        returning: None,
+        returned: 0,
     };
     let mut pacer = Pacer::new(rate, window);
     let mut record = Record {
@@ -195,7 +201,8 @@ pub(crate) fn check_under(
     let ran = run(&mut checker, &mut engine, &mut pacer, &mut record, deadline);
     assert_eq!(ran, deaf_at.map_or(Ok(()), |_| Err(DEAF)));
     let sent = record.crossings.iter().filter(|(_, c)| matches!(c, Crossing::Sent(_))).count();
-    assert_eq!(engine.engine.sent().len(), sent, "the watcher is told of everything sent");
+    let handed_over = engine.engine.sent().len() + engine.returned;
+    assert_eq!(handed_over, sent, "the watcher is told of everything sent");
     let end = engine.now();
     Run {
         outcomes: record.outcomes,
@@ -250,6 +257,9 @@ struct Restful<N> {
     given_up: HashSet<(SocketAddr, u16)>,
     told: Vec<Arrival>,
     released: Vec<SocketAddr>,
+    returns_resets_after: Option<Duration>,
+    returning: Option<(Duration, Vec<Segment>)>,
+    returned: usize,
 }
 
 impl<N> Restful<N> {
@@ -337,16 +347,24 @@ impl<N: Network> Engine for Restful<N> {
     fn send_resets(&mut self, resets: &[Segment]) -> Vec<Result<(), Fault>> {
         if !resets.is_empty() {
             self.in_vain = 0;
+            if let Some(after) = self.returns_resets_after.take() {
+                self.returning = Some((self.now() + after, resets.to_vec()));
+                return vec![Ok(()); resets.len()];
+            }
         }
         self.engine.send_resets(resets)
     }
 
     fn owes_resets(&self) -> bool {
-        self.engine.owes_resets()
+        self.returning.is_some()
     }
 
     fn take_returned(&mut self) -> Vec<Segment> {
-        self.engine.take_returned()
+        let now = self.now();
+        let returning = self.returning.take_if(|(at, _)| *at <= now);
+        let resets = returning.map(|(_, resets)| resets).unwrap_or_default();
+        self.returned += resets.len();
+        resets
     }
 
     fn release(&mut self, remote: SocketAddr) {

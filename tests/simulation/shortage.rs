@@ -12,7 +12,8 @@ use halfopen::wire::{Arrival, Flags, Segment};
 use nix::errno::Errno;
 
 use crate::network::{
-    Conditions, Run, challenge_ack, check, check_under, millis, remotes, secs, syn_ack,
+    Conditions, NOBODY, Run, SERVER, challenge_ack, check, check_under, millis, on_syn, remotes,
+    secs, syn_ack,
 };
 
 /// Everybody answers after a millisecond; the kernel refuses segments by a rule that may count
@@ -181,6 +182,23 @@ fn an_rst_without_room_is_kept_until_there_is_some() {
     let reset: HashSet<_> = run.resets().iter().map(|(_, rst)| rst.destination).collect();
     assert_eq!((run.resets().len(), reset.len()), (100, 100));
     assert!(run.end < millis(100), "{:?}", run.end);
+}
+
+/// Where the engine finds only later that there is no room, nothing else need wake the loop.
+#[test]
+fn an_rst_that_comes_back_leaves_again_soon() {
+    let network = on_syn(|_, syn| {
+        let answers = syn.destination == SERVER;
+        answers.then(|| (millis(1), syn_ack(syn))).into_iter().collect()
+    });
+    let conditions = Conditions {
+        returns_resets_after: Some(millis(10)),
+        ..Conditions::of(Schedule::fit(2, secs(10)))
+    };
+    let run = check_under(conditions, &[SERVER, NOBODY], network);
+    let [(handed_over, first), (at, again)] = run.resets()[..] else { panic!("two RSTs") };
+    assert_eq!((handed_over, first), (millis(1), again));
+    assert!(at <= millis(20), "{at:?}");
 }
 
 /// Neither is the end waited for that never comes.
