@@ -15,7 +15,7 @@ pub enum Fault {
     #[error("cannot open a raw socket ({}); {}", .0.desc(), raw_socket_fix(*.0))]
     RawSocket(Errno),
     /// `socket()` refused an ordinary socket.
-    #[error("cannot open a socket ({}); {}", .0.desc(), descriptor_fix(*.0))]
+    #[error("cannot open a socket ({}); {}", .0.desc(), fix_or(*.0, FAMILY))]
     Socket(Errno),
     /// A socket option that the operator asked for was refused.
     #[error("cannot set {option} {value} ({})", .errno.desc())]
@@ -48,7 +48,7 @@ pub enum Fault {
     #[error("there is no network interface {0:?}")]
     Interface(String),
     /// No source port could be reserved.
-    #[error("cannot reserve a source port ({}); {}", .0.desc(), source_port_fix(*.0))]
+    #[error("cannot reserve a source port ({}); {}", .0.desc(), fix_or(*.0, PORTS))]
     SourcePort(Errno),
     /// A rule of the local firewall, or its full connection table, refused the SYN (`EPERM`).
     #[error(
@@ -86,12 +86,10 @@ pub enum Fault {
         errno: Errno,
     },
     /// The kernel would not say where segments go (rtnetlink(7)).
-    #[error(
-        "cannot ask the routing table ({}); is AF_NETLINK forbidden to this program?", .0.desc()
-    )]
+    #[error("cannot ask the routing table ({}); {}", .0.desc(), fix_or(*.0, NETLINK))]
     RoutingTable(Errno),
     /// There is nothing to measure waits with.
-    #[error("cannot set a timer ({}); {}", .0.desc(), timer_fix(*.0))]
+    #[error("cannot set a timer ({}); {}", .0.desc(), fix_or(*.0, TIMERS))]
     Timer(Errno),
     /// Waiting for answers, or reading them, failed.
     #[error("cannot receive answers ({})", .0.desc())]
@@ -122,7 +120,7 @@ pub enum Fault {
     #[error("the deadline came before the last SYN was sent and waited for")]
     OutOfTime,
     /// A thread could not be started, or what it takes to hear from it.
-    #[error("cannot start a thread ({})", .0.desc())]
+    #[error("cannot start a thread ({}); {}", .0.desc(), fix_or(*.0, PROCESSES))]
     Threads(Errno),
     /// This machine is short of something that a name look-up takes.
     #[error("cannot look the name up ({})", .0.desc())]
@@ -225,13 +223,19 @@ pub fn is_shortage(errno: Errno) -> bool {
     matches!(errno, Errno::EAGAIN | Errno::ENOBUFS | Errno::ENOMEM)
 }
 
+const FAMILY: &str = "is this address family enabled?";
+const PORTS: &str = "are all of net.ipv4.ip_local_port_range in use?";
+const TIMERS: &str = "is timerfd_settime() refused by a filter of system calls?";
+const NETLINK: &str = "is AF_NETLINK forbidden to this program?";
+const PROCESSES: &str = "try: a higher limit on processes";
+
 fn raw_socket_fix(errno: Errno) -> String {
     match errno {
         Errno::EPERM | Errno::EACCES => {
             let program = env::current_exe().unwrap_or_else(|_| "halfopen".into());
             format!("try: setcap cap_net_raw+p {}", program.display())
         }
-        _ => descriptor_fix(errno).to_owned(),
+        _ => fix_or(errno, FAMILY).to_owned(),
     }
 }
 
@@ -242,27 +246,12 @@ fn send_fix(errno: Errno) -> &'static str {
     }
 }
 
-fn source_port_fix(errno: Errno) -> &'static str {
-    if no_descriptor(errno) {
-        descriptor_fix(errno)
-    } else {
-        "are all of net.ipv4.ip_local_port_range in use?"
-    }
-}
-
-fn descriptor_fix(errno: Errno) -> &'static str {
-    if no_descriptor(errno) {
-        "try: a higher limit on open files"
-    } else {
-        "is this address family enabled?"
-    }
-}
-
-fn timer_fix(errno: Errno) -> &'static str {
-    if no_descriptor(errno) {
-        descriptor_fix(errno)
-    } else {
-        "is timerfd_settime() refused by a filter of system calls?"
+/// What helps against `errno` when this machine is short of something, `other` if it is not.
+fn fix_or(errno: Errno, other: &'static str) -> &'static str {
+    match errno {
+        _ if no_descriptor(errno) => "try: a higher limit on open files",
+        Errno::ENOMEM => "try: a higher limit on memory",
+        _ => other,
     }
 }
 

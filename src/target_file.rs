@@ -32,6 +32,17 @@ pub enum FileError {
         /// The system's error.
         source: io::Error,
     },
+    /// What it takes to read the file could not be had: a thread, and descriptors to hear from it.
+    #[error(
+        "cannot start to read {file}: {}; try: higher limits on processes and open files",
+        in_words(source)
+    )]
+    Start {
+        /// Its name.
+        file: String,
+        /// The system's error.
+        source: io::Error,
+    },
     /// The file is too long.
     #[error(
         "{0} is longer than 64 MiB; say it shorter, with blocks 198.18.0.0/16 and ranges 80,8000-8010"
@@ -83,7 +94,7 @@ pub fn read_within(
 ) -> Result<Vec<Target>, FileError> {
     let path = name.to_owned();
     let name = if name == "-" { STANDARD_INPUT } else { name };
-    let failed = |source| FileError::Read { file: name.to_owned(), source };
+    let failed = |source| FileError::Start { file: name.to_owned(), source };
     let (done, ring) = UnixStream::pair().map_err(failed)?;
     let (sender, receiver) = mpsc::channel();
     let reader = move || match path.as_str() {
