@@ -13,8 +13,8 @@ use tempfile::TempDir;
 
 use crate::lab::{HALFOPEN, Namespace, Running};
 
-/// A daemon may take so long to start, or to notice what happened to a backend.
-const PATIENCE: Duration = Duration::from_secs(40);
+/// A bound on daemons that never start, or never notice what happened to a backend.
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Laid over the machine's own /usr, and seen by nobody but the programs that it starts: the
 /// program with its file capability, the name its callers know, the wrappers. Beside it, scratch
@@ -98,7 +98,7 @@ impl Installed {
             exec "$@" 2>&1"#;
         let mut command = Command::new("unshare");
         command
-            .args(["--mount", "--pid", "--fork", "--kill-child", "timeout", "170"])
+            .args(["--mount", "--pid", "--fork", "--kill-child", "timeout", "900"])
             .args(["sh", "-c", mount])
             .arg(self.0.path())
             .args(words);

@@ -3,8 +3,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
+use crate::foreign_traffic::wait_until;
 use crate::lab::{CLIENT_V4, CLIENT_V6, HALFOPEN, Lab, ROUTED_V4, ROUTED_V6, Verdict};
 use crate::marks::{MARKED_V4, MARKED_V6};
 use crate::names::Names;
@@ -250,10 +250,7 @@ fn a_source_that_goes_away_during_the_check_is_a_fault() {
             let mut command = Command::new(HALFOPEN);
             command.args(["-o", "json", "--engine", engine, "-S", source, server, "80"]);
             let running = lab.client.spawn(command);
-            let patience = Instant::now() + Duration::from_secs(10);
-            while capture.segments().is_empty() {
-                assert!(Instant::now() < patience, "no SYN");
-            }
+            wait_until(|| !capture.segments().is_empty());
             lab.client.configure(&[&format!("address del {address} dev client0")]);
             let verdict = running.wait().verdict();
             assert_eq!(verdict.ending(), (None, 3), "{engine}: {verdict:?}");

@@ -4,7 +4,6 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::process::Command;
-use std::time::Duration;
 
 use crate::lab::{Captured, Direction, HALFOPEN, Lab, SERVER_V4, SERVER_V6};
 use crate::pool::crowd::{Crowd, Finding, Findings};
@@ -24,7 +23,7 @@ fn a_syn_that_is_dropped_once_where_it_leaves_is_sent_again() {
         lab.client.nft("flush chain netdev t out; add rule netdev t out tcp flags syn numgen inc mod 1000000 0 drop");
         let outcome = lab.check(&["--engine", "raw", "-t", "30", "-v", &server.to_string(), "80"]);
         assert_eq!(outcome.code, 0, "{outcome:#?}");
-        assert!(outcome.elapsed < Duration::from_secs(15), "not at the deadline: {outcome:#?}");
+        outcome.assert_waited_at_most(15.0);
         assert!(outcome.stdout.contains("1 SYNs postponed"), "{outcome:#?}");
         let syns = capture.segments().into_iter().filter(|segment| segment.flags == "SYN");
         assert_eq!(syns.filter(|syn| syn.direction == Direction::In).count(), 1);
@@ -80,7 +79,7 @@ fn rsts_that_find_no_room_hold_up_nothing() {
     dam_resets(&crowd.lab);
     let arguments = ["--engine", "raw", "-o", "json", "--rate", "0", "-t", "2", "198.18.0.0/21:80"];
     let outcome = crowd.lab.check(&arguments);
-    assert!(outcome.elapsed < Duration::from_secs(20), "{outcome:?}");
+    outcome.assert_waited_at_most(2.05);
     let findings = Findings::of(&outcome);
     assert_eq!((findings.code, findings.count("open")), (0, 2048));
 }

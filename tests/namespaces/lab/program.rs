@@ -48,6 +48,12 @@ impl Outcome {
         Running::start(command).wait()
     }
 
+    /// How long it has waited in all: no more than this, however busy the machine is.
+    #[track_caller]
+    pub(crate) fn assert_waited_at_most(&self, seconds: f64) {
+        assert!(waited(self.times) <= Duration::from_secs_f64(seconds), "{self:#?}");
+    }
+
     /// The first line that `-o json` printed.
     pub(crate) fn json(&self) -> serde_json::Value {
         let line = self.stdout.lines().next().unwrap_or_default();
@@ -73,6 +79,11 @@ impl Outcome {
     }
 }
 
+#[track_caller]
+fn waited(times: Option<Times>) -> Duration {
+    times.expect("an unhurried program").waited
+}
+
 /// What the program said with `-o json`, and how it ended.
 #[derive(Debug)]
 pub(crate) struct Verdict {
@@ -90,11 +101,9 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
-    /// How long it has waited in all: no more than this, however busy the machine is.
     #[track_caller]
     pub(crate) fn assert_waited_at_most(&self, seconds: f64) {
-        let times = self.times.expect("an unhurried program");
-        assert!(times.waited <= Duration::from_secs_f64(seconds), "{self:?}");
+        assert!(waited(self.times) <= Duration::from_secs_f64(seconds), "{self:?}");
     }
 
     /// The state and the exit code together, for comparison.

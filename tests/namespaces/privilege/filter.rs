@@ -126,7 +126,7 @@ fn cut_short(question: &[u8]) -> Vec<u8> {
 
 /// Answers one question, which comes with its length before it (RFC 1035 §4.2.2).
 fn serve(mut stream: &TcpStream) {
-    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket of ours");
+    stream.set_read_timeout(Some(Duration::from_mins(5))).expect("a socket of ours");
     let mut length = [0; 2];
     stream.read_exact(&mut length).expect("a length");
     let mut question = vec![0; u16::from_be_bytes(length).into()];

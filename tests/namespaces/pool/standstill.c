@@ -1,0 +1,23 @@
+/* Stops the program once it has sent so many SYNs through raw sockets: LAST_SYN=NUMBER. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#define FLAGS 13 /* of a TCP header (RFC 9293 section 3.1) */
+#define SYN 2
+
+int sendmmsg(int socket, struct mmsghdr *messages, unsigned int count, int flags)
+{
+	static int syns;
+	int before = syns, last = atoi(getenv("LAST_SYN"));
+	int sent = ((__typeof__(&sendmmsg))dlsym(RTLD_NEXT, "sendmmsg"))(socket, messages, count, flags);
+	for (int each = 0; each < sent; each++) {
+		const unsigned char *header = messages[each].msg_hdr.msg_iov->iov_base;
+		syns += header[FLAGS] == SYN;
+	}
+	if (before < last && syns >= last)
+		raise(SIGSTOP);
+	return sent;
+}
