@@ -6,13 +6,14 @@
 
 use std::env;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use halfopen::checker::{Checker, Ended};
 use halfopen::engine::{Interrupt, SimulatedEngine};
+use halfopen::event_loop::{Driver, Next, PacketEvent, run};
 use halfopen::pacer::Pacer;
 use halfopen::probe::Secret;
-use halfopen::run::{Client, Crossing, Next, run};
 use halfopen::schedule::Schedule;
 use halfopen::verdict::{PortState, Verdict};
 use halfopen::wire::{Arrival, Flags, Options, Segment};
@@ -73,7 +74,7 @@ struct Pool {
     ended: u32,
 }
 
-impl Client for Pool {
+impl Driver for Pool {
     fn next(&mut self, _now: Duration) -> Next {
         self.left.next().map_or(Next::Nothing, |number| {
             let address = Ipv4Addr::from_bits(Ipv4Addr::new(198, 18, 0, 1).to_bits() + number);
@@ -90,15 +91,15 @@ impl Client for Pool {
         self.ended += u32::from(state == Some(self.state));
     }
 
-    fn told(&mut self) {}
+    fn flush(&mut self) {}
 
-    fn crossed(&mut self, _at: Duration, _crossing: &Crossing) {}
+    fn on_packet(&mut self, _at: Duration, _crossing: &PacketEvent) {}
 
     fn interrupts(&self) -> Vec<Interrupt<'_>> {
         Vec::new()
     }
 
-    fn attend(&mut self, _now: Duration) -> bool {
-        false
+    fn handle_interrupts(&mut self, _now: Duration) -> ControlFlow<()> {
+        ControlFlow::Continue(())
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use crate::fault::{Fault, NoRoute};
+use crate::local_error::{LocalError, NoRoute};
 use crate::status::Policy;
 use crate::verdict::{Outcome, PortState, Reason, Verdict};
 
@@ -33,8 +33,8 @@ impl Alternative {
     }
 
     /// Not to be probed, for this reason.
-    pub fn left_out(endpoint: SocketAddr, fault: Fault) -> Self {
-        Self { endpoint, outcome: Some(Err(fault)), ended: true }
+    pub fn left_out(endpoint: SocketAddr, error: LocalError) -> Self {
+        Self { endpoint, outcome: Some(Err(error)), ended: true }
     }
 
     fn is_open(&self) -> bool {
@@ -55,44 +55,44 @@ pub struct Ending {
 
 impl Alternatives {
     /// Takes in the addresses of a target, in the resolver's order; more than one.
-    pub fn begin(&mut self, place: u32, port: u16, addresses: Vec<Alternative>) {
-        self.0.insert((place, port), addresses);
+    pub fn begin(&mut self, id: u32, port: u16, addresses: Vec<Alternative>) {
+        self.0.insert((id, port), addresses);
     }
 
-    /// True when the target at `place` has several addresses on that port and has not ended.
-    pub fn has(&self, place: u32, port: u16) -> bool {
-        self.0.contains_key(&(place, port))
+    /// True when the target `id` has several addresses on that port and has not ended.
+    pub fn has(&self, id: u32, port: u16) -> bool {
+        self.0.contains_key(&(id, port))
     }
 
     /// An address of a target has ended. Gives the end of the target where that decides it.
     pub fn ended(
         &mut self,
-        place: u32,
+        id: u32,
         endpoint: SocketAddr,
         outcome: Outcome,
         policy: &Policy,
     ) -> Option<Ending> {
-        self.note(place, endpoint, outcome, true);
-        self.decide(place, endpoint.port(), policy)
+        self.note(id, endpoint, outcome, true);
+        self.decide(id, endpoint.port(), policy)
     }
 
     /// This machine has had no route to an address of a target, and tries again. Gives the end of
     /// the target where there is nothing else to wait for.
     pub fn without_route(
         &mut self,
-        place: u32,
+        id: u32,
         endpoint: SocketAddr,
         cause: NoRoute,
         policy: &Policy,
     ) -> Option<Ending> {
         let verdict = Verdict::without_probe(Reason::NoRoute(cause));
-        self.note(place, endpoint, Ok(verdict), false);
-        self.decide(place, endpoint.port(), policy)
+        self.note(id, endpoint, Ok(verdict), false);
+        self.decide(id, endpoint.port(), policy)
     }
 
     /// A SYN has left for an address of a target: there is a route.
-    pub fn sent(&mut self, place: u32, endpoint: SocketAddr) {
-        let mut addresses = self.0.get_mut(&(place, endpoint.port())).into_iter().flatten();
+    pub fn sent(&mut self, id: u32, endpoint: SocketAddr) {
+        let mut addresses = self.0.get_mut(&(id, endpoint.port())).into_iter().flatten();
         if let Some(address) = addresses.find(|other| other.endpoint == endpoint && !other.ended) {
             address.outcome = None;
         }
@@ -100,31 +100,31 @@ impl Alternatives {
 
     /// Ends one of the targets that are left; its addresses that have not ended were left unasked
     /// for the reason `unasked`.
-    pub fn give_up(&mut self, unasked: &Fault, policy: &Policy) -> Option<(u32, Ending)> {
-        let (place, port) = *self.0.keys().next()?;
-        let mut addresses = self.0.remove(&(place, port))?;
+    pub fn give_up(&mut self, unasked: &LocalError, policy: &Policy) -> Option<(u32, Ending)> {
+        let (id, port) = *self.0.keys().next()?;
+        let mut addresses = self.0.remove(&(id, port))?;
         for address in addresses.iter_mut().filter(|address| !address.ended) {
             address.outcome = Some(Err(unasked.clone()));
         }
-        Some((place, ending(addresses, policy)))
+        Some((id, ending(addresses, policy)))
     }
 
-    fn note(&mut self, place: u32, endpoint: SocketAddr, outcome: Outcome, ended: bool) {
-        let mut addresses = self.0.get_mut(&(place, endpoint.port())).into_iter().flatten();
+    fn note(&mut self, id: u32, endpoint: SocketAddr, outcome: Outcome, ended: bool) {
+        let mut addresses = self.0.get_mut(&(id, endpoint.port())).into_iter().flatten();
         if let Some(address) = addresses.find(|address| address.endpoint == endpoint) {
             (address.outcome, address.ended) = (Some(outcome), ended);
         }
     }
 
-    fn decide(&mut self, place: u32, port: u16, policy: &Policy) -> Option<Ending> {
-        let addresses = self.0.get(&(place, port))?;
+    fn decide(&mut self, id: u32, port: u16, policy: &Policy) -> Option<Ending> {
+        let addresses = self.0.get(&(id, port))?;
         let open = addresses.iter().any(Alternative::is_open);
         let all_told = addresses.iter().all(|address| address.outcome.is_some())
             && addresses.iter().any(|address| address.ended);
         if !(open || all_told) {
             return None;
         }
-        self.0.remove(&(place, port)).map(|addresses| ending(addresses, policy))
+        self.0.remove(&(id, port)).map(|addresses| ending(addresses, policy))
     }
 }
 
@@ -136,13 +136,13 @@ fn ending(mut addresses: Vec<Alternative>, policy: &Policy) -> Ending {
     let chosen =
         addresses.iter().position(|address| weight(address) == highest).unwrap_or_default();
     let Alternative { endpoint, outcome, .. } = addresses.remove(chosen);
-    let mut outcome = outcome.unwrap_or(Err(Fault::OutOfTime));
+    let mut outcome = outcome.unwrap_or(Err(LocalError::OutOfTime));
     let asked =
-        |address: &Alternative| !matches!(address.outcome, Some(Err(Fault::NotProbed { .. })));
-    if let Err(Fault::NotProbed { interrupted }) = outcome
+        |address: &Alternative| !matches!(address.outcome, Some(Err(LocalError::NotProbed { .. })));
+    if let Err(LocalError::NotProbed { interrupted }) = outcome
         && addresses.iter().any(asked)
     {
-        outcome = Err(if interrupted { Fault::Interrupted } else { Fault::OutOfTime });
+        outcome = Err(if interrupted { LocalError::Interrupted } else { LocalError::OutOfTime });
     }
     Ending { endpoint, outcome, others: addresses }
 }

@@ -8,7 +8,7 @@ pub struct Attempt {
     /// Where to.
     pub remote: SocketAddr,
     /// Counted from 0 for each target.
-    pub number: usize,
+    pub index: usize,
     /// Where from.
     pub port: SourcePort,
 }

@@ -4,6 +4,7 @@ mod names;
 
 use std::mem;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -13,26 +14,26 @@ use rand::rngs::SysRng;
 use crate::alternatives::Alternatives;
 use crate::checker::{Checker, Ended};
 use crate::engine::{Engine, Interrupt};
-use crate::fault::{Fault, Refusal, last_call};
-use crate::outlet::Output;
+use crate::event_loop::{Driver, Next, PacketEvent, run};
+use crate::local_error::{LocalError, SendError, last_call};
+use crate::non_blocking_writer::Output;
 use crate::pacer::Pacer;
 use crate::plan::{Format, Plan};
 use crate::probe::Secret;
 use crate::report::progress::Progress;
 use crate::report::{Finding, Report, json};
 use crate::resolve::Lookups;
-use crate::roster::Roster;
-use crate::run::{Client, Crossing, Next, run};
 use crate::schedule::Schedule;
 use crate::signals::Signals;
 use crate::target::Target;
+use crate::target_set::TargetSet;
 use crate::verdict::{LookupFailure, Outcome, Reason, Verdict};
 
 /// How much later than the deadline the last verdict may come, for delays on this machine.
 const GRACE: Duration = Duration::from_millis(25);
 
 /// Packets kept to be shown: more than anybody reads. A flood has millions.
-const CROSSINGS: usize = 100_000;
+const PACKETS: usize = 100_000;
 
 /// Targets left at the end that are told of one by one; the rest are counted. An end that was asked
 /// for, or is due, does not wait until the addresses of a large block are written down.
@@ -50,24 +51,24 @@ const BACKLOG: usize = 1 << 20;
 /// `progress`. Fails where the plan cannot be carried out as it stands.
 pub fn check(
     mut plan: Plan,
-    engine: Result<&mut dyn Engine, Fault>,
+    engine: Result<&mut dyn Engine, LocalError>,
     signals: &Signals,
     start: Instant,
     out: &mut dyn Output,
     progress: Option<Progress>,
-) -> Result<Report, Fault> {
+) -> Result<Report, LocalError> {
     let targets = mem::take(&mut plan.targets);
     let total = targets.iter().map(Target::count).fold(0, u128::saturating_add);
     let least = total.saturating_sub(1).saturating_mul(1000).checked_div(plan.rate.into());
     if total > 1 && least.is_some_and(|least| least >= last_call(plan.timeout).as_millis()) {
         let (rate, timeout) = (plan.rate, plan.timeout);
-        return Err(Fault::TooManyTargets { targets: total, rate, timeout });
+        return Err(LocalError::TooManyTargets { targets: total, rate, timeout });
     }
-    let roster = Roster::new(targets, plan.family)?;
+    let target_set = TargetSet::new(targets, plan.family)?;
     let report = Report::new(plan, total);
     let progress = progress.filter(|_| report.is_pool());
     let mut session = Session {
-        roster,
+        target_set,
         report,
         retries: 0,
         alternatives: Alternatives::default(),
@@ -81,18 +82,18 @@ pub fn check(
         out,
         progress,
     };
-    if let Err(fault) = engine.and_then(|engine| session.probe(engine)) {
-        session.fail(&fault);
+    if let Err(error) = engine.and_then(|engine| session.probe(engine)) {
+        session.fail(&error);
     }
-    session.told();
-    session.report.findings.sort_by_key(|f| (f.place, f.address, f.port));
+    session.flush();
+    session.report.findings.sort_by_key(|f| (f.id, f.address, f.port));
     session.report.elapsed = start.elapsed();
     Ok(session.report)
 }
 
 /// The client of the loop: knows the targets by name and keeps the report.
 struct Session<'a> {
-    roster: Roster,
+    target_set: TargetSet,
     report: Report,
     /// As many as the engine was opened for.
     retries: u8,
@@ -102,9 +103,9 @@ struct Session<'a> {
     unwanted: Vec<SocketAddr>,
     lookups: Option<Lookups>,
     /// Names that were never looked up, or that this machine was short of something for.
-    unasked: Vec<(u32, Option<Fault>)>,
+    unasked: Vec<(u32, Option<LocalError>)>,
     /// Why IPv4 and IPv6 addresses are of no use.
-    barred: [Option<Fault>; 2],
+    barred: [Option<LocalError>; 2],
     /// Targets left at the end that were told of.
     listed: usize,
     signals: &'a Signals,
@@ -115,103 +116,102 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    fn probe(&mut self, engine: &mut dyn Engine) -> Result<(), Fault> {
+    fn probe(&mut self, engine: &mut dyn Engine) -> Result<(), LocalError> {
         let plan = &self.report.plan;
-        let (v4, v6) = self.roster.families(plan.family);
+        let (v4, v6) = self.target_set.families(plan.family);
         engine.ready(v4, v6)?;
         self.barred = [(true, false), (false, true)]
-            .map(|(v4, v6)| engine.ready(v4, v6).err().filter(Fault::bars_family));
-        let window = if self.report.is_pool() { engine.widen() } else { usize::MAX };
+            .map(|(v4, v6)| engine.ready(v4, v6).err().filter(LocalError::bars_family));
+        let window = if self.report.is_pool() { engine.enable_batching() } else { usize::MAX };
         let mut pacer = Pacer::new(plan.rate, window);
         self.retries = engine.retries();
         let schedule = Schedule::fit(self.retries, plan.timeout);
-        let mut checker = Checker::new(secret()?, schedule.tries());
+        let mut checker = Checker::new(secret()?, schedule.attempts());
         let deadline = plan.timeout + GRACE;
         self.report.engine = Some(engine.name());
         self.report.schedule = Some(schedule);
-        let names = self.roster.names();
+        let names = self.target_set.names_to_resolve();
         if !names.is_empty() {
             let lookups = Lookups::start(names, plan.family);
             self.lookups = Some(lookups?);
         }
         run(&mut checker, engine, &mut pacer, self, deadline)?;
-        self.report.ignored = checker.ignored().clone();
+        self.report.discarded = checker.discarded().clone();
         self.report.lost = checker.lost();
         self.report.postponed = checker.postponed();
         let interrupted = self.report.interrupted;
         self.close_lookups();
         self.take_in_names();
-        let cause = if interrupted { Fault::Interrupted } else { Fault::OutOfTime };
+        let cause = if interrupted { LocalError::Interrupted } else { LocalError::OutOfTime };
         let unprobed = cause.before_the_first_syn();
-        for place in self.roster.take_unresolved() {
+        for id in self.target_set.take_unresolved() {
             let timed_out = Reason::NameNotResolved(LookupFailure::TimedOut);
             let outcome = Ok(Verdict::without_probe(timed_out));
             let outcome = if interrupted { Err(unprobed.clone()) } else { outcome };
-            self.found_all_ports(place, &outcome);
+            self.found_all_ports(id, &outcome);
         }
         self.end_rest(&unprobed);
         Ok(())
     }
 
     /// Nothing can be learnt of any target that is left.
-    fn fail(&mut self, fault: &Fault) {
-        self.report.fault = Some(fault.clone());
+    fn fail(&mut self, error: &LocalError) {
+        self.report.error = Some(error.clone());
         if self.report.is_pool() && self.report.plan.format != Format::Json {
             return; // the fault is all there is to say
         }
-        for place in self.roster.take_unresolved() {
-            self.found_all_ports(place, &Err(fault.clone()));
+        for id in self.target_set.take_unresolved() {
+            self.found_all_ports(id, &Err(error.clone()));
         }
-        self.end_rest(fault);
+        self.end_rest(error);
     }
 
     /// Ends the targets that are left, of which nothing was learnt for the reason `unprobed`.
-    fn end_rest(&mut self, unprobed: &Fault) {
-        while let Some((place, ending)) =
-            self.alternatives.give_up(unprobed, &self.report.plan.policy)
+    fn end_rest(&mut self, unprobed: &LocalError) {
+        while let Some((id, ending)) = self.alternatives.give_up(unprobed, &self.report.plan.policy)
         {
-            self.end_alternatives(place, ending);
+            self.end_alternatives(id, ending);
         }
-        for (place, fault) in mem::take(&mut self.unasked) {
-            self.found_all_ports(place, &Err(fault.unwrap_or_else(|| unprobed.clone())));
+        for (id, error) in mem::take(&mut self.unasked) {
+            self.found_all_ports(id, &Err(error.unwrap_or_else(|| unprobed.clone())));
         }
         if self.report.is_pool() && self.report.plan.format != Format::Json {
             return; // they are counted
         }
         while self.listed < LISTED
-            && let Some((_, remote)) = self.roster.poll()
+            && let Some((_, remote)) = self.target_set.poll_endpoint()
         {
             let outcome = Err(unprobed.clone());
-            for place in self.roster.named(remote, &outcome) {
+            for id in self.target_set.end(remote, &outcome) {
                 self.listed += 1;
-                self.found(place, remote.port(), Some(remote), outcome.clone(), Vec::new());
+                self.found(id, remote.port(), Some(remote), outcome.clone(), Vec::new());
             }
             if self.lines.len() >= CHUNK {
-                self.told();
+                self.flush();
             }
         }
     }
 
-    fn found_all_ports(&mut self, place: u32, outcome: &Outcome) {
-        for port in self.roster.target(place).ports.iter() {
+    fn found_all_ports(&mut self, id: u32, outcome: &Outcome) {
+        for port in self.target_set.target(id).ports.iter() {
             if outcome.is_err() && self.listed >= LISTED {
                 return;
             }
             self.listed += usize::from(outcome.is_err());
-            self.found(place, port, None, outcome.clone(), Vec::new());
+            self.found(id, port, None, outcome.clone(), Vec::new());
         }
     }
 
     fn found(
         &mut self,
-        place: u32,
+        id: u32,
         port: u16,
         endpoint: Option<SocketAddr>,
         outcome: Outcome,
         others: Vec<(IpAddr, Option<Outcome>)>,
     ) {
         let judgement = self.report.plan.policy.judge(&outcome);
-        let probed = !matches!(outcome, Err(Fault::NotProbed { .. }));
+        let probed = !matches!(outcome, Err(LocalError::NotProbed { .. }));
         let wanted = if probed || !self.report.is_pool() {
             self.report.count(&outcome, judgement.status)
         } else {
@@ -220,9 +220,9 @@ impl Session<'_> {
         if !wanted {
             return;
         }
-        let target = self.roster.target(place).label(port, endpoint);
+        let target = self.target_set.target(id).label(port, endpoint);
         let address = endpoint.map(|endpoint| endpoint.ip());
-        let finding = Finding { place, target, address, port, outcome, judgement, others };
+        let finding = Finding { id, target, address, port, outcome, judgement, others };
         if self.report.plan.format == Format::Json {
             let engine = self.report.engine.filter(|_| probed);
             // Writing to memory does not fail.
@@ -234,7 +234,7 @@ impl Session<'_> {
     }
 }
 
-impl Client for Session<'_> {
+impl Driver for Session<'_> {
     fn next(&mut self, now: Duration) -> Next {
         // An answer to a later SYN still counts; for a pool, the time that is left belongs to the
         // answers to earlier ones.
@@ -242,8 +242,8 @@ impl Client for Session<'_> {
         if in_time && self.out.backlog().is_some_and(|(bytes, _)| bytes > BACKLOG) {
             return Next::Later;
         }
-        match in_time.then(|| self.roster.poll()).flatten() {
-            Some((place, remote)) => Next::Target(place, remote),
+        match in_time.then(|| self.target_set.poll_endpoint()).flatten() {
+            Some((id, remote)) => Next::Target(id, remote),
             None if self.lookups.is_some() => Next::Later,
             None => Next::Nothing,
         }
@@ -251,20 +251,21 @@ impl Client for Session<'_> {
 
     fn schedule(&self, now: Duration) -> Schedule {
         let timeout = self.report.plan.timeout;
-        // Neither the pacer nor a late name may cut the waits short: silence that was not heard out is no verdict.
+        // Neither the pacer nor a late name may cut the waits short: silence that was not heard out
+        // is no verdict.
         let begun = now.min(last_call(timeout)) + self.report.telling();
         Schedule::fit(self.retries, timeout.saturating_sub(begun))
     }
 
     fn ended(&mut self, ended: Ended) {
         let Ended { remote, outcome, .. } = ended;
-        for place in self.roster.named(remote, &outcome) {
-            self.conclude(place, remote, outcome.clone());
+        for id in self.target_set.end(remote, &outcome) {
+            self.conclude(id, remote, outcome.clone());
         }
     }
 
-    fn refused(&mut self, remote: SocketAddr, refusal: &Refusal) {
-        if let Refusal::NoRoute(cause) = refusal {
+    fn on_send_error(&mut self, remote: SocketAddr, error: &SendError) {
+        if let SendError::NoRoute(cause) = error {
             self.pass_over(remote, *cause);
         }
     }
@@ -273,25 +274,25 @@ impl Client for Session<'_> {
         self.unwanted.pop()
     }
 
-    fn told(&mut self) {
+    fn flush(&mut self) {
         // Whether anybody reads them does not change a verdict.
         let _ = self.out.write_all(&self.lines).and_then(|()| self.out.flush());
         self.lines.clear();
     }
 
-    fn crossed(&mut self, at: Duration, crossing: &Crossing) {
-        if let Some(remote) = crossing.syn_to() {
-            for place in self.roster.waiting(remote) {
-                self.alternatives.sent(place, remote);
+    fn on_packet(&mut self, at: Duration, packet: &PacketEvent) {
+        if let Some(remote) = packet.syn_to() {
+            for id in self.target_set.waiting_for(remote) {
+                self.alternatives.sent(id, remote);
             }
         }
         if self.report.plan.verbosity < 2 {
             return;
         }
-        if self.report.crossings.len() < CROSSINGS {
-            self.report.crossings.push((at, *crossing));
+        if self.report.packets.len() < PACKETS {
+            self.report.packets.push((at, *packet));
         } else {
-            self.report.more_crossings += 1;
+            self.report.more_packets += 1;
         }
     }
 
@@ -301,7 +302,7 @@ impl Client for Session<'_> {
         lookups.chain(output).chain([Interrupt::Readable(self.signals.as_fd())]).collect()
     }
 
-    fn attend(&mut self, now: Duration) -> bool {
+    fn handle_interrupts(&mut self, now: Duration) -> ControlFlow<()> {
         if self.lookups.is_some() {
             if now > last_call(self.report.plan.timeout) {
                 self.close_lookups();
@@ -312,12 +313,12 @@ impl Client for Session<'_> {
             progress.advance(self.report.tally.targets(), self.report.total, now);
         }
         self.report.interrupted |= self.signals.take();
-        self.report.interrupted
+        if self.report.interrupted { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 
-fn secret() -> Result<Secret, Fault> {
+fn secret() -> Result<Secret, LocalError> {
     let mut key = [0; 16];
-    SysRng.try_fill_bytes(&mut key).map_err(|_| Fault::Random)?;
+    SysRng.try_fill_bytes(&mut key).map_err(|_| LocalError::Random)?;
     Ok(Secret::new(key))
 }

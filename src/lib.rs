@@ -3,11 +3,11 @@
 //! Data flows one way:
 //!
 //! ```text
-//! command line ─► Plan ─► Roster ─► endpoints ─► Checker ⇄ Engine ─► outcomes ─► Report ─► exit code
-//!     cli          plan    roster     resolve     checker   engine     verdict    status, report
+//! command line ─► Plan ─► TargetSet ─► endpoints ─► Checker ⇄ Engine ─► outcomes ─► Report ─► exit code
+//!     cli          plan    target_set     resolve     checker   engine     verdict    status, report
 //! ```
 //!
-//! [`run::run`] is the one loop: it owns the clock and moves segments between the pure
+//! [`event_loop::run`] is the one loop: it owns the clock and moves segments between the pure
 //! [`checker::Checker`] and an [`engine::Engine`]. Everything else is a function from values to
 //! values.
 
@@ -18,22 +18,22 @@ pub mod checker;
 pub mod cli;
 pub mod descriptors;
 pub mod engine;
-pub mod fault;
+pub mod event_loop;
+pub mod local_error;
+pub mod non_blocking_writer;
 pub mod number;
-pub mod outlet;
 pub mod pacer;
 pub mod plan;
 pub mod privilege;
 pub mod probe;
 pub mod report;
 pub mod resolve;
-pub mod roster;
-pub mod run;
 pub mod schedule;
 pub mod self_test;
 pub mod signals;
 pub mod status;
 pub mod target;
 pub mod target_file;
+pub mod target_set;
 pub mod verdict;
 pub mod wire;

@@ -10,10 +10,10 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use halfopen::check::check;
-use halfopen::cli::{self, Call, Request, UsageError};
-use halfopen::engine::{Engine, Opening};
-use halfopen::fault::Fault;
-use halfopen::outlet::{Outlet, Output};
+use halfopen::cli::{self, CheckArgs, Request, UsageError};
+use halfopen::engine::{Engine, EngineConfig};
+use halfopen::local_error::LocalError;
+use halfopen::non_blocking_writer::{NonBlockingWriter, Output};
 use halfopen::plan::Format;
 use halfopen::privilege::{self, PrivilegeError};
 use halfopen::report::nagios;
@@ -43,22 +43,22 @@ fn main() -> ExitCode {
 fn contain(work: impl FnOnce() -> Status + UnwindSafe) -> Status {
     panic::catch_unwind(work).unwrap_or_else(|_| {
         let message = "internal error, nothing was learnt; stderr has the details";
-        unknown(message, &mut Outlet::new(io::stdout()))
+        unknown(message, &mut NonBlockingWriter::new(io::stdout()))
     })
 }
 
 fn run(start: Instant) -> Status {
-    let mut out = Outlet::new(io::stdout());
+    let mut out = NonBlockingWriter::new(io::stdout());
     if let Err(error) = privilege::become_caller() {
         return unknown(error, &mut out);
     }
     let signals = match Signals::watch() {
         Ok(signals) => signals,
-        Err(fault) => return unknown(fault, &mut out),
+        Err(error) => return unknown(error, &mut out),
     };
     let status = match cli::parse(env::args_os()) {
         Ok(Request::Check(call)) => run_check(*call, &signals, start, &mut out),
-        Ok(Request::SelfTest(opening)) => run_self_test(&opening, &signals, start, &mut out),
+        Ok(Request::SelfTest(config)) => run_self_test(&config, &signals, start, &mut out),
         Ok(Request::Print(text)) => {
             let _ = write!(out, "{text}");
             Status::Unknown
@@ -69,9 +69,9 @@ fn run(start: Instant) -> Status {
     status
 }
 
-fn run_check(call: Call, signals: &Signals, start: Instant, out: &mut impl Output) -> Status {
+fn run_check(call: CheckArgs, signals: &Signals, start: Instant, out: &mut impl Output) -> Status {
     let lent = privilege::is_lent();
-    let mut engine = match open(&call.opening(), start) {
+    let mut engine = match open(&call.config(), start) {
         Ok(engine) => engine,
         Err(error) => return unknown(error, out),
     };
@@ -83,28 +83,28 @@ fn run_check(call: Call, signals: &Signals, start: Instant, out: &mut impl Outpu
     let progress = people_wait.then(|| Progress::new(io::stderr(), plan.timeout));
     let engine: Result<&mut dyn Engine, _> = match &mut engine {
         Ok(engine) => Ok(&mut **engine),
-        Err(fault) => Err(fault.clone()),
+        Err(error) => Err(error.clone()),
     };
     let report = match check(plan, engine, signals, start, out, progress) {
         Ok(report) => report,
-        Err(fault) => return unknown(fault, out),
+        Err(error) => return unknown(error, out),
     };
-    let mut aside = Outlet::new(io::stderr());
+    let mut aside = NonBlockingWriter::new(io::stderr());
     let _ = report.render(colour(), out, &mut aside);
     aside.finish(signals);
     report.status()
 }
 
 fn run_self_test(
-    opening: &Opening,
+    config: &EngineConfig,
     signals: &Signals,
     start: Instant,
     out: &mut impl Write,
 ) -> Status {
-    let listeners = self_test::listen(opening);
-    match open(opening, start) {
+    let listeners = self_test::listen(config);
+    match open(config, start) {
         Ok(Ok(mut engine)) => self_test(start, &mut *engine, signals, &listeners, out),
-        Ok(Err(fault)) => return unknown(fault, out),
+        Ok(Err(error)) => return unknown(error, out),
         Err(error) => return unknown(error, out),
     }
     .unwrap_or(Status::Unknown)
@@ -113,11 +113,11 @@ fn run_self_test(
 /// Opens the engine while there is privilege, if there is any, and gives all of it up before
 /// anything else is read: targets, files, names, packets.
 fn open(
-    opening: &Opening,
+    config: &EngineConfig,
     start: Instant,
-) -> Result<Result<Box<dyn Engine>, Fault>, PrivilegeError> {
+) -> Result<Result<Box<dyn Engine>, LocalError>, PrivilegeError> {
     privilege::raise();
-    let engine = opening.open(start);
+    let engine = config.open(start);
     let can_go_on = || engine.as_ref().ok().is_none_or(|engine| engine.can_go_on());
     let kept = privilege::relinquish(can_go_on)?;
     privilege::confine(&kept)?;

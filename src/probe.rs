@@ -48,29 +48,29 @@ impl Probe {
     }
 
     /// Says what `segment`, travelling from `remote` to `local`, answers to this SYN.
-    pub fn read(&self, segment: &Segment) -> Result<Answer, Ignored> {
+    pub fn read(&self, segment: &Segment) -> Result<Answer, DiscardReason> {
         let has = |flags| segment.flags.contains(flags);
         if has(Flags::SYN) && segment.flags.intersects(Flags::RST | Flags::FIN) {
-            return Err(Ignored::ImpossibleFlags);
+            return Err(DiscardReason::ImpossibleFlags);
         }
         if !has(Flags::ACK) {
             return Err(if has(Flags::RST) {
-                Ignored::BareReset
+                DiscardReason::BareReset
             } else if has(Flags::SYN) {
-                Ignored::BareSyn
+                DiscardReason::BareSyn
             } else {
-                Ignored::ImpossibleFlags
+                DiscardReason::ImpossibleFlags
             });
         }
         let ours = self.is_acknowledged_by(segment);
         if has(Flags::SYN) {
             Ok(if ours { Answer::SynAck } else { Answer::WrongSynAck })
         } else if has(Flags::RST) {
-            if ours { Ok(Answer::RstAck) } else { Err(Ignored::WrongAcknowledgement) }
+            if ours { Ok(Answer::RstAck) } else { Err(DiscardReason::WrongAcknowledgement) }
         } else if has(Flags::FIN) {
-            Err(Ignored::OldConnection)
+            Err(DiscardReason::OldConnection)
         } else {
-            Ok(Answer::AckWithoutSyn)
+            Ok(Answer::BareAck)
         }
     }
 
@@ -103,7 +103,7 @@ pub enum Answer {
     RstAck,
     /// An ACK of something else: a challenge ACK (RFC 5961 §4) or a duplicate of an old connection.
     /// Proven by the endpoints alone.
-    AckWithoutSyn,
+    BareAck,
     /// SYN+ACK acknowledging something else. Equipment on the way sends it to see whether an RST
     /// follows ("safe reset"), and then lets the next SYN pass. Proven by the endpoints alone.
     WrongSynAck,
@@ -111,7 +111,7 @@ pub enum Answer {
 
 /// Why a segment proves nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
-pub enum Ignored {
+pub enum DiscardReason {
     /// No SYN of ours went that way.
     #[error("not an answer to a SYN of ours")]
     NotOurs,

@@ -16,7 +16,7 @@ use nix::libc;
 use nix::net::if_::{if_indextoname, if_nametoindex};
 
 use crate::descriptors::Descriptors;
-use crate::fault::Fault;
+use crate::local_error::LocalError;
 use crate::target::is_one_host;
 use crate::verdict::{LookupFailure, Outcome, Reason, Verdict};
 
@@ -81,24 +81,24 @@ struct Queue {
 /// A name, the numbers that it is known by, and what this machine was short of when it was looked
 /// up before.
 struct Waiting {
-    numbers: Vec<u32>,
+    ids: Vec<u32>,
     name: Box<str>,
-    fault: Option<Fault>,
+    local_error: Option<LocalError>,
 }
 
 impl Lookups {
     /// Begins to look up `names`, each known by a number; one that is there several times, once.
-    pub fn start(names: Vec<(u32, Box<str>)>, family: Family) -> Result<Self, Fault> {
-        let fault = |error: io::Error| Fault::Threads(errno(&error));
-        let (bell, ring) = UnixStream::pair().map_err(fault)?;
-        bell.set_nonblocking(true).map_err(fault)?;
-        ring.set_nonblocking(true).map_err(fault)?;
+    pub fn start(names: Vec<(u32, Box<str>)>, family: Family) -> Result<Self, LocalError> {
+        let no_threads = |error: io::Error| LocalError::Threads(errno(&error));
+        let (bell, ring) = UnixStream::pair().map_err(no_threads)?;
+        bell.set_nonblocking(true).map_err(no_threads)?;
+        ring.set_nonblocking(true).map_err(no_threads)?;
         // A name service that lacks something does not say so: a file that it cannot open is empty
         // to it.
         let spare = (0..DESCRIPTORS + OTHERS).map(|_| bell.try_clone());
-        drop(spare.collect::<io::Result<Vec<_>>>().map_err(fault)?);
+        drop(spare.collect::<io::Result<Vec<_>>>().map_err(no_threads)?);
         let mut memory = Vec::<u8>::new();
-        memory.try_reserve_exact(2 * STACK).map_err(|_| Fault::Threads(Errno::ENOMEM))?;
+        memory.try_reserve_exact(2 * STACK).map_err(|_| LocalError::Threads(Errno::ENOMEM))?;
         drop(memory);
         let (sender, results) = mpsc::channel();
         let affordable = (Descriptors::raise().lookups / DESCRIPTORS).clamp(1, THREADS);
@@ -107,21 +107,21 @@ impl Lookups {
         let queue = Arc::new(Mutex::new(Queue { names, closed: false }));
         for number in 0..threads {
             let (queue, sender, mut ring) =
-                (Arc::clone(&queue), sender.clone(), ring.try_clone().map_err(fault)?);
+                (Arc::clone(&queue), sender.clone(), ring.try_clone().map_err(no_threads)?);
             let thread = thread::Builder::new().name("name look-up".to_owned()).stack_size(STACK);
             let begun = thread.spawn(move || {
-                while let Some((numbers, found)) = next(&queue, family) {
+                while let Some((ids, found)) = next(&queue, family) {
                     // A full stream has rung already; nobody listens once the program has its
                     // verdicts.
-                    for number in numbers {
-                        let _ = sender.send((number, found.clone()));
+                    for id in ids {
+                        let _ = sender.send((id, found.clone()));
                     }
                     let _ = ring.write(&[0]);
                 }
             });
             match begun {
                 Ok(_) => {}
-                Err(error) if number == 0 => return Err(fault(error)),
+                Err(error) if number == 0 => return Err(no_threads(error)),
                 Err(_) => break, // those there are will do
             }
         }
@@ -130,12 +130,12 @@ impl Lookups {
 
     /// No look-up begins any more. Gives the names whose look-up has not begun, or has failed for
     /// want of something on this machine.
-    pub fn close(&mut self) -> Vec<(u32, Option<Fault>)> {
+    pub fn close(&mut self) -> Vec<(u32, Option<LocalError>)> {
         let mut queue = lock(&self.queue);
         queue.closed = true;
         let left = mem::take(&mut queue.names).into_iter();
-        let each = |Waiting { numbers, fault, .. }: Waiting| {
-            numbers.into_iter().map(move |number| (number, fault.clone()))
+        let each = |Waiting { ids, local_error, .. }: Waiting| {
+            ids.into_iter().map(move |id| (id, local_error.clone()))
         };
         left.flat_map(each).collect()
     }
@@ -156,27 +156,29 @@ impl AsFd for Lookups {
 
 /// The number of the interface behind the `%` of a link-local address, given by name or by number
 /// (RFC 4007 §11.2).
-pub fn interface_index(scope: &str) -> Result<u32, Fault> {
+pub fn interface_index(scope: &str) -> Result<u32, LocalError> {
     // if_indextoname() of nix takes a failure for an empty name.
     let exists = |index: &u32| if_indextoname(*index).is_ok_and(|name| !name.is_empty());
     let by_number = scope.parse().ok().filter(exists);
     by_number
         .or_else(|| if_nametoindex(scope).ok())
-        .ok_or_else(|| Fault::Interface(scope.to_owned()))
+        .ok_or_else(|| LocalError::Interface(scope.to_owned()))
 }
 
 /// Looks up the next name of `queue`; puts it back where this machine is short of something, as
 /// long as there is time.
 fn next(queue: &Mutex<Queue>, family: Family) -> Option<(Vec<u32>, Addresses)> {
     loop {
-        let Waiting { numbers, name, .. } = lock(queue).names.pop_front()?;
+        let Waiting { ids, name, .. } = lock(queue).names.pop_front()?;
         let found = look_up(&name, family);
-        let Err(Err(fault @ Fault::Lookup(_))) = &found else { return Some((numbers, found)) };
+        let Err(Err(local_error @ LocalError::Lookup(_))) = &found else {
+            return Some((ids, found));
+        };
         let mut queue = lock(queue);
         if queue.closed {
-            return Some((numbers, found));
+            return Some((ids, found));
         }
-        queue.names.push_back(Waiting { numbers, name, fault: Some(fault.clone()) });
+        queue.names.push_back(Waiting { ids, name, local_error: Some(local_error.clone()) });
         drop(queue);
         thread::sleep(SHORTAGE);
     }
@@ -190,12 +192,12 @@ fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
 fn each_once(names: Vec<(u32, Box<str>)>) -> VecDeque<Waiting> {
     let mut waiting: VecDeque<Waiting> = VecDeque::new();
     let mut known: HashMap<Box<str>, usize> = HashMap::new();
-    for (number, name) in names {
+    for (id, name) in names {
         if let Some(at) = known.get(&name) {
-            waiting[*at].numbers.push(number);
+            waiting[*at].ids.push(id);
         } else {
             known.insert(name.clone(), waiting.len());
-            waiting.push_back(Waiting { numbers: vec![number], name, fault: None });
+            waiting.push_back(Waiting { ids: vec![id], name, local_error: None });
         }
     }
     waiting
@@ -215,9 +217,9 @@ fn look_up(name: &str, family: Family) -> Addresses {
     let (fitting, others): (Vec<_>, Vec<_>) =
         resolve(&name, Family::Any)?.into_iter().partition(|address| family.admits(address.ip()));
     match others.first() {
-        Some(other) if fitting.is_empty() => Err(Err(Fault::NoAddressFits {
+        Some(other) if fitting.is_empty() => Err(Err(LocalError::NoAddressFits {
             addresses: others.iter().map(SocketAddr::ip).collect(),
-            cause: Box::new(Fault::Family(other.ip())),
+            cause: Box::new(LocalError::Family(other.ip())),
         })),
         _ => Ok(fitting),
     }
@@ -266,15 +268,17 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     }
 }
 
-fn why_in_vain(error: LookupError) -> Result<LookupFailure, Fault> {
+fn why_in_vain(error: LookupError) -> Result<LookupFailure, LocalError> {
     match error.kind() {
         LookupErrorKind::NoName | LookupErrorKind::NoData | LookupErrorKind::Family => {
             Ok(LookupFailure::NotFound)
         }
         LookupErrorKind::Again => Ok(LookupFailure::Temporary),
-        LookupErrorKind::Memory => Err(Fault::Lookup(Errno::ENOMEM)),
+        LookupErrorKind::Memory => Err(LocalError::Lookup(Errno::ENOMEM)),
         LookupErrorKind::System => match errno(&error.into()) {
-            errno @ (Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM) => Err(Fault::Lookup(errno)),
+            errno @ (Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM) => {
+                Err(LocalError::Lookup(errno))
+            }
             _ => Ok(LookupFailure::Failed),
         },
         _ => Ok(LookupFailure::Failed),

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Socket, Type};
 
 use crate::check;
-use crate::engine::{Engine, Opening};
-use crate::fault::{Fault, in_words};
+use crate::engine::{Engine, EngineConfig};
+use crate::event_loop::PacketEvent;
+use crate::local_error::{LocalError, in_words};
 use crate::plan::Plan;
-use crate::report::{nagios, render_crossing};
-use crate::run::Crossing;
+use crate::report::{nagios, render_packet};
 use crate::signals::Signals;
 use crate::status::Status;
 use crate::verdict::PortState;
@@ -27,12 +27,12 @@ const NO_LOOPBACK: &str = "there is no loopback address to test on: try `ip link
 const SYN_ACK: Flags = Flags(Flags::SYN.0 | Flags::ACK.0);
 const RST_ACK: Flags = Flags(Flags::RST.0 | Flags::ACK.0);
 
-/// Listens on every loopback address that there is and that `opening` can send to, for
+/// Listens on every loopback address that there is and that `config` can send to, for
 /// [`self_test`].
-pub fn listen(opening: &Opening) -> Vec<TcpListener> {
-    let v4 = opening.v4.then_some(IpAddr::V4(Ipv4Addr::LOCALHOST));
-    let v6 = opening.v6.then_some(IpAddr::V6(Ipv6Addr::LOCALHOST));
-    let source = opening.egress.source;
+pub fn listen(config: &EngineConfig) -> Vec<TcpListener> {
+    let v4 = config.v4.then_some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let v6 = config.v6.then_some(IpAddr::V6(Ipv6Addr::LOCALHOST));
+    let source = config.egress.source;
     let reaches = |to: &IpAddr| source.is_none_or(|source| source.is_ipv4() == to.is_ipv4());
     let loopbacks = v4.into_iter().chain(v6).filter(reaches);
     loopbacks.filter_map(|loopback| TcpListener::bind((loopback, 0)).ok()).collect()
@@ -66,9 +66,9 @@ pub fn self_test(
     nagios::line(status, summary, out)?;
     for claim in &claims {
         writeln!(out, "{}: {}", if claim.held { "yes" } else { "NO " }, claim.text)?;
-        for (at, crossing) in &claim.crossings {
+        for (at, packet) in &claim.packets {
             write!(out, "     ")?;
-            render_crossing(*at, crossing, out)?;
+            render_packet(*at, packet, out)?;
         }
     }
     Ok(status)
@@ -78,14 +78,14 @@ pub fn self_test(
 struct Claim {
     text: String,
     held: bool,
-    crossings: Vec<(Duration, Crossing)>,
+    packets: Vec<(Duration, PacketEvent)>,
 }
 
 /// Why nothing can be proven.
 #[derive(Debug, thiserror::Error)]
 enum Obstacle {
     #[error(transparent)]
-    Fault(#[from] Fault),
+    LocalError(#[from] LocalError),
     #[error("cannot prepare a listener ({})", in_words(.0))]
     Listener(#[from] io::Error),
     #[error(
@@ -121,7 +121,7 @@ fn test_on(
 
 impl Claim {
     fn of(what: &str, endpoint: SocketAddr, held: bool) -> Self {
-        Self { text: format!("{endpoint} {what}"), held, crossings: Vec::new() }
+        Self { text: format!("{endpoint} {what}"), held, packets: Vec::new() }
     }
 }
 
@@ -140,9 +140,9 @@ fn check(
     };
     let report = check::check(plan, Ok(engine), signals, start, &mut io::sink(), None)?;
     let outcome = report.findings.into_iter().next().map(|finding| finding.outcome);
-    let verdict = outcome.unwrap_or(Err(Fault::Interrupted))?;
-    let crossings = report.crossings;
-    let crossed: Vec<_> = crossings.iter().flat_map(|(_, crossing)| flags(crossing)).collect();
+    let verdict = outcome.unwrap_or(Err(LocalError::Interrupted))?;
+    let packets = report.packets;
+    let crossed: Vec<_> = packets.iter().flat_map(|(_, packet)| flags(packet)).collect();
     let segments = crossed.iter().map(Flags::to_string).collect::<Vec<_>>().join(", ");
     let half_open = match *crossed.as_slice() {
         [Flags::SYN, SYN_ACK, Flags::RST | RST_ACK] => wanted == PortState::Open,
@@ -152,26 +152,26 @@ fn check(
     Ok(Claim {
         text: format!("{endpoint} is {wanted} ({}), by {segments}", verdict.reason),
         held: verdict.state() == wanted && half_open,
-        crossings,
+        packets,
     })
 }
 
 /// The segments that crossed with this one: itself, and the RST that the kernel answered it with.
-fn flags(crossing: &Crossing) -> Vec<Flags> {
-    match crossing {
-        Crossing::Received(Arrival::Segment { segment, reset_by_kernel: true, .. }, _) => {
+fn flags(packet: &PacketEvent) -> Vec<Flags> {
+    match packet {
+        PacketEvent::Received(Arrival::Segment { segment, reset_by_kernel: true, .. }, _) => {
             vec![segment.flags, Flags::RST]
         }
-        Crossing::Sent(segment) | Crossing::Received(Arrival::Segment { segment, .. }, _) => {
+        PacketEvent::Sent(segment) | PacketEvent::Received(Arrival::Segment { segment, .. }, _) => {
             vec![segment.flags]
         }
-        Crossing::SentByKernel { .. } => vec![Flags::SYN],
-        Crossing::Received(Arrival::Handshake { end, .. }, _) => match end {
+        PacketEvent::SentByKernel { .. } => vec![Flags::SYN],
+        PacketEvent::Received(Arrival::Handshake { end, .. }, _) => match end {
             Handshake::Completed => vec![SYN_ACK, RST_ACK],
             Handshake::Refused => vec![RST_ACK],
             Handshake::Failed(_) | Handshake::Abandoned | Handshake::GivenUp => Vec::new(),
         },
-        Crossing::Received(
+        PacketEvent::Received(
             Arrival::Icmp(..) | Arrival::Lost(_) | Arrival::WrongChecksum { .. },
             _,
         ) => Vec::new(),

@@ -11,7 +11,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
-use crate::fault::Fault;
+use crate::local_error::LocalError;
 
 /// What a supervisor, a terminal or a limit sends: it does nothing but make a descriptor readable.
 /// Death by a signal would say nothing to some callers, and to others that all is well.
@@ -48,13 +48,13 @@ pub enum Wake {
 
 impl Signals {
     /// To be called before there is another thread: threads inherit what is blocked.
-    pub fn watch() -> Result<Self, Fault> {
+    pub fn watch() -> Result<Self, LocalError> {
         let endings = SigSet::from_iter(ENDINGS);
         let mut blocked = endings;
         blocked.add(Signal::SIGXFSZ); // writing fails, as on a full disk
         let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
         let watched = blocked.thread_block().and_then(|()| SignalFd::with_flags(&endings, flags));
-        let descriptor = watched.map_err(Fault::Signals)?;
+        let descriptor = watched.map_err(LocalError::Signals)?;
         Ok(Self { descriptor, have_come: Cell::new(false) })
     }
 

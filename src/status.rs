@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::fault::Fault;
+use crate::local_error::LocalError;
 use crate::number::whole;
 use crate::verdict::{Outcome, PortState, Reason, Verdict};
 
@@ -123,7 +123,7 @@ impl Policy {
     /// machine has no route says the least: it says nothing of the target. Nor does a link-local
     /// address without its interface, to which nobody can connect.
     pub fn precedence(&self, outcome: &Outcome) -> u8 {
-        if matches!(outcome, Err(Fault::NoScope(_) | Fault::OtherScope(_))) {
+        if matches!(outcome, Err(LocalError::NoScope(_) | LocalError::OtherScope(_))) {
             return 0;
         }
         let Ok(verdict) = outcome else {

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use crate::fault::in_words;
+use crate::local_error::in_words;
 use crate::signals::{Signals, Wake};
 use crate::target::{Target, TargetError};
 

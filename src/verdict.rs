@@ -4,11 +4,11 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use crate::fault::{Fault, NoRoute};
+use crate::local_error::{LocalError, NoRoute};
 use crate::wire::{IcmpError, Meaning};
 
 /// How a target ends: a verdict, or the fault of this machine that kept us from learning anything.
-pub type Outcome = Result<Verdict, Fault>;
+pub type Outcome = Result<Verdict, LocalError>;
 
 /// What the network said of one target.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,7 +21,7 @@ pub struct Verdict {
     /// How often the SYN that was answered had been sent again.
     pub retransmissions: usize,
     /// SYNs sent until then.
-    pub tries: usize,
+    pub attempts: usize,
     /// Where the SYN that was answered, or the last one, came from.
     pub local: Option<SocketAddr>,
 }
@@ -29,7 +29,7 @@ pub struct Verdict {
 impl Verdict {
     /// A verdict that was reached before a single SYN could leave.
     pub fn without_probe(reason: Reason) -> Self {
-        Self { reason, response_time: None, retransmissions: 0, tries: 0, local: None }
+        Self { reason, response_time: None, retransmissions: 0, attempts: 0, local: None }
     }
 
     /// The response time, unless nobody can tell to which of several SYNs the answer is (Karn's
@@ -80,7 +80,7 @@ pub enum Reason {
     RstAck,
     /// Only ACKs without SYN: the server takes our SYN for part of an old connection (RFC 9293
     /// §3.5.1).
-    AckWithoutSyn,
+    BareAck,
     /// Only SYN+ACKs that acknowledge something else.
     WrongAcknowledgement,
     /// Silence, but for a SYN+ACK that acknowledges our SYN and comes from there.
@@ -111,7 +111,7 @@ impl Reason {
         match self {
             Self::SynAck => PortState::Open,
             Self::RstAck | Self::OwnPort => PortState::Closed,
-            Self::AckWithoutSyn => PortState::Stale,
+            Self::BareAck => PortState::Stale,
             Self::NoAnswer { .. } | Self::WrongAcknowledgement | Self::AnsweredBy(_) => {
                 PortState::Filtered
             }
@@ -132,7 +132,7 @@ impl fmt::Display for Reason {
         match self {
             Self::SynAck => f.write_str("SYN+ACK"),
             Self::RstAck => f.write_str("RST+ACK"),
-            Self::AckWithoutSyn => f.write_str("ACK without SYN (old connection)"),
+            Self::BareAck => f.write_str("ACK without SYN (old connection)"),
             Self::WrongAcknowledgement => {
                 f.write_str("SYN+ACK with a wrong acknowledgement number")
             }

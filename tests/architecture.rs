@@ -13,17 +13,17 @@ const KNOWLEDGE: [(&str, &[&str]); 22] = [
         "nix",
         &[
             "engine/",
-            "fault.rs",
+            "local_error.rs",
             "resolve.rs",
             "descriptors.rs",
             "privilege/",
             "signals.rs",
-            "outlet.rs",
+            "non_blocking_writer.rs",
         ],
     ),
     ("nix::sys::signal", &["signals.rs"]),
     ("nix::sys::socket", &["engine/"]),
-    ("nix::unistd", &["privilege/", "outlet.rs"]),
+    ("nix::unistd", &["privilege/", "non_blocking_writer.rs"]),
     ("caps", &["privilege/"]),
     ("signal_hook", &["main.rs"]),
     ("seccompiler", &["privilege/"]),
@@ -31,7 +31,7 @@ const KNOWLEDGE: [(&str, &[&str]); 22] = [
     ("rand", &["check.rs"]),
     ("siphasher", &["probe.rs"]),
     ("hashbrown", &["checker/pending.rs"]),
-    ("ipnetwork", &["target.rs", "roster.rs"]),
+    ("ipnetwork", &["target.rs", "target_set.rs"]),
     ("serde_json", &["report/json.rs"]),
     // The kernel's time stamps are of that clock.
     ("SystemTime", &["engine/clock.rs"]),
@@ -62,9 +62,9 @@ const IGNORANCE: [(&[&str], &[&str]); 7] = [
         ],
         &[
             "engine",
-            "run",
+            "event_loop",
             "resolve",
-            "roster",
+            "target_set",
             "plan",
             "check",
             "report",
@@ -74,13 +74,13 @@ const IGNORANCE: [(&[&str], &[&str]); 7] = [
         ],
     ),
     (
-        &["wire", "schedule", "verdict", "probe", "checker", "pacer", "engine", "run"],
+        &["wire", "schedule", "verdict", "probe", "checker", "pacer", "engine", "event_loop"],
         &[
             "status",
             "target",
             "target_file",
             "resolve",
-            "roster",
+            "target_set",
             "plan",
             "report",
             "cli",
@@ -90,10 +90,16 @@ const IGNORANCE: [(&[&str], &[&str]); 7] = [
         ],
     ),
     (&["engine"], &["checker", "probe", "pacer", "schedule", "verdict"]),
-    (&["resolve", "privilege"], &["status", "engine", "run", "roster", "report", "cli", "check"]),
-    (&["roster"], &["status", "engine", "run", "checker", "plan", "report", "cli", "check"]),
-    (&["plan"], &["run", "checker", "roster", "report", "cli", "check"]),
-    (&["report"], &["engine", "target", "roster", "resolve", "cli", "privilege", "self_test"]),
+    (
+        &["resolve", "privilege"],
+        &["status", "engine", "event_loop", "target_set", "report", "cli", "check"],
+    ),
+    (
+        &["target_set"],
+        &["status", "engine", "event_loop", "checker", "plan", "report", "cli", "check"],
+    ),
+    (&["plan"], &["event_loop", "checker", "target_set", "report", "cli", "check"]),
+    (&["report"], &["engine", "target", "target_set", "resolve", "cli", "privilege", "self_test"]),
 ];
 
 #[test]

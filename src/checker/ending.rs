@@ -2,68 +2,68 @@
 
 use std::time::Duration;
 
-use super::pending::{Setback, Slot, Stage};
+use super::pending::{Slot, SoftFailures, Stage};
 use super::{Checker, Ended};
-use crate::fault::Fault;
+use crate::local_error::LocalError;
 use crate::verdict::{Outcome, Reason, Verdict};
 
 impl Checker {
-    /// An answer that is final, to the first of these tries or to a retransmission of it, if the
+    /// An answer that is final, to the first of these attempts or to a retransmission of it, if the
     /// target is pending.
-    pub(super) fn decide_if_pending(
+    pub(super) fn conclude_if_pending(
         &mut self,
         asked: Option<(Slot, u16)>,
         reason: Reason,
         now: Duration,
     ) {
         if let Some((slot, from)) = asked {
-            self.decide(slot, from.trailing_zeros() as usize, reason, now);
+            self.conclude(slot, from.trailing_zeros() as usize, reason, now);
         }
     }
 
-    /// An answer that is final, to that try.
-    pub(super) fn decide(&mut self, slot: Slot, number: usize, reason: Reason, now: Duration) {
-        self.decide_retransmitted(slot, number, 0, reason, now);
+    /// An answer that is final, to that attempt.
+    pub(super) fn conclude(&mut self, slot: Slot, index: usize, reason: Reason, now: Duration) {
+        self.conclude_retransmitted(slot, index, 0, reason, now);
     }
 
     /// The same, where the kernel has sent the SYN again so many times.
-    pub(super) fn decide_retransmitted(
+    pub(super) fn conclude_retransmitted(
         &mut self,
         slot: Slot,
-        number: usize,
+        index: usize,
         by_kernel: usize,
         reason: Reason,
         now: Duration,
     ) {
-        let alike = self.pending.alike(slot, number);
-        let repeats = if alike >> (self.tries - 1) == 1 { self.repeats(slot) } else { 0 };
+        let alike = self.pending.alike(slot, index);
+        let repeats = if alike >> (self.attempts - 1) == 1 { self.repeats(slot) } else { 0 };
         let first = alike.trailing_zeros() as usize;
-        let mut verdict = self.verdict(slot, number, reason);
+        let mut verdict = self.verdict(slot, index, reason);
         verdict.response_time = Some(self.pending.since(slot, first, now));
         verdict.retransmissions = alike.count_ones() as usize - 1 + repeats + by_kernel;
-        verdict.tries += by_kernel;
+        verdict.attempts += by_kernel;
         self.end(slot, Ok(verdict));
     }
 
-    /// No try is left: what was learnt short of an answer decides, or silence.
+    /// No attempt is left: what was learnt short of an answer decides, or silence.
     pub(super) fn give_up(&mut self, slot: Slot, now: Duration) {
-        let progress = &self.pending[slot];
-        let sent = progress.sent;
-        let setback = progress.setback.as_deref().cloned().unwrap_or_default();
-        let Setback { evidence, acked, misacknowledged, answered_by, given_up, fault, .. } =
-            setback;
+        let target = &self.pending[slot];
+        let sent = target.sent;
+        let failures = target.failures.as_deref().cloned().unwrap_or_default();
+        let SoftFailures { evidence, acked, misacknowledged, answered_by, given_up, error, .. } =
+            failures;
         let disputed = acked | misacknowledged;
-        let reason = match (evidence, fault) {
+        let reason = match (evidence, error) {
             (Some(reason), _) => reason,
             // Nothing has been heard out.
-            (None, fault) if sent & !given_up == 0 => {
-                return self.end(slot, Err(fault.unwrap_or(Fault::OutOfTime)));
+            (None, error) if sent & !given_up == 0 => {
+                return self.end(slot, Err(error.unwrap_or(LocalError::OutOfTime)));
             }
             // Not all that was to be asked has been asked.
-            (None, Some(fault)) if (sent.count_ones() as usize) < self.tries => {
-                return self.end(slot, Err(fault));
+            (None, Some(error)) if (sent.count_ones() as usize) < self.attempts => {
+                return self.end(slot, Err(error));
             }
-            (None, _) if acked == sent => Reason::AckWithoutSyn,
+            (None, _) if acked == sent => Reason::BareAck,
             (None, _) if disputed == sent => Reason::WrongAcknowledgement,
             (None, _) => answered_by.map_or_else(
                 || self.silence(slot, sent & !given_up, disputed, now),
@@ -75,7 +75,7 @@ impl Checker {
         self.end(slot, Ok(verdict));
     }
 
-    /// Silence counts from the first of the tries that were `heard` to the end.
+    /// Silence counts from the first of the attempts that were `heard` to the end.
     fn silence(&self, slot: Slot, heard: u16, disputed: u16, now: Duration) -> Reason {
         Reason::NoAnswer {
             syns: (heard & !disputed).count_ones() as usize + self.repeats(slot),
@@ -84,20 +84,20 @@ impl Checker {
     }
 
     pub(super) fn end(&mut self, slot: Slot, outcome: Outcome) {
-        let progress = &mut self.pending[slot];
-        progress.stage = Stage::Ended;
-        let (label, remote) = (progress.label, progress.remote);
+        let target = &mut self.pending[slot];
+        target.stage = Stage::Ended;
+        let (id, remote) = (target.id, target.remote);
         self.pending.remove(slot);
-        self.outcomes.push_back(Ended { label, remote, outcome });
+        self.outcomes.push_back(Ended { id, remote, outcome });
     }
 
-    fn verdict(&self, slot: Slot, number: usize, reason: Reason) -> Verdict {
-        let tries = self.pending[slot].sent.count_ones() as usize + self.repeats(slot);
-        let local = (tries > 0).then(|| self.pending.local(slot, number));
-        Verdict { reason, response_time: None, retransmissions: 0, tries, local }
+    fn verdict(&self, slot: Slot, index: usize, reason: Reason) -> Verdict {
+        let attempts = self.pending[slot].sent.count_ones() as usize + self.repeats(slot);
+        let local = (attempts > 0).then(|| self.pending.local(slot, index));
+        Verdict { reason, response_time: None, retransmissions: 0, attempts, local }
     }
 
     fn repeats(&self, slot: Slot) -> usize {
-        self.pending[slot].setback.as_ref().map_or(0, |setback| setback.repeats).into()
+        self.pending[slot].failures.as_ref().map_or(0, |failures| failures.repeats).into()
     }
 }

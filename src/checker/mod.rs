@@ -1,8 +1,8 @@
-//! Every target's progress: what to send next, what an answer means, when to give up.
+//! Every target's target: what to send next, what an answer means, when to give up.
 //!
 //! Pure: no sockets, no clock, no randomness of its own. Time comes in as an argument, counted from
 //! any fixed moment and never backwards, but that what arrived may be told of a little later. The
-//! caller admits targets, sends what [`Checker::poll_try`] and [`Checker::poll_reset`] ask for,
+//! caller admits targets, sends what [`Checker::poll_attempt`] and [`Checker::poll_reset`] ask for,
 //! feeds what arrives to [`Checker::handle`], and takes outcomes from [`Checker::poll_outcome`].
 
 mod answers;
@@ -16,12 +16,12 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-pub use self::attempts::Try;
+pub use self::attempts::DueAttempt;
 
 use self::due::Due;
-use self::pending::{Pending, Progress, Slot, Stage, nanos};
-use crate::fault::Fault;
-use crate::probe::{Ignored, Secret};
+use self::pending::{Pending, PendingTarget, Slot, Stage, nanos};
+use crate::local_error::LocalError;
+use crate::probe::{DiscardReason, Secret};
 use crate::schedule::Schedule;
 use crate::verdict::Outcome;
 use crate::wire::{Arrival, Segment};
@@ -38,7 +38,7 @@ const OUTCOMES: usize = 1024;
 /// are passed over.
 pub struct Checker {
     secret: Secret,
-    tries: usize,
+    attempts: usize,
     pending: Pending,
     due: Due,
     /// Of those, the ones whose newest attempt has just been waited for.
@@ -46,7 +46,7 @@ pub struct Checker {
     waiting: BinaryHeap<Reverse<Wait>>,
     resets: VecDeque<Segment>,
     outcomes: VecDeque<Ended>,
-    ignored: BTreeMap<Ignored, usize>,
+    discarded: BTreeMap<DiscardReason, usize>,
     /// Answers lost to our own receive queue, and when the last was, in nanoseconds.
     lost: u64,
     lost_at: Option<u64>,
@@ -58,7 +58,7 @@ pub struct Checker {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ended {
     /// What it was admitted as.
-    pub label: u32,
+    pub id: u32,
     /// The target.
     pub remote: SocketAddr,
     /// How it ended.
@@ -66,18 +66,18 @@ pub struct Ended {
 }
 
 impl Checker {
-    /// A checker without targets that gives each of them so many tries.
-    pub fn new(secret: Secret, tries: usize) -> Self {
+    /// A checker without targets that gives each of them so many attempts.
+    pub fn new(secret: Secret, attempts: usize) -> Self {
         Self {
-            pending: Pending::new(secret.clone(), tries),
+            pending: Pending::new(secret.clone(), attempts),
             secret,
-            tries,
+            attempts,
             due: Due::default(),
             waited_for: VecDeque::new(),
             waiting: BinaryHeap::new(),
             resets: VecDeque::new(),
             outcomes: VecDeque::new(),
-            ignored: BTreeMap::new(),
+            discarded: BTreeMap::new(),
             lost: 0,
             lost_at: None,
             postponed: 0,
@@ -85,23 +85,24 @@ impl Checker {
     }
 
     /// Takes on `remote`, which must not be pending already, at `now`; `label` comes back with its
-    /// outcome. The schedule has as many tries as the checker. Its first one is the next to leave.
+    /// outcome. The schedule has as many attempts as the checker. Its first one is the next to
+    /// leave.
     ///
     /// # Panics
     /// When 2³² targets are pending.
-    pub fn admit(&mut self, label: u32, remote: SocketAddr, schedule: Schedule, now: Duration) {
-        let progress = Progress {
+    pub fn admit(&mut self, id: u32, remote: SocketAddr, schedule: Schedule, now: Duration) {
+        let target = PendingTarget {
             remote,
             until: nanos(now),
-            setback: None,
-            label,
+            failures: None,
+            id,
             first_wait: schedule.first_wait(),
             sent: 0,
             source: 0,
             begun: 0,
             stage: Stage::Due,
         };
-        let slot = self.pending.insert(progress);
+        let slot = self.pending.insert(target);
         self.due.push_front(slot);
     }
 
@@ -118,9 +119,9 @@ impl Checker {
         self.pending.len()
     }
 
-    /// Ends waits that are over at `now`: the next tries are due, or targets end. As many as can be told
-    /// of at a time, so that a crowd takes no more memory when it ends.
-    pub fn expire(&mut self, now: Duration) {
+    /// Ends waits that are over at `now`: the next attempts are due, or targets end. As many as can
+    /// be told of at a time, so that a crowd takes no more memory when it ends.
+    pub fn handle_timeout(&mut self, now: Duration) {
         while self.outcomes.len() < OUTCOMES
             && let Some(wait) = self.first_wait().filter(|wait| wait.until <= nanos(now))
         {
@@ -132,13 +133,13 @@ impl Checker {
         }
     }
 
-    /// The next attempt whose wait [`Checker::expire`] has ended, by target and number, and which
-    /// is not the last one; an answer to it still counts.
+    /// The next attempt whose wait [`Checker::handle_timeout`] has ended, by target and number, and
+    /// which is not the last one; an answer to it still counts.
     pub fn poll_waited_for(&mut self) -> Option<(SocketAddr, usize)> {
         while let Some(slot) = self.waited_for.pop_front() {
-            let progress = &self.pending[slot];
-            if progress.stage == Stage::Due && progress.begun > 0 {
-                return Some((progress.remote, usize::from(progress.begun) - 1));
+            let target = &self.pending[slot];
+            if target.stage == Stage::Due && target.begun > 0 {
+                return Some((target.remote, usize::from(target.begun) - 1));
             }
         }
         None
@@ -148,12 +149,12 @@ impl Checker {
     ///
     /// An RST is queued for every SYN+ACK of ours, also after the verdict, and for an ACK without
     /// SYN before it: the port is ours, so no live connection of this machine can be meant.
-    pub fn handle(&mut self, arrival: &Arrival, now: Duration) -> Result<(), Ignored> {
+    pub fn handle(&mut self, arrival: &Arrival, now: Duration) -> Result<(), DiscardReason> {
         let handled = match arrival {
             Arrival::Segment { segment, reset_by_kernel, .. } => {
                 self.handle_segment(segment, *reset_by_kernel, now)
             }
-            Arrival::WrongChecksum { .. } => Err(Ignored::WrongChecksum),
+            Arrival::WrongChecksum { .. } => Err(DiscardReason::WrongChecksum),
             Arrival::Icmp(error, quote) => self.handle_icmp(*error, quote, now),
             Arrival::Handshake { remote, attempt, retransmissions, end, .. } => {
                 self.handle_handshake(*remote, *attempt, *retransmissions, *end, now);
@@ -165,8 +166,8 @@ impl Checker {
                 Ok(())
             }
         };
-        if let Err(ignored) = handled {
-            *self.ignored.entry(ignored).or_default() += 1;
+        if let Err(discarded) = handled {
+            *self.discarded.entry(discarded).or_default() += 1;
         }
         handled
     }
@@ -187,31 +188,31 @@ impl Checker {
         self.outcomes.pop_front()
     }
 
-    /// When [`Checker::expire`] has something to do; `None` when nothing is waited for.
-    pub fn next_deadline(&mut self) -> Option<Duration> {
+    /// When [`Checker::handle_timeout`] has something to do; `None` when nothing is waited for.
+    pub fn poll_timeout(&mut self) -> Option<Duration> {
         self.first_wait().map(|wait| Duration::from_nanos(wait.until))
     }
 
     /// Ends everything at `now`: with a verdict where the last wait is over, for this reason where
     /// not, or for the fault that kept the SYNs from leaving.
-    pub fn stop(&mut self, reason: &Fault, now: Duration) {
+    pub fn stop(&mut self, reason: &LocalError, now: Duration) {
         for slot in self.pending.slots() {
             if self.is_over(slot, now) {
                 self.give_up(slot, now);
                 continue;
             }
-            let progress = &mut self.pending[slot];
-            let own = progress.setback.take().and_then(|setback| setback.fault);
-            let own = own.filter(|_| *reason == Fault::OutOfTime && progress.sent == 0);
+            let target = &mut self.pending[slot];
+            let own = target.failures.take().and_then(|failures| failures.error);
+            let own = own.filter(|_| *reason == LocalError::OutOfTime && target.sent == 0);
             let reason =
-                if progress.begun == 0 { reason.before_the_first_syn() } else { reason.clone() };
+                if target.begun == 0 { reason.before_the_first_syn() } else { reason.clone() };
             self.end(slot, Err(own.unwrap_or(reason)));
         }
     }
 
     /// How often segments arrived that prove nothing, by why they do not.
-    pub fn ignored(&self) -> &BTreeMap<Ignored, usize> {
-        &self.ignored
+    pub fn discarded(&self) -> &BTreeMap<DiscardReason, usize> {
+        &self.discarded
     }
 
     /// Answers lost to our own receive queue.
@@ -224,19 +225,19 @@ impl Checker {
         self.postponed
     }
 
-    /// True when the last try has been waited for, and no answer to it can be among those that were
-    /// lost on this machine.
+    /// True when the last attempt has been waited for, and no answer to it can be among those that
+    /// were lost on this machine.
     fn is_over(&self, slot: Slot, now: Duration) -> bool {
-        let progress = &self.pending[slot];
-        let number = self.tries - 1;
-        let waited = progress.stage == Stage::Waiting
+        let target = &self.pending[slot];
+        let index = self.attempts - 1;
+        let waited = target.stage == Stage::Waiting
             && self.pending.has_begun_all(slot)
-            && progress.until <= nanos(now);
-        let repeated_at = progress.setback.as_ref().map_or(0, |setback| setback.repeated_at);
-        let sent_at = nanos(now.saturating_sub(self.pending.since(slot, number, now)));
+            && target.until <= nanos(now);
+        let repeated_at = target.failures.as_ref().map_or(0, |failures| failures.repeated_at);
+        let sent_at = nanos(now.saturating_sub(self.pending.since(slot, index, now)));
         let sent_at = sent_at.max(repeated_at);
         let missed = self.lost_at.is_some_and(|lost_at| sent_at <= lost_at);
-        waited && !(missed && self.pending.was_sent(slot, number))
+        waited && !(missed && self.pending.was_sent(slot, index))
     }
 
     /// The wait that ends first; those that are no longer waited for are dropped.
@@ -251,7 +252,7 @@ impl Checker {
     }
 }
 
-/// When the wait for a target's newest try ends, or its postponement, in nanoseconds.
+/// When the wait for a target's newest attempt ends, or its postponement, in nanoseconds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Wait {
     until: u64,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use hashbrown::HashTable;
 
 use crate::attempt::SourcePort;
-use crate::fault::Fault;
+use crate::local_error::LocalError;
 use crate::probe::Secret;
 use crate::verdict::Reason;
 
@@ -18,11 +18,12 @@ pub(super) type Slot = u32;
 /// A slot for each pending target, and what their SYNs have in common.
 pub(super) struct Pending {
     secret: Secret,
-    tries: usize,
-    slots: Vec<Progress>,
+    attempts: usize,
+    slots: Vec<PendingTarget>,
     free: Vec<Slot>,
     by_remote: HashTable<Slot>,
-    /// When each try of each slot was sent, in microseconds, wrapping: `tries` entries a slot.
+    /// When each attempt of each slot was sent, in microseconds, wrapping: `attempts` entries a
+    /// slot.
     sent_at: Vec<u32>,
     /// The source port of each, likewise. Tries with the same one are retransmissions: they have
     /// the sequence number in common, too.
@@ -36,16 +37,16 @@ pub(super) struct Pending {
 }
 
 /// A target that is pending, in few bytes: there may be a million of them.
-pub(super) struct Progress {
+pub(super) struct PendingTarget {
     pub(super) remote: SocketAddr,
-    /// When the wait for its newest try ends, in nanoseconds.
+    /// When the wait for its newest attempt ends, in nanoseconds.
     pub(super) until: u64,
     /// What stood in the way so far.
-    pub(super) setback: Option<Box<Setback>>,
-    pub(super) label: u32,
-    /// The wait of its first try, in nanoseconds.
+    pub(super) failures: Option<Box<SoftFailures>>,
+    pub(super) id: u32,
+    /// The wait of its first attempt, in nanoseconds.
     pub(super) first_wait: u32,
-    /// The tries whose SYN left, a bit each.
+    /// The attempts whose SYN left, a bit each.
     pub(super) sent: u16,
     /// Where they left from: an index.
     pub(super) source: u32,
@@ -55,27 +56,27 @@ pub(super) struct Progress {
 }
 
 #[derive(Default, Clone)]
-pub(super) struct Setback {
+pub(super) struct SoftFailures {
     /// The latest that the network or the routing table said, short of a final answer.
     pub(super) evidence: Option<Reason>,
-    /// The tries that an ICMP error has ended, a bit each.
+    /// The attempts that an ICMP error has ended, a bit each.
     pub(super) lost: u16,
-    /// The tries from ports that drew an ACK without SYN, a bit each.
+    /// The attempts from ports that drew an ACK without SYN, a bit each.
     pub(super) acked: u16,
-    /// The tries from ports that drew a SYN+ACK with a wrong acknowledgement, a bit each.
+    /// The attempts from ports that drew a SYN+ACK with a wrong acknowledgement, a bit each.
     pub(super) misacknowledged: u16,
     /// Who acknowledged a SYN that went elsewhere.
     pub(super) answered_by: Option<SocketAddr>,
-    /// The tries that were given up after their wait, so that an answer to them would not have been
-    /// heard, a bit each.
+    /// The attempts that were given up after their wait, so that an answer to them would not have
+    /// been heard, a bit each.
     pub(super) given_up: u16,
     /// The latest fault that kept a SYN from leaving.
-    pub(super) fault: Option<Fault>,
+    pub(super) error: Option<LocalError>,
     /// How often the next SYN has been postponed, as far as that counts.
     pub(super) postponed: u8,
     /// When it is due again, in nanoseconds.
     pub(super) due_again: u64,
-    /// How often the last try was repeated, and when it was last, in nanoseconds.
+    /// How often the last attempt was repeated, and when it was last, in nanoseconds.
     pub(super) repeats: u8,
     pub(super) repeated_at: u64,
 }
@@ -91,12 +92,12 @@ pub(super) enum Stage {
     Ended,
 }
 
-impl Progress {
+impl PendingTarget {
     /// When the target's stage ends by itself, in nanoseconds.
     pub(super) fn waits_until(&self) -> Option<u64> {
         match self.stage {
             Stage::Waiting => Some(self.until),
-            Stage::Postponed => self.setback.as_ref().map(|setback| setback.due_again),
+            Stage::Postponed => self.failures.as_ref().map(|failures| failures.due_again),
             Stage::Due | Stage::Sending | Stage::Ended => None,
         }
     }
@@ -104,10 +105,10 @@ impl Progress {
 
 impl Pending {
     /// None yet; `secret` keys the table.
-    pub(super) fn new(secret: Secret, tries: usize) -> Self {
+    pub(super) fn new(secret: Secret, attempts: usize) -> Self {
         Self {
             secret,
-            tries,
+            attempts,
             slots: Vec::new(),
             free: Vec::new(),
             by_remote: HashTable::new(),
@@ -128,15 +129,15 @@ impl Pending {
     }
 
     /// Takes in a target, whose endpoint must be new.
-    pub(super) fn insert(&mut self, progress: Progress) -> Slot {
-        let hash = self.secret.hash(progress.remote);
+    pub(super) fn insert(&mut self, target: PendingTarget) -> Slot {
+        let hash = self.secret.hash(target.remote);
         let slot = if let Some(slot) = self.free.pop() {
-            self[slot] = progress;
+            self[slot] = target;
             slot
         } else {
-            self.slots.push(progress);
-            self.sent_at.resize(self.slots.len() * self.tries, 0);
-            self.sent_from.resize(self.slots.len() * self.tries, 0);
+            self.slots.push(target);
+            self.sent_at.resize(self.slots.len() * self.attempts, 0);
+            self.sent_from.resize(self.slots.len() * self.attempts, 0);
             Slot::try_from(self.slots.len() - 1).expect("fewer than 2³² pending")
         };
         let rehash = |slot: &Slot| self.secret.hash(self.slots[*slot as usize].remote);
@@ -158,14 +159,8 @@ impl Pending {
         self.by_remote.find(self.secret.hash(remote), same).copied()
     }
 
-    /// That try of a target has left from `local` at `now`.
-    pub(super) fn mark_sent(
-        &mut self,
-        slot: Slot,
-        number: usize,
-        local: SocketAddr,
-        now: Duration,
-    ) {
+    /// That attempt of a target has left from `local` at `now`.
+    pub(super) fn mark_sent(&mut self, slot: Slot, index: usize, local: SocketAddr, now: Duration) {
         self.ports[family(local)].insert(local.port());
         let mut source = local;
         source.set_port(0);
@@ -173,31 +168,31 @@ impl Pending {
             self.sources.push(source);
             u32::try_from(self.sources.len() - 1).expect("fewer than 2³² addresses")
         });
-        let at = self.at(slot, number);
-        let repeated = self.was_sent(slot, number) && self.sent_from[at] == local.port();
-        let progress = &mut self.slots[slot as usize];
-        progress.source = source;
-        progress.sent |= 1 << number;
-        if let Some(setback) = &mut progress.setback {
-            setback.postponed = 0;
+        let at = self.at(slot, index);
+        let repeated = self.was_sent(slot, index) && self.sent_from[at] == local.port();
+        let target = &mut self.slots[slot as usize];
+        target.source = source;
+        target.sent |= 1 << index;
+        if let Some(failures) = &mut target.failures {
+            failures.postponed = 0;
         }
         if repeated {
-            let setback = progress.setback.get_or_insert_default();
-            setback.repeats = setback.repeats.saturating_add(1);
-            setback.repeated_at = nanos(now);
+            let failures = target.failures.get_or_insert_default();
+            failures.repeats = failures.repeats.saturating_add(1);
+            failures.repeated_at = nanos(now);
         } else {
             self.sent_at[at] = wrapped(now);
             self.sent_from[at] = local.port();
         }
     }
 
-    pub(super) fn was_sent(&self, slot: Slot, number: usize) -> bool {
-        self[slot].sent & (1 << number) != 0
+    pub(super) fn was_sent(&self, slot: Slot, index: usize) -> bool {
+        self[slot].sent & (1 << index) != 0
     }
 
-    /// True where no try is left but to repeat the last.
+    /// True where no attempt is left but to repeat the last.
     pub(super) fn has_begun_all(&self, slot: Slot) -> bool {
-        usize::from(self[slot].begun) == self.tries
+        usize::from(self[slot].begun) == self.attempts
     }
 
     /// True where SYNs have left from the port of `local`.
@@ -205,40 +200,40 @@ impl Pending {
         self.ports[family(local)].contains(&local.port())
     }
 
-    /// The tries of a target that have left from that port, a bit each.
+    /// The attempts of a target that have left from that port, a bit each.
     pub(super) fn sent_from(&self, slot: Slot, port: u16) -> u16 {
         let sent = self[slot].sent;
-        let numbers = (0..self.tries).filter(|number| sent & (1 << number) != 0);
-        let numbers = numbers.filter(|number| self.sent_from[self.at(slot, *number)] == port);
-        numbers.fold(0, |mask, number| mask | 1 << number)
+        let numbers = (0..self.attempts).filter(|index| sent & (1 << index) != 0);
+        let numbers = numbers.filter(|index| self.sent_from[self.at(slot, *index)] == port);
+        numbers.fold(0, |mask, index| mask | 1 << index)
     }
 
-    /// The tries that have left from the port of that one, a bit each: one connection to the other
-    /// end.
-    pub(super) fn alike(&self, slot: Slot, number: usize) -> u16 {
-        self.sent_from(slot, self.sent_from[self.at(slot, number)])
+    /// The attempts that have left from the port of that one, a bit each: one connection to the
+    /// other end.
+    pub(super) fn alike(&self, slot: Slot, index: usize) -> u16 {
+        self.sent_from(slot, self.sent_from[self.at(slot, index)])
     }
 
-    /// Where a target's next try leaves from. A SYN that drew silence is sent again, once, and then
-    /// a fresh port is taken; at once where the server, or something before it, has shown that the
-    /// port stands for something else there.
+    /// Where a target's next attempt leaves from. A SYN that drew silence is sent again, once, and
+    /// then a fresh port is taken; at once where the server, or something before it, has shown that
+    /// the port stands for something else there.
     pub(super) fn next_port(&self, slot: Slot) -> SourcePort {
-        let progress = &self[slot];
-        let Some(newest) = progress.sent.checked_ilog2() else { return SourcePort::Fresh(0) };
+        let target = &self[slot];
+        let Some(newest) = target.sent.checked_ilog2() else { return SourcePort::Fresh(0) };
         let newest = newest as usize;
         let alike = self.alike(slot, newest);
-        let disputed = progress.setback.as_ref().map_or(0, |s| s.acked | s.misacknowledged);
-        let repeats_last = newest + 1 == self.tries;
+        let disputed = target.failures.as_ref().map_or(0, |s| s.acked | s.misacknowledged);
+        let repeats_last = newest + 1 == self.attempts;
         if repeats_last || (alike.is_power_of_two() && alike & disputed == 0) {
             return SourcePort::Same(self.sent_from[self.at(slot, newest)]);
         }
-        let sent = (0..=newest).filter(|number| self.was_sent(slot, *number));
-        let ports: BTreeSet<_> = sent.map(|number| self.sent_from[self.at(slot, number)]).collect();
+        let sent = (0..=newest).filter(|index| self.was_sent(slot, *index));
+        let ports: BTreeSet<_> = sent.map(|index| self.sent_from[self.at(slot, index)]).collect();
         SourcePort::Fresh(ports.len())
     }
 
-    pub(super) fn setback(&mut self, slot: Slot) -> &mut Setback {
-        self[slot].setback.get_or_insert_default()
+    pub(super) fn failures(&mut self, slot: Slot) -> &mut SoftFailures {
+        self[slot].failures.get_or_insert_default()
     }
 
     /// The address that a target's SYNs leave from, without port.
@@ -246,36 +241,36 @@ impl Pending {
         self.sources[self[slot].source as usize]
     }
 
-    /// Where that try of a target left from.
-    pub(super) fn local(&self, slot: Slot, number: usize) -> SocketAddr {
+    /// Where that attempt of a target left from.
+    pub(super) fn local(&self, slot: Slot, index: usize) -> SocketAddr {
         let mut local = self.source(slot);
-        local.set_port(self.sent_from[self.at(slot, number)]);
+        local.set_port(self.sent_from[self.at(slot, index)]);
         local
     }
 
-    /// Time since that try of a target was sent first, to the microsecond; none where an answer is
-    /// stamped a little before the SYN that it answers.
-    pub(super) fn since(&self, slot: Slot, number: usize, now: Duration) -> Duration {
-        let micros = wrapped(now).wrapping_sub(self.sent_at[self.at(slot, number)]);
+    /// Time since that attempt of a target was sent first, to the microsecond; none where an answer
+    /// is stamped a little before the SYN that it answers.
+    pub(super) fn since(&self, slot: Slot, index: usize, now: Duration) -> Duration {
+        let micros = wrapped(now).wrapping_sub(self.sent_at[self.at(slot, index)]);
         let earlier = micros > u32::MAX - EARLIER;
         Duration::from_micros(if earlier { 0 } else { micros.into() })
     }
 
-    fn at(&self, slot: Slot, number: usize) -> usize {
-        slot as usize * self.tries + number
+    fn at(&self, slot: Slot, index: usize) -> usize {
+        slot as usize * self.attempts + index
     }
 }
 
 impl Index<Slot> for Pending {
-    type Output = Progress;
+    type Output = PendingTarget;
 
-    fn index(&self, slot: Slot) -> &Progress {
+    fn index(&self, slot: Slot) -> &PendingTarget {
         &self.slots[slot as usize]
     }
 }
 
 impl IndexMut<Slot> for Pending {
-    fn index_mut(&mut self, slot: Slot) -> &mut Progress {
+    fn index_mut(&mut self, slot: Slot) -> &mut PendingTarget {
         &mut self.slots[slot as usize]
     }
 }

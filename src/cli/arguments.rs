@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Parser, ValueEnum};
 
-use crate::engine::Choice;
+use crate::engine::EngineKind;
 use crate::number::whole;
 use crate::plan::Format;
 use crate::status::{MinOpen, Range};
@@ -147,7 +147,7 @@ pub(super) struct Arguments {
         default_value = "auto",
         help_heading = "Way out"
     )]
-    pub(super) engine: EngineChoice,
+    pub(super) engine: EngineArg,
 
     /// nagios, json or text
     #[arg(
@@ -193,7 +193,7 @@ pub(super) enum Expect {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-pub(super) enum EngineChoice {
+pub(super) enum EngineArg {
     Auto,
     Raw,
     Connect,
@@ -206,12 +206,12 @@ pub(super) enum Output {
     Text,
 }
 
-impl From<EngineChoice> for Choice {
-    fn from(choice: EngineChoice) -> Self {
-        match choice {
-            EngineChoice::Auto => Self::Auto,
-            EngineChoice::Raw => Self::Raw,
-            EngineChoice::Connect => Self::Connect,
+impl From<EngineArg> for EngineKind {
+    fn from(kind: EngineArg) -> Self {
+        match kind {
+            EngineArg::Auto => Self::Auto,
+            EngineArg::Raw => Self::Raw,
+            EngineArg::Connect => Self::Connect,
         }
     }
 }

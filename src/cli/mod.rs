@@ -15,7 +15,7 @@ use clap::{CommandFactory, Parser};
 use self::arguments::{Arguments, Expect, Refuse};
 pub use self::usage::UsageError;
 use self::words::without_blanks;
-use crate::engine::{Egress, Opening};
+use crate::engine::{Egress, EngineConfig};
 use crate::plan::Plan;
 use crate::resolve::Family;
 use crate::signals::Signals;
@@ -34,15 +34,15 @@ const LENT_TIMEOUT: Duration = Duration::from_mins(1);
 /// What the command line asks for.
 pub enum Request {
     /// Check targets.
-    Check(Box<Call>),
+    Check(Box<CheckArgs>),
     /// Prove on this machine that checks work.
-    SelfTest(Opening),
+    SelfTest(EngineConfig),
     /// Print this help, or version.
     Print(String),
 }
 
 /// A check as it was asked for: the options are understood, the targets still text.
-pub struct Call(Arguments);
+pub struct CheckArgs(Arguments);
 
 /// Reads the command line, whose first word is the program's name. Empty words count as not
 /// written, an option with an empty value likewise: monitors pass them for unset macros.
@@ -56,22 +56,22 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, Usage
             return if printed { Ok(Request::Print(error.to_string())) } else { Err(error.into()) };
         }
     };
-    let call = Call(arguments);
+    let call = CheckArgs(arguments);
     if !call.0.self_test {
         return Ok(Request::Check(Box::new(call)));
     }
     match call.0.first_target() {
         Some(target) => Err(UsageError::SelfTestTarget(excerpt(target))),
-        None => Ok(Request::SelfTest(call.opening())),
+        None => Ok(Request::SelfTest(call.config())),
     }
 }
 
-impl Call {
+impl CheckArgs {
     /// What must be opened while there is privilege to do it.
-    pub fn opening(&self) -> Opening {
+    pub fn config(&self) -> EngineConfig {
         let Arguments { engine, source, interface, mark, dscp, ttl, .. } = &self.0;
-        Opening {
-            choice: (*engine).into(),
+        EngineConfig {
+            kind: (*engine).into(),
             egress: Egress {
                 source: source.map(|address| address.to_canonical()),
                 interface: interface.clone(),

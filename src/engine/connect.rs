@@ -14,17 +14,17 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use socket2::Socket;
 
-use super::families::Families;
 use super::handshaking::Handshaking;
 use super::netlink::{Flow, Traits};
+use super::per_family::PerFamily;
 use super::route::Router;
 use super::sockets::{self, errno};
 use super::stream::{Port, stream};
 use super::timer::Timer;
-use super::{Departure, Egress, Engine, Interrupt, Opening};
+use super::{Egress, Engine, EngineConfig, Interrupt, SentSyn};
 use crate::attempt::Attempt;
 use crate::descriptors::Descriptors;
-use crate::fault::{Fault, Refusal};
+use crate::local_error::{LocalError, SendError};
 use crate::wire::{Arrival, Handshake, Segment};
 
 /// Handshakes whose end is taken in at once.
@@ -36,7 +36,7 @@ const OWN: usize = 32;
 /// Handshakes at once at most, where descriptors abound: each takes almost 8 KiB of kernel memory.
 const MOST: usize = 30_000;
 
-/// A socket for each try; `epoll` tells which handshakes have ended.
+/// A socket for each attempt; `epoll` tells which handshakes have ended.
 pub(super) struct ConnectEngine {
     start: Instant,
     egress: Egress,
@@ -47,7 +47,7 @@ pub(super) struct ConnectEngine {
     timer: Timer,
     /// The source port of each attempt. Where there are fewer ports, the kernel chooses for the
     /// rest: it knows ports that have connections, but none to that target.
-    ports: Families<Vec<Port>>,
+    ports: PerFamily<Vec<Port>>,
     /// By descriptor, as `epoll` names them.
     handshakes: HashMap<u64, Handshaking>,
     of_remote: HashMap<SocketAddr, Vec<u64>>,
@@ -67,12 +67,12 @@ pub(super) struct ConnectEngine {
 
 impl ConnectEngine {
     /// Raises the limit on open descriptors as far as it may be, and keeps within it.
-    pub(super) fn open(start: Instant, opening: &Opening) -> Result<Self, Fault> {
-        let Opening { egress, retries, .. } = opening;
-        let ports = Families::open(opening, |domain| {
+    pub(super) fn open(start: Instant, config: &EngineConfig) -> Result<Self, LocalError> {
+        let EngineConfig { egress, retries, .. } = config;
+        let ports = PerFamily::open(config, |domain| {
             sockets::check_source(egress.source, domain)?;
-            match sockets::reserve(opening.tries(), || Port::reserve(domain, egress)) {
-                Err(Fault::SourcePort(Errno::EADDRINUSE)) => Ok(Vec::new()),
+            match sockets::reserve(config.attempts(), || Port::reserve(domain, egress)) {
+                Err(LocalError::SourcePort(Errno::EADDRINUSE)) => Ok(Vec::new()),
                 ports => ports,
             }
         });
@@ -81,7 +81,7 @@ impl ConnectEngine {
             egress: egress.clone(),
             limit: Descriptors::raise().others.saturating_sub(OWN).clamp(1, MOST),
             retries: *retries,
-            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(Fault::Receive)?,
+            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(LocalError::Receive)?,
             timer: Timer::open(start)?,
             ports,
             handshakes: HashMap::new(),
@@ -94,19 +94,19 @@ impl ConnectEngine {
         })
     }
 
-    fn begin(&mut self, attempt: &Attempt) -> Result<Departure, Refusal> {
-        let Attempt { remote, number, .. } = *attempt;
-        let ports = self.ports.of(remote).map_err(Refusal::Fault)?;
-        let port = ports.get(number).map(|port| port.number);
+    fn begin(&mut self, attempt: &Attempt) -> Result<SentSyn, SendError> {
+        let Attempt { remote, index, .. } = *attempt;
+        let ports = self.ports.of(remote).map_err(SendError::LocalError)?;
+        let port = ports.get(index).map(|port| port.number);
         // From its own port it would shake hands with itself.
         let port = port.filter(|port| *port != remote.port());
         let from_port = port.unwrap_or_default();
         if self.overflows.is_none() {
             self.overflows = self.count_overflows();
         }
-        self.abandon(remote, number);
+        self.abandon(remote, index);
         self.make_room();
-        let socket = stream(remote, port, &self.egress).map_err(Refusal::Fault)?;
+        let socket = stream(remote, port, &self.egress).map_err(SendError::LocalError)?;
         if self.egress.source.is_some_and(|source| source.is_loopback()) {
             // IPv6 would send from it to other machines.
             self.may_begin(remote, from_port, &socket)?;
@@ -114,23 +114,26 @@ impl ConnectEngine {
         let begun = self.now();
         match socket.connect(&remote.into()).map_err(|error| errno(&error)) {
             Ok(()) | Err(Errno::EINPROGRESS) => {}
-            Err(errno) => return Err(self.refusal(errno, remote, from_port, &socket)),
+            Err(errno) => return Err(self.send_error(errno, remote, from_port, &socket)),
         }
-        let local = socket.local_addr().map_err(|error| Refusal::Fault(setup(&error)))?;
+        let local = socket.local_addr().map_err(|error| SendError::LocalError(setup(&error)))?;
         let local = local.as_socket().expect("an internet socket");
         if local == remote {
-            // It has shaken hands with itself (RFC 9293 §3.5, figure 7): the next try asks from
+            // It has shaken hands with itself (RFC 9293 §3.5, figure 7): the next attempt asks from
             // another port.
-            return Err(Refusal::Fault(Fault::Send { to: remote, errno: Errno::EADDRINUSE }));
+            return Err(SendError::LocalError(LocalError::Send {
+                to: remote,
+                errno: Errno::EADDRINUSE,
+            }));
         }
         let key = u64::try_from(socket.as_raw_fd()).expect("descriptors are not negative");
         let watched = self.epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLOUT, key));
-        watched.map_err(|errno| Refusal::Fault(Fault::Socket(errno)))?;
+        watched.map_err(|errno| SendError::LocalError(LocalError::Socket(errno)))?;
         let handshaking =
-            Handshaking { socket, local, remote, attempt: number, begun, waited_for: false };
+            Handshaking { socket, local, remote, attempt: index, begun, waited_for: false };
         self.handshakes.insert(key, handshaking);
         self.of_remote.entry(remote).or_default().push(key);
-        Ok(Departure { at: begun, local, syn: None })
+        Ok(SentSyn { at: begun, local, syn: None })
     }
 
     /// Who can be asked for routes, if anybody.
@@ -142,10 +145,10 @@ impl ConnectEngine {
     }
 
     /// Gives up the handshake of an attempt that is made again: the same endpoints have only one.
-    fn abandon(&mut self, remote: SocketAddr, number: usize) {
+    fn abandon(&mut self, remote: SocketAddr, index: usize) {
         let mut keys = self.of_remote.get(&remote).into_iter().flatten();
         let same = |key: &&u64| {
-            self.handshakes.get(key).is_some_and(|handshaking| handshaking.attempt == number)
+            self.handshakes.get(key).is_some_and(|handshaking| handshaking.attempt == index)
         };
         if let Some(key) = keys.find(same).copied() {
             self.remove(key);
@@ -162,22 +165,22 @@ impl ConnectEngine {
         to: SocketAddr,
         from_port: u16,
         socket: &Socket,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), SendError> {
         let from = self.egress.source;
         let flow = Flow { to, from, from_port, traits: Traits::of(socket)? };
-        self.router().and_then(|router| router.refusal(flow)).map_or(Ok(()), Err)
+        self.router().and_then(|router| router.send_error(flow)).map_or(Ok(()), Err)
     }
 
     /// Why a handshake could not begin: what the routing table says, or nothing that it knows of.
-    fn refusal(
+    fn send_error(
         &mut self,
         errno: Errno,
         to: SocketAddr,
         from_port: u16,
         socket: &Socket,
-    ) -> Refusal {
+    ) -> SendError {
         match errno {
-            Errno::EPERM => Refusal::Fault(Fault::Firewall(to)),
+            Errno::EPERM => SendError::LocalError(LocalError::Firewall(to)),
             errno => {
                 let refused = self.may_begin(to, from_port, socket).err();
                 refused.unwrap_or_else(|| self.without_port(errno, to, from_port))
@@ -187,12 +190,12 @@ impl ConnectEngine {
 
     /// What it means that routing has nothing to do with the error: it may be that there is no
     /// source port.
-    fn without_port(&self, errno: Errno, to: SocketAddr, from_port: u16) -> Refusal {
+    fn without_port(&self, errno: Errno, to: SocketAddr, from_port: u16) -> SendError {
         let asked = self.of_remote.get(&to).is_some_and(|keys| !keys.is_empty());
         match (errno, from_port) {
-            (Errno::EADDRNOTAVAIL, 0) if asked => Refusal::NoPortLeft,
-            (Errno::EADDRNOTAVAIL, 0) => Refusal::Fault(Fault::SourcePort(errno)),
-            _ => Refusal::Fault(Fault::Send { to, errno }),
+            (Errno::EADDRNOTAVAIL, 0) if asked => SendError::NoPortLeft,
+            (Errno::EADDRNOTAVAIL, 0) => SendError::LocalError(LocalError::SourcePort(errno)),
+            _ => SendError::LocalError(LocalError::Send { to, errno }),
         }
     }
 
@@ -202,14 +205,14 @@ impl ConnectEngine {
     fn drain(
         &mut self,
         arrivals: &mut Vec<(Duration, Arrival)>,
-    ) -> Result<Option<Duration>, Fault> {
+    ) -> Result<Option<Duration>, LocalError> {
         loop {
             let now = self.now();
             let mut events = [EpollEvent::empty(); BATCH];
             let count = match self.epoll.wait(&mut events, EpollTimeout::ZERO) {
                 Ok(count) => count,
                 Err(Errno::EINTR) => return Ok(None),
-                Err(errno) => return Err(Fault::Receive(errno)),
+                Err(errno) => return Err(LocalError::Receive(errno)),
             };
             arrivals.extend(events[..count].iter().filter_map(|event| self.close(*event, now)));
             if count < BATCH {
@@ -263,11 +266,11 @@ impl Engine for ConnectEngine {
         "connect"
     }
 
-    fn ready(&self, v4: bool, v6: bool) -> Result<(), Fault> {
+    fn ready(&self, v4: bool, v6: bool) -> Result<(), LocalError> {
         self.ports.ready(v4, v6)
     }
 
-    fn widen(&mut self) -> usize {
+    fn enable_batching(&mut self) -> usize {
         usize::MAX
     }
 
@@ -275,11 +278,11 @@ impl Engine for ConnectEngine {
         (self.limit + self.spare).saturating_sub(self.handshakes.len())
     }
 
-    fn waited_for(&mut self, remote: SocketAddr, number: usize) {
+    fn waited_for(&mut self, remote: SocketAddr, index: usize) {
         for key in self.of_remote.get(&remote).into_iter().flatten() {
             let handshaking = self.handshakes.get_mut(key);
             let newly =
-                |waiting: &&mut Handshaking| waiting.attempt == number && !waiting.waited_for;
+                |waiting: &&mut Handshaking| waiting.attempt == index && !waiting.waited_for;
             if let Some(waiting) = handshaking.filter(newly) {
                 waiting.waited_for = true;
                 self.spare += 1;
@@ -304,12 +307,12 @@ impl Engine for ConnectEngine {
         &mut self,
         attempts: &[Attempt],
         _syn: &dyn Fn(SocketAddr, SocketAddr) -> Segment,
-    ) -> Vec<Result<Departure, Refusal>> {
+    ) -> Vec<Result<SentSyn, SendError>> {
         attempts.iter().map(|attempt| self.begin(attempt)).collect()
     }
 
     /// The kernel sends its own.
-    fn send_resets(&mut self, _resets: &[Segment]) -> Vec<Result<(), Fault>> {
+    fn send_resets(&mut self, _resets: &[Segment]) -> Vec<Result<(), LocalError>> {
         Vec::new()
     }
 
@@ -340,7 +343,7 @@ impl Engine for ConnectEngine {
         deadline: Duration,
         interrupts: &[Interrupt<'_>],
         arrivals: &mut Vec<(Duration, Arrival)>,
-    ) -> Result<Option<Duration>, Fault> {
+    ) -> Result<Option<Duration>, LocalError> {
         arrivals.append(&mut self.given_up);
         let heard = self.drain(arrivals)?;
         if !arrivals.is_empty() || heard.is_none() || deadline <= self.now() {
@@ -351,6 +354,6 @@ impl Engine for ConnectEngine {
     }
 }
 
-fn setup(error: &std::io::Error) -> Fault {
-    Fault::SocketSetup(errno(error))
+fn setup(error: &std::io::Error) -> LocalError {
+    LocalError::SocketSetup(errno(error))
 }

@@ -13,10 +13,10 @@ use nix::{getsockopt_impl, sockopt_impl};
 use socket2::Socket;
 
 use super::netlink::{Flow, Traits};
-use super::received;
+use super::recv;
 use super::route::Router;
 use super::sockets::errno;
-use crate::fault::Fault;
+use crate::local_error::LocalError;
 use crate::wire::{Handshake, IcmpError, Meaning, Origin};
 
 sockopt_impl!(
@@ -111,7 +111,7 @@ impl Handshaking {
     /// Who sent the ICMP error that ended it.
     pub(super) fn origin(&self, error: &IcmpError, router: Option<&Router>) -> Origin {
         let Self { socket, local, remote, .. } = self;
-        let asked = |router: &Router| -> Result<_, Fault> {
+        let asked = |router: &Router| -> Result<_, LocalError> {
             let traits = Traits::of(socket)?;
             let flow =
                 Flow { to: *remote, from: Some(local.ip()), from_port: local.port(), traits };
@@ -138,6 +138,6 @@ impl Handshaking {
         let message =
             recvmsg::<SockaddrStorage>(descriptor, &mut [], Some(&mut space), flags).ok()?;
         let mut controls = message.cmsgs().ok()?;
-        controls.find_map(|control: ControlMessageOwned| received::read_error(&control))
+        controls.find_map(|control: ControlMessageOwned| recv::read_error(&control))
     }
 }

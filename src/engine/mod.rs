@@ -3,17 +3,17 @@
 
 mod clock;
 mod connect;
-mod families;
 mod filter;
-mod guard;
 mod handshaking;
-mod lane;
 mod netlink;
-mod outbox;
+mod per_family;
 mod raw;
-mod received;
-mod resets;
+mod raw_socket;
+mod recv;
+mod reserved_port;
 mod route;
+mod rst_sender;
+mod send;
 pub mod simulated;
 mod sockets;
 mod stream;
@@ -28,7 +28,7 @@ pub use simulated::SimulatedEngine;
 use self::connect::ConnectEngine;
 use self::raw::RawEngine;
 use crate::attempt::Attempt;
-use crate::fault::{Fault, Refusal};
+use crate::local_error::{LocalError, SendError};
 use crate::wire::{Arrival, Segment};
 
 /// What the loop needs of a network and of a clock.
@@ -38,17 +38,17 @@ pub trait Engine {
 
     /// Fails where nothing can be sent to any of the families that are wanted. Where only one of
     /// two is missing, that is said of its targets.
-    fn ready(&self, v4: bool, v6: bool) -> Result<(), Fault>;
+    fn ready(&self, v4: bool, v6: bool) -> Result<(), LocalError>;
 
     /// Makes room for crowds of answers; gives how many may be on their way at once.
-    fn widen(&mut self) -> usize;
+    fn enable_batching(&mut self) -> usize;
 
     /// How many more attempts may begin now.
     fn room(&self) -> usize;
 
     /// The wait for an answer to that attempt is over. One that comes is still welcome; but if
     /// another attempt needs the room, this one is given up for it, and `receive()` tells of that.
-    fn waited_for(&mut self, remote: SocketAddr, number: usize);
+    fn waited_for(&mut self, remote: SocketAddr, index: usize);
 
     /// True when the privilege that there is now is enough for the sockets that are yet to be
     /// opened, or bound again.
@@ -69,11 +69,11 @@ pub trait Engine {
         &mut self,
         attempts: &[Attempt],
         syn: &dyn Fn(SocketAddr, SocketAddr) -> Segment,
-    ) -> Vec<Result<Departure, Refusal>>;
+    ) -> Vec<Result<SentSyn, SendError>>;
 
     /// Hands RSTs, whose sources are endpoints of ours, to the network; says what became of each.
     /// Does not wait for room.
-    fn send_resets(&mut self, resets: &[Segment]) -> Vec<Result<(), Fault>>;
+    fn send_resets(&mut self, resets: &[Segment]) -> Vec<Result<(), LocalError>>;
 
     /// True while RSTs that were handed over have yet to leave.
     fn owes_resets(&self) -> bool;
@@ -97,7 +97,7 @@ pub trait Engine {
         deadline: Duration,
         interrupts: &[Interrupt<'_>],
         arrivals: &mut Vec<(Duration, Arrival)>,
-    ) -> Result<Option<Duration>, Fault>;
+    ) -> Result<Option<Duration>, LocalError>;
 }
 
 /// What ends a wait for answers, beside them.
@@ -111,7 +111,7 @@ pub enum Interrupt<'a> {
 
 /// A SYN that has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Departure {
+pub struct SentSyn {
     /// When.
     pub at: Duration,
     /// Where from.
@@ -137,7 +137,7 @@ pub struct Egress {
 
 /// Which engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Choice {
+pub enum EngineKind {
     /// Raw where raw sockets may be opened, the routing table asked, and a source port reserved;
     /// the kernel's handshake elsewhere.
     Auto,
@@ -149,9 +149,9 @@ pub enum Choice {
 
 /// What an engine is opened for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Opening {
+pub struct EngineConfig {
     /// Which engine.
-    pub choice: Choice,
+    pub kind: EngineKind,
     /// How segments leave.
     pub egress: Egress,
     /// SYN retransmissions after the first. What needs to know how many asks the engine.
@@ -162,24 +162,25 @@ pub struct Opening {
     pub v6: bool,
 }
 
-impl Opening {
+impl EngineConfig {
     /// SYNs for each target at most.
-    fn tries(&self) -> usize {
+    fn attempts(&self) -> usize {
         usize::from(self.retries) + 1
     }
 
     /// Opens everything that takes privilege; nothing later does, but for what
     /// [`Engine::can_go_on`] says. Time counts from `start`.
-    pub fn open(&self, start: Instant) -> Result<Box<dyn Engine>, Fault> {
+    pub fn open(&self, start: Instant) -> Result<Box<dyn Engine>, LocalError> {
         if let Some(source) = self.egress.source {
             sockets::own(source)?;
         }
-        if self.choice != Choice::Connect {
+        if self.kind != EngineKind::Connect {
             let raw = RawEngine::open(start, self)?;
             let ready = raw.ready(self.v4, self.v6);
-            let barred = matches!(ready, Err(Fault::RawSocket(_) | Fault::RoutingTable(_)))
-                || raw.lacks_ports();
-            if self.choice == Choice::Raw || !barred {
+            let barred =
+                matches!(ready, Err(LocalError::RawSocket(_) | LocalError::RoutingTable(_)))
+                    || raw.lacks_ports();
+            if self.kind == EngineKind::Raw || !barred {
                 return Ok(Box::new(raw));
             }
         }

@@ -14,7 +14,7 @@ use nix::sys::socket::{MsgFlags, recv};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::sockets::{self, errno, port_less};
-use crate::fault::Fault;
+use crate::local_error::LocalError;
 
 /// Questions that are sent together: their answers fit in the default receive buffer.
 const BATCH: usize = 64;
@@ -85,16 +85,16 @@ pub(super) struct Netlink {
 }
 
 impl Netlink {
-    pub(super) fn open() -> Result<Self, Fault> {
+    pub(super) fn open() -> Result<Self, LocalError> {
         let family = Domain::from(libc::AF_NETLINK);
         let protocol = Protocol::from(libc::NETLINK_ROUTE);
         let socket = Socket::new(family, Type::RAW, Some(protocol))
-            .map_err(|error| Fault::RoutingTable(errno(&error)))?;
+            .map_err(|error| LocalError::RoutingTable(errno(&error)))?;
         Ok(Self { socket, sequence: Cell::new(0) })
     }
 
     /// The way of each flow, or the error with which the kernel refuses it one (`RTM_GETROUTE`).
-    pub(super) fn routes(&self, flows: &[Flow]) -> Result<Vec<Result<Route, Errno>>, Fault> {
+    pub(super) fn routes(&self, flows: &[Flow]) -> Result<Vec<Result<Route, Errno>>, LocalError> {
         let mut routes = Vec::with_capacity(flows.len());
         for flows in flows.chunks(BATCH) {
             let requests = flows.iter().map(Flow::request);
@@ -106,7 +106,7 @@ impl Netlink {
     }
 
     /// The way of one flow.
-    pub(super) fn route(&self, flow: Flow) -> Result<Result<Route, Errno>, Fault> {
+    pub(super) fn route(&self, flow: Flow) -> Result<Result<Route, Errno>, LocalError> {
         let routes = self.routes(&[flow])?;
         Ok(routes.into_iter().next().expect("one for each flow"))
     }
@@ -117,7 +117,7 @@ impl Netlink {
         &self,
         address: IpAddr,
         device: u32,
-    ) -> Result<Result<u16, Errno>, Fault> {
+    ) -> Result<Result<u16, Errno>, LocalError> {
         let mut body = [0; BODY];
         body[0] = family(address);
         body[4..8].copy_from_slice(&device.to_ne_bytes());
@@ -132,7 +132,7 @@ impl Netlink {
 
     /// Whether any of the rules of routing, or the choice between next hops, looks at ports or at
     /// source addresses (`RTM_GETRULE`, `fib_multipath_hash_policy`).
-    pub(super) fn ports_or_sources_count(&self, domain: Domain) -> Result<bool, Fault> {
+    pub(super) fn ports_or_sources_count(&self, domain: Domain) -> Result<bool, LocalError> {
         let (name, family) = match domain {
             Domain::IPV4 => ("ipv4", libc::AF_INET),
             _ => ("ipv6", libc::AF_INET6),
@@ -156,7 +156,7 @@ impl Netlink {
 
     /// How often this machine's neighbour tables have been too full to send something, since it
     /// began (`RTM_GETNEIGHTBL`).
-    pub(super) fn neighbour_overflows(&self) -> Result<u64, Fault> {
+    pub(super) fn neighbour_overflows(&self) -> Result<u64, LocalError> {
         let mut overflows = 0_u64;
         self.list(libc::RTM_GETNEIGHTBL, &[0; 4], |table| {
             let statistics = attributes(table.get(4..).unwrap_or_default())
@@ -168,24 +168,24 @@ impl Netlink {
     }
 
     /// Asks for a list; hands over what follows the header of each of its messages.
-    fn list(&self, kind: u16, body: &[u8], mut take: impl FnMut(&[u8])) -> Result<(), Fault> {
+    fn list(&self, kind: u16, body: &[u8], mut take: impl FnMut(&[u8])) -> Result<(), LocalError> {
         let sequence = self.sequence.get();
         self.sequence.set(sequence.wrapping_add(1));
         let request = message(kind, REQUEST | DUMP, sequence, body);
-        self.socket.send(&request).map_err(|error| Fault::RoutingTable(errno(&error)))?;
+        self.socket.send(&request).map_err(|error| LocalError::RoutingTable(errno(&error)))?;
         let mut buffer = vec![0; DUMPED];
         loop {
             let length = recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::empty())
-                .map_err(Fault::RoutingTable)?;
+                .map_err(LocalError::RoutingTable)?;
             let mut rest = &buffer[..length];
             while rest.len() >= HEADER {
                 let message = rest.get(HEADER..u32_at(rest, 0) as usize);
-                let message = message.ok_or(Fault::RoutingTable(Errno::EBADMSG))?;
+                let message = message.ok_or(LocalError::RoutingTable(Errno::EBADMSG))?;
                 let end = HEADER + message.len();
                 match u16_at(rest, 4) {
                     _ if u32_at(rest, 8) != sequence => {} // of another list, which was given up
                     DONE => return Ok(()),
-                    ERROR => return Err(Fault::RoutingTable(Errno::EOPNOTSUPP)),
+                    ERROR => return Err(LocalError::RoutingTable(Errno::EOPNOTSUPP)),
                     _ => take(message),
                 }
                 rest = rest.get(end.next_multiple_of(4)..).unwrap_or_default();
@@ -200,7 +200,7 @@ impl Netlink {
         kind: u16,
         requests: impl ExactSizeIterator<Item = Vec<u8>>,
         mut take: impl FnMut(Result<&[u8], Errno>),
-    ) -> Result<(), Fault> {
+    ) -> Result<(), LocalError> {
         let mut wanted = self.sequence.get();
         let mut next = wanted;
         let mut bytes = Vec::with_capacity(requests.len() * 128);
@@ -209,12 +209,12 @@ impl Netlink {
             next = next.wrapping_add(1);
         }
         self.sequence.set(next);
-        self.socket.send(&bytes).map_err(|error| Fault::RoutingTable(errno(&error)))?;
+        self.socket.send(&bytes).map_err(|error| LocalError::RoutingTable(errno(&error)))?;
         // The kernel has answered when `send()` returns (`netlink_rcv_skb()`).
         while wanted != next {
             let mut buffer = [0; ANSWER];
             let length = recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT)
-                .map_err(Fault::RoutingTable)?;
+                .map_err(LocalError::RoutingTable)?;
             let message = &buffer[..length];
             if length < HEADER + BODY || u32_at(message, 8) != wanted {
                 continue; // the rest of an answer that was given up
@@ -233,7 +233,7 @@ impl Netlink {
 
 impl Traits {
     /// Those of what `socket` sends, whoever has set them.
-    pub(super) fn of(socket: &Socket) -> Result<Self, Fault> {
+    pub(super) fn of(socket: &Socket) -> Result<Self, LocalError> {
         let domain = socket.local_addr().map_err(setup)?.domain();
         let class = match domain {
             Domain::IPV4 => socket.tos_v4(),
@@ -248,8 +248,8 @@ impl Traits {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
-fn setup(error: io::Error) -> Fault {
-    Fault::SocketSetup(errno(&error))
+fn setup(error: io::Error) -> LocalError {
+    LocalError::SocketSetup(errno(&error))
 }
 
 impl Flow {

@@ -8,52 +8,54 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use super::clock::Clock;
-use super::families::Families;
-use super::lane::{BATCH, Lane};
-use super::received::Received;
+use super::per_family::PerFamily;
+use super::raw_socket::{BATCH, RawSocket};
+use super::recv::Received;
 use super::timer::Timer;
-use super::{Departure, Egress, Engine, Interrupt, Opening, sockets};
+use super::{Egress, Engine, EngineConfig, Interrupt, SentSyn, sockets};
 use crate::attempt::Attempt;
-use crate::fault::{Fault, Refusal};
+use crate::local_error::{LocalError, SendError};
 use crate::wire::{Arrival, Segment};
 
-/// One lane an address family.
+/// One socket an address family.
 pub(super) struct RawEngine {
     clock: Clock,
     egress: Egress,
     retries: u8,
-    lanes: Families<Lane>,
+    sockets: PerFamily<RawSocket>,
     timer: Timer,
 }
 
 impl RawEngine {
     /// Opens all sockets that it will ever need. That takes `CAP_NET_RAW`; using them takes none.
-    pub(super) fn open(start: Instant, opening: &Opening) -> Result<Self, Fault> {
+    pub(super) fn open(start: Instant, config: &EngineConfig) -> Result<Self, LocalError> {
         let clock = Clock::new(start);
         let timer = Timer::open(start)?;
-        let Opening { egress, retries, .. } = opening;
-        let lanes = Families::open(opening, |domain| Lane::open(domain, egress, opening.tries()));
-        Ok(Self { clock, egress: egress.clone(), retries: *retries, lanes, timer })
+        let EngineConfig { egress, retries, .. } = config;
+        let sockets =
+            PerFamily::open(config, |domain| RawSocket::open(domain, egress, config.attempts()));
+        Ok(Self { clock, egress: egress.clone(), retries: *retries, sockets, timer })
     }
 
     /// True where no source port could be reserved for a family that may be wanted.
     pub(super) fn lacks_ports(&self) -> bool {
-        self.lanes.faults().any(|fault| matches!(fault, Fault::SourcePort(_)))
+        self.sockets.faults().any(|error| matches!(error, LocalError::SourcePort(_)))
     }
 
     /// Sends segments, a batch of those with one source address and one aim at a time; says when
     /// each of them left, or why not.
-    fn send(&mut self, segments: &[Segment]) -> Vec<Result<Instant, Fault>> {
+    fn send(&mut self, segments: &[Segment]) -> Vec<Result<Instant, LocalError>> {
         let mut sent = Vec::with_capacity(segments.len());
         let mut alike = |a: &Segment, b: &Segment| {
-            let lane = self.lanes.of(a.source);
-            a.source.ip() == b.source.ip() && lane.is_ok_and(|lane| lane.aim(a) == lane.aim(b))
+            let socket = self.sockets.of(a.source);
+            a.source.ip() == b.source.ip()
+                && socket.is_ok_and(|socket| socket.aim(a) == socket.aim(b))
         };
         let alike: Vec<_> = segments.chunk_by(&mut alike).collect();
         for segments in alike.into_iter().flat_map(|alike| alike.chunks(BATCH)) {
-            match self.lanes.of(segments[0].source) {
-                Ok(lane) => sent.extend(lane.send(segments)),
-                Err(fault) => sent.extend(segments.iter().map(|_| Err(fault.clone()))),
+            match self.sockets.of(segments[0].source) {
+                Ok(socket) => sent.extend(socket.send(segments)),
+                Err(error) => sent.extend(segments.iter().map(|_| Err(error.clone()))),
             }
         }
         sent
@@ -64,8 +66,8 @@ impl RawEngine {
         let before = self.clock.moment();
         let mut all = true;
         let mut taken_in = Vec::new();
-        for lane in self.lanes.iter_mut() {
-            all &= lane.drain(&mut taken_in);
+        for socket in self.sockets.iter_mut() {
+            all &= socket.drain(&mut taken_in);
         }
         let read = self.clock.moment();
         arrivals.extend(
@@ -85,12 +87,12 @@ impl Engine for RawEngine {
         "raw"
     }
 
-    fn ready(&self, v4: bool, v6: bool) -> Result<(), Fault> {
-        self.lanes.ready(v4, v6)
+    fn ready(&self, v4: bool, v6: bool) -> Result<(), LocalError> {
+        self.sockets.ready(v4, v6)
     }
 
-    fn widen(&mut self) -> usize {
-        self.lanes.iter_mut().map(Lane::widen).min().unwrap_or_default()
+    fn enable_batching(&mut self) -> usize {
+        self.sockets.iter_mut().map(RawSocket::enable_batching).min().unwrap_or_default()
     }
 
     fn room(&self) -> usize {
@@ -116,12 +118,14 @@ impl Engine for RawEngine {
         &mut self,
         attempts: &[Attempt],
         syn: &dyn Fn(SocketAddr, SocketAddr) -> Segment,
-    ) -> Vec<Result<Departure, Refusal>> {
+    ) -> Vec<Result<SentSyn, SendError>> {
         let mut locals = Vec::with_capacity(attempts.len());
         for attempts in attempts.chunk_by(|a, b| a.remote.is_ipv4() == b.remote.is_ipv4()) {
-            match self.lanes.of(attempts[0].remote) {
-                Ok(lane) => locals.extend(lane.local_endpoints(attempts, &self.egress)),
-                Err(fault) => locals.extend(vec![Err(Refusal::Fault(fault)); attempts.len()]),
+            match self.sockets.of(attempts[0].remote) {
+                Ok(socket) => locals.extend(socket.local_endpoints(attempts, &self.egress)),
+                Err(error) => {
+                    locals.extend(vec![Err(SendError::LocalError(error)); attempts.len()]);
+                }
             }
         }
         let ready = locals.iter().zip(attempts).filter_map(|(local, attempt)| {
@@ -131,31 +135,31 @@ impl Engine for RawEngine {
         let syns: Vec<_> = ready.collect();
         let mut sent = self.send(&syns).into_iter().zip(&syns);
         let source = self.egress.source;
-        let become_of = |local: Result<SocketAddr, Refusal>| {
+        let become_of = |local: Result<SocketAddr, SendError>| {
             let local = local?;
             let (result, syn) = sent.next().expect("one for each that was ready");
-            let left = result.map_err(|fault| Refusal::Fault(cause(fault, source)))?;
+            let left = result.map_err(|error| SendError::LocalError(cause(error, source)))?;
             let at = self.clock.at(left);
-            Ok(Departure { at, local, syn: Some(*syn) })
+            Ok(SentSyn { at, local, syn: Some(*syn) })
         };
         locals.into_iter().map(become_of).collect()
     }
 
-    fn send_resets(&mut self, resets: &[Segment]) -> Vec<Result<(), Fault>> {
+    fn send_resets(&mut self, resets: &[Segment]) -> Vec<Result<(), LocalError>> {
         self.send(resets).into_iter().map(|result| result.map(drop)).collect()
     }
 
     fn owes_resets(&self) -> bool {
-        self.lanes.iter().any(Lane::owes_resets)
+        self.sockets.iter().any(RawSocket::owes_resets)
     }
 
     fn take_returned(&mut self) -> Vec<Segment> {
-        self.lanes.iter().flat_map(Lane::take_returned).collect()
+        self.sockets.iter().flat_map(RawSocket::take_returned).collect()
     }
 
     fn release(&mut self, remote: SocketAddr) {
-        if let Ok(lane) = self.lanes.of(remote) {
-            lane.release(remote);
+        if let Ok(socket) = self.sockets.of(remote) {
+            socket.release(remote);
         }
     }
 
@@ -164,23 +168,23 @@ impl Engine for RawEngine {
         deadline: Duration,
         interrupts: &[Interrupt<'_>],
         arrivals: &mut Vec<(Duration, Arrival)>,
-    ) -> Result<Option<Duration>, Fault> {
+    ) -> Result<Option<Duration>, LocalError> {
         let heard = self.drain(arrivals);
         if !arrivals.is_empty() || heard.is_none() || deadline <= self.now() {
             return Ok(heard);
         }
-        let queues = self.lanes.iter().map(AsFd::as_fd);
+        let queues = self.sockets.iter().map(AsFd::as_fd);
         self.timer.wait(deadline, queues, interrupts)?;
         Ok(self.drain(arrivals))
     }
 }
 
 /// Why a SYN could not be sent from `source`: that may be gone.
-fn cause(fault: Fault, source: Option<IpAddr>) -> Fault {
-    match (&fault, source) {
-        (Fault::Send { errno: Errno::EINVAL, .. }, Some(source)) => {
-            sockets::own(source).err().unwrap_or(fault)
+fn cause(error: LocalError, source: Option<IpAddr>) -> LocalError {
+    match (&error, source) {
+        (LocalError::Send { errno: Errno::EINVAL, .. }, Some(source)) => {
+            sockets::own(source).err().unwrap_or(error)
         }
-        _ => fault,
+        _ => error,
     }
 }

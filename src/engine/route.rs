@@ -9,7 +9,7 @@ use socket2::{Domain, Socket};
 use super::Egress;
 use super::netlink::{self, Flow, Netlink, Route, Traits};
 use super::sockets::{self, port_less};
-use crate::fault::{Fault, NoRoute, Refusal};
+use crate::local_error::{LocalError, NoRoute, SendError};
 use crate::wire::IcmpError;
 
 /// From so many targets on it is worth asking what routing looks at before each is asked for twice.
@@ -47,7 +47,7 @@ pub(super) struct Aim {
 
 impl Router {
     /// Opens the socket that the kernel is asked by.
-    pub(super) fn open(egress: &Egress) -> Result<Self, Fault> {
+    pub(super) fn open(egress: &Egress) -> Result<Self, LocalError> {
         Ok(Self {
             netlink: Netlink::open()?,
             source: egress.source,
@@ -62,21 +62,21 @@ impl Router {
         targets: &[(SocketAddr, u16)],
         traits: Traits,
         chooser: Option<&Socket>,
-    ) -> Vec<Result<Way, Refusal>> {
+    ) -> Vec<Result<Way, SendError>> {
         let flows = targets.iter().map(|(to, from_port)| {
             let from = self.told_source(*to, traits);
             Flow { to: *to, from, from_port: *from_port, traits }
         });
         let mut flows: Vec<_> = flows.collect();
         self.ask(&mut flows, chooser)
-            .unwrap_or_else(|fault| vec![Err(Refusal::Fault(fault)); targets.len()])
+            .unwrap_or_else(|error| vec![Err(SendError::LocalError(error)); targets.len()])
     }
 
     fn ask(
         &self,
         flows: &mut [Flow],
         chooser: Option<&Socket>,
-    ) -> Result<Vec<Result<Way, Refusal>>, Fault> {
+    ) -> Result<Vec<Result<Way, SendError>>, LocalError> {
         let answers = self.netlink.routes(flows)?;
         let each = flows.iter_mut().zip(answers);
         let mut routes: Vec<_> =
@@ -141,7 +141,7 @@ impl Router {
         flow: &mut Flow,
         mut answer: Result<Route, Errno>,
         chooser: Option<&Socket>,
-    ) -> Result<Route, Refusal> {
+    ) -> Result<Route, SendError> {
         // Of a virtual router (VRF) the kernel does not tell the source address that goes with a
         // route.
         let untold = answer == Err(Errno::ENETUNREACH) || flow.traits.device != 0;
@@ -156,7 +156,12 @@ impl Router {
     }
 
     /// How a raw socket sends `flow` by `route`, if its own choice would be `by_raw`.
-    fn way(&self, flow: &Flow, route: Route, by_raw: Result<Route, Errno>) -> Result<Way, Refusal> {
+    fn way(
+        &self,
+        flow: &Flow,
+        route: Route,
+        by_raw: Result<Route, Errno>,
+    ) -> Result<Way, SendError> {
         let local = local(flow, &route);
         let agrees = |source: bool, other: Result<Route, Errno>| {
             other.is_ok_and(|other| {
@@ -178,20 +183,20 @@ impl Router {
                 return Ok(Way { local, aim });
             }
         }
-        Err(Refusal::Fault(Fault::OtherWay(flow.to)))
+        Err(SendError::LocalError(LocalError::OtherWay(flow.to)))
     }
 
     /// Why a connection of `flow` cannot begin: what the routing table says of it, if anything.
-    pub(super) fn refusal(&self, mut flow: Flow) -> Option<Refusal> {
+    pub(super) fn send_error(&self, mut flow: Flow) -> Option<SendError> {
         flow.from = self.told_source(flow.to, flow.traits);
-        let asked = self.netlink.route(flow).map_err(Refusal::from);
+        let asked = self.netlink.route(flow).map_err(SendError::from);
         asked.and_then(|answer| self.route(&mut flow, answer, None)).err()
     }
 
     /// What the kernel's answer means for `flow`, which gets its source address.
-    fn judge(&self, flow: &mut Flow, answer: Result<Route, Errno>) -> Result<Route, Refusal> {
-        if let Some(fault) = self.misdirected(flow) {
-            return Err(Refusal::Fault(fault));
+    fn judge(&self, flow: &mut Flow, answer: Result<Route, Errno>) -> Result<Route, SendError> {
+        if let Some(error) = self.misdirected(flow) {
+            return Err(SendError::LocalError(error));
         }
         let route = match answer {
             Ok(route) => route,
@@ -200,17 +205,19 @@ impl Router {
         flow.from = flow.from.or(self.source).or(route.source);
         flow.from = flow.from.filter(|source| !source.is_unspecified());
         match (route.kind, flow.from) {
-            (libc::RTN_BROADCAST, _) => Err(Refusal::Fault(Fault::Broadcast(flow.to.ip()))),
-            (_, None) => Err(Refusal::NoRoute(NoRoute::NoSource)),
+            (libc::RTN_BROADCAST, _) => {
+                Err(SendError::LocalError(LocalError::Broadcast(flow.to.ip())))
+            }
+            (_, None) => Err(SendError::NoRoute(NoRoute::NoSource)),
             (kind, Some(source)) if source.is_loopback() && kind != libc::RTN_LOCAL => {
-                Err(Refusal::Fault(Fault::LoopbackSource(source)))
+                Err(SendError::LocalError(LocalError::LoopbackSource(source)))
             }
             _ => Ok(route),
         }
     }
 
     /// True where `address` is one of this machine's, to those with the traits of `flow`.
-    pub(super) fn is_here(&self, address: SocketAddr, traits: Traits) -> Result<bool, Fault> {
+    pub(super) fn is_here(&self, address: SocketAddr, traits: Traits) -> Result<bool, LocalError> {
         // Another device than that of a virtual router (VRF) would hide addresses.
         for device in [0, traits.device] {
             let traits = Traits { device, ..traits };
@@ -223,7 +230,7 @@ impl Router {
     }
 
     /// How often this machine's neighbour tables have been too full to send something.
-    pub(super) fn neighbour_overflows(&self) -> Result<u64, Fault> {
+    pub(super) fn neighbour_overflows(&self) -> Result<u64, LocalError> {
         self.netlink.neighbour_overflows()
     }
 
@@ -234,7 +241,7 @@ impl Router {
         error: &IcmpError,
         remote: SocketAddr,
         traits: Traits,
-    ) -> Result<bool, Fault> {
+    ) -> Result<bool, LocalError> {
         let offender = match error.offender {
             IpAddr::V4(v4) => SocketAddr::from((v4, 0)),
             IpAddr::V6(v6) => SocketAddrV6::new(v6, 0, 0, error.scope).into(),
@@ -245,7 +252,7 @@ impl Router {
     }
 
     /// True where the next hop of `flow` has not answered ARP or neighbour discovery.
-    pub(super) fn awaits_neighbour(&self, flow: Flow) -> Result<bool, Fault> {
+    pub(super) fn awaits_neighbour(&self, flow: Flow) -> Result<bool, LocalError> {
         let Ok(route) = self.netlink.route(flow)? else { return Ok(false) };
         let hop = route.gateway.unwrap_or(flow.to.ip());
         Ok(match self.netlink.neighbour(hop, route.device)? {
@@ -256,31 +263,31 @@ impl Router {
     }
 
     /// Why the address of a target is no place to send to.
-    fn misdirected(&self, flow: &Flow) -> Option<Fault> {
+    fn misdirected(&self, flow: &Flow) -> Option<LocalError> {
         let SocketAddr::V6(to) = flow.to else { return None };
         let (address, scope, device) = (*to.ip(), to.scope_id(), flow.traits.device);
         if !address.is_unicast_link_local() {
             None
         } else if scope == 0 && device == 0 {
-            Some(Fault::NoScope(address))
+            Some(LocalError::NoScope(address))
         } else if scope != 0 && scope != device && self.keeps_to_interface {
-            Some(Fault::OtherScope(address))
+            Some(LocalError::OtherScope(address))
         } else {
             None
         }
     }
 
     /// What it means that the kernel refuses `flow` a route.
-    fn no_route(&self, flow: &Flow, errno: Errno) -> Result<Refusal, Fault> {
+    fn no_route(&self, flow: &Flow, errno: Errno) -> Result<SendError, LocalError> {
         if let Some(source) = self.source {
             sockets::own(source)?; // it may be gone
             let free = self.netlink.route(Flow { from: None, ..*flow })?;
             if source.is_loopback() && free.is_ok_and(|route| !route.is_local()) {
-                return Ok(Refusal::Fault(Fault::LoopbackSource(source)));
+                return Ok(SendError::LocalError(LocalError::LoopbackSource(source)));
             }
         }
-        let fault = Fault::Send { to: flow.to, errno };
-        Ok(NoRoute::from_errno(errno).map_or(Refusal::Fault(fault), Refusal::NoRoute))
+        let error = LocalError::Send { to: flow.to, errno };
+        Ok(NoRoute::from_errno(errno).map_or(SendError::LocalError(error), SendError::NoRoute))
     }
 }
 

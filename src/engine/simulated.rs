@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use super::{Departure, Engine, Interrupt};
+use super::{Engine, Interrupt, SentSyn};
 use crate::attempt::{Attempt, SourcePort};
-use crate::fault::{Fault, Refusal};
+use crate::local_error::{LocalError, SendError};
 use crate::wire::{Arrival, Segment};
 
 /// The first source port; the next ones follow.
@@ -25,13 +25,13 @@ pub trait Network {
         }
     }
 
-    /// Whether this machine has a way to `remote` for try `number`.
-    fn route(&mut self, _remote: SocketAddr, _number: usize) -> Result<(), Refusal> {
+    /// Whether this machine has a way to `remote` for attempt `index`.
+    fn route(&mut self, _remote: SocketAddr, _number: usize) -> Result<(), SendError> {
         Ok(())
     }
 
     /// Whether this machine takes `segment` to send it.
-    fn admit(&mut self, _segment: &Segment) -> Result<(), Fault> {
+    fn admit(&mut self, _segment: &Segment) -> Result<(), LocalError> {
         Ok(())
     }
 }
@@ -72,7 +72,7 @@ impl<N: Network> SimulatedEngine<N> {
         &self.sent
     }
 
-    fn send(&mut self, segment: &Segment) -> Result<(), Fault> {
+    fn send(&mut self, segment: &Segment) -> Result<(), LocalError> {
         self.network.admit(segment)?;
         self.sent.push((self.now, *segment));
         for (delay, arrival) in self.network.carry(self.now, segment) {
@@ -88,11 +88,11 @@ impl<N: Network> Engine for SimulatedEngine<N> {
         "simulated"
     }
 
-    fn ready(&self, _v4: bool, _v6: bool) -> Result<(), Fault> {
+    fn ready(&self, _v4: bool, _v6: bool) -> Result<(), LocalError> {
         Ok(())
     }
 
-    fn widen(&mut self) -> usize {
+    fn enable_batching(&mut self) -> usize {
         usize::MAX
     }
 
@@ -119,23 +119,23 @@ impl<N: Network> Engine for SimulatedEngine<N> {
         &mut self,
         attempts: &[Attempt],
         syn: &dyn Fn(SocketAddr, SocketAddr) -> Segment,
-    ) -> Vec<Result<Departure, Refusal>> {
+    ) -> Vec<Result<SentSyn, SendError>> {
         let send = |attempt: &Attempt| {
-            let Attempt { remote, number, .. } = *attempt;
-            self.network.route(remote, number)?;
+            let Attempt { remote, index, .. } = *attempt;
+            self.network.route(remote, index)?;
             let port = self.network.port(attempt);
             let local = match remote {
                 SocketAddr::V4(_) => (Self::V4, port).into(),
                 SocketAddr::V6(_) => (Self::V6, port).into(),
             };
             let syn = syn(local, remote);
-            self.send(&syn).map_err(Refusal::Fault)?;
-            Ok(Departure { at: self.now, local, syn: Some(syn) })
+            self.send(&syn).map_err(SendError::LocalError)?;
+            Ok(SentSyn { at: self.now, local, syn: Some(syn) })
         };
         attempts.iter().map(send).collect()
     }
 
-    fn send_resets(&mut self, resets: &[Segment]) -> Vec<Result<(), Fault>> {
+    fn send_resets(&mut self, resets: &[Segment]) -> Vec<Result<(), LocalError>> {
         resets.iter().map(|reset| self.send(reset)).collect()
     }
 
@@ -154,7 +154,7 @@ impl<N: Network> Engine for SimulatedEngine<N> {
         deadline: Duration,
         _interrupts: &[Interrupt<'_>],
         arrivals: &mut Vec<(Duration, Arrival)>,
-    ) -> Result<Option<Duration>, Fault> {
+    ) -> Result<Option<Duration>, LocalError> {
         let first = self.in_flight.first_key_value().map(|((at, _), _)| *at);
         let until = first.map_or(deadline, |first| first.min(deadline));
         self.now = self.now.max(until);

@@ -13,7 +13,7 @@ use nix::{libc, setsockopt_impl, sockopt_impl};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::Egress;
-use crate::fault::Fault;
+use crate::local_error::LocalError;
 
 sockopt_impl!(
     /// Leaves the choice of the port to `connect()`, which may share it with other connections
@@ -26,15 +26,15 @@ sockopt_impl!(
 );
 
 /// A raw TCP socket that sends as `egress` says. Needs `CAP_NET_RAW`.
-pub(super) fn raw(domain: Domain, egress: &Egress) -> Result<Socket, Fault> {
+pub(super) fn raw(domain: Domain, egress: &Egress) -> Result<Socket, LocalError> {
     let socket = Socket::new(domain, Type::RAW, Some(Protocol::TCP))
-        .map_err(|error| Fault::RawSocket(errno(&error)))?;
+        .map_err(|error| LocalError::RawSocket(errno(&error)))?;
     if domain == Domain::IPV4 {
         // The DF bit is set either way, but so the kernel need not choose an identification, which
         // takes a tenth of what a SYN costs (`__ip_select_ident()`): an atomic datagram needs none
         // (RFC 6864 §4.1).
         setsockopt(&socket, PathMtuDiscovery, &libc::IP_PMTUDISC_PROBE)
-            .map_err(Fault::SocketSetup)?;
+            .map_err(LocalError::SocketSetup)?;
     }
     apply(egress, &socket, domain)?;
     bind_interface(egress, &socket)?;
@@ -45,13 +45,13 @@ pub(super) fn raw(domain: Domain, egress: &Egress) -> Result<Socket, Fault> {
 
 /// Fails where `address` is not one of this machine's. `bind()` would take any other as well where
 /// `net.ipv4.ip_nonlocal_bind` is set.
-pub(super) fn own(address: IpAddr) -> Result<(), Fault> {
-    let mut interfaces = getifaddrs().map_err(Fault::SocketSetup)?;
+pub(super) fn own(address: IpAddr) -> Result<(), LocalError> {
+    let mut interfaces = getifaddrs().map_err(LocalError::SocketSetup)?;
     let assigned = interfaces.any(|interface| interface.address.and_then(ip) == Some(address));
     if assigned || address.is_loopback() || is_locally_routed(address)? {
         Ok(())
     } else {
-        Err(Fault::Source { address, errno: Errno::EADDRNOTAVAIL })
+        Err(LocalError::Source { address, errno: Errno::EADDRNOTAVAIL })
     }
 }
 
@@ -63,12 +63,12 @@ fn ip(address: SockaddrStorage) -> Option<IpAddr> {
 /// Source ports, so many, or fewer where there are no more; fails where there is none.
 pub(super) fn reserve<T>(
     count: usize,
-    mut port: impl FnMut() -> Result<T, Fault>,
-) -> Result<Vec<T>, Fault> {
+    mut port: impl FnMut() -> Result<T, LocalError>,
+) -> Result<Vec<T>, LocalError> {
     let mut ports = Vec::with_capacity(count);
     while ports.len() < count {
         match port() {
-            Err(Fault::SourcePort(Errno::EADDRINUSE)) if !ports.is_empty() => break,
+            Err(LocalError::SourcePort(Errno::EADDRINUSE)) if !ports.is_empty() => break,
             one => ports.push(one?),
         }
     }
@@ -77,7 +77,7 @@ pub(super) fn reserve<T>(
 
 /// True for an address of a block that routing takes for this machine's (`ip route add local`):
 /// what goes there comes from there.
-fn is_locally_routed(address: IpAddr) -> Result<bool, Fault> {
+fn is_locally_routed(address: IpAddr) -> Result<bool, LocalError> {
     let there = SocketAddr::new(address, 0);
     let socket = datagram(Domain::for_address(there))?;
     let connected = socket.connect(&there.into()).and_then(|()| socket.local_addr());
@@ -102,12 +102,12 @@ pub(super) fn can_open_another(egress: &Egress) -> bool {
 }
 
 /// A socket that is good for asking the routing table, without privilege.
-pub(super) fn datagram(domain: Domain) -> Result<Socket, Fault> {
-    Socket::new(domain, Type::DGRAM, None).map_err(|error| Fault::Socket(errno(&error)))
+pub(super) fn datagram(domain: Domain) -> Result<Socket, LocalError> {
+    Socket::new(domain, Type::DGRAM, None).map_err(|error| LocalError::Socket(errno(&error)))
 }
 
 /// A raw TCP socket that sends, but is offered no segments: nobody would read them.
-pub(super) fn deaf(domain: Domain, egress: &Egress) -> Result<Socket, Fault> {
+pub(super) fn deaf(domain: Domain, egress: &Egress) -> Result<Socket, LocalError> {
     let socket = raw(domain, egress)?;
     disconnect(&socket, egress.source)?;
     Ok(socket)
@@ -116,59 +116,63 @@ pub(super) fn deaf(domain: Domain, egress: &Egress) -> Result<Socket, Fault> {
 /// Forgets the peer of `socket`, the source address that went with it, and all that the socket was
 /// bound to; takes it off the list of those that are offered segments, too (`__udp_disconnect()`).
 /// Its interface, whoever bound it there, and `source` are restored.
-pub(super) fn disconnect(socket: &Socket, source: Option<IpAddr>) -> Result<(), Fault> {
-    let device = socket.device().map_err(|error| Fault::SocketSetup(errno(&error)))?;
+pub(super) fn disconnect(socket: &Socket, source: Option<IpAddr>) -> Result<(), LocalError> {
+    let device = socket.device().map_err(|error| LocalError::SocketSetup(errno(&error)))?;
     let nobody = SockaddrIn::from(libc::sockaddr_in {
         sin_family: libc::AF_UNSPEC.try_into().expect("zero"),
         sin_port: 0,
         sin_addr: libc::in_addr { s_addr: 0 },
         sin_zero: [0; 8],
     });
-    connect(socket.as_raw_fd(), &nobody).map_err(Fault::SocketSetup)?;
+    connect(socket.as_raw_fd(), &nobody).map_err(LocalError::SocketSetup)?;
     if device.is_some() {
-        socket.bind_device(device.as_deref()).map_err(|error| Fault::SocketSetup(errno(&error)))?;
+        socket
+            .bind_device(device.as_deref())
+            .map_err(|error| LocalError::SocketSetup(errno(&error)))?;
     }
     bind_source(socket, source)
 }
 
 /// Keeps `socket` to `source`, if there is one.
-fn bind_source(socket: &Socket, source: Option<IpAddr>) -> Result<(), Fault> {
+fn bind_source(socket: &Socket, source: Option<IpAddr>) -> Result<(), LocalError> {
     source.map_or(Ok(()), |source| bind_address(socket, source))
 }
 
 /// Keeps `socket` to an address of this machine; to none, where it is the unspecified one. Takes no
 /// privilege.
-pub(super) fn bind_address(socket: &Socket, address: IpAddr) -> Result<(), Fault> {
+pub(super) fn bind_address(socket: &Socket, address: IpAddr) -> Result<(), LocalError> {
     let source = SocketAddr::new(address, 0);
-    socket.bind(&source.into()).map_err(|error| Fault::Source { address, errno: errno(&error) })
+    socket
+        .bind(&source.into())
+        .map_err(|error| LocalError::Source { address, errno: errno(&error) })
 }
 
 /// Keeps `socket` to an address that no segment is sent to: a reserved one for many hosts (RFC 5771
 /// §4, RFC 4291 §2.7.1). A raw socket is offered every segment of the machine, and the kernel
 /// copies each before the socket's filter sees it; such a socket it passes over (`raw_v4_match()`,
 /// `raw_v6_match()`). Once off the list, a socket could not be put there again.
-pub(super) fn bind_nowhere(socket: &Socket, domain: Domain) -> Result<(), Fault> {
+pub(super) fn bind_nowhere(socket: &Socket, domain: Domain) -> Result<(), LocalError> {
     let nowhere = if domain == Domain::IPV4 {
         Ipv4Addr::new(224, 0, 0, 0).into()
     } else {
         Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0).into()
     };
     let nowhere = SocketAddr::new(nowhere, 0);
-    socket.bind(&nowhere.into()).map_err(|error| Fault::SocketSetup(errno(&error)))
+    socket.bind(&nowhere.into()).map_err(|error| LocalError::SocketSetup(errno(&error)))
 }
 
 /// Fails where there is a source address that is not of the family of `domain`.
-pub(super) fn check_source(source: Option<IpAddr>, domain: Domain) -> Result<(), Fault> {
+pub(super) fn check_source(source: Option<IpAddr>, domain: Domain) -> Result<(), LocalError> {
     match source {
         Some(source) if Domain::for_address(SocketAddr::new(source, 0)) != domain => {
-            Err(Fault::SourceFamily(source))
+            Err(LocalError::SourceFamily(source))
         }
         _ => Ok(()),
     }
 }
 
 /// Makes `socket` send as `egress` says, but for where it is bound.
-pub(super) fn apply(egress: &Egress, socket: &Socket, domain: Domain) -> Result<(), Fault> {
+pub(super) fn apply(egress: &Egress, socket: &Socket, domain: Domain) -> Result<(), LocalError> {
     let v4 = domain == Domain::IPV4;
     if let Some(mark) = egress.mark {
         socket.set_mark(mark).map_err(|error| refused("--mark", mark, &error))?;
@@ -186,7 +190,7 @@ pub(super) fn apply(egress: &Egress, socket: &Socket, domain: Domain) -> Result<
 }
 
 /// Keeps `socket` to the interface of `egress`.
-pub(super) fn bind_interface(egress: &Egress, socket: &Socket) -> Result<(), Fault> {
+pub(super) fn bind_interface(egress: &Egress, socket: &Socket) -> Result<(), LocalError> {
     let Some(interface) = &egress.interface else { return Ok(()) };
     socket
         .bind_device(Some(interface.as_bytes()))
@@ -194,13 +198,13 @@ pub(super) fn bind_interface(egress: &Egress, socket: &Socket) -> Result<(), Fau
 }
 
 /// Index of the interface that `socket` is bound to, by anybody; 0 for none.
-pub(super) fn device(socket: &Socket) -> Result<u32, Fault> {
-    let name = socket.device().map_err(|error| Fault::SocketSetup(errno(&error)))?;
-    name.map_or(Ok(0), |name| if_nametoindex(&*name).map_err(Fault::SocketSetup))
+pub(super) fn device(socket: &Socket) -> Result<u32, LocalError> {
+    let name = socket.device().map_err(|error| LocalError::SocketSetup(errno(&error)))?;
+    name.map_or(Ok(0), |name| if_nametoindex(&*name).map_err(LocalError::SocketSetup))
 }
 
-fn refused(option: &'static str, value: impl Display, error: &io::Error) -> Fault {
-    Fault::Option { option, value: value.to_string(), errno: errno(error) }
+fn refused(option: &'static str, value: impl Display, error: &io::Error) -> LocalError {
+    LocalError::Option { option, value: value.to_string(), errno: errno(error) }
 }
 
 /// The address of a raw socket, whose port field is the protocol for IPv6 and nothing for IPv4.

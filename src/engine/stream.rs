@@ -9,7 +9,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::Egress;
 use super::sockets::{self, errno};
-use crate::fault::Fault;
+use crate::local_error::LocalError;
 
 /// How often a source port is looked for.
 const RESERVATIONS: usize = 16;
@@ -23,7 +23,7 @@ pub(super) struct Port {
 
 impl Port {
     /// Finds a port that nobody has, and takes it for sockets that share it.
-    pub(super) fn reserve(domain: Domain, egress: &Egress) -> Result<Self, Fault> {
+    pub(super) fn reserve(domain: Domain, egress: &Egress) -> Result<Self, LocalError> {
         let any = match domain {
             Domain::IPV4 => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
             _ => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
@@ -36,7 +36,7 @@ impl Port {
             // that is taken alone, and who does not is offered none that is shared.
             attempts += 1;
             match bound(found, true, egress) {
-                Err(Fault::SourcePort(Errno::EADDRINUSE)) if attempts < RESERVATIONS => {}
+                Err(LocalError::SourcePort(Errno::EADDRINUSE)) if attempts < RESERVATIONS => {}
                 held => return Ok(Self { number: found.port(), _held: held? }),
             }
         }
@@ -48,7 +48,7 @@ pub(super) fn stream(
     remote: SocketAddr,
     port: Option<u16>,
     egress: &Egress,
-) -> Result<Socket, Fault> {
+) -> Result<Socket, LocalError> {
     let (domain, any) = match remote {
         SocketAddr::V4(_) => (Domain::IPV4, Ipv4Addr::UNSPECIFIED.into()),
         SocketAddr::V6(_) => (Domain::IPV6, Ipv6Addr::UNSPECIFIED.into()),
@@ -62,16 +62,16 @@ pub(super) fn stream(
         Domain::IPV4 => setsockopt(&socket, sockopt::Ipv4RecvErr, &true),
         _ => setsockopt(&socket, sockopt::Ipv6RecvErr, &true),
     }
-    .map_err(Fault::SocketSetup)?;
+    .map_err(LocalError::SocketSetup)?;
     Ok(socket)
 }
 
 /// A TCP socket that sends as `egress` says from `local`, whose port it may share. With port 0 that
 /// is left to `connect()`: it takes a port that has other connections, too.
-fn bound(local: SocketAddr, shared: bool, egress: &Egress) -> Result<Socket, Fault> {
+fn bound(local: SocketAddr, shared: bool, egress: &Egress) -> Result<Socket, LocalError> {
     let domain = Domain::for_address(local);
-    let socket =
-        Socket::new(domain, Type::STREAM, None).map_err(|error| Fault::Socket(errno(&error)))?;
+    let socket = Socket::new(domain, Type::STREAM, None)
+        .map_err(|error| LocalError::Socket(errno(&error)))?;
     sockets::apply(egress, &socket, domain)?;
     sockets::bind_interface(egress, &socket)?;
     if domain == Domain::IPV6 {
@@ -79,15 +79,15 @@ fn bound(local: SocketAddr, shared: bool, egress: &Egress) -> Result<Socket, Fau
     }
     socket.set_reuse_address(shared).map_err(|error| setup(&error))?;
     if shared && local.port() == 0 {
-        setsockopt(&socket, sockets::BindAddressNoPort, &true).map_err(Fault::SocketSetup)?;
+        setsockopt(&socket, sockets::BindAddressNoPort, &true).map_err(LocalError::SocketSetup)?;
     }
     match socket.bind(&local.into()).map_err(|error| errno(&error)) {
         Ok(()) => Ok(socket),
-        Err(errno) if local.ip().is_unspecified() => Err(Fault::SourcePort(errno)),
-        Err(errno) => Err(Fault::Source { address: local.ip(), errno }),
+        Err(errno) if local.ip().is_unspecified() => Err(LocalError::SourcePort(errno)),
+        Err(errno) => Err(LocalError::Source { address: local.ip(), errno }),
     }
 }
 
-fn setup(error: &std::io::Error) -> Fault {
-    Fault::SocketSetup(errno(error))
+fn setup(error: &std::io::Error) -> LocalError {
+    LocalError::SocketSetup(errno(error))
 }

@@ -11,7 +11,7 @@ use nix::sys::timerfd::{self, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags
 use nix::time::{ClockId, clock_gettime};
 
 use super::Interrupt;
-use crate::fault::Fault;
+use crate::local_error::LocalError;
 
 /// How long reading two clocks may take if they are to be compared, and how often that is tried.
 const SIMULTANEOUS: Duration = Duration::from_micros(100);
@@ -31,11 +31,11 @@ pub(super) struct Timer {
 
 impl Timer {
     /// Not set; time counts from `start`.
-    pub(super) fn open(start: Instant) -> Result<Self, Fault> {
+    pub(super) fn open(start: Instant) -> Result<Self, LocalError> {
         let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
         let descriptor =
-            TimerFd::new(timerfd::ClockId::CLOCK_MONOTONIC, flags).map_err(Fault::Timer)?;
-        let origin = origin(start).map_err(Fault::Timer)?;
+            TimerFd::new(timerfd::ClockId::CLOCK_MONOTONIC, flags).map_err(LocalError::Timer)?;
+        let origin = origin(start).map_err(LocalError::Timer)?;
         Ok(Self { descriptor, origin, set: Cell::new(Duration::ZERO) })
     }
 
@@ -46,7 +46,7 @@ impl Timer {
         deadline: Duration,
         queues: impl Iterator<Item = BorrowedFd<'a>>,
         interrupts: &[Interrupt<'a>],
-    ) -> Result<(), Fault> {
+    ) -> Result<(), LocalError> {
         self.set(deadline)?;
         let readable = |descriptor| PollFd::new(descriptor, PollFlags::POLLIN);
         let interrupts = interrupts.iter().map(|interrupt| match *interrupt {
@@ -57,17 +57,17 @@ impl Timer {
         let mut watched: Vec<_> = queues.map(readable).chain(interrupts).chain(own).collect();
         match ppoll(&mut watched, None, None) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
-            Err(errno) => Err(Fault::Receive(errno)),
+            Err(errno) => Err(LocalError::Receive(errno)),
         }
     }
 
     /// Unless it is set to that already.
-    fn set(&self, deadline: Duration) -> Result<(), Fault> {
+    fn set(&self, deadline: Duration) -> Result<(), LocalError> {
         if self.set.replace(deadline) == deadline {
             return Ok(());
         }
         let at = Expiration::OneShot(TimeSpec::from_duration(self.origin + deadline));
-        self.descriptor.set(at, TimerSetTimeFlags::TFD_TIMER_ABSTIME).map_err(Fault::Timer)
+        self.descriptor.set(at, TimerSetTimeFlags::TFD_TIMER_ABSTIME).map_err(LocalError::Timer)
     }
 }
 

@@ -2,9 +2,7 @@
 //! all of it up.
 
 #[cfg(feature = "seccomp")]
-mod confinement;
-#[cfg(feature = "seccomp")]
-mod dispatch;
+mod seccomp;
 
 use caps::{CapSet, Capability, CapsHashSet};
 use nix::errno::Errno;
@@ -141,7 +139,7 @@ fn renounce_execve() {
 /// that configures the network.
 #[cfg(feature = "seccomp")]
 pub fn confine(kept: &CapsHashSet) -> Result<(), PrivilegeError> {
-    Ok(confinement::apply(kept.contains(&Capability::CAP_NET_ADMIN))?)
+    Ok(seccomp::apply(kept.contains(&Capability::CAP_NET_ADMIN))?)
 }
 
 /// Built without the filter of system calls.

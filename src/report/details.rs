@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::plain::plain;
 use super::{Finding, Report};
-use crate::run::Crossing;
+use crate::event_loop::PacketEvent;
 use crate::status::Status;
 use crate::verdict::Outcome;
 use crate::wire::{Arrival, Handshake};
@@ -21,8 +21,8 @@ pub(super) fn render(report: &Report, out: &mut impl Write) -> io::Result<()> {
         for finding in bad.into_iter().chain(good) {
             render_finding(finding, report.engine, out)?;
         }
-        let ignored = report.ignored.iter().map(|(why, count)| format!("{count} × {why}"));
-        render_list("ignored", ", ", ignored, out)?;
+        let discarded = report.discarded.iter().map(|(why, count)| format!("{count} × {why}"));
+        render_list("ignored", ", ", discarded, out)?;
         let short = [(report.lost, "answers lost"), (report.postponed, "SYNs postponed")];
         let short = short.into_iter().filter(|(count, _)| *count > 0);
         let short = short.map(|(count, what)| format!("{count} {what}"));
@@ -32,11 +32,11 @@ pub(super) fn render(report: &Report, out: &mut impl Write) -> io::Result<()> {
         render_plan(report, out)?;
     }
     if report.plan.verbosity >= 3 {
-        for (at, crossing) in &report.crossings {
-            render_crossing(*at, crossing, out)?;
+        for (at, packet) in &report.packets {
+            render_packet(*at, packet, out)?;
         }
-        if report.more_crossings > 0 {
-            writeln!(out, "and {} packets more", report.more_crossings)?;
+        if report.more_packets > 0 {
+            writeln!(out, "and {} packets more", report.more_packets)?;
         }
     }
     Ok(())
@@ -58,13 +58,19 @@ fn render_finding(finding: &Finding, engine: Option<&str>, out: &mut impl Write)
 fn render_outcome(outcome: &Outcome, engine: Option<&str>, out: &mut impl Write) -> io::Result<()> {
     match outcome {
         Ok(verdict) => {
-            write!(out, "{}, {}, SYNs sent: {}", verdict.state(), verdict.reason, verdict.tries)?;
+            write!(
+                out,
+                "{}, {}, SYNs sent: {}",
+                verdict.state(),
+                verdict.reason,
+                verdict.attempts
+            )?;
             if let Some(local) = verdict.local {
                 write!(out, ", from {local}")?;
                 engine.map_or(Ok(()), |engine| write!(out, " ({engine})"))?;
             }
         }
-        Err(fault) => write!(out, "{}", plain(fault))?,
+        Err(error) => write!(out, "{}", plain(error))?,
     }
     writeln!(out)
 }
@@ -74,10 +80,10 @@ fn render_plan(report: &Report, out: &mut impl Write) -> io::Result<()> {
         let addresses = addresses.iter().map(|found| found.ip().to_string());
         render_list(&format!("addresses of {}", plain(name)), " ", addresses, out)?;
     }
-    let sources = report.crossings.iter().filter_map(|(_, crossing)| match crossing {
-        Crossing::Sent(segment) => Some(segment.source),
-        Crossing::SentByKernel { local, .. } => Some(*local),
-        Crossing::Received(..) => None,
+    let sources = report.packets.iter().filter_map(|(_, packet)| match packet {
+        PacketEvent::Sent(segment) => Some(segment.source),
+        PacketEvent::SentByKernel { local, .. } => Some(*local),
+        PacketEvent::Received(..) => None,
     });
     let sources: BTreeSet<_> = sources.collect();
     render_list("sources", " ", sources.iter().map(SocketAddr::to_string), out)?;
@@ -103,14 +109,14 @@ fn render_list(
 }
 
 /// Writes a line for a packet: when, which way, what, and why it proves nothing where it does not.
-pub fn render_crossing(at: Duration, crossing: &Crossing, out: &mut impl Write) -> io::Result<()> {
+pub fn render_packet(at: Duration, packet: &PacketEvent, out: &mut impl Write) -> io::Result<()> {
     let seconds = at.as_secs_f64();
-    match crossing {
-        Crossing::Sent(segment) => writeln!(out, "{seconds:.6} sent {segment}"),
-        Crossing::SentByKernel { local, remote } => {
+    match packet {
+        PacketEvent::Sent(segment) => writeln!(out, "{seconds:.6} sent {segment}"),
+        PacketEvent::SentByKernel { local, remote } => {
             writeln!(out, "{seconds:.6} sent {local} > {remote} SYN (by the kernel)")
         }
-        Crossing::Received(arrival, handled) => {
+        PacketEvent::Received(arrival, handled) => {
             match arrival {
                 Arrival::Segment { segment, hop_limit, reset_by_kernel } => {
                     write!(out, "{seconds:.6} received {segment} ttl {hop_limit}")?;
@@ -132,7 +138,7 @@ pub fn render_crossing(at: Duration, crossing: &Crossing, out: &mut impl Write) 
             }
             match handled {
                 Ok(()) => writeln!(out),
-                Err(ignored) => writeln!(out, " (ignored: {ignored})"),
+                Err(discarded) => writeln!(out, " (ignored: {discarded})"),
             }
         }
     }

@@ -24,7 +24,7 @@ pub fn render_finding(
         reason: verdict.map_or_else(ToString::to_string, |verdict| verdict.reason.to_string()),
         status: finding.judgement.status.to_string(),
         rtt: verdict.ok().and_then(Verdict::round_trip).map(microseconds),
-        tries: verdict.map_or(0, |verdict| verdict.tries),
+        tries: verdict.map_or(0, |verdict| verdict.attempts),
         engine: engine.filter(|_| finding.address.is_some()),
     };
     write_line(&object, out)
@@ -46,7 +46,7 @@ pub fn render_summary(report: &Report, out: &mut impl Write) -> io::Result<()> {
         unknown: tally.unknown,
         not_probed: report.not_probed(),
         status: report.status().to_string(),
-        fault: report.fault.as_ref().map(ToString::to_string),
+        fault: report.error.as_ref().map(ToString::to_string),
         elapsed: microseconds(report.elapsed),
     };
     write_line(&Closing { summary }, out)

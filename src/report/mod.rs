@@ -12,12 +12,12 @@ use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-pub use details::render_crossing;
+pub use details::render_packet;
 
-use crate::fault::Fault;
+use crate::event_loop::PacketEvent;
+use crate::local_error::LocalError;
 use crate::plan::{Format, Plan};
-use crate::probe::Ignored;
-use crate::run::Crossing;
+use crate::probe::DiscardReason;
 use crate::schedule::Schedule;
 use crate::status::{Judgement, Status};
 use crate::verdict::{Outcome, PortState, Verdict};
@@ -37,7 +37,7 @@ pub struct Report {
     /// How many targets there are.
     pub total: u128,
     /// What kept the whole program from learning anything.
-    pub fault: Option<Fault>,
+    pub error: Option<LocalError>,
     /// True when the program was asked to end early.
     pub interrupted: bool,
     /// How many targets ended how.
@@ -51,16 +51,16 @@ pub struct Report {
     /// What each name resolved to, in the resolver's order.
     pub addresses: Vec<(String, Vec<SocketAddr>)>,
     /// What arrived and proved nothing.
-    pub ignored: BTreeMap<Ignored, usize>,
+    pub discarded: BTreeMap<DiscardReason, usize>,
     /// Answers lost to this machine's receive queue.
     pub lost: u64,
     /// SYNs that this machine had no room for at first.
     pub postponed: u64,
     /// Packets both ways, and when, from the start of the program; where the verbosity asks for
     /// them.
-    pub crossings: Vec<(Duration, Crossing)>,
+    pub packets: Vec<(Duration, PacketEvent)>,
     /// Packets that there were beside those.
-    pub more_crossings: u64,
+    pub more_packets: u64,
     /// How long the program took.
     pub elapsed: Duration,
 }
@@ -92,7 +92,7 @@ pub struct Tally {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
     /// The place of its target on the command line or in the file.
-    pub place: u32,
+    pub id: u32,
     /// As it was written.
     pub target: String,
     /// Its address; `None` when its name does not resolve.
@@ -126,18 +126,18 @@ impl Report {
         Self {
             plan,
             total,
-            fault: None,
+            error: None,
             interrupted: false,
             tally: Tally::default(),
             findings: Vec::new(),
             engine: None,
             schedule: None,
             addresses: Vec::new(),
-            ignored: BTreeMap::new(),
+            discarded: BTreeMap::new(),
             lost: 0,
             postponed: 0,
-            crossings: Vec::new(),
-            more_crossings: 0,
+            packets: Vec::new(),
+            more_packets: 0,
             elapsed: Duration::ZERO,
         }
     }
@@ -184,7 +184,7 @@ impl Report {
     pub fn status(&self) -> Status {
         let tally = &self.tally;
         let unknown = tally.unknown + self.not_probed();
-        if self.fault.is_some() || self.interrupted {
+        if self.error.is_some() || self.interrupted {
             Status::Unknown
         } else if let Some(wanted) = self.wanted_open() {
             if tally.open >= wanted {
@@ -259,8 +259,8 @@ impl Tally {
 
 /// How many SYNs it took to get an answer, where that was more than one.
 fn syns(verdict: &Verdict) -> Option<String> {
-    let answered = verdict.response_time.is_some() && verdict.tries > 1;
-    answered.then(|| format!("{} SYNs", verdict.tries))
+    let answered = verdict.response_time.is_some() && verdict.attempts > 1;
+    answered.then(|| format!("{} SYNs", verdict.attempts))
 }
 
 /// A response time the way a person reads it.

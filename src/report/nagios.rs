@@ -24,10 +24,10 @@ const NAMED: usize = 3;
 /// Writes the status line, and what the verbosity and the kind of report add.
 pub fn render(report: &Report, out: &mut impl Write) -> io::Result<()> {
     let mut text = Vec::new();
-    match (&report.fault, report.findings.as_slice()) {
+    match (&report.error, report.findings.as_slice()) {
         (None, [finding]) if !report.is_pool() => render_single(report, finding, &mut text)?,
         (None, findings) => render_pool(report, findings, &mut text)?,
-        (Some(fault), _) => line(Status::Unknown, fault, &mut text)?,
+        (Some(error), _) => line(Status::Unknown, error, &mut text)?,
     }
     details::render(report, &mut text)?;
     if report.is_pool() {
@@ -47,7 +47,7 @@ fn render_single(report: &Report, finding: &Finding, out: &mut impl Write) -> io
         Ok(_) => {
             writeln!(out, "{SERVICE} {} - {}{data}", report.status(), plain(said(finding)))
         }
-        Err(fault) => line(report.status(), fault, out),
+        Err(error) => line(report.status(), error, out),
     }
 }
 
@@ -126,7 +126,7 @@ fn said(finding: &Finding) -> String {
     let brief = brief(finding);
     let verdict = match &finding.outcome {
         Ok(verdict) => verdict,
-        Err(fault) => return format!("{brief} ({fault})"),
+        Err(error) => return format!("{brief} ({error})"),
     };
     let time = verdict.response_time.map(|time| format!(" in {}", milliseconds(time)));
     let time = time.unwrap_or_default();

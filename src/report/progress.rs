@@ -3,7 +3,7 @@
 use std::io::{Stderr, Write};
 use std::time::Duration;
 
-use crate::outlet::Outlet;
+use crate::non_blocking_writer::NonBlockingWriter;
 
 /// A check that is done before shows no bar.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -20,7 +20,7 @@ const CLEAR: &str = "\r\x1b[K";
 /// A bar on the terminal that appears after a second, and is gone when it is dropped. A terminal
 /// that takes nothing shows an old one, or none.
 pub struct Progress {
-    terminal: Outlet<Stderr>,
+    terminal: NonBlockingWriter<Stderr>,
     /// When the program ends at the latest, from its start.
     deadline: Duration,
     next: Duration,
@@ -29,7 +29,7 @@ pub struct Progress {
 impl Progress {
     /// On `terminal`, which is one, of a program that ends at `deadline`.
     pub fn new(terminal: Stderr, deadline: Duration) -> Self {
-        Self { terminal: Outlet::new(terminal), deadline, next: PATIENCE }
+        Self { terminal: NonBlockingWriter::new(terminal), deadline, next: PATIENCE }
     }
 
     /// So many of `total` targets have ended, so long after the start of the program.

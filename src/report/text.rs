@@ -27,8 +27,8 @@ pub fn render(report: &Report, colour: bool, out: &mut impl Write) -> io::Result
     }
     let status = report.status();
     let style = style(status);
-    if let Some(fault) = &report.fault {
-        return writeln!(out, "{style}{status}{style:#}: {}", plain(fault));
+    if let Some(error) = &report.error {
+        return writeln!(out, "{style}{status}{style:#}: {}", plain(error));
     }
     let seconds = report.elapsed.as_secs_f64();
     writeln!(out, "{style}{status}{style:#}: {} in {seconds:.1} s", nagios::summary(report))
@@ -44,7 +44,7 @@ fn columns(finding: &Finding) -> (String, String, String) {
                 None => verdict.reason.to_string(),
             },
         ),
-        Err(fault) => ("unknown".to_owned(), "-".to_owned(), plain(fault)),
+        Err(error) => ("unknown".to_owned(), "-".to_owned(), plain(error)),
     }
 }
 

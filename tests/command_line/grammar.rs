@@ -62,7 +62,7 @@ fn each_state_means_what_the_operator_wants() {
         (Reason::RstAck, PortState::Closed),
         (silence, PortState::Filtered),
         (timed_out, PortState::Unreachable),
-        (Reason::AckWithoutSyn, PortState::Stale),
+        (Reason::BareAck, PortState::Stale),
     ] {
         let outcome = Ok(Verdict::without_probe(reason));
         for refused in [Status::Ok, Status::Warning, Status::Critical] {

@@ -55,7 +55,7 @@ fn assert_each_has_its_state(server: IpAddr, family: &str, rejections: &[Rejecti
         assert!(verdict.reason.ends_with(&format!(" from {server}")), "{name}: {}", verdict.reason);
 
         // Port unreachable and prohibitions are final; the others may be a routing flap, and every
-        // try goes out.
+        // attempt goes out.
         let tries = if *state == "unreachable" { 3 } else { 1 };
         assert_eq!(verdict.tries, Some(tries), "{name}: {verdict:?}");
         let seen: Vec<_> = capture.segments().into_iter().map(|segment| segment.flags).collect();

@@ -82,8 +82,8 @@ fn a_lost_syn_costs_a_second_try_and_not_the_verdict() {
 #[test]
 fn a_lost_answer_costs_a_second_try_and_leaves_nothing_on_the_server() {
     let lab = Lab::new();
-    // The SYN+ACK is lost once; the server repeats it after a second, when the second try has long
-    // been answered.
+    // The SYN+ACK is lost once; the server repeats it after a second, when the second attempt has
+    // long been answered.
     lab.server.nft("table inet t { chain out { type filter hook output priority 0; tcp sport 80 tcp flags & (syn | ack) == syn | ack numgen inc mod 2 0 drop; }; }");
     for server in [SERVER_V4, SERVER_V6] {
         let _listener = lab.server.listen(SocketAddr::new(server, 80));

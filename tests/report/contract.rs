@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use halfopen::fault::Fault;
+use halfopen::local_error::LocalError;
 use halfopen::plan::Format;
 use halfopen::report::Report;
 use halfopen::verdict::{Reason, Verdict};
@@ -43,7 +43,7 @@ fn a_closed_port() {
 fn a_verdict_that_took_more_than_one_syn() {
     let retransmitted = |reason, microseconds| Verdict {
         retransmissions: 1,
-        tries: 2,
+        attempts: 2,
         ..answered(reason, microseconds)
     };
     let open = of_verdict("192.0.2.7", 25, retransmitted(Reason::SynAck, 1_000_310));
@@ -59,7 +59,7 @@ fn a_verdict_that_took_more_than_one_syn() {
         &of_verdict("192.0.2.7", 26, retransmitted(Reason::RstAck, 1_000_310)),
         "TCP HALF-OPEN CRITICAL - 192.0.2.7:26 closed (RST+ACK in 1000.31 ms; 2 SYNs)\n",
     );
-    let fresh = Verdict { tries: 3, ..answered(Reason::SynAck, 80) };
+    let fresh = Verdict { attempts: 3, ..answered(Reason::SynAck, 80) };
     let fresh = of_verdict("192.0.2.7", 25, fresh);
     assert_nagios(
         &fresh,
@@ -73,7 +73,7 @@ fn a_verdict_that_took_more_than_one_syn() {
 fn thresholds_judge_what_a_client_would_have_waited() {
     let mut report = open_after(1_000_310, "0.1", "0.5");
     if let Ok(verdict) = &mut report.findings[0].outcome {
-        (verdict.retransmissions, verdict.tries) = (1, 2);
+        (verdict.retransmissions, verdict.attempts) = (1, 2);
     }
     assert_nagios(
         &report,
@@ -85,7 +85,7 @@ fn thresholds_judge_what_a_client_would_have_waited() {
 #[test]
 fn answers_that_prove_nothing_have_their_own_words() {
     let of = |reason| {
-        of_verdict("192.0.2.7", 25, Verdict { tries: 3, ..Verdict::without_probe(reason) })
+        of_verdict("192.0.2.7", 25, Verdict { attempts: 3, ..Verdict::without_probe(reason) })
     };
     assert_nagios(
         &of(Reason::WrongAcknowledgement),
@@ -112,7 +112,8 @@ fn a_filtered_port() {
 
 #[test]
 fn a_missing_privilege() {
-    let (line, _) = render(&without_engine(Fault::RawSocket(Errno::EPERM)), Format::Nagios, false);
+    let (line, _) =
+        render(&without_engine(LocalError::RawSocket(Errno::EPERM)), Format::Nagios, false);
     let begin = "TCP HALF-OPEN UNKNOWN - cannot open a raw socket (Operation not permitted); \
                  try: setcap cap_net_raw+p /";
     assert!(line.starts_with(begin), "{line}");
@@ -129,7 +130,7 @@ fn an_open_port_in_json() {
 
 #[test]
 fn an_old_connection() {
-    let report = of_reason(Reason::AckWithoutSyn);
+    let report = of_reason(Reason::BareAck);
     assert_nagios(
         &report,
         "TCP HALF-OPEN CRITICAL - 192.0.2.7:25 stale (ACK without SYN (old connection))\n",
@@ -145,7 +146,7 @@ fn reasons_read_as_in_the_table() {
         (Reason::RstAck, "RST+ACK"),
         (Reason::Icmp(port_unreachable), "ICMP port unreachable from 192.0.2.1"),
         (silence().reason, "no answer to 3 SYNs in 7.0 s"),
-        (Reason::AckWithoutSyn, "ACK without SYN (old connection)"),
+        (Reason::BareAck, "ACK without SYN (old connection)"),
     ] {
         assert_eq!(reason.to_string(), text);
     }
@@ -158,7 +159,7 @@ fn lines_fit_where_the_names_allow() {
         open_after(212_000, "0.1", "0.5"),
         of_verdict("192.0.2.7", 26, answered(Reason::RstAck, 310)),
         of_verdict("192.0.2.7", 27, silence()),
-        of_reason(Reason::AckWithoutSyn),
+        of_reason(Reason::BareAck),
     ] {
         let (line, _) = render(&report, Format::Nagios, false);
         let text = line.split('|').next().unwrap().trim_end();
@@ -168,7 +169,7 @@ fn lines_fit_where_the_names_allow() {
 
 fn silence() -> Verdict {
     let reason = Reason::NoAnswer { syns: 3, waited: Duration::from_secs(7) };
-    Verdict { tries: 3, ..Verdict::without_probe(reason) }
+    Verdict { attempts: 3, ..Verdict::without_probe(reason) }
 }
 
 fn assert_nagios(report: &Report, line: &str) {

@@ -5,11 +5,11 @@ use std::fmt::Write;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use halfopen::fault::{Fault, NoRoute};
+use halfopen::event_loop::PacketEvent;
+use halfopen::local_error::{LocalError, NoRoute};
 use halfopen::plan::Format;
-use halfopen::probe::Ignored;
+use halfopen::probe::DiscardReason;
 use halfopen::report::Report;
-use halfopen::run::Crossing;
 use halfopen::status::{Expected, Status};
 use halfopen::verdict::{LookupFailure, Reason, Verdict};
 use halfopen::wire::{Arrival, Flags, Options, Quote, Segment, SequenceNumber};
@@ -105,7 +105,7 @@ fn unreachable_and_stale_ports() {
             ("name, temporary", nameless(Reason::NameNotResolved(LookupFailure::Temporary))),
             ("name, failed", nameless(Reason::NameNotResolved(LookupFailure::Failed))),
             ("name, late", nameless(Reason::NameNotResolved(LookupFailure::TimedOut))),
-            ("stale", of_reason(Reason::AckWithoutSyn)),
+            ("stale", of_reason(Reason::BareAck)),
         ],
     );
 }
@@ -133,23 +133,23 @@ fn faults() {
     assert_page(
         "faults",
         &[
-            ("no privilege", without_engine(Fault::RawSocket(Errno::EPERM))),
-            ("no file descriptor", without_engine(Fault::RawSocket(Errno::EMFILE))),
-            ("no IPv6", without_engine(Fault::RawSocket(Errno::EAFNOSUPPORT))),
-            ("setup", without_engine(Fault::SocketSetup(Errno::ENOMEM))),
+            ("no privilege", without_engine(LocalError::RawSocket(Errno::EPERM))),
+            ("no file descriptor", without_engine(LocalError::RawSocket(Errno::EMFILE))),
+            ("no IPv6", without_engine(LocalError::RawSocket(Errno::EAFNOSUPPORT))),
+            ("setup", without_engine(LocalError::SocketSetup(Errno::ENOMEM))),
             (
                 "foreign source",
-                of_fault(Fault::Source { address: to.ip(), errno: Errno::EADDRNOTAVAIL }),
+                of_fault(LocalError::Source { address: to.ip(), errno: Errno::EADDRNOTAVAIL }),
             ),
-            ("source family", of_fault(Fault::SourceFamily("2001:db8::4".parse().unwrap()))),
-            ("family", without_engine(Fault::Family("2001:db8::7".parse().unwrap()))),
-            ("interface", without_engine(Fault::Interface("eth7".to_owned()))),
-            ("no port left", without_engine(Fault::SourcePort(Errno::EADDRINUSE))),
-            ("firewall", of_fault(Fault::Firewall(to))),
-            ("broadcast", of_fault(Fault::Broadcast("192.0.2.255".parse().unwrap()))),
-            ("send", of_fault(Fault::Send { to, errno: Errno::ENOBUFS })),
-            ("receive", without_engine(Fault::Receive(Errno::ENOMEM))),
-            ("random", without_engine(Fault::Random)),
+            ("source family", of_fault(LocalError::SourceFamily("2001:db8::4".parse().unwrap()))),
+            ("family", without_engine(LocalError::Family("2001:db8::7".parse().unwrap()))),
+            ("interface", without_engine(LocalError::Interface("eth7".to_owned()))),
+            ("no port left", without_engine(LocalError::SourcePort(Errno::EADDRINUSE))),
+            ("firewall", of_fault(LocalError::Firewall(to))),
+            ("broadcast", of_fault(LocalError::Broadcast("192.0.2.255".parse().unwrap()))),
+            ("send", of_fault(LocalError::Send { to, errno: Errno::ENOBUFS })),
+            ("receive", without_engine(LocalError::Receive(Errno::ENOMEM))),
+            ("random", without_engine(LocalError::Random)),
         ],
     );
 }
@@ -174,7 +174,7 @@ fn details() {
 fn details_where_nothing_was_learnt() {
     let mut page = String::new();
     for report in [
-        of_fault(Fault::Firewall(([192, 0, 2, 7], 25).into())),
+        of_fault(LocalError::Firewall(([192, 0, 2, 7], 25).into())),
         nameless(Reason::NameNotResolved(LookupFailure::NotFound)),
         of_reason(Reason::NoRoute(NoRoute::Network)),
     ] {
@@ -192,7 +192,7 @@ fn colours() {
         open(),
         judged(closed(), Expected::Open { refused: Status::Warning }),
         closed(),
-        without_engine(Fault::Random),
+        without_engine(LocalError::Random),
     ] {
         let (out, _) = render(&report, Format::Text, true);
         writeln!(page, "{}", out.replace('\u{1b}', "<ESC>")).unwrap();
@@ -203,43 +203,47 @@ fn colours() {
     insta::assert_snapshot!("colours", page);
 }
 
-/// A target that took two tries, between which this and that arrived.
+/// A target that took two attempts, between which this and that arrived.
 fn eventful() -> Report {
     let server: SocketAddr = ([192, 0, 2, 7], 25).into();
     let [first, second] = [40_000, 40_001].map(|port| SocketAddr::from(([198, 51, 100, 4], port)));
-    let verdict = Verdict { tries: 2, local: Some(second), ..answered(Reason::SynAck, 360) };
+    let verdict = Verdict { attempts: 2, local: Some(second), ..answered(Reason::SynAck, 360) };
     let also = ([192, 0, 2, 8], 25).into();
     let report = of_outcome("mail:25", Some(server.ip()), Ok(verdict));
-    let mut report = ignoring([(Ignored::BareReset, 1), (Ignored::IcmpNotOurs, 2)], report);
+    let mut report =
+        ignoring([(DiscardReason::BareReset, 1), (DiscardReason::IcmpNotOurs, 2)], report);
     report.addresses = vec![("mail".to_owned(), vec![server, also])];
     let received = |segment, hop_limit, reset_by_kernel, handled| {
-        Crossing::Received(Arrival::Segment { segment, hop_limit, reset_by_kernel }, handled)
+        PacketEvent::Received(Arrival::Segment { segment, hop_limit, reset_by_kernel }, handled)
     };
     let bare = Options::default();
     let quote = Quote { remote: server, local_port: 40_000, sequence: SequenceNumber(7) };
     let error = icmp("192.0.2.1", 3, 1);
-    report.crossings = vec![
-        (micros(431), Crossing::Sent(segment(first, server, 1000, 0, Flags::SYN, SYN_OPTIONS))),
+    report.packets = vec![
+        (micros(431), PacketEvent::Sent(segment(first, server, 1000, 0, Flags::SYN, SYN_OPTIONS))),
         (
             micros(802),
             received(
                 segment(server, first, 5, 0, Flags::RST, bare),
                 63,
                 false,
-                Err(Ignored::BareReset),
+                Err(DiscardReason::BareReset),
             ),
         ),
-        (micros(950), Crossing::Received(Arrival::Icmp(error, quote), Err(Ignored::IcmpNotOurs))),
+        (
+            micros(950),
+            PacketEvent::Received(Arrival::Icmp(error, quote), Err(DiscardReason::IcmpNotOurs)),
+        ),
         (
             micros(960),
-            Crossing::Received(
+            PacketEvent::Received(
                 Arrival::Icmp(error, Quote { sequence: SequenceNumber(1000), ..quote }),
                 Ok(()),
             ),
         ),
         (
             micros(1_000_431),
-            Crossing::Sent(segment(second, server, 4_294_967_295, 0, Flags::SYN, SYN_OPTIONS)),
+            PacketEvent::Sent(segment(second, server, 4_294_967_295, 0, Flags::SYN, SYN_OPTIONS)),
         ),
         (
             micros(1_000_791),
@@ -250,7 +254,7 @@ fn eventful() -> Report {
                 Ok(()),
             ),
         ),
-        (micros(1_000_800), Crossing::Sent(segment(second, server, 0, 0, Flags::RST, bare))),
+        (micros(1_000_800), PacketEvent::Sent(segment(second, server, 0, 0, Flags::RST, bare))),
     ];
     report
 }
@@ -272,7 +276,7 @@ fn segment(
 }
 
 fn third_try() -> Verdict {
-    Verdict { tries: 3, ..answered(Reason::SynAck, 3_500_000) }
+    Verdict { attempts: 3, ..answered(Reason::SynAck, 3_500_000) }
 }
 
 fn link_local() -> Report {

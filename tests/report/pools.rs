@@ -5,10 +5,10 @@ use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use halfopen::fault::Fault;
+use halfopen::event_loop::PacketEvent;
+use halfopen::local_error::LocalError;
 use halfopen::plan::Format;
 use halfopen::report::Report;
-use halfopen::run::Crossing;
 use halfopen::status::{MinOpen, Status};
 use halfopen::verdict::{LookupFailure, Outcome, Reason, Verdict};
 use halfopen::wire::{Flags, Options, Segment, SequenceNumber};
@@ -72,8 +72,8 @@ fn kinds(interface: &str) -> Vec<Report> {
     let of =
         |outcome| (format!("[fe80::1%{interface}]:25"), Some("fe80::1".parse().unwrap()), outcome);
     let (value, errno) = (interface.to_owned(), nix::errno::Errno::ENODEV);
-    let fault = Fault::Option { option: "--interface", value, errno };
-    let found = [open(360), Ok(answered(Reason::RstAck, 360)), Err(fault)].map(of).to_vec();
+    let error = LocalError::Option { option: "--interface", value, errno };
+    let found = [open(360), Ok(answered(Reason::RstAck, 360)), Err(error)].map(of).to_vec();
     let singles = found.iter().map(|found| pool(vec![found.clone()]));
     singles.chain([pool(found.clone())]).collect()
 }
@@ -188,7 +188,7 @@ fn long_names_do_not_make_long_lines() {
     let of = |outcome: Outcome| {
         pool(targets.iter().map(|target| (target.clone(), address(7), outcome.clone())).collect())
     };
-    for report in [of(open(360)), of(silence()), of(Err(Fault::OutOfTime))] {
+    for report in [of(open(360)), of(silence()), of(Err(LocalError::OutOfTime))] {
         let (out, _) = render(&report, Format::Nagios, false);
         assert_fits(&out);
     }
@@ -197,7 +197,7 @@ fn long_names_do_not_make_long_lines() {
 #[test]
 fn every_packet_of_a_pool_is_more_than_a_monitor_reads() {
     let mut report = watched();
-    report.crossings = report.crossings.repeat(1000);
+    report.packets = report.packets.repeat(1000);
     let (out, _) = render(&at_verbosity(3, report.clone()), Format::Nagios, false);
     assert_fits(&out);
     let (out, _) = render(&at_verbosity(3, report), Format::Text, false);
@@ -339,7 +339,7 @@ fn mixed_found(kind: usize) -> Found {
             let reason = Reason::NameNotResolved(LookupFailure::NotFound);
             ("mail.example.com:25".to_owned(), None, Ok(Verdict::without_probe(reason)))
         }
-        4 => ("192.0.2.10:25".to_owned(), address(10), Ok(answered(Reason::AckWithoutSyn, 500))),
+        4 => ("192.0.2.10:25".to_owned(), address(10), Ok(answered(Reason::BareAck, 500))),
         5 => ("[2001:db8::7]:443".to_owned(), "2001:db8::7".parse().ok(), open(360)),
         _ => unknown_at(11),
     }
@@ -351,8 +351,8 @@ fn unfinished(unprobed: u128, report: Report) -> Report {
 }
 
 fn without_engine() -> Report {
-    let fault = Some(Fault::RawSocket(nix::errno::Errno::ENFILE));
-    Report { fault, engine: None, ..unfinished(3, pool(vec![])) }
+    let error = Some(LocalError::RawSocket(nix::errno::Errno::ENFILE));
+    Report { error, engine: None, ..unfinished(3, pool(vec![])) }
 }
 
 /// A pool of two, with what crossed.
@@ -368,8 +368,8 @@ fn watched() -> Report {
         window: 64_240,
         options: Options::default(),
     };
-    let sent = |at, last| (Duration::from_micros(at), Crossing::Sent(syn(last)));
-    report.crossings = vec![sent(310, 7), sent(410, 8), sent(1_000_410, 8)];
+    let sent = |at, last| (Duration::from_micros(at), PacketEvent::Sent(syn(last)));
+    report.packets = vec![sent(310, 7), sent(410, 8), sent(1_000_410, 8)];
     report
 }
 
@@ -395,7 +395,7 @@ fn silent_at(last: u8) -> Found {
 
 fn unknown_at(last: u8) -> Found {
     let to = ([192, 0, 2, last], 25).into();
-    (format!("192.0.2.{last}:25"), address(last), Err(Fault::Firewall(to)))
+    (format!("192.0.2.{last}:25"), address(last), Err(LocalError::Firewall(to)))
 }
 
 /// One of thousands, each of another address, and closed.
@@ -417,7 +417,7 @@ fn closed() -> Outcome {
 #[expect(clippy::unnecessary_wraps, reason = "the shape of an outcome")]
 fn silence() -> Outcome {
     let reason = Reason::NoAnswer { syns: 3, waited: Duration::from_secs(7) };
-    Ok(Verdict { tries: 3, ..Verdict::without_probe(reason) })
+    Ok(Verdict { attempts: 3, ..Verdict::without_probe(reason) })
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "a target may have none")]

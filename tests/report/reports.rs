@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use halfopen::fault::Fault;
+use halfopen::local_error::LocalError;
 use halfopen::plan::{Format, Plan};
 use halfopen::report::{Finding, Report, Tally, json};
 use halfopen::schedule::Schedule;
@@ -38,12 +38,12 @@ pub(crate) fn of_verdict(address: &str, port: u16, verdict: Verdict) -> Report {
 
 /// A target that no answer decided: silence, or what was learnt short of one.
 pub(crate) fn of_reason(reason: Reason) -> Report {
-    let tries = if let Reason::NoRoute(_) = reason { 0 } else { 3 };
+    let attempts = if let Reason::NoRoute(_) = reason { 0 } else { 3 };
     let address = match &reason {
         Reason::Icmp(error) | Reason::NoNeighbour(error) if error.offender.is_ipv6() => V6,
         _ => V4,
     };
-    of_verdict(address, 25, Verdict { tries, ..Verdict::without_probe(reason) })
+    of_verdict(address, 25, Verdict { attempts, ..Verdict::without_probe(reason) })
 }
 
 /// A target whose name does not resolve.
@@ -52,13 +52,13 @@ pub(crate) fn nameless(reason: Reason) -> Report {
 }
 
 /// A target that this machine could not send to, or not wait for.
-pub(crate) fn of_fault(fault: Fault) -> Report {
-    of_outcome("192.0.2.7:25", Some(V4.parse().unwrap()), Err(fault))
+pub(crate) fn of_fault(error: LocalError) -> Report {
+    of_outcome("192.0.2.7:25", Some(V4.parse().unwrap()), Err(error))
 }
 
 /// A machine that nothing at all could be sent from.
-pub(crate) fn without_engine(fault: Fault) -> Report {
-    Report { fault: Some(fault.clone()), engine: None, ..of_fault(fault) }
+pub(crate) fn without_engine(error: LocalError) -> Report {
+    Report { error: Some(error.clone()), engine: None, ..of_fault(error) }
 }
 
 /// An ICMP error answering the first SYN.
@@ -85,11 +85,11 @@ pub(crate) fn pool(found: Vec<Found>) -> Report {
     let mut report = Report::new(plan(), found.len() as u128);
     report.engine = Some("raw");
     report.schedule = Some(Schedule::fit(2, report.plan.timeout));
-    for (place, (target, address, outcome)) in (0..).zip(found) {
+    for (id, (target, address, outcome)) in (0..).zip(found) {
         let port = target.rsplit(':').next().unwrap().parse().unwrap();
         let judgement = Judgement { status: Status::Unknown, remark: None };
         let others = Vec::new();
-        report.findings.push(Finding { place, target, address, port, outcome, judgement, others });
+        report.findings.push(Finding { id, target, address, port, outcome, judgement, others });
     }
     judged(report, OPEN)
 }
@@ -112,7 +112,7 @@ pub(crate) fn answered(reason: Reason, microseconds: u64) -> Verdict {
         reason,
         response_time: Some(Duration::from_micros(microseconds)),
         retransmissions: 0,
-        tries: 1,
+        attempts: 1,
         local: Some(([198, 51, 100, 4], 40_000).into()),
     }
 }
@@ -166,8 +166,8 @@ pub(crate) fn at_verbosity(verbosity: u8, mut report: Report) -> Report {
 
 /// What arrived and proved nothing.
 pub(crate) fn ignoring<const N: usize>(
-    ignored: [(halfopen::probe::Ignored, usize); N],
+    discarded: [(halfopen::probe::DiscardReason, usize); N],
     report: Report,
 ) -> Report {
-    Report { ignored: BTreeMap::from(ignored), ..report }
+    Report { discarded: BTreeMap::from(discarded), ..report }
 }

@@ -1,15 +1,16 @@
 //! Names with several addresses: which of them decides, and what becomes of the others.
 
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use halfopen::alternatives::{Alternative, Alternatives, Ending};
 use halfopen::checker::{Checker, Ended};
 use halfopen::engine::{Interrupt, SimulatedEngine};
-use halfopen::fault::{Fault, NoRoute};
+use halfopen::event_loop::{Driver, Next, PacketEvent, run};
+use halfopen::local_error::{LocalError, NoRoute};
 use halfopen::pacer::Pacer;
 use halfopen::probe::Secret;
-use halfopen::run::{Client, Crossing, Next, run};
 use halfopen::schedule::Schedule;
 use halfopen::status::{Expected, Policy, Status};
 use halfopen::verdict::{Outcome, PortState, Reason, Verdict};
@@ -40,15 +41,15 @@ fn what_is_not_wanted_any_more_is_not_asked_again_and_its_late_answer_gets_an_rs
         delay.map(|delay| (delay, syn_ack(syn))).into_iter().collect()
     }));
     let schedule = Schedule::fit(2, secs(10));
-    let mut checker = Checker::new(Secret::new([7; 16]), schedule.tries());
-    let mut client = FirstAlone { schedule, remotes: remotes.clone(), ..FirstAlone::default() };
-    let ran = run(&mut checker, &mut engine, &mut Pacer::new(0, 64), &mut client, secs(10));
+    let mut checker = Checker::new(Secret::new([7; 16]), schedule.attempts());
+    let mut driver = FirstAlone { schedule, remotes: remotes.clone(), ..FirstAlone::default() };
+    let ran = run(&mut checker, &mut engine, &mut Pacer::new(0, 64), &mut driver, secs(10));
 
     assert_eq!(ran, Ok(()));
-    let ended: Vec<_> = client.ended.iter().map(|ended| ended.remote).collect();
+    let ended: Vec<_> = driver.ended.iter().map(|ended| ended.remote).collect();
     assert_eq!(ended, [remotes[0], remotes[2]]);
     let to = |remote, flags| {
-        let sent = client.sent.iter();
+        let sent = driver.sent.iter();
         sent.filter(|segment| (segment.destination, segment.flags) == (remote, flags)).count()
     };
     assert_eq!((to(remotes[1], Flags::SYN), to(remotes[1], Flags::RST)), (1, 1));
@@ -60,13 +61,13 @@ fn what_is_not_wanted_any_more_is_not_asked_again_and_its_late_answer_gets_an_rs
 fn a_target_in_the_place_of_a_cancelled_one_is_asked_once_at_a_time() {
     let remotes = remotes(2);
     let schedule = Schedule::fit(2, secs(10));
-    let mut checker = Checker::new(Secret::new([7; 16]), schedule.tries());
+    let mut checker = Checker::new(Secret::new([7; 16]), schedule.attempts());
     checker.admit(0, remotes[0], schedule, secs(0));
     checker.cancel(remotes[0]);
     checker.admit(1, remotes[1], schedule, secs(0));
 
-    assert_eq!(checker.poll_try().map(|due| due.attempt.remote), Some(remotes[1]));
-    assert_eq!(checker.poll_try(), None);
+    assert_eq!(checker.poll_attempt().map(|due| due.attempt.remote), Some(remotes[1]));
+    assert_eq!(checker.poll_attempt(), None);
 }
 
 /// A client that wants the second target no more when the first has ended.
@@ -92,7 +93,7 @@ impl Default for FirstAlone {
     }
 }
 
-impl Client for FirstAlone {
+impl Driver for FirstAlone {
     fn next(&mut self, _now: Duration) -> Next {
         let Some(remote) = self.remotes.get(self.begun) else { return Next::Nothing };
         self.begun += 1;
@@ -114,10 +115,10 @@ impl Client for FirstAlone {
         self.unwanted.take()
     }
 
-    fn told(&mut self) {}
+    fn flush(&mut self) {}
 
-    fn crossed(&mut self, _at: Duration, crossing: &Crossing) {
-        if let Crossing::Sent(segment) = crossing {
+    fn on_packet(&mut self, _at: Duration, packet: &PacketEvent) {
+        if let PacketEvent::Sent(segment) = packet {
             self.sent.push(*segment);
         }
     }
@@ -126,8 +127,8 @@ impl Client for FirstAlone {
         Vec::new()
     }
 
-    fn attend(&mut self, _now: Duration) -> bool {
-        false
+    fn handle_interrupts(&mut self, _now: Duration) -> ControlFlow<()> {
+        ControlFlow::Continue(())
     }
 }
 
@@ -145,16 +146,16 @@ fn the_first_open_address_decides_at_once() {
 fn short_of_an_open_address_the_one_that_says_most_decides() {
     let silence = || verdict(Reason::NoAnswer { syns: 3, waited: secs(7) });
     let no_route = || verdict(Reason::NoRoute(NoRoute::Network));
-    let fault = || Err(Fault::Firewall(address(0)));
+    let error = || Err(LocalError::Firewall(address(0)));
     for (policy, more, less) in [
-        (&OPEN, verdict(Reason::RstAck), verdict(Reason::AckWithoutSyn)),
-        (&OPEN, verdict(Reason::AckWithoutSyn), silence()),
+        (&OPEN, verdict(Reason::RstAck), verdict(Reason::BareAck)),
+        (&OPEN, verdict(Reason::BareAck), silence()),
         (&OPEN, silence(), no_route()),
-        (&OPEN, fault(), verdict(Reason::RstAck)),
-        (&OPEN, fault(), no_route()),
+        (&OPEN, error(), verdict(Reason::RstAck)),
+        (&OPEN, error(), no_route()),
         (&CLOSED, silence(), verdict(Reason::RstAck)),
-        (&CLOSED, silence(), fault()),
-        (&CLOSED, fault(), verdict(Reason::RstAck)),
+        (&CLOSED, silence(), error()),
+        (&CLOSED, error(), verdict(Reason::RstAck)),
         (&CLOSED, verdict(Reason::RstAck), no_route()),
         (&FILTERED, verdict(Reason::RstAck), silence()),
         (&FILTERED, silence(), no_route()),
@@ -193,11 +194,11 @@ fn an_address_without_a_route_is_waited_for_only_beside_one_that_is_pending() {
 
 #[test]
 fn what_was_not_asked_leaves_a_name_unknown_and_probed_all_the_same() {
-    let unasked = Fault::NotProbed { interrupted: false };
+    let unasked = LocalError::NotProbed { interrupted: false };
     let mut names = pair();
     assert_eq!(names.ended(0, address(1), verdict(Reason::RstAck), &OPEN), None);
-    let (place, ending) = names.give_up(&unasked, &OPEN).expect("one is left");
-    assert_eq!((place, ending.outcome), (0, Err(Fault::OutOfTime)));
+    let (id, ending) = names.give_up(&unasked, &OPEN).expect("one is left");
+    assert_eq!((id, ending.outcome), (0, Err(LocalError::OutOfTime)));
     assert_eq!(names.give_up(&unasked, &OPEN), None);
 
     let (_, ending) = pair().give_up(&unasked, &OPEN).expect("one is left");

@@ -20,7 +20,7 @@ fn a_client_that_resets_the_wrong_syn_ack_is_admitted() {
     for remote in [SERVER, SERVER_V6] {
         let run = check_all(&[remote], SafeReset::default());
         let verdict = run.verdict();
-        assert_eq!((verdict.state(), verdict.tries), (PortState::Open, 2));
+        assert_eq!((verdict.state(), verdict.attempts), (PortState::Open, 2));
         assert_eq!(verdict.round_trip(), Some(millis(20)));
         assert_eq!((run.syn_times(), run.end), (vec![0, 20], millis(40)));
         assert_eq!(ports(&run), [0, 1]);
@@ -45,7 +45,7 @@ fn a_retransmission_is_admitted_where_first_syns_are_dropped() {
             }),
         );
         let verdict = run.verdict();
-        assert_eq!((verdict.state(), verdict.tries), (PortState::Open, 2));
+        assert_eq!((verdict.state(), verdict.attempts), (PortState::Open, 2));
         let waited = schedule.waits().next().unwrap() + millis(1);
         let response_time = verdict.response_time.unwrap();
         assert!(response_time.abs_diff(waited) <= Duration::from_micros(1), "{response_time:?}");
@@ -60,18 +60,18 @@ fn a_fresh_port_is_tried_where_the_first_is_swallowed() {
         0 | 1 => Vec::new(),
         _ => vec![(millis(20), syn_ack(syn))],
     }));
-    assert_eq!((run.verdict().state(), run.verdict().tries), (PortState::Open, 3));
+    assert_eq!((run.verdict().state(), run.verdict().attempts), (PortState::Open, 3));
     assert_eq!(run.verdict().round_trip(), Some(millis(20)));
     assert_eq!(ports(&run), [0, 0, 1]);
 }
 
-/// Whoever knows our endpoints can send one. It hurries the tries, as a bare ACK does, and takes
+/// Whoever knows our endpoints can send one. It hurries the attempts, as a bare ACK does, and takes
 /// nothing from the last wait.
 #[test]
 fn wrong_syn_acks_decide_nothing_before_the_last_wait_is_over() {
     let run = check(on_syn(|_, syn| vec![(millis(20), wrong_syn_ack(syn))]));
     assert_eq!(run.verdict().reason, Reason::WrongAcknowledgement);
-    assert_eq!((run.verdict().state(), run.verdict().tries), (PortState::Filtered, 3));
+    assert_eq!((run.verdict().state(), run.verdict().attempts), (PortState::Filtered, 3));
     assert_eq!((run.syn_times(), run.end), (vec![0, 20, 40], millis(4040)));
     assert_eq!((ports(&run), run.resets().len()), (vec![0, 1, 2], 3));
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use halfopen::engine::simulated::Network;
-use halfopen::fault::Fault;
+use halfopen::local_error::LocalError;
 use halfopen::schedule::Schedule;
 use halfopen::verdict::{PortState, Reason};
 use halfopen::wire::{Arrival, Segment};
@@ -56,7 +56,7 @@ fn targets_that_wait_for_room_at_the_deadline_are_not_begun() {
     let conditions = Conditions { capacity: 2, deadline: secs(10), ..Conditions::of(schedule) };
     let run = check_under(conditions, &remotes(60), on_syn(|_, _| Vec::new()));
     assert_eq!(run.outcomes.len(), 22, "two a second, and two at the deadline");
-    assert!(run.outcomes.iter().all(|(_, outcome)| *outcome == Err(Fault::OutOfTime)));
+    assert!(run.outcomes.iter().all(|(_, outcome)| *outcome == Err(LocalError::OutOfTime)));
     assert_each_is_released_once(&run, 22);
 }
 
@@ -121,7 +121,7 @@ fn an_attempt_that_is_given_up_is_made_again_and_counts_for_nothing() {
     assert_eq!(answering_after(secs(6), 100).state(), PortState::Open);
     let filtered = answering_after(secs(6), 2);
     let Reason::NoAnswer { syns, waited } = filtered.reason else { panic!("{filtered:?}") };
-    assert_eq!((syns, filtered.tries), (1, 3));
+    assert_eq!((syns, filtered.attempts), (1, 3));
     assert!(waited >= secs(3) && waited <= secs(4), "{waited:?}");
 }
 
@@ -144,7 +144,7 @@ fn targets_that_no_syn_can_leave_to_take_no_room() {
     let conditions = Conditions {
         capacity: 1,
         kernel: |syn| match syn.destination.port() {
-            25 => Err(Fault::Firewall(syn.destination)),
+            25 => Err(LocalError::Firewall(syn.destination)),
             _ => Ok(()),
         },
         ..Conditions::of(Schedule::fit(1, secs(10)))
@@ -156,7 +156,7 @@ fn targets_that_no_syn_can_leave_to_take_no_room() {
         &[first, second],
         on_syn(|_, syn| vec![(millis(20), syn_ack(syn))]),
     );
-    assert_eq!(run.outcome_of(0), &Err(Fault::Firewall(first)));
+    assert_eq!(run.outcome_of(0), &Err(LocalError::Firewall(first)));
     assert_eq!(run.outcome_of(1).as_ref().unwrap().state(), PortState::Open);
     assert_eq!(run.released, [second, first]);
 }

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use halfopen::engine::simulated::Network;
-use halfopen::fault::{Fault, NoRoute, Refusal};
+use halfopen::local_error::{LocalError, NoRoute, SendError};
 use halfopen::verdict::{Outcome, PortState};
 use halfopen::wire::{Arrival, Flags, Segment};
 
@@ -47,7 +47,7 @@ fn a_crowd_takes_no_longer_than_its_slowest() {
     let remotes: Vec<_> = (0..TARGETS).map(remote).collect();
     let run = check_all(&remotes, Mixed::default());
     assert_eq!(run.end, secs(7));
-    assert!(run.crossings.is_sorted_by_key(|(at, _)| *at), "time goes backwards");
+    assert!(run.packets.is_sorted_by_key(|(at, _)| *at), "time goes backwards");
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn kind(remote: SocketAddr) -> usize {
 /// A network whose hosts behave by their addresses alone.
 #[derive(Default)]
 struct Mixed {
-    tries: Tries,
+    attempts: Tries,
 }
 
 impl Network for Mixed {
@@ -122,7 +122,7 @@ impl Network for Mixed {
             SocketAddr::V6(_) => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2).into(),
         };
         let error = |v4, v6| icmp(if segment.source.is_ipv4() { v4 } else { v6 }, router, segment);
-        match (kind(segment.destination), self.tries.number(segment)) {
+        match (kind(segment.destination), self.attempts.number(segment)) {
             (0 | 1, _) | (2, 1) | (3, 2) => vec![(delay, syn_ack(segment))],
             (4, 0) => vec![(secs(5), syn_ack(segment))],
             (5, _) => vec![(delay, rst_ack(segment))],
@@ -138,10 +138,10 @@ impl Network for Mixed {
         }
     }
 
-    fn route(&mut self, remote: SocketAddr, _number: usize) -> Result<(), Refusal> {
+    fn route(&mut self, remote: SocketAddr, _number: usize) -> Result<(), SendError> {
         match kind(remote) {
-            14 => Err(Refusal::NoRoute(NoRoute::Host)),
-            15 => Err(Refusal::Fault(Fault::Firewall(remote))),
+            14 => Err(SendError::NoRoute(NoRoute::Host)),
+            15 => Err(SendError::LocalError(LocalError::Firewall(remote))),
             _ => Ok(()),
         }
     }

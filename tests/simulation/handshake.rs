@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use halfopen::attempt::Attempt;
 use halfopen::engine::simulated::{FIRST_PORT, Network};
-use halfopen::fault::Fault;
+use halfopen::local_error::LocalError;
 use halfopen::schedule::Schedule;
 use halfopen::verdict::{PortState, Reason};
 use halfopen::wire::{Arrival, Handshake, IcmpError, Origin, Segment};
@@ -29,7 +29,7 @@ fn a_handshake_that_completes_is_open_and_one_that_is_refused_closed() {
             );
             let verdict = run.verdict();
             assert_eq!((verdict.state(), &verdict.reason), (state, &reason));
-            assert_eq!((verdict.tries, verdict.round_trip()), (1, Some(millis(20))));
+            assert_eq!((verdict.attempts, verdict.round_trip()), (1, Some(millis(20))));
             assert_eq!(run.end, millis(20));
             assert!(run.resets().is_empty(), "the kernel has sent the RST");
         }
@@ -70,7 +70,7 @@ fn an_icmp_error_that_may_pass_leaves_the_other_tries_their_chance() {
             (lasting.verdict().state(), &lasting.verdict().reason),
             (state, &Reason::Icmp(error))
         );
-        assert_eq!((lasting.verdict().tries, lasting.end), (3, millis(3020)));
+        assert_eq!((lasting.verdict().attempts, lasting.end), (3, millis(3020)));
     }
 }
 
@@ -90,7 +90,7 @@ fn a_port_that_this_very_machine_refuses_is_a_fault_and_no_state() {
             IcmpError { origin: Origin::LocalFirewall, ..icmp_error(3, code, "198.19.0.1") };
         let run =
             check(by_kernel(move |number, syn| vec![(millis(20), failed(number, syn, error))]));
-        assert_eq!(run.outcome_of(0), &Err(Fault::Firewall(SERVER)));
+        assert_eq!(run.outcome_of(0), &Err(LocalError::Firewall(SERVER)));
         assert_eq!(run.syn_times(), [0, 1000, 3000], "the firewall may change its mind");
     }
 }
@@ -113,7 +113,7 @@ fn a_late_end_of_an_earlier_try_counts_from_its_own_syn() {
         _ => Vec::new(),
     }));
     let verdict = run.verdict();
-    assert_eq!((verdict.state(), verdict.tries), (PortState::Open, 2));
+    assert_eq!((verdict.state(), verdict.attempts), (PortState::Open, 2));
     assert_eq!(verdict.round_trip(), Some(millis(1500)));
     assert_eq!(run.end, millis(1500));
 }
@@ -133,7 +133,7 @@ fn a_syn_that_the_kernel_repeated_gives_no_round_trip_time() {
         }));
         let verdict = run.verdict();
         assert_eq!((verdict.response_time, verdict.round_trip()), (Some(millis(1020)), None));
-        assert_eq!(verdict.tries, 4, "two of ours, two of the kernel's");
+        assert_eq!(verdict.attempts, 4, "two of ours, two of the kernel's");
     }
 }
 
@@ -164,7 +164,7 @@ fn silence_beside_an_abandoned_try_is_no_verdict() {
                 Vec::new()
             }
         }));
-        assert_eq!(run.outcome_of(0), &Err(Fault::Abandoned(SERVER)), "try {abandoned}");
+        assert_eq!(run.outcome_of(0), &Err(LocalError::Abandoned(SERVER)), "try {abandoned}");
         assert_eq!(run.end, secs(7), "the others are waited for");
     }
 }
@@ -184,11 +184,11 @@ fn when_the_kernel_abandons_every_try_nothing_was_learnt() {
     let run = check(by_kernel(|number, syn| {
         vec![(millis(20), ended(number, syn, Handshake::Abandoned))]
     }));
-    assert_eq!(run.outcome_of(0), &Err(Fault::Abandoned(SERVER)));
+    assert_eq!(run.outcome_of(0), &Err(LocalError::Abandoned(SERVER)));
     assert_eq!((run.syn_times(), run.end), (vec![0, 1000, 3000], millis(3020)));
 }
 
-/// What the network said of one try outweighs that the kernel kept another to itself.
+/// What the network said of one attempt outweighs that the kernel kept another to itself.
 #[test]
 fn an_icmp_error_outweighs_an_abandoned_try() {
     let error = icmp_error(3, 1, ROUTER);
@@ -238,10 +238,10 @@ fn ends_after_the_verdict_change_nothing() {
             0 => vec![(millis(1020), ended(number, syn, first))],
             _ => vec![(millis(20), ended(number, syn, second))],
         }));
-        assert_eq!((run.verdict().state(), run.verdict().tries), (state, 2));
+        assert_eq!((run.verdict().state(), run.verdict().attempts), (state, 2));
         assert_eq!(run.outcomes.len(), 1);
         assert_eq!(run.released, [SERVER]);
-        assert!(run.ignored.is_empty(), "{:?}", run.ignored);
+        assert!(run.discarded.is_empty(), "{:?}", run.discarded);
     }
 }
 
@@ -255,8 +255,8 @@ fn an_end_in_the_last_moment_counts() {
     assert_eq!(check_under(conditions, &[SERVER], network).verdict().state(), PortState::Open);
 }
 
-/// A network with this rule for each try, behind an engine whose kernel shakes hands: each has a
-/// port of its own.
+/// A network with this rule for each attempt, behind an engine whose kernel shakes hands: each has
+/// a port of its own.
 fn by_kernel(
     rule: impl FnMut(usize, &Segment) -> Vec<(Duration, Arrival)>,
 ) -> ByKernel<impl FnMut(Duration, &Segment) -> Vec<(Duration, Arrival)>> {
@@ -271,7 +271,7 @@ impl<N: Network> Network for ByKernel<N> {
     }
 
     fn port(&self, attempt: &Attempt) -> u16 {
-        FIRST_PORT + u16::try_from(attempt.number).expect("few attempts")
+        FIRST_PORT + u16::try_from(attempt.index).expect("few attempts")
     }
 }
 

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use halfopen::engine::simulated::Network;
-use halfopen::run::Crossing;
+use halfopen::event_loop::PacketEvent;
 use halfopen::verdict::PortState;
 use halfopen::wire::{Arrival, Flags, IcmpError, Quote, Segment, SequenceNumber};
 use proptest::collection::vec;
@@ -88,15 +88,15 @@ proptest! {
 
     #[test]
     fn time_never_goes_backwards(network in networks()) {
-        prop_assert!(network.run().crossings.is_sorted_by_key(|(at, _)| *at));
+        prop_assert!(network.run().packets.is_sorted_by_key(|(at, _)| *at));
     }
 }
 
-/// What each target's host, and whoever stands in between, does about each try.
+/// What each target's host, and whoever stands in between, does about each attempt.
 #[derive(Debug, Clone)]
 struct Hostile {
     hosts: Vec<[Vec<Event>; TRIES]>,
-    tries: Tries,
+    attempts: Tries,
     /// What follows an RST of ours.
     after_reset: Vec<Event>,
 }
@@ -147,7 +147,7 @@ fn networks() -> impl Strategy<Value = Hostile> {
     });
     (hosts, after_reset).prop_map(|(hosts, after_reset)| Hostile {
         hosts,
-        tries: Tries::default(),
+        attempts: Tries::default(),
         after_reset,
     })
 }
@@ -189,7 +189,7 @@ impl Hostile {
 impl Network for Hostile {
     fn carry(&mut self, _now: Duration, segment: &Segment) -> Vec<(Duration, Arrival)> {
         let events = match segment.flags {
-            Flags::SYN => &self.hosts[index(segment.destination)][self.tries.number(segment)],
+            Flags::SYN => &self.hosts[index(segment.destination)][self.attempts.number(segment)],
             _ => &self.after_reset,
         };
         let arrivals =
@@ -242,22 +242,22 @@ struct Decisive {
     round_trip: Option<Duration>,
 }
 
-/// What came first for this target, before the wait for its last try was over: an answer that is
-/// final, or the failure of the last try. Told from the packets alone, in the order in which they
-/// crossed.
+/// What came first for this target, before the wait for its last attempt was over: an answer that
+/// is final, or the failure of the last attempt. Told from the packets alone, in the order in which
+/// they crossed.
 fn first_decisive(run: &Run, remote: SocketAddr) -> Option<Decisive> {
     let mut syns: Vec<(Duration, Segment)> = Vec::new();
     let mut failed = [false; TRIES];
-    for (at, crossing) in &run.crossings {
+    for (at, packet) in &run.packets {
         let over = syns.get(TRIES - 1).map_or(Duration::MAX, |(last, _)| *last + LAST_WAIT);
-        let arrival = match crossing {
+        let arrival = match packet {
             _ if *at > over => break,
-            Crossing::Sent(syn) if syn.flags == Flags::SYN && syn.destination == remote => {
+            PacketEvent::Sent(syn) if syn.flags == Flags::SYN && syn.destination == remote => {
                 syns.push((*at, *syn));
                 continue;
             }
-            Crossing::Received(arrival, _) => arrival,
-            Crossing::Sent(_) | Crossing::SentByKernel { .. } => continue,
+            PacketEvent::Received(arrival, _) => arrival,
+            PacketEvent::Sent(_) | PacketEvent::SentByKernel { .. } => continue,
         };
         let (from, to, number) = match arrival {
             Arrival::Segment { segment, .. } => {
@@ -308,8 +308,8 @@ fn final_state(arrival: &Arrival) -> Option<PortState> {
 
 /// The segments that came, and whether they were taken for answers.
 fn received(run: &Run) -> impl Iterator<Item = (Duration, Segment, bool)> {
-    run.crossings.iter().filter_map(|(at, crossing)| match crossing {
-        Crossing::Received(Arrival::Segment { segment, .. }, handled) => {
+    run.packets.iter().filter_map(|(at, packet)| match packet {
+        PacketEvent::Received(Arrival::Segment { segment, .. }, handled) => {
             Some((*at, *segment, handled.is_ok()))
         }
         _ => None,

@@ -3,8 +3,8 @@
 
 use std::net::IpAddr;
 
-use halfopen::fault::Fault;
-use halfopen::probe::Ignored;
+use halfopen::local_error::LocalError;
+use halfopen::probe::DiscardReason;
 use halfopen::verdict::{PortState, Reason};
 use halfopen::wire::{Arrival, IcmpError, Origin, Quote, Segment};
 
@@ -31,7 +31,7 @@ fn final_errors_decide_at_once() {
                 check_all(&[remote], on_syn(|_, syn| vec![(millis(20), icmp(error, router, syn))]));
             let verdict = run.verdict();
             assert_eq!(verdict.state(), state, "{error:?} from {router}");
-            assert_eq!((verdict.round_trip(), verdict.tries), (Some(millis(20)), 1));
+            assert_eq!((verdict.round_trip(), verdict.attempts), (Some(millis(20)), 1));
             assert_eq!(run.end, millis(20));
             assert!(run.resets().is_empty());
             let Reason::Icmp(error) = verdict.reason else { panic!("{:?}", verdict.reason) };
@@ -40,7 +40,8 @@ fn final_errors_decide_at_once() {
     }
 }
 
-/// The verdict on each try's failure: all tries go out, and the last one to fail decides at once.
+/// The verdict on each attempt's failure: all attempts go out, and the last one to fail decides at
+/// once.
 #[test]
 fn passing_errors_decide_when_the_last_try_has_failed() {
     for (remote, router, error, state) in SOFT {
@@ -48,7 +49,7 @@ fn passing_errors_decide_when_the_last_try_has_failed() {
         let run =
             check_all(&[remote], on_syn(|_, syn| vec![(millis(20), icmp(error, router, syn))]));
         assert_eq!(run.verdict().state(), state, "{error:?} from {router}");
-        assert_eq!(run.verdict().tries, 3);
+        assert_eq!(run.verdict().attempts, 3);
         assert_eq!(run.syn_times(), [0, 1000, 3000]);
         assert_eq!(run.end, millis(3020));
     }
@@ -67,10 +68,10 @@ fn a_routing_flap_is_outlived() {
                 }),
             );
             assert_eq!(run.verdict().state(), PortState::Open);
-            // The second try is a retransmission of the first.
+            // The second attempt is a retransmission of the first.
             let round_trip = Some(millis(30)).filter(|_| failing == 2);
             assert_eq!(run.verdict().round_trip(), round_trip);
-            assert_eq!(run.verdict().tries, failing + 1);
+            assert_eq!(run.verdict().attempts, failing + 1);
         }
     }
 }
@@ -137,7 +138,7 @@ fn a_quote_of_another_segment_proves_nothing() {
                 0 => vec![(millis(20), Arrival::Icmp(error, forge(quote(syn))))],
                 _ => vec![],
             }));
-            run.ignored_once(Ignored::IcmpNotOurs);
+            run.ignored_once(DiscardReason::IcmpNotOurs);
             assert_eq!(run.verdict().reason.to_string(), "no answer to 3 SYNs in 7.0 s");
         }
     }
@@ -155,7 +156,7 @@ fn an_error_about_our_rst_proves_nothing() {
         },
     );
     assert_eq!(run.verdict().state(), PortState::Open);
-    run.ignored_once(Ignored::IcmpNotOurs);
+    run.ignored_once(DiscardReason::IcmpNotOurs);
 }
 
 /// The kernel sends an error to itself when nobody answers ARP or neighbour discovery for the next
@@ -173,7 +174,7 @@ fn our_own_host_unreachable_means_no_neighbour() {
         let verdict = run.verdict();
         assert_eq!(verdict.state(), PortState::Unreachable);
         assert_eq!(verdict.reason.to_string(), said);
-        assert_eq!((verdict.tries, run.end), (3, secs(6)));
+        assert_eq!((verdict.attempts, run.end), (3, secs(6)));
     }
 }
 
@@ -183,7 +184,7 @@ fn whatever_our_own_firewall_says_is_no_verdict() {
         let run = check(on_syn(|_, syn| {
             vec![(millis(20), icmp_from_here(error, Origin::LocalFirewall, syn))]
         }));
-        assert_eq!(run.outcome_of(0), &Err(Fault::Firewall(SERVER)), "{error:?}");
+        assert_eq!(run.outcome_of(0), &Err(LocalError::Firewall(SERVER)), "{error:?}");
         assert_eq!(run.syn_times(), [0, 1000, 3000]);
     }
 }

@@ -15,9 +15,9 @@ fn an_answer_decides_when_it_comes() {
         let run = check_all(&[remote], on_syn(|_, syn| vec![(millis(20), syn_ack(syn))]));
         let verdict = run.verdict();
         assert_eq!(verdict.state(), PortState::Open);
-        assert_eq!((verdict.round_trip(), verdict.tries), (Some(millis(20)), 1));
+        assert_eq!((verdict.round_trip(), verdict.attempts), (Some(millis(20)), 1));
         assert_eq!(run.end, millis(20));
-        assert_eq!(crossed(&run), ["SYN", "SYN+ACK", "RST"]);
+        assert_eq!(on_packet(&run), ["SYN", "SYN+ACK", "RST"]);
     }
 }
 
@@ -27,8 +27,8 @@ fn a_refusal_decides_when_it_comes_and_is_not_answered() {
         let run = check_all(&[remote], on_syn(|_, syn| vec![(millis(20), rst_ack(syn))]));
         let verdict = run.verdict();
         assert_eq!(verdict.state(), PortState::Closed);
-        assert_eq!((verdict.round_trip(), verdict.tries), (Some(millis(20)), 1));
-        assert_eq!(crossed(&run), ["SYN", "RST+ACK"]);
+        assert_eq!((verdict.round_trip(), verdict.attempts), (Some(millis(20)), 1));
+        assert_eq!(on_packet(&run), ["SYN", "RST+ACK"]);
     }
 }
 
@@ -65,8 +65,8 @@ fn any_tries_may_be_lost_but_one() {
         };
         let sent_at = [millis(0), millis(1000), millis(3000)][first];
         assert_eq!(run.verdict().state(), PortState::Open, "tries arriving: {arriving:03b}");
-        // The second try is a retransmission of the first: a client would have waited since that
-        // one.
+        // The second attempt is a retransmission of the first: a client would have waited since
+        // that one.
         let [response, round_trip] = match first {
             1 => [Some(millis(1020)), None],
             _ => [Some(millis(20)); 2],
@@ -75,7 +75,7 @@ fn any_tries_may_be_lost_but_one() {
             (run.verdict().response_time, run.verdict().round_trip()),
             (response, round_trip)
         );
-        assert_eq!(run.verdict().tries, first + 1);
+        assert_eq!(run.verdict().attempts, first + 1);
         assert_eq!(run.verdict().local, Some(run.syns()[first].1.source));
         assert_eq!(run.end, sent_at + millis(20));
         assert_eq!(run.resets().len(), 1);
@@ -101,7 +101,7 @@ fn an_answer_to_the_first_try_during_the_third_counts_from_the_first_syn() {
     let verdict = run.verdict();
     assert_eq!(verdict.state(), PortState::Open);
     assert_eq!((verdict.response_time, verdict.round_trip()), (Some(millis(3500)), None));
-    assert_eq!(verdict.tries, 3);
+    assert_eq!(verdict.attempts, 3);
     assert_eq!(verdict.local, Some(run.syns()[0].1.source));
     let (_, rst) = run.resets()[0];
     assert_eq!((rst.source, rst.sequence), (run.syns()[0].1.source, run.syns()[0].1.sequence + 1));
@@ -128,7 +128,7 @@ fn answers_that_overtake_each_other_each_get_their_rst() {
         }),
     );
     let verdict = run.verdict();
-    assert_eq!((verdict.state(), verdict.tries), (PortState::Open, 3));
+    assert_eq!((verdict.state(), verdict.attempts), (PortState::Open, 3));
     assert_eq!(verdict.round_trip(), Some(millis(100)));
     assert_eq!(resets_by_try(&run), [(millis(3100), 2), (millis(3500), 0)]);
     assert_eq!(run.outcome_of(1).as_ref().unwrap().state(), PortState::Filtered);
@@ -210,7 +210,7 @@ fn repeated_syn_ack(rst: &Segment) -> Arrival {
     syn_ack(&syn)
 }
 
-/// The RSTs, each with the number of the first try that left from its port.
+/// The RSTs, each with the number of the first attempt that left from its port.
 fn resets_by_try(run: &Run) -> Vec<(Duration, usize)> {
     let syns = run.numbered_syns();
     let number = |rst: &Segment| {
@@ -222,14 +222,14 @@ fn resets_by_try(run: &Run) -> Vec<(Duration, usize)> {
 }
 
 /// The flags of every segment both ways.
-fn crossed(run: &Run) -> Vec<String> {
-    use halfopen::run::Crossing::{Received, Sent, SentByKernel};
-    let flags = |(_, crossing): &_| match crossing {
+fn on_packet(run: &Run) -> Vec<String> {
+    use halfopen::event_loop::PacketEvent::{Received, Sent, SentByKernel};
+    let flags = |(_, packet): &_| match packet {
         Sent(segment) | Received(Arrival::Segment { segment, .. }, _) => segment.flags.to_string(),
         Received(Arrival::Icmp(error, _), _) => error.to_string(),
         Received(Arrival::WrongChecksum { .. }, _) => "wrong checksum".to_owned(),
         Received(Arrival::Lost(count), _) => format!("{count} lost"),
         Received(Arrival::Handshake { .. }, _) | SentByKernel { .. } => "the kernel's".to_owned(),
     };
-    run.crossings.iter().map(flags).collect()
+    run.packets.iter().map(flags).collect()
 }

@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use halfopen::attempt::Attempt;
 use halfopen::checker::{Checker, Ended};
 use halfopen::engine::simulated::{FIRST_PORT, Network, SimulatedEngine};
-use halfopen::engine::{Departure, Engine, Interrupt};
-use halfopen::fault::{Fault, Refusal};
+use halfopen::engine::{Engine, Interrupt, SentSyn};
+use halfopen::event_loop::{Driver, Next, PacketEvent, run};
+use halfopen::local_error::{LocalError, SendError};
 use halfopen::pacer::Pacer;
-use halfopen::probe::{Ignored, Secret};
-use halfopen::run::{Client, Crossing, Next, run};
+use halfopen::probe::{DiscardReason, Secret};
 use halfopen::schedule::Schedule;
 use halfopen::verdict::{Outcome, Verdict};
 use halfopen::wire::{
@@ -44,8 +45,8 @@ pub(crate) struct Run {
     pub(crate) most_held: usize,
     /// What the clock showed when the loop was done.
     pub(crate) end: Duration,
-    pub(crate) crossings: Vec<(Duration, Crossing)>,
-    pub(crate) ignored: BTreeMap<Ignored, usize>,
+    pub(crate) packets: Vec<(Duration, PacketEvent)>,
+    pub(crate) discarded: BTreeMap<DiscardReason, usize>,
 }
 
 impl Run {
@@ -71,10 +72,10 @@ impl Run {
         self.sent().into_iter().filter(|(_, segment)| segment.flags == Flags::SYN).collect()
     }
 
-    /// The SYNs, each with the number of its try.
+    /// The SYNs, each with the number of its attempt.
     pub(crate) fn numbered_syns(&self) -> Vec<(Duration, usize, Segment)> {
-        let mut tries = Tries::default();
-        self.syns().into_iter().map(|(at, syn)| (at, tries.number(&syn), syn)).collect()
+        let mut attempts = Tries::default();
+        self.syns().into_iter().map(|(at, syn)| (at, attempts.number(&syn), syn)).collect()
     }
 
     /// When each SYN went out, milliseconds.
@@ -88,19 +89,19 @@ impl Run {
     }
 
     pub(crate) fn sent(&self) -> Vec<(Duration, Segment)> {
-        let sent = |(at, crossing): &(Duration, Crossing)| match crossing {
-            Crossing::Sent(segment) => Some((*at, *segment)),
-            Crossing::SentByKernel { .. } | Crossing::Received(..) => None,
+        let sent = |(at, packet): &(Duration, PacketEvent)| match packet {
+            PacketEvent::Sent(segment) => Some((*at, *segment)),
+            PacketEvent::SentByKernel { .. } | PacketEvent::Received(..) => None,
         };
-        self.crossings.iter().filter_map(sent).collect()
+        self.packets.iter().filter_map(sent).collect()
     }
 
-    pub(crate) fn ignored_once(&self, why: Ignored) {
-        assert_eq!(self.ignored, BTreeMap::from([(why, 1)]));
+    pub(crate) fn ignored_once(&self, why: DiscardReason) {
+        assert_eq!(self.discarded, BTreeMap::from([(why, 1)]));
     }
 }
 
-/// Checks [`SERVER`] by the default schedule: three tries, ten seconds.
+/// Checks [`SERVER`] by the default schedule: three attempts, ten seconds.
 pub(crate) fn check(network: impl Network) -> Run {
     check_all(&[SERVER], network)
 }
@@ -136,7 +137,7 @@ pub(crate) struct Conditions {
     /// Gives up when so many targets have ended.
     pub(crate) patience: usize,
     /// What the kernel says to each segment that is handed to it.
-    pub(crate) kernel: fn(&Segment) -> Result<(), Fault>,
+    pub(crate) kernel: fn(&Segment) -> Result<(), LocalError>,
     /// From then on nothing can be received any more.
     pub(crate) deaf_at: Option<Duration>,
     /// How long the first RSTs are on their way to the kernel, which then has no room for them.
@@ -144,7 +145,7 @@ pub(crate) struct Conditions {
 }
 
 /// What a machine says that cannot receive any more.
-pub(crate) const DEAF: Fault = Fault::Receive(nix::errno::Errno::ENOMEM);
+pub(crate) const DEAF: LocalError = LocalError::Receive(nix::errno::Errno::ENOMEM);
 
 impl Conditions {
     /// Nothing but the schedule.
@@ -171,7 +172,7 @@ pub(crate) fn check_under(
 ) -> Run {
     let Conditions { secret, schedule, rate, window, capacity, .. } = conditions;
     let Conditions { deadline, patience, kernel, deaf_at, returns_resets_after, .. } = conditions;
-    let mut checker = Checker::new(Secret::new(secret), schedule.tries());
+    let mut checker = Checker::new(Secret::new(secret), schedule.attempts());
     let mut engine = Restful {
         engine: SimulatedEngine::new(Moody { network, kernel }),
         deaf_at,
@@ -181,7 +182,7 @@ pub(crate) fn check_under(
         spare: VecDeque::new(),
         most_held: 0,
         given_up: HashSet::new(),
-        told: Vec::new(),
+        flush: Vec::new(),
         released: Vec::new(),
         returns_resets_after,
         returning: None,
@@ -196,11 +197,11 @@ pub(crate) fn check_under(
         now: Duration::ZERO,
         outcomes: Vec::new(),
         ended_at: Vec::new(),
-        crossings: Vec::new(),
+        packets: Vec::new(),
     };
     let ran = run(&mut checker, &mut engine, &mut pacer, &mut record, deadline);
     assert_eq!(ran, deaf_at.map_or(Ok(()), |_| Err(DEAF)));
-    let sent = record.crossings.iter().filter(|(_, c)| matches!(c, Crossing::Sent(_))).count();
+    let sent = record.packets.iter().filter(|(_, c)| matches!(c, PacketEvent::Sent(_))).count();
     let handed_over = engine.engine.sent().len() + engine.returned;
     assert_eq!(handed_over, sent, "the watcher is told of everything sent");
     let end = engine.now();
@@ -211,15 +212,15 @@ pub(crate) fn check_under(
         released: engine.released,
         most_held: engine.most_held,
         end,
-        crossings: record.crossings,
-        ignored: checker.ignored().clone(),
+        packets: record.packets,
+        discarded: checker.discarded().clone(),
     }
 }
 
 /// A network behind a kernel that does not take every segment.
 struct Moody<N> {
     network: N,
-    kernel: fn(&Segment) -> Result<(), Fault>,
+    kernel: fn(&Segment) -> Result<(), LocalError>,
 }
 
 impl<N: Network> Network for Moody<N> {
@@ -231,11 +232,11 @@ impl<N: Network> Network for Moody<N> {
         self.network.port(attempt)
     }
 
-    fn route(&mut self, remote: SocketAddr, number: usize) -> Result<(), Refusal> {
+    fn route(&mut self, remote: SocketAddr, number: usize) -> Result<(), SendError> {
         self.network.route(remote, number)
     }
 
-    fn admit(&mut self, segment: &Segment) -> Result<(), Fault> {
+    fn admit(&mut self, segment: &Segment) -> Result<(), LocalError> {
         (self.kernel)(segment)?;
         self.network.admit(segment)
     }
@@ -255,7 +256,7 @@ struct Restful<N> {
     most_held: usize,
     /// Those that were given up for others, and what is to be told of that.
     given_up: HashSet<(SocketAddr, u16)>,
-    told: Vec<Arrival>,
+    flush: Vec<Arrival>,
     released: Vec<SocketAddr>,
     returns_resets_after: Option<Duration>,
     returning: Option<(Duration, Vec<Segment>)>,
@@ -264,14 +265,14 @@ struct Restful<N> {
 
 impl<N> Restful<N> {
     fn hold(&mut self, attempt: &Attempt, port: u16) {
-        self.held.remove(&(attempt.remote, attempt.number)); // the same again
+        self.held.remove(&(attempt.remote, attempt.index)); // the same again
         if self.held.len() == self.capacity {
             let (remote, number) = self.spare.pop_front().expect("there is room");
             let port = self.held.remove(&(remote, number)).expect("it is spare");
             self.given_up.insert((remote, port));
             let local = SocketAddr::new(CLIENT, port);
             let end = Handshake::GivenUp;
-            self.told.push(Arrival::Handshake {
+            self.flush.push(Arrival::Handshake {
                 local,
                 remote,
                 attempt: number,
@@ -279,7 +280,7 @@ impl<N> Restful<N> {
                 end,
             });
         }
-        self.held.insert((attempt.remote, attempt.number), port);
+        self.held.insert((attempt.remote, attempt.index), port);
     }
 
     fn hears(&self, arrival: &Arrival) -> bool {
@@ -304,12 +305,12 @@ impl<N: Network> Engine for Restful<N> {
         self.engine.name()
     }
 
-    fn ready(&self, v4: bool, v6: bool) -> Result<(), Fault> {
+    fn ready(&self, v4: bool, v6: bool) -> Result<(), LocalError> {
         self.engine.ready(v4, v6)
     }
 
-    fn widen(&mut self) -> usize {
-        self.engine.widen()
+    fn enable_batching(&mut self) -> usize {
+        self.engine.enable_batching()
     }
 
     fn room(&self) -> usize {
@@ -330,7 +331,7 @@ impl<N: Network> Engine for Restful<N> {
         &mut self,
         attempts: &[Attempt],
         syn: &dyn Fn(SocketAddr, SocketAddr) -> Segment,
-    ) -> Vec<Result<Departure, Refusal>> {
+    ) -> Vec<Result<SentSyn, SendError>> {
         if !attempts.is_empty() {
             self.in_vain = 0;
         }
@@ -344,7 +345,7 @@ impl<N: Network> Engine for Restful<N> {
         results
     }
 
-    fn send_resets(&mut self, resets: &[Segment]) -> Vec<Result<(), Fault>> {
+    fn send_resets(&mut self, resets: &[Segment]) -> Vec<Result<(), LocalError>> {
         if !resets.is_empty() {
             self.in_vain = 0;
             if let Some(after) = self.returns_resets_after.take() {
@@ -381,15 +382,15 @@ impl<N: Network> Engine for Restful<N> {
         deadline: Duration,
         interrupts: &[Interrupt<'_>],
         arrivals: &mut Vec<(Duration, Arrival)>,
-    ) -> Result<Option<Duration>, Fault> {
+    ) -> Result<Option<Duration>, LocalError> {
         let before = self.engine.now();
         if self.deaf_at.is_some_and(|deaf_at| before >= deaf_at) {
             return Err(DEAF);
         }
-        let deadline = if self.told.is_empty() { deadline } else { before };
+        let deadline = if self.flush.is_empty() { deadline } else { before };
         let heard = self.engine.receive(deadline, interrupts, arrivals)?;
         arrivals.retain(|(_, arrival)| self.hears(arrival));
-        arrivals.extend(self.told.drain(..).map(|arrival| (before, arrival)));
+        arrivals.extend(self.flush.drain(..).map(|arrival| (before, arrival)));
         let something = !arrivals.is_empty() || self.engine.now() > before;
         self.in_vain = if something { 0 } else { self.in_vain + 1 };
         assert!(self.in_vain < 100, "spins at {before:?}, waiting until {deadline:?}");
@@ -406,10 +407,10 @@ struct Record {
     now: Duration,
     outcomes: Vec<(usize, Outcome)>,
     ended_at: Vec<Duration>,
-    crossings: Vec<(Duration, Crossing)>,
+    packets: Vec<(Duration, PacketEvent)>,
 }
 
-impl Client for Record {
+impl Driver for Record {
     fn next(&mut self, now: Duration) -> Next {
         let begun = self.asked_at.len();
         let Some(remote) = self.remotes.get(begun) else { return Next::Nothing };
@@ -422,25 +423,29 @@ impl Client for Record {
     }
 
     fn ended(&mut self, ended: Ended) {
-        assert_eq!(self.remotes[ended.label as usize], ended.remote);
-        self.outcomes.push((ended.label as usize, ended.outcome));
+        assert_eq!(self.remotes[ended.id as usize], ended.remote);
+        self.outcomes.push((ended.id as usize, ended.outcome));
         self.ended_at.push(self.now);
     }
 
-    fn told(&mut self) {}
+    fn flush(&mut self) {}
 
-    fn crossed(&mut self, at: Duration, crossing: &Crossing) {
+    fn on_packet(&mut self, at: Duration, packet: &PacketEvent) {
         self.now = at;
-        self.crossings.push((at, *crossing));
+        self.packets.push((at, *packet));
     }
 
     fn interrupts(&self) -> Vec<Interrupt<'_>> {
         Vec::new()
     }
 
-    fn attend(&mut self, now: Duration) -> bool {
+    fn handle_interrupts(&mut self, now: Duration) -> ControlFlow<()> {
         self.now = now;
-        self.outcomes.len() >= self.patience
+        if self.outcomes.len() >= self.patience {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 }
 
@@ -451,13 +456,13 @@ pub(crate) fn remotes(count: usize) -> Vec<SocketAddr> {
     (0..u32::try_from(count).unwrap()).map(|index| (address(index), 25).into()).collect()
 }
 
-/// A network with this rule for SYNs, each with the number of its try, and none for RSTs.
+/// A network with this rule for SYNs, each with the number of its attempt, and none for RSTs.
 pub(crate) fn on_syn(
     mut rule: impl FnMut(usize, &Segment) -> Vec<(Duration, Arrival)>,
 ) -> impl FnMut(Duration, &Segment) -> Vec<(Duration, Arrival)> {
-    let mut tries = Tries::default();
+    let mut attempts = Tries::default();
     move |_, segment| match segment.flags {
-        Flags::SYN => rule(tries.number(segment), segment),
+        Flags::SYN => rule(attempts.number(segment), segment),
         _ => Vec::new(),
     }
 }
@@ -488,14 +493,14 @@ pub(crate) struct Routed<R, N> {
 
 impl<R, N> Network for Routed<R, N>
 where
-    R: FnMut(usize) -> Result<(), Refusal>,
+    R: FnMut(usize) -> Result<(), SendError>,
     N: Network,
 {
     fn carry(&mut self, now: Duration, segment: &Segment) -> Vec<(Duration, Arrival)> {
         self.network.carry(now, segment)
     }
 
-    fn route(&mut self, _remote: SocketAddr, number: usize) -> Result<(), Refusal> {
+    fn route(&mut self, _remote: SocketAddr, number: usize) -> Result<(), SendError> {
         (self.route)(number)
     }
 }

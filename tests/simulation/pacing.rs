@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use halfopen::engine::simulated::Network;
+use halfopen::event_loop::PacketEvent;
 use halfopen::pacer::Pacer;
-use halfopen::run::Crossing;
 use halfopen::schedule::Schedule;
 use halfopen::verdict::PortState;
 use halfopen::wire::Flags;
@@ -153,7 +153,7 @@ fn a_pool_leaves_at_its_rate_retransmissions_and_all() {
         assert_paced(&sent, rate);
         for index in 0..500 {
             let verdict = run.outcome_of(index).as_ref().unwrap();
-            assert_eq!((verdict.state(), verdict.tries), (PortState::Filtered, 3));
+            assert_eq!((verdict.state(), verdict.attempts), (PortState::Filtered, 3));
         }
     }
 }
@@ -260,13 +260,13 @@ fn assert_paced(sent: &[Duration], rate: u32) {
 /// Never more SYNs without an answer than this, as the packets have it.
 fn assert_in_flight(run: &Run, window: usize) {
     let mut in_flight = 0;
-    for (_, crossing) in &run.crossings {
-        match crossing {
-            Crossing::Sent(segment) if segment.flags == Flags::SYN => {
+    for (_, packet) in &run.packets {
+        match packet {
+            PacketEvent::Sent(segment) if segment.flags == Flags::SYN => {
                 in_flight += 1;
             }
-            Crossing::Sent(_) | Crossing::SentByKernel { .. } => {}
-            Crossing::Received(..) => in_flight -= 1,
+            PacketEvent::Sent(_) | PacketEvent::SentByKernel { .. } => {}
+            PacketEvent::Received(..) => in_flight -= 1,
         }
         assert!(in_flight <= window, "{in_flight} in flight");
     }

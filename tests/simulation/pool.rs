@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use halfopen::engine::simulated::{FIRST_PORT, Network};
-use halfopen::fault::{Fault, Refusal};
-use halfopen::run::Crossing;
+use halfopen::event_loop::PacketEvent;
+use halfopen::local_error::{LocalError, SendError};
 use halfopen::schedule::Schedule;
 use halfopen::verdict::PortState;
 use halfopen::wire::{Arrival, Segment};
@@ -57,7 +57,7 @@ fn silence_that_spans_a_loss_is_asked_once_more() {
         );
         assert_eq!(run.syn_times(), [0, 1000, 3000, 7000], "loss at {lost_at:?}");
         let verdict = run.verdict();
-        assert_eq!((verdict.state(), verdict.tries), (PortState::Filtered, 4));
+        assert_eq!((verdict.state(), verdict.attempts), (PortState::Filtered, 4));
         assert!(run.end >= secs(10), "the last SYN was waited for until {:?}", run.end);
     }
 }
@@ -75,7 +75,7 @@ fn the_answer_that_was_lost_is_found() {
     let verdict = run.verdict();
     assert_eq!(verdict.state(), PortState::Open);
     let times = (verdict.response_time, verdict.round_trip());
-    assert_eq!((verdict.tries, times), (4, (Some(millis(4020)), None)));
+    assert_eq!((verdict.attempts, times), (4, (Some(millis(4020)), None)));
     assert_eq!(run.syn_times(), [0, 1000, 3000, 7000]);
 }
 
@@ -98,7 +98,7 @@ fn a_loss_does_not_touch_what_has_an_answer() {
         &remotes(1),
         on_syn(|_, syn| vec![(millis(5), Arrival::Lost(9)), (millis(20), rst_ack(syn))]),
     );
-    assert_eq!((run.verdict().state(), run.verdict().tries), (PortState::Closed, 1));
+    assert_eq!((run.verdict().state(), run.verdict().attempts), (PortState::Closed, 1));
 }
 
 /// A queue that is never empty must not keep anybody waiting for ever.
@@ -112,7 +112,7 @@ fn a_machine_that_loses_answers_all_the_time_knows_nothing_at_its_deadline() {
     );
     assert_eq!(run.outcomes.len(), 3);
     for (_, outcome) in &run.outcomes {
-        assert_eq!(outcome.as_ref().unwrap_err(), &Fault::OutOfTime);
+        assert_eq!(outcome.as_ref().unwrap_err(), &LocalError::OutOfTime);
     }
     assert_eq!(run.end, secs(60));
 }
@@ -131,7 +131,7 @@ fn at_the_deadline_what_is_pending_is_out_of_time() {
     for index in 0..100 {
         match run.outcome_of(index) {
             Ok(verdict) => assert_eq!((verdict.state(), index % 2), (PortState::Open, 0)),
-            Err(fault) => assert_eq!((fault, index % 2), (&Fault::OutOfTime, 1)),
+            Err(error) => assert_eq!((error, index % 2), (&LocalError::OutOfTime, 1)),
         }
     }
     assert_eq!(run.end, millis(1500));
@@ -146,8 +146,12 @@ fn what_was_asked_for_and_not_begun_by_the_deadline_was_not_probed() {
     assert!(run.outcomes.len() <= begun.len() + 1, "no more is asked for than may go next");
     for (index, outcome) in &run.outcomes {
         let begun = begun.contains(&remotes(1000)[*index]);
-        let fault = if begun { Fault::OutOfTime } else { Fault::NotProbed { interrupted: false } };
-        assert_eq!(outcome, &Err(fault));
+        let error = if begun {
+            LocalError::OutOfTime
+        } else {
+            LocalError::NotProbed { interrupted: false }
+        };
+        assert_eq!(outcome, &Err(error));
     }
 }
 
@@ -166,7 +170,7 @@ fn who_gives_up_is_told_that_of_all_that_is_pending() {
     let open = run.outcomes.iter().filter(|(_, outcome)| outcome.is_ok()).count();
     assert!((10..20).contains(&open), "{open} open");
     let faults: Vec<_> = run.outcomes.iter().filter_map(|(_, o)| o.as_ref().err()).collect();
-    assert!(faults.iter().all(|fault| **fault == Fault::Interrupted));
+    assert!(faults.iter().all(|error| **error == LocalError::Interrupted));
     assert!(run.end <= millis(20), "{:?}", run.end);
     // Each SYN+ACK that has arrived by then is still ended.
     assert_eq!(run.resets().len(), received(&run));
@@ -187,7 +191,7 @@ fn when_nothing_can_be_received_any_more_every_target_left_ends_with_that() {
     for index in 0..100 {
         match run.outcome_of(index) {
             Ok(verdict) => assert_eq!((verdict.state(), index % 2), (PortState::Open, 0)),
-            Err(fault) => assert_eq!((fault, index % 2), (&DEAF, 1)),
+            Err(error) => assert_eq!((error, index % 2), (&DEAF, 1)),
         }
     }
 }
@@ -195,14 +199,14 @@ fn when_nothing_can_be_received_any_more_every_target_left_ends_with_that() {
 /// Nobody else is left to wait for.
 #[test]
 fn a_send_refused_each_time_ends_with_the_last_try() {
-    let kernel = |segment: &Segment| Err(Fault::Firewall(segment.destination));
+    let kernel = |segment: &Segment| Err(LocalError::Firewall(segment.destination));
     let run = check_under(
         Conditions { kernel, ..default_conditions() },
         &remotes(3),
         on_syn(|_, _| vec![]),
     );
     for (index, remote) in remotes(3).into_iter().enumerate() {
-        assert_eq!(run.outcome_of(index), &Err(Fault::Firewall(remote)));
+        assert_eq!(run.outcome_of(index), &Err(LocalError::Firewall(remote)));
     }
     assert_eq!(run.end, secs(3));
 }
@@ -212,7 +216,7 @@ fn a_send_refused_each_time_ends_with_the_last_try() {
 fn a_send_refused_once_is_made_up_for_by_the_next_try() {
     let network = Routed {
         route: |number| match number {
-            0 => Err(Refusal::Fault(Fault::Firewall(SERVER))),
+            0 => Err(SendError::LocalError(LocalError::Firewall(SERVER))),
             _ => Ok(()),
         },
         network: on_syn(|_, syn| vec![(millis(20), syn_ack(syn))]),
@@ -220,18 +224,19 @@ fn a_send_refused_once_is_made_up_for_by_the_next_try() {
     let run = check_under(default_conditions(), &remotes(200), network);
     for (_, outcome) in &run.outcomes {
         let verdict = outcome.as_ref().unwrap();
-        assert_eq!((verdict.state(), verdict.tries), (PortState::Open, 1));
+        assert_eq!((verdict.state(), verdict.attempts), (PortState::Open, 1));
         assert_eq!(verdict.round_trip(), Some(millis(20)));
     }
     assert_eq!((run.outcomes.len(), run.end), (200, millis(1020)));
 }
 
-/// A queue that is full for good: no try is used up, nothing is learnt, and the reason is known.
+/// A queue that is full for good: no attempt is used up, nothing is learnt, and the reason is
+/// known.
 #[test]
 fn where_there_is_no_room_for_a_syn_nobody_is_judged() {
-    let full = |to| Fault::Send { to, errno: nix::errno::Errno::ENOBUFS };
+    let full = |to| LocalError::Send { to, errno: nix::errno::Errno::ENOBUFS };
     let kernel = |segment: &Segment| match segment.destination.port() % 2 {
-        0 => Err(Fault::Send { to: segment.destination, errno: nix::errno::Errno::ENOBUFS }),
+        0 => Err(LocalError::Send { to: segment.destination, errno: nix::errno::Errno::ENOBUFS }),
         _ => Ok(()),
     };
     let mut targets = remotes(4);
@@ -241,7 +246,7 @@ fn where_there_is_no_room_for_a_syn_nobody_is_judged() {
     for (index, target) in targets.iter().enumerate() {
         match run.outcome_of(index) {
             Ok(verdict) => assert_eq!((verdict.state(), target.port()), (PortState::Open, 25)),
-            Err(fault) => assert_eq!((fault, target.port()), (&full(*target), 26)),
+            Err(error) => assert_eq!((error, target.port()), (&full(*target), 26)),
         }
     }
     assert_eq!(run.end, secs(5));
@@ -274,7 +279,7 @@ fn late_syn_ack_to_a_target_whose_slot_was_used_again_still_gets_its_rst() {
         assert_eq!(resets_to(targets[index]), vec![syn.sequence + 1; count]);
     }
     assert_eq!(run.resets().len(), 3);
-    assert!(run.ignored.is_empty(), "{:?}", run.ignored);
+    assert!(run.discarded.is_empty(), "{:?}", run.discarded);
 }
 
 proptest! {
@@ -319,7 +324,7 @@ proptest! {
                 let round_trip = Some(millis(delay)).filter(|_| sent_at.len() == 1);
                 prop_assert_eq!(verdict.round_trip(), round_trip);
             } else {
-                prop_assert_eq!(verdict.tries, 3);
+                prop_assert_eq!(verdict.attempts, 3);
             }
             let ports: Vec<_> = syns.iter().map(|(_, syn)| syn.source.port()).collect();
             prop_assert_eq!(&ports[..], &[FIRST_PORT, FIRST_PORT, FIRST_PORT + 1][..ports.len()]);
@@ -327,7 +332,7 @@ proptest! {
     }
 }
 
-/// Which try of each target is answered, how, and when.
+/// Which attempt of each target is answered, how, and when.
 fn planned(plan: HashMap<SocketAddr, (usize, u8, u64)>) -> impl Network {
     on_syn(move |number, syn| match plan[&syn.destination] {
         (answered, 0, delay) if number == answered => vec![(millis(delay), syn_ack(syn))],
@@ -342,8 +347,8 @@ fn default_conditions() -> Conditions {
 
 fn received(run: &Run) -> usize {
     let received =
-        |(_, crossing): &&(Duration, Crossing)| matches!(crossing, Crossing::Received(..));
-    run.crossings.iter().filter(received).count()
+        |(_, packet): &&(Duration, PacketEvent)| matches!(packet, PacketEvent::Received(..));
+    run.packets.iter().filter(received).count()
 }
 
 fn v4(remote: SocketAddr) -> std::net::Ipv4Addr {

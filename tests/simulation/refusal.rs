@@ -1,26 +1,26 @@
 //! SYNs that cannot leave: this machine's routing says there is no way, or this machine is at
 //! fault.
 
-use halfopen::fault::{Fault, NoRoute, Refusal};
+use halfopen::local_error::{LocalError, NoRoute, SendError};
 use halfopen::verdict::{PortState, Reason};
 
 use crate::network::{
     Routed, Run, SERVER, challenge_ack, check, millis, on_syn, rst_ack, secs, syn_ack,
 };
 
-const NO_ROUTE: Refusal = Refusal::NoRoute(NoRoute::Network);
-const FIREWALL: Fault = Fault::Firewall(SERVER);
+const NO_ROUTE: SendError = SendError::NoRoute(NoRoute::Network);
+const FIREWALL: LocalError = LocalError::Firewall(SERVER);
 
 #[test]
 fn no_route_on_every_try_is_unreachable_when_the_last_has_failed() {
     for cause in [NoRoute::Network, NoRoute::Host, NoRoute::Prohibited, NoRoute::Blackhole] {
-        let run = check_routed(|_| Err(Refusal::NoRoute(cause)));
+        let run = check_routed(|_| Err(SendError::NoRoute(cause)));
         let verdict = run.verdict();
         assert_eq!(verdict.state(), PortState::Unreachable);
         assert_eq!(verdict.reason, Reason::NoRoute(cause));
-        assert_eq!((verdict.tries, verdict.round_trip(), verdict.local), (0, None, None));
+        assert_eq!((verdict.attempts, verdict.round_trip(), verdict.local), (0, None, None));
         assert_eq!(run.end, secs(3));
-        assert!(run.crossings.is_empty());
+        assert!(run.packets.is_empty());
     }
 }
 
@@ -30,23 +30,23 @@ fn a_route_that_comes_back_is_used() {
         let run = check_routed(|number| if number < refused { Err(NO_ROUTE) } else { Ok(()) });
         let verdict = run.verdict();
         assert_eq!(verdict.state(), PortState::Open);
-        assert_eq!(verdict.tries, 1);
+        assert_eq!(verdict.attempts, 1);
         assert_eq!(run.syn_times(), [[1000], [3000]][refused - 1]);
     }
 }
 
 #[test]
 fn a_fault_on_every_try_is_no_verdict_on_the_target() {
-    let run = check_routed(|_| Err(Refusal::Fault(FIREWALL)));
+    let run = check_routed(|_| Err(SendError::LocalError(FIREWALL)));
     assert_eq!(run.outcome_of(0), &Err(FIREWALL));
     assert_eq!(run.end, secs(3));
-    assert!(run.crossings.is_empty());
+    assert!(run.packets.is_empty());
 }
 
 #[test]
 fn a_fault_that_passes_leaves_no_trace() {
     let run = check_routed(|number| match number {
-        0 => Err(Refusal::Fault(FIREWALL)),
+        0 => Err(SendError::LocalError(FIREWALL)),
         _ => Ok(()),
     });
     assert_eq!(run.verdict().state(), PortState::Open);
@@ -57,7 +57,7 @@ fn a_fault_that_passes_leaves_no_trace() {
 fn a_fault_on_the_last_try_waits_for_the_syns_still_out() {
     let late_answer = |at| {
         check(Routed {
-            route: |number| if number == 2 { Err(Refusal::Fault(FIREWALL)) } else { Ok(()) },
+            route: |number| if number == 2 { Err(SendError::LocalError(FIREWALL)) } else { Ok(()) },
             network: on_syn(move |number, syn| match number {
                 0 => vec![(at, rst_ack(syn))],
                 _ => vec![],
@@ -66,7 +66,7 @@ fn a_fault_on_the_last_try_waits_for_the_syns_still_out() {
     };
     let answered = late_answer(millis(6900));
     assert_eq!(answered.verdict().state(), PortState::Closed);
-    assert_eq!(answered.verdict().tries, 2);
+    assert_eq!(answered.verdict().attempts, 2);
 
     // Not all that was to be asked has been asked: silence proves nothing.
     let silent = late_answer(secs(8));
@@ -80,7 +80,7 @@ fn a_fault_on_the_last_try_waits_for_the_syns_still_out() {
 fn no_route_and_faults_together_are_never_silence() {
     for faulty in 0..7_usize {
         let run = check_routed(|number| match faulty >> number & 1 {
-            1 => Err(Refusal::Fault(FIREWALL)),
+            1 => Err(SendError::LocalError(FIREWALL)),
             _ => Err(NO_ROUTE),
         });
         assert_eq!(run.verdict().reason, Reason::NoRoute(NoRoute::Network), "{faulty:03b}");
@@ -97,10 +97,10 @@ fn an_old_connection_does_not_wait_for_a_try_that_cannot_leave() {
         }),
     });
     assert_eq!(run.verdict().state(), PortState::Open);
-    assert_eq!(run.syn_times(), [0, 2020]); // the wait of the second try
+    assert_eq!(run.syn_times(), [0, 2020]); // the wait of the second attempt
 }
 
 /// A run with this routing to a server that answers.
-fn check_routed(route: impl FnMut(usize) -> Result<(), Refusal>) -> Run {
+fn check_routed(route: impl FnMut(usize) -> Result<(), SendError>) -> Run {
     check(Routed { route, network: on_syn(|_, syn| vec![(millis(20), syn_ack(syn))]) })
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use halfopen::probe::Ignored;
+use halfopen::probe::DiscardReason;
 use halfopen::verdict::{PortState, Reason};
 use halfopen::wire::{Arrival, Flags, Segment, SequenceNumber};
 
@@ -18,24 +18,24 @@ fn a_refusal_with_a_wrong_acknowledgement_proves_nothing() {
             acknowledgement: syn.sequence + offset,
             ..answer(syn, RST_ACK)
         });
-        assert_proves_nothing(&run, Ignored::WrongAcknowledgement);
+        assert_proves_nothing(&run, DiscardReason::WrongAcknowledgement);
     }
     let run =
         check_forged(|syn| Segment { acknowledgement: SequenceNumber(0), ..answer(syn, RST_ACK) });
-    assert_proves_nothing(&run, Ignored::WrongAcknowledgement);
+    assert_proves_nothing(&run, DiscardReason::WrongAcknowledgement);
 }
 
 /// Even with the right number in a field that means nothing without its flag.
 #[test]
 fn a_bare_rst_proves_nothing() {
     let run = check_forged(|syn| answer(syn, Flags::RST));
-    assert_proves_nothing(&run, Ignored::BareReset);
+    assert_proves_nothing(&run, DiscardReason::BareReset);
 }
 
 #[test]
 fn a_bare_syn_proves_nothing() {
     let run = check_forged(|syn| answer(syn, Flags::SYN));
-    assert_proves_nothing(&run, Ignored::BareSyn);
+    assert_proves_nothing(&run, DiscardReason::BareSyn);
 }
 
 #[test]
@@ -44,28 +44,28 @@ fn impossible_flags_prove_nothing() {
     let without = [Flags::SYN | Flags::RST, Flags::SYN | Flags::FIN, Flags(0), Flags::FIN];
     for flags in with_ack.into_iter().chain(without) {
         let run = check_forged(|syn| answer(syn, flags));
-        assert_proves_nothing(&run, Ignored::ImpossibleFlags);
+        assert_proves_nothing(&run, DiscardReason::ImpossibleFlags);
     }
 }
 
 #[test]
 fn the_end_of_an_old_connection_proves_nothing() {
     let run = check_forged(|syn| answer(syn, Flags::FIN | Flags::ACK));
-    assert_proves_nothing(&run, Ignored::OldConnection);
+    assert_proves_nothing(&run, DiscardReason::OldConnection);
 }
 
 #[test]
 fn a_segment_from_elsewhere_proves_nothing() {
     for source in elsewhere() {
         let run = check_forged(|syn| Segment { source, ..answer(syn, RST_ACK) });
-        assert_proves_nothing(&run, Ignored::NotOurs);
+        assert_proves_nothing(&run, DiscardReason::NotOurs);
         for offset in WRONG {
             let run = check_forged(|syn| Segment {
                 source,
                 acknowledgement: syn.sequence + offset,
                 ..answer(syn, SYN_ACK)
             });
-            assert_proves_nothing(&run, Ignored::NotOurs);
+            assert_proves_nothing(&run, DiscardReason::NotOurs);
         }
     }
 }
@@ -78,7 +78,7 @@ fn a_syn_ack_from_elsewhere_is_told_of_but_is_not_the_targets() {
         assert_eq!(run.verdict().reason, Reason::AnsweredBy(source));
         assert_eq!(run.verdict().state(), PortState::Filtered);
         assert_eq!((run.syn_times(), run.end), (vec![0, 1000, 3000], secs(7)));
-        assert!(run.ignored.is_empty(), "{:?}", run.ignored);
+        assert!(run.discarded.is_empty(), "{:?}", run.discarded);
         let [(at, rst)] = run.resets()[..] else { panic!("{:?}", run.resets()) };
         let (_, syn) = run.syns()[0];
         assert_eq!((at, rst.source, rst.destination), (millis(20), syn.source, source));
@@ -112,7 +112,7 @@ fn a_syn_ack_from_elsewhere_is_not_looked_for_in_a_crowd() {
             _ => vec![],
         }),
     );
-    run.ignored_once(Ignored::NotOurs);
+    run.ignored_once(DiscardReason::NotOurs);
     assert!(run.resets().is_empty());
 }
 
@@ -123,7 +123,7 @@ fn a_segment_to_elsewhere_proves_nothing() {
     for destination in [not_used_yet, other_address] {
         let run =
             check_forged(|syn| Segment { destination: destination(syn), ..answer(syn, SYN_ACK) });
-        assert_proves_nothing(&run, Ignored::NotOurs);
+        assert_proves_nothing(&run, DiscardReason::NotOurs);
     }
 }
 
@@ -170,7 +170,7 @@ fn what_proves_nothing_does_not_hide_the_answer_behind_it() {
     }));
     assert_eq!(run.verdict().state(), PortState::Open);
     assert_eq!(run.verdict().round_trip(), Some(millis(2)));
-    assert_eq!(run.ignored.values().sum::<usize>(), 4);
+    assert_eq!(run.discarded.values().sum::<usize>(), 4);
 }
 
 #[test]
@@ -237,7 +237,7 @@ fn elsewhere() -> [SocketAddr; 2] {
 }
 
 /// The run went on as if nothing had come, counted it, and did not answer.
-fn assert_proves_nothing(run: &Run, why: Ignored) {
+fn assert_proves_nothing(run: &Run, why: DiscardReason) {
     run.ignored_once(why);
     assert_eq!(run.verdict().state(), PortState::Filtered);
     assert_eq!(run.syn_times(), [0, 1000, 3000]);

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use halfopen::engine::simulated::{FIRST_PORT, Network};
-use halfopen::fault::Fault;
+use halfopen::local_error::LocalError;
 use halfopen::schedule::Schedule;
 use halfopen::verdict::PortState;
 use halfopen::wire::{Arrival, Flags, Segment};
@@ -28,13 +28,13 @@ impl<F: FnMut(&Segment) -> bool> Network for Short<F> {
         }
     }
 
-    fn admit(&mut self, segment: &Segment) -> Result<(), Fault> {
+    fn admit(&mut self, segment: &Segment) -> Result<(), LocalError> {
         if (self.0)(segment) { Err(no_room(segment.destination)) } else { Ok(()) }
     }
 }
 
-fn no_room(to: SocketAddr) -> Fault {
-    Fault::Send { to, errno: Errno::ENOBUFS }
+fn no_room(to: SocketAddr) -> LocalError {
+    LocalError::Send { to, errno: Errno::ENOBUFS }
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn a_syn_without_room_leaves_a_few_milliseconds_later() {
         refused += 1;
         refused == 1
     }));
-    assert_eq!((run.verdict().state(), run.verdict().tries), (PortState::Open, 1));
+    assert_eq!((run.verdict().state(), run.verdict().attempts), (PortState::Open, 1));
     assert_eq!(run.verdict().round_trip(), Some(millis(1)));
     assert_eq!(run.syn_times(), [5]);
     assert_eq!(run.end, millis(6));
@@ -58,7 +58,7 @@ fn a_syn_without_room_is_tried_less_and_less_often() {
         refused <= 9
     }));
     assert_eq!(run.syn_times(), [5 + 10 + 20 + 40 + 80 + 160 + 320 + 640 + 640]);
-    assert_eq!((run.verdict().state(), run.verdict().tries), (PortState::Open, 1));
+    assert_eq!((run.verdict().state(), run.verdict().attempts), (PortState::Open, 1));
 }
 
 /// It is no attempt, and the time until it leaves is no silence.
@@ -71,7 +71,7 @@ fn the_last_syn_is_waited_for_however_late_it_leaves() {
             vec![]
         }
 
-        fn admit(&mut self, segment: &Segment) -> Result<(), Fault> {
+        fn admit(&mut self, segment: &Segment) -> Result<(), LocalError> {
             self.0 += millis(1);
             let third = segment.source.port() > FIRST_PORT; // from the second port
             let late = third && self.0 < secs(1) + millis(12);
@@ -81,12 +81,12 @@ fn the_last_syn_is_waited_for_however_late_it_leaves() {
     let run = check(Late(Duration::ZERO));
     let [.., last] = run.syn_times()[..] else { panic!("three SYNs") };
     assert_eq!(last, 3000 + (1 << 8) * 5 - 5 + 640 * 3);
-    assert_eq!((run.verdict().state(), run.verdict().tries), (PortState::Filtered, 3));
+    assert_eq!((run.verdict().state(), run.verdict().attempts), (PortState::Filtered, 3));
     assert!(run.end >= millis(u64::try_from(last).unwrap()) + secs(3), "{:?}", run.end);
 }
 
-/// The only SYN is sent again because its answer was lost on this machine; there is no room for that at first, and an ACK of an old
-/// connection comes meanwhile.
+/// The only SYN is sent again because its answer was lost on this machine; there is no room for
+/// that at first, and an ACK of an old connection comes meanwhile.
 #[test]
 fn a_repeated_syn_without_room_counts_as_sent_before() {
     struct Lossy(usize);
@@ -101,7 +101,7 @@ fn a_repeated_syn_without_room_counts_as_sent_before() {
             }
         }
 
-        fn admit(&mut self, segment: &Segment) -> Result<(), Fault> {
+        fn admit(&mut self, segment: &Segment) -> Result<(), LocalError> {
             self.0 += usize::from(segment.flags == Flags::SYN);
             if self.0 == 2 { Err(no_room(segment.destination)) } else { Ok(()) }
         }
@@ -111,9 +111,9 @@ fn a_repeated_syn_without_room_counts_as_sent_before() {
         check_under(conditions, &remotes(1), Lossy(0))
     };
     let run = until(secs(5));
-    assert_eq!((run.verdict().state(), run.verdict().tries), (PortState::Open, 2));
+    assert_eq!((run.verdict().state(), run.verdict().attempts), (PortState::Open, 2));
     assert_eq!(run.syn_times(), [0, 1005]);
-    assert_eq!(until(millis(1003)).outcome_of(0), &Err(Fault::OutOfTime));
+    assert_eq!(until(millis(1003)).outcome_of(0), &Err(LocalError::OutOfTime));
 }
 
 #[test]
@@ -125,9 +125,9 @@ fn targets_without_room_delay_no_other() {
         for (index, remote) in remotes(200).into_iter().enumerate() {
             match run.outcome_of(index) {
                 Ok(verdict) => assert_eq!(verdict.state(), PortState::Open),
-                Err(fault) => {
+                Err(error) => {
                     assert!(unlucky(remote), "{remote}");
-                    assert_eq!(fault, &no_room(remote));
+                    assert_eq!(error, &no_room(remote));
                 }
             }
         }

@@ -23,7 +23,7 @@ fn three_syns_in_seven_seconds_are_the_default() {
     assert_eq!(verdict.state(), PortState::Filtered);
     assert_eq!(verdict.reason, Reason::NoAnswer { syns: 3, waited: secs(7) });
     assert_eq!(verdict.reason.to_string(), "no answer to 3 SYNs in 7.0 s");
-    assert_eq!((verdict.tries, verdict.round_trip()), (3, None));
+    assert_eq!((verdict.attempts, verdict.round_trip()), (3, None));
     assert!(run.resets().is_empty());
 }
 
@@ -50,16 +50,16 @@ fn without_retries_a_deadline_below_a_second_decides() {
     assert_eq!(run.verdict().reason.to_string(), "no answer to 1 SYN in 500 ms");
 }
 
-/// First wait rto = min(1 s, T / (2ⁿ − 1)) for n tries, each later one doubles, the verdict at rto
-/// · (2ⁿ − 1).
+/// First wait rto = min(1 s, T / (2ⁿ − 1)) for n attempts, each later one doubles, the verdict at
+/// rto · (2ⁿ − 1).
 #[test]
 fn every_schedule_fits_its_deadline() {
     for retries in 0..=10_u8 {
         for deadline in [0.001, 0.5, 1.0, 2.0, 6.9, 7.0, 7.1, 60.0, 2047.0, 86_400.0] {
             let limit = Duration::from_secs_f64(deadline);
             let run = check_by(Schedule::fit(retries, limit), &[SERVER], silence());
-            let tries = i32::from(retries) + 1;
-            let parts = 2_f64.powi(tries) - 1.0;
+            let attempts = i32::from(retries) + 1;
+            let parts = 2_f64.powi(attempts) - 1.0;
             let first_wait = f64::min(1.0, deadline / parts);
             assert_about(run.end, first_wait * parts);
             assert!(run.end <= limit, "{retries} retries in {deadline} s end at {:?}", run.end);
@@ -173,7 +173,7 @@ fn an_answer_in_the_last_moment_is_in_time() {
 #[test]
 fn nothing_to_check_ends_at_once() {
     let run: Run = check_by(Schedule::fit(2, secs(10)), &[], silence());
-    assert!(run.outcomes.is_empty() && run.crossings.is_empty());
+    assert!(run.outcomes.is_empty() && run.packets.is_empty());
     assert_eq!(run.end, Duration::ZERO);
 }
 

@@ -1,7 +1,7 @@
 //! The server holds an old connection on our port and answers with a bare ACK (RFC 9293 §3.5.1, RFC
 //! 5961 §4).
 
-use halfopen::probe::Ignored;
+use halfopen::probe::DiscardReason;
 use halfopen::schedule::Schedule;
 use halfopen::verdict::{PortState, Reason};
 use halfopen::wire::{Flags, SequenceNumber};
@@ -18,7 +18,7 @@ fn the_old_connection_is_reset_and_the_next_try_goes_out_at_once() {
         _ => vec![(millis(20), syn_ack(syn))],
     }));
     let verdict = run.verdict();
-    assert_eq!((verdict.state(), verdict.tries), (PortState::Open, 2));
+    assert_eq!((verdict.state(), verdict.attempts), (PortState::Open, 2));
     assert_eq!(run.syn_times(), [0, 20]);
     assert_eq!(run.end, millis(40));
 
@@ -36,8 +36,8 @@ fn an_old_connection_on_every_port_is_stale_when_the_last_wait_is_over() {
     let run = check(on_syn(|_, syn| vec![(millis(20), challenge_ack(syn))]));
     let verdict = run.verdict();
     assert_eq!(verdict.state(), PortState::Stale);
-    assert_eq!(verdict.reason, Reason::AckWithoutSyn);
-    assert_eq!(verdict.tries, 3);
+    assert_eq!(verdict.reason, Reason::BareAck);
+    assert_eq!(verdict.attempts, 3);
     assert_eq!(run.syn_times(), [0, 20, 40]);
     assert_eq!(run.end, millis(40) + secs(4));
     assert_eq!(run.resets().len(), 3);
@@ -118,7 +118,7 @@ fn an_old_ack_after_the_verdict_is_nobodys() {
     );
     assert_eq!(run.verdict().state(), PortState::Open);
     assert_eq!(run.resets().len(), 1);
-    run.ignored_once(Ignored::NotOurs);
+    run.ignored_once(DiscardReason::NotOurs);
     let to_server = run.syns().iter().filter(|(_, syn)| syn.destination == SERVER).count();
     assert_eq!(to_server, 1);
 }
@@ -156,7 +156,7 @@ fn without_retries_an_old_ack_leaves_only_waiting() {
     assert_eq!((stale.syns().len(), stale.end), (1, secs(1)));
 }
 
-/// What was learnt last decides when no try is left.
+/// What was learnt last decides when no attempt is left.
 #[test]
 fn unreachable_on_the_last_try_outweighs_old_acks_before() {
     let run = check(on_syn(|number, syn| match number {
@@ -177,5 +177,5 @@ fn an_old_ack_on_one_port_of_three_is_not_stale() {
         _ => vec![],
     }));
     let Reason::NoAnswer { syns, .. } = run.verdict().reason else { panic!("{:?}", run.verdict()) };
-    assert_eq!((syns, run.verdict().tries), (2, 3));
+    assert_eq!((syns, run.verdict().attempts), (2, 3));
 }

@@ -2,8 +2,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::{iter, str};
 
 use halfopen::resolve::Family;
-use halfopen::roster::Roster;
 use halfopen::target::{Hosts, Ports, Target, TargetError};
+use halfopen::target_set::TargetSet;
 
 use super::assert_fit_for_a_line;
 
@@ -48,8 +48,10 @@ fn assert_sound(target: &Target, text: &str) {
     if count > SMALL || !matches!(target.hosts, Hosts::Block(_)) {
         return;
     }
-    let mut roster = Roster::new(vec![target.clone()], Family::Any).expect("of either family");
-    let mut endpoints: Vec<_> = iter::from_fn(|| roster.poll()).map(|(_, e)| e).collect();
+    let mut target_set =
+        TargetSet::new(vec![target.clone()], Family::Any).expect("of either family");
+    let mut endpoints: Vec<_> =
+        iter::from_fn(|| target_set.poll_endpoint()).map(|(_, e)| e).collect();
     assert_eq!(endpoints.len() as u128, count);
     for endpoint in &endpoints {
         assert!(may_be_probed(endpoint.ip()), "{endpoint}");

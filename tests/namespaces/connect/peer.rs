@@ -21,7 +21,7 @@ use crate::tun_peer::scenario::{
 };
 use crate::tun_peer::sent::Sent;
 
-/// The second try leaves 0.5 s after the first, before the kernel repeats that one.
+/// The second attempt leaves 0.5 s after the first, before the kernel repeats that one.
 const SHORT: &[&str] = &["-t", "3.5"];
 
 in_both_families!(

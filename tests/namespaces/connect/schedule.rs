@@ -16,8 +16,8 @@ fn each_ipv6_try_is_a_fresh_syn_at_its_time_beside_those_that_the_kernel_repeats
     assert_each_try_has_its_time(SERVER_V6);
 }
 
-/// The kernel repeats the first SYN when ours of the second try leaves, and again later: by port
-/// they are told apart.
+/// The kernel repeats the first SYN when ours of the second attempt leaves, and again later: by
+/// port they are told apart.
 fn assert_each_try_has_its_time(server: IpAddr) {
     let lab = Lab::new();
     lab.server.nft(

@@ -127,7 +127,7 @@ impl Liar {
         }
     }
 
-    /// The first try is never answered, so that the flood is not over before it begins.
+    /// The first attempt is never answered, so that the flood is not over before it begins.
     fn is_first_try(&self, syn: &Sent) -> bool {
         let first = self.syns.iter().find(|one| one.destination_port == syn.destination_port);
         first.is_some_and(|first| first.source_port == syn.source_port)

@@ -39,7 +39,7 @@ const SHORT: u32 = 2;
 const MEMORY: u32 = 6 << 10;
 
 fn a_pool_finds_the_truth_among_200_000_lies(family: Family) {
-    // At two tries each, and three of the port that never answers.
+    // At two attempts each, and three of the port that never answers.
     const VOLLEY: usize = 200_000_usize.div_ceil(9);
     with_each_engine(|engine| {
         let lies = Lies::new(family, engine);

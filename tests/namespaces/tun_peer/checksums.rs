@@ -103,7 +103,7 @@ fn run(family: Family, answer: impl Fn(&Sent) -> Injection + Send + 'static) -> 
         .run()
 }
 
-/// Both tries are answered so.
+/// Both attempts are answered so.
 #[track_caller]
 fn assert_counted(story: &Story) {
     story.assert_verdict("filtered", 2, 2);

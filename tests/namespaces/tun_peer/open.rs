@@ -10,8 +10,8 @@ use super::icmp::final_errors;
 use super::scenario::{Injection, Scenario, Story, at_once, back_to_back, to_first};
 use super::sent::Sent;
 
-/// The second try leaves 0.5 s after the first, the third a second later, and the verdict waits two
-/// more.
+/// The second attempt leaves 0.5 s after the first, the third a second later, and the verdict waits
+/// two more.
 pub(super) const THREE_TRIES: &[&str] = &["-t", "3.5"];
 
 in_both_families!(

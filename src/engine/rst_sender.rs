@@ -8,9 +8,9 @@ use std::thread::{self, JoinHandle};
 
 use socket2::Socket;
 
-use super::outbox;
 use super::route::Aim;
-use crate::fault::Fault;
+use super::send;
+use crate::local_error::LocalError;
 use crate::wire::Segment;
 
 /// Batches that may wait for the thread.
@@ -18,7 +18,7 @@ const BATCHES: usize = 64;
 
 /// The thread, once it is started. Everything handed over that there is room for has left when this
 /// is dropped.
-pub(super) struct Resets {
+pub(super) struct RstSender {
     /// Its own: on one, two senders would wait for each other (`lock_sock()`).
     socket: Option<Socket>,
     aim: Aim,
@@ -35,7 +35,7 @@ struct Owed {
     returned: Vec<Segment>,
 }
 
-impl Resets {
+impl RstSender {
     /// No thread yet, but what it will send with and is told of the way.
     pub(super) fn new(socket: Socket, aim: Aim) -> Self {
         Self { socket: Some(socket), aim, queue: None, thread: None, owed: Arc::default() }
@@ -49,7 +49,7 @@ impl Resets {
         let owed = Arc::clone(&self.owed);
         let thread = thread::Builder::new().name("RSTs".to_owned()).spawn(move || {
             for segments in batches {
-                let results = outbox::send(&socket, &segments, aim);
+                let results = send::send(&socket, &segments, aim);
                 let sent = segments.into_iter().zip(results);
                 let short = sent.filter(|(_, result)| is_short(result)).map(|(segment, _)| segment);
                 let mut owed = lock(&owed);
@@ -89,11 +89,11 @@ fn lock(owed: &Mutex<Owed>) -> MutexGuard<'_, Owed> {
     owed.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn is_short<T>(result: &Result<T, Fault>) -> bool {
-    result.as_ref().is_err_and(Fault::is_shortage)
+fn is_short<T>(result: &Result<T, LocalError>) -> bool {
+    result.as_ref().is_err_and(LocalError::is_shortage)
 }
 
-impl Drop for Resets {
+impl Drop for RstSender {
     fn drop(&mut self) {
         drop(self.queue.take());
         if let Some(thread) = self.thread.take() {
@@ -111,7 +111,8 @@ mod tests {
     use super::*;
     use crate::wire::{Flags, Options, SequenceNumber};
 
-    /// A socket that has no room, and never will have any: that of a connection whose other end does not read.
+    /// A socket that has no room, and never will have any: that of a connection whose other end
+    /// does not read.
     fn full() -> (Socket, TcpListener) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let mut stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -128,7 +129,7 @@ mod tests {
     #[test]
     fn rsts_that_found_no_room_are_owed_until_they_are_taken_back() {
         let (socket, _listener) = full();
-        let mut resets = Resets::new(socket, Aim { source: true, device: 0 });
+        let mut resets = RstSender::new(socket, Aim { source: true, device: 0 });
         resets.start();
         let endpoint = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let reset = Segment {

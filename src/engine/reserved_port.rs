@@ -8,7 +8,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::sockets::{apply, bind_interface, errno};
 use super::{Egress, filter};
-use crate::fault::Fault;
+use crate::local_error::LocalError;
 
 /// What the guard listens to: only segments that have crossed no router and were sent with the
 /// highest value there is.
@@ -33,23 +33,24 @@ sockopt_impl!(
 /// A segment that arrives with hop limit 255 gets through, and the kernel answers it with an RST
 /// that carries this socket's mark, but not its code point or time to live. Where those are asked
 /// for, a filter makes the guard wholly deaf; that takes `CAP_NET_ADMIN`.
-pub(super) struct Guard {
+pub(super) struct ReservedPort {
     _socket: Socket,
     port: u16,
     wholly_deaf: bool,
 }
 
-impl Guard {
+impl ReservedPort {
     /// Reserves a free port on all addresses of this machine.
-    pub(super) fn open(domain: Domain, egress: &Egress) -> Result<Self, Fault> {
+    pub(super) fn open(domain: Domain, egress: &Egress) -> Result<Self, LocalError> {
         let socket = Socket::new(domain, Type::STREAM, None).map_err(source_port)?;
         apply(egress, &socket, domain)?;
         bind_interface(egress, &socket)?;
         let any = if domain == Domain::IPV4 {
-            setsockopt(&socket, MinimumTtl, &MINIMUM_HOP_LIMIT).map_err(Fault::SourcePort)?;
+            setsockopt(&socket, MinimumTtl, &MINIMUM_HOP_LIMIT).map_err(LocalError::SourcePort)?;
             SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))
         } else {
-            setsockopt(&socket, MinimumHopCount, &MINIMUM_HOP_LIMIT).map_err(Fault::SourcePort)?;
+            setsockopt(&socket, MinimumHopCount, &MINIMUM_HOP_LIMIT)
+                .map_err(LocalError::SourcePort)?;
             socket.set_only_v6(true).map_err(source_port)?;
             SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))
         };
@@ -74,6 +75,6 @@ impl Guard {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that map_err wants")]
-fn source_port(error: std::io::Error) -> Fault {
-    Fault::SourcePort(errno(&error))
+fn source_port(error: std::io::Error) -> LocalError {
+    LocalError::SourcePort(errno(&error))
 }

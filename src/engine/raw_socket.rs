@@ -11,15 +11,15 @@ use nix::sys::socket::{MsgFlags, recv, setsockopt, sockopt};
 use socket2::{Domain, Socket};
 
 use super::filter::{self, LONGEST};
-use super::guard::Guard;
 use super::netlink::Traits;
-use super::received::Received;
-use super::resets::Resets;
+use super::recv::Received;
+use super::reserved_port::ReservedPort;
 use super::route::{Aim, Router, Way};
+use super::rst_sender::RstSender;
 use super::sockets::{self, errno, port_less};
-use super::{Egress, outbox};
+use super::{Egress, send};
 use crate::attempt::{Attempt, SourcePort};
-use crate::fault::{Fault, Refusal};
+use crate::local_error::{LocalError, SendError};
 use crate::wire::{Flags, Segment};
 
 /// Segments handed over with one system call at most, and taken in where there is a crowd.
@@ -49,7 +49,7 @@ const ANSWER_SIZE: usize = 1024;
 type Buffer = [u8; LONGEST as usize];
 
 /// The raw socket of one address family and the ports that its probes leave from.
-pub(super) struct Lane {
+pub(super) struct RawSocket {
     domain: Domain,
     raw: Socket,
     router: Router,
@@ -60,10 +60,11 @@ pub(super) struct Lane {
     /// from a port, where it is something else.
     usual_aim: Aim,
     detours: HashMap<(SocketAddr, u16), Aim>,
-    /// Sends the RSTs of crowds. Dropped before the guards: RSTs leave while the ports are ours.
-    resets: Resets,
-    /// The source ports: as many as tries, or fewer where there are no more.
-    guards: Vec<Guard>,
+    /// Sends the RSTs of crowds. Dropped before the reserved ports: RSTs leave while the ports are
+    /// ours.
+    resets: RstSender,
+    /// The source ports: as many as attempts, or fewer where there are no more.
+    reserved_ports: Vec<ReservedPort>,
     /// How many segments are taken in with one system call.
     batch: usize,
     /// What they are read into.
@@ -78,13 +79,17 @@ pub(super) struct Lane {
     held: Vec<Received>,
 }
 
-impl Lane {
-    /// Opens the lane, with a source port for each of `tries` where there are so many, and buffers
-    /// for crowds.
+impl RawSocket {
+    /// Opens the socket, with a source port for each of `attempts` where there are so many, and
+    /// buffers for crowds.
     ///
     /// Without `CAP_NET_ADMIN` the limits of the buffers are `net.core.rmem_max` and
     /// `net.core.wmem_max`.
-    pub(super) fn open(domain: Domain, egress: &Egress, tries: usize) -> Result<Self, Fault> {
+    pub(super) fn open(
+        domain: Domain,
+        egress: &Egress,
+        attempts: usize,
+    ) -> Result<Self, LocalError> {
         let raw = sockets::raw(domain, egress)?;
         sockets::bind_nowhere(&raw, domain)?;
         if domain == Domain::IPV4 {
@@ -94,7 +99,7 @@ impl Lane {
                 .and_then(|()| setsockopt(&raw, sockopt::Ipv6RecvPacketInfo, &true))
                 .and_then(|()| setsockopt(&raw, sockopt::Ipv6RecvHopLimit, &true))
         }
-        .map_err(Fault::SocketSetup)?;
+        .map_err(LocalError::SocketSetup)?;
         // Without time stamps, segments arrive when they are read.
         let _ = setsockopt(&raw, sockopt::ReceiveTimestampns, &true);
         let _ = setsockopt(&raw, sockopt::RcvBufForce, &RECEIVE_BUFFER)
@@ -106,9 +111,9 @@ impl Lane {
         let chooser =
             (domain == Domain::IPV6).then(|| sockets::deaf(domain, egress)).transpose()?;
         let usual_aim = router.usual_aim(domain);
-        let resets = Resets::new(sockets::deaf(domain, egress)?, usual_aim);
-        let guards = sockets::reserve(tries, || Guard::open(domain, egress))?;
-        let mut lane = Self {
+        let resets = RstSender::new(sockets::deaf(domain, egress)?, usual_aim);
+        let reserved_ports = sockets::reserve(attempts, || ReservedPort::open(domain, egress))?;
+        let mut raw_socket = Self {
             domain,
             raw,
             router,
@@ -117,21 +122,21 @@ impl Lane {
             usual_aim,
             detours: HashMap::new(),
             resets,
-            guards,
+            reserved_ports,
             batch: FEW,
             buffers: Vec::new(),
             lost: 0,
             receiving: None,
             held: Vec::new(),
         };
-        lane.attach_filter()?;
-        lane.empty_queue();
-        lane.newly_lost(); // no answers yet
-        Ok(lane)
+        raw_socket.attach_filter()?;
+        raw_socket.empty_queue();
+        raw_socket.newly_lost(); // no answers yet
+        Ok(raw_socket)
     }
 
     /// Makes ready for crowds; gives how many answers the receive queue holds for certain.
-    pub(super) fn widen(&mut self) -> usize {
+    pub(super) fn enable_batching(&mut self) -> usize {
         self.batch = BATCH;
         self.resets.start();
         self.raw.recv_buffer_size().unwrap_or_default() / ANSWER_SIZE
@@ -142,7 +147,7 @@ impl Lane {
         &mut self,
         attempts: &[Attempt],
         egress: &Egress,
-    ) -> Vec<Result<SocketAddr, Refusal>> {
+    ) -> Vec<Result<SocketAddr, SendError>> {
         let target = |attempt: &Attempt| (attempt.remote, self.port(attempt.port));
         let targets: Vec<_> = attempts.iter().map(target).collect();
         let ways = self.router.ways(&targets, self.traits, self.chooser.as_ref());
@@ -168,16 +173,18 @@ impl Lane {
     fn port(&self, asked: SourcePort) -> u16 {
         match asked {
             SourcePort::Same(port) => port,
-            SourcePort::Fresh(count) => self.guards[count % self.guards.len()].port(),
+            SourcePort::Fresh(count) => {
+                self.reserved_ports[count % self.reserved_ports.len()].port()
+            }
         }
     }
 
     /// Fails where `remote` is one of the guarded ports: the guard would drop the SYN, and the port
     /// look filtered.
-    fn leave_own_port(&self, remote: SocketAddr) -> Result<(), Refusal> {
-        let guarded = self.guards.iter().any(|guard| guard.port() == remote.port());
+    fn leave_own_port(&self, remote: SocketAddr) -> Result<(), SendError> {
+        let guarded = self.reserved_ports.iter().any(|guard| guard.port() == remote.port());
         if guarded && self.router.is_here(port_less(remote), self.traits)? {
-            return Err(Refusal::OwnPort);
+            return Err(SendError::OwnPort);
         }
         Ok(())
     }
@@ -196,7 +203,7 @@ impl Lane {
     /// Nothing will be sent to `remote` any more.
     pub(super) fn release(&mut self, remote: SocketAddr) {
         if !self.detours.is_empty() {
-            for guard in &self.guards {
+            for guard in &self.reserved_ports {
                 self.detours.remove(&(remote, guard.port()));
             }
         }
@@ -206,7 +213,7 @@ impl Lane {
     /// only once there is another source: what is passed over costs next to nothing, and is no
     /// answer anyway. A socket that is not to be told its source address is not bound to it either;
     /// and not every one can be bound to (one of a VRF, a link-local one).
-    fn receive_at(&mut self, way: Way, egress: &Egress) -> Result<(), Fault> {
+    fn receive_at(&mut self, way: Way, egress: &Egress) -> Result<(), LocalError> {
         let all = match way.local {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -226,11 +233,11 @@ impl Lane {
 
     /// Has the kernel drop what is not for a guarded port before it is queued: a raw socket is
     /// offered every TCP segment of the machine, and a few large ones fill its queue.
-    fn attach_filter(&self) -> Result<(), Fault> {
-        let ports: Vec<_> = self.guards.iter().map(Guard::port).collect();
+    fn attach_filter(&self) -> Result<(), LocalError> {
+        let ports: Vec<_> = self.reserved_ports.iter().map(ReservedPort::port).collect();
         self.raw
             .attach_filter(&filter::to_ports(self.domain, &ports))
-            .map_err(|error| Fault::SocketSetup(errno(&error)))
+            .map_err(|error| LocalError::SocketSetup(errno(&error)))
     }
 
     /// Throws away what was queued before there was a filter, to make room for answers.
@@ -245,13 +252,13 @@ impl Lane {
 
     /// Sends segments that have one source address and one aim, a batch at most; says when each of
     /// them left, or why not.
-    pub(super) fn send(&self, segments: &[Segment]) -> Vec<Result<Instant, Fault>> {
+    pub(super) fn send(&self, segments: &[Segment]) -> Vec<Result<Instant, LocalError>> {
         let aim = self.aim(&segments[0]);
         let crowd = segments.len() >= CROWD && segments[0].flags == Flags::RST;
         if crowd && aim == self.usual_aim && self.resets.send(segments) {
             vec![Ok(Instant::now()); segments.len()]
         } else {
-            outbox::send(&self.raw, segments, aim)
+            send::send(&self.raw, segments, aim)
         }
     }
 
@@ -266,7 +273,7 @@ impl Lane {
     }
 }
 
-impl AsFd for Lane {
+impl AsFd for RawSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.raw.as_fd()
     }

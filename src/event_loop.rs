@@ -1,17 +1,17 @@
 //! The loop: moves segments between a [`Checker`] and an [`Engine`] until every target has ended.
 
-mod client;
+mod driver;
 
 use std::collections::VecDeque;
 use std::iter;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-pub use self::client::{Client, Crossing, Next};
+pub use self::driver::{Driver, Next, PacketEvent};
 
-use crate::checker::{Checker, Ended, Try};
-use crate::engine::{Departure, Engine};
-use crate::fault::{Fault, Refusal};
+use crate::checker::{Checker, DueAttempt, Ended};
+use crate::engine::{Engine, SentSyn};
+use crate::local_error::{LocalError, SendError};
 use crate::pacer::Pacer;
 use crate::wire::{Arrival, Segment};
 
@@ -44,30 +44,30 @@ pub fn run(
     checker: &mut Checker,
     engine: &mut dyn Engine,
     pacer: &mut Pacer,
-    client: &mut impl Client,
+    driver: &mut impl Driver,
     deadline: Duration,
-) -> Result<(), Fault> {
-    let mut exchange = Exchange {
+) -> Result<(), LocalError> {
+    let mut event_loop = EventLoop {
         checker,
         engine,
         pacer,
-        client,
-        ahead: None,
-        short: 0,
-        heard: Duration::ZERO,
+        driver,
+        upcoming: None,
+        without_room: 0,
+        drained_until: Duration::ZERO,
         arrivals: Vec::new(),
         unsent: VecDeque::new(),
         resend_at: Duration::ZERO,
     };
-    let ran = exchange.until_the_end(deadline);
-    if let Err(fault) | Ok(Some(fault)) = &ran {
-        exchange.checker.stop(fault, exchange.heard);
-        if let Some((label, remote)) = exchange.ahead {
-            let outcome = Err(fault.before_the_first_syn());
-            exchange.client.ended(Ended { label, remote, outcome });
+    let ran = event_loop.until_the_end(deadline);
+    if let Err(error) | Ok(Some(error)) = &ran {
+        event_loop.checker.stop(error, event_loop.drained_until);
+        if let Some((id, remote)) = event_loop.upcoming {
+            let outcome = Err(error.before_the_first_syn());
+            event_loop.driver.ended(Ended { id, remote, outcome });
         }
     }
-    exchange.tell();
+    event_loop.report_outcomes();
     ran.map(|_| ())
 }
 
@@ -83,39 +83,39 @@ enum Outlook {
     Finished,
 }
 
-struct Exchange<'a, C> {
+struct EventLoop<'a, C> {
     checker: &'a mut Checker,
     engine: &'a mut dyn Engine,
     pacer: &'a mut Pacer,
-    client: &'a mut C,
+    driver: &'a mut C,
     /// The next new target, which waits for the pacer.
-    ahead: Option<(u32, SocketAddr)>,
+    upcoming: Option<(u32, SocketAddr)>,
     /// How many SYNs in a row there was no room for.
-    short: usize,
+    without_room: usize,
     /// Until when everything that arrived has been taken in: silence counts no further than that.
-    heard: Duration,
+    drained_until: Duration,
     arrivals: Vec<(Duration, Arrival)>,
     /// RSTs that there was no room for, and when to try again, or to ask the engine for more.
     unsent: VecDeque<Segment>,
     resend_at: Duration,
 }
 
-impl<C: Client> Exchange<'_, C> {
+impl<C: Driver> EventLoop<'_, C> {
     /// Goes on until every target has ended, and takes in what has arrived by then; says why where
     /// targets are left.
-    fn until_the_end(&mut self, deadline: Duration) -> Result<Option<Fault>, Fault> {
+    fn until_the_end(&mut self, deadline: Duration) -> Result<Option<LocalError>, LocalError> {
         let left = self.until_there_is_a_reason_to_end(deadline)?;
         for _ in 0..LAST_LOOKS {
-            if self.take_in(Duration::ZERO)? {
+            if self.receive(Duration::ZERO)? {
                 break;
             }
         }
         while left.is_none() && self.owes_resets() {
             let now = self.engine.now();
-            if now >= deadline || self.client.attend(now) {
+            if now >= deadline || self.driver.handle_interrupts(now).is_break() {
                 break;
             }
-            self.take_in((now + LAST_RESETS).min(deadline))?;
+            self.receive((now + LAST_RESETS).min(deadline))?;
         }
         Ok(left)
     }
@@ -127,15 +127,15 @@ impl<C: Client> Exchange<'_, C> {
     fn until_there_is_a_reason_to_end(
         &mut self,
         deadline: Duration,
-    ) -> Result<Option<Fault>, Fault> {
+    ) -> Result<Option<LocalError>, LocalError> {
         loop {
-            if self.client.attend(self.engine.now()) {
-                return Ok(Some(Fault::Interrupted));
+            if self.driver.handle_interrupts(self.engine.now()).is_break() {
+                return Ok(Some(LocalError::Interrupted));
             }
             let outlook = self.send_syns();
-            self.tell();
+            self.report_outcomes();
             if self.engine.now() >= deadline {
-                return Ok(Some(Fault::OutOfTime));
+                return Ok(Some(LocalError::OutOfTime));
             }
             let wake = match outlook {
                 Outlook::Finished if self.checker.pending() == 0 => return Ok(None),
@@ -145,32 +145,32 @@ impl<C: Client> Exchange<'_, C> {
                 Outlook::Full | Outlook::Later | Outlook::Finished => None,
             };
             let resend_at = self.owes_resets().then_some(self.resend_at);
-            let wake = wake.into_iter().chain(self.checker.next_deadline()).chain(resend_at).min();
-            self.take_in(wake.unwrap_or(deadline).min(deadline))?;
+            let wake = wake.into_iter().chain(self.checker.poll_timeout()).chain(resend_at).min();
+            self.receive(wake.unwrap_or(deadline).min(deadline))?;
         }
     }
 
     /// Sends SYNs that are due, a batch at most.
     fn send_syns(&mut self) -> Outlook {
         let now = self.engine.now();
-        let ending = self.checker.next_deadline().is_some_and(|wait| wait <= self.heard);
+        let ending = self.checker.poll_timeout().is_some_and(|wait| wait <= self.drained_until);
         if ending && self.engine.held_back() {
-            self.checker.distrust_silence(self.heard);
+            self.checker.distrust_silence(self.drained_until);
         }
-        self.checker.expire(self.heard); // verdicts do not wait for the pacer
-        while let Some((remote, number)) = self.checker.poll_waited_for() {
-            self.engine.waited_for(remote, number);
+        self.checker.handle_timeout(self.drained_until); // verdicts do not wait for the pacer
+        while let Some((remote, index)) = self.checker.poll_waited_for() {
+            self.engine.waited_for(remote, index);
         }
-        self.tell(); // and make room
+        self.report_outcomes(); // and make room
         let mut batch = Vec::new();
         let outlook = self.collect(now, &mut batch);
         self.send_batch(&batch);
         outlook
     }
 
-    /// Adds tries that may begin now; stops after a while in any case, so that answers need not
+    /// Adds attempts that may begin now; stops after a while in any case, so that answers need not
     /// wait.
-    fn collect(&mut self, now: Duration, batch: &mut Vec<Try>) -> Outlook {
+    fn collect(&mut self, now: Duration, batch: &mut Vec<DueAttempt>) -> Outlook {
         for _ in 0..2 * BATCH {
             let room = self.engine.room().saturating_sub(batch.len());
             let repeats = self.checker.has_repeats();
@@ -179,10 +179,10 @@ impl<C: Client> Exchange<'_, C> {
             }
             let due = self.checker.due();
             // Those that are silent do not take the room of those that may answer.
-            let begin = !repeats && (due == 0 || due >= room || self.short > 0);
-            if begin && self.ahead.is_none() {
-                match self.client.next(now) {
-                    Next::Target(label, remote) => self.ahead = Some((label, remote)),
+            let begin = !repeats && (due == 0 || due >= room || self.without_room > 0);
+            if begin && self.upcoming.is_none() {
+                match self.driver.next(now) {
+                    Next::Target(id, remote) => self.upcoming = Some((id, remote)),
                     Next::Later if due == 0 => return Outlook::Later,
                     Next::Nothing if due == 0 => return Outlook::Finished,
                     Next::Later | Next::Nothing => {}
@@ -192,79 +192,80 @@ impl<C: Client> Exchange<'_, C> {
             if batch.len() == BATCH || ready > now {
                 return Outlook::MoreAt(ready);
             }
-            if begin && let Some((label, remote)) = self.ahead.take() {
-                self.checker.admit(label, remote, self.client.schedule(now), now);
+            if begin && let Some((id, remote)) = self.upcoming.take() {
+                self.checker.admit(id, remote, self.driver.schedule(now), now);
             }
-            if let Some(this) = self.checker.poll_try() {
+            if let Some(due) = self.checker.poll_attempt() {
                 self.pacer.sent(now);
-                batch.push(this);
+                batch.push(due);
             }
         }
         Outlook::MoreAt(now)
     }
 
-    fn send_batch(&mut self, batch: &[Try]) {
-        let attempts: Vec<_> = batch.iter().map(|this| this.attempt).collect();
+    fn send_batch(&mut self, batch: &[DueAttempt]) {
+        let attempts: Vec<_> = batch.iter().map(|due| due.attempt).collect();
         let syn = |local, remote| self.checker.syn(local, remote);
         let results = self.engine.send_syns(&attempts, &syn);
-        for (this, result) in batch.iter().zip(results) {
+        for (due, result) in batch.iter().zip(results) {
             let now = self.engine.now();
             if result.is_err() {
                 self.pacer.answered(); // nothing is about to come
             }
             match result {
-                Ok(Departure { at, local, syn }) => {
-                    self.short = 0;
-                    self.checker.sent(*this, local, at);
-                    let by_kernel = Crossing::SentByKernel { local, remote: this.attempt.remote };
-                    self.client.crossed(at, &syn.map_or(by_kernel, Crossing::Sent));
+                Ok(SentSyn { at, local, syn }) => {
+                    self.without_room = 0;
+                    self.checker.sent(*due, local, at);
+                    let by_kernel = PacketEvent::SentByKernel { local, remote: due.attempt.remote };
+                    self.driver.on_packet(at, &syn.map_or(by_kernel, PacketEvent::Sent));
                 }
-                Err(Refusal::Fault(fault)) if fault.is_shortage() => {
-                    self.checker.postpone(*this, fault, now);
-                    self.short += 1;
-                    if self.short.is_multiple_of(SHORTAGE) {
+                Err(SendError::LocalError(error)) if error.is_shortage() => {
+                    self.checker.postpone(*due, error, now);
+                    self.without_room += 1;
+                    if self.without_room.is_multiple_of(SHORTAGE) {
                         self.pacer.pause(now + PAUSE);
                     }
                 }
-                Err(refusal) => {
-                    self.client.refused(this.attempt.remote, &refusal);
-                    self.checker.refused(*this, refusal, now);
+                Err(error) => {
+                    self.driver.on_send_error(due.attempt.remote, &error);
+                    self.checker.on_send_error(*due, error, now);
                 }
             }
         }
     }
 
-    fn tell(&mut self) {
+    fn report_outcomes(&mut self) {
         while let Some(ended) = self.checker.poll_outcome() {
             self.engine.release(ended.remote);
-            self.client.ended(ended);
+            self.driver.ended(ended);
         }
-        while let Some(remote) = self.client.poll_unwanted() {
+        while let Some(remote) = self.driver.poll_unwanted() {
             self.cancel(remote);
         }
-        self.client.told();
+        self.driver.flush();
     }
 
     fn cancel(&mut self, remote: SocketAddr) {
-        self.ahead.take_if(|(_, ahead)| *ahead == remote);
+        self.upcoming.take_if(|(_, upcoming)| *upcoming == remote);
         self.checker.cancel(remote);
         self.engine.release(remote);
     }
 
     /// Waits for answers until `until` and sends the RSTs that they call for; true when nothing was
     /// left behind.
-    fn take_in(&mut self, until: Duration) -> Result<bool, Fault> {
-        let heard = self.engine.receive(until, &self.client.interrupts(), &mut self.arrivals)?;
-        self.heard = self.heard.max(heard.unwrap_or_default());
+    fn receive(&mut self, until: Duration) -> Result<bool, LocalError> {
+        let drained_until =
+            self.engine.receive(until, &self.driver.interrupts(), &mut self.arrivals)?;
+        self.drained_until = self.drained_until.max(drained_until.unwrap_or_default());
         for (at, arrival) in self.arrivals.drain(..) {
             let handled = self.checker.handle(&arrival, at);
             if handled.is_ok() {
                 self.pacer.answered();
             }
-            self.client.crossed(at, &Crossing::Received(arrival, handled));
+            self.driver.on_packet(at, &PacketEvent::Received(arrival, handled));
         }
         self.send_resets();
-        Ok(heard.is_some())
+        Ok(drained_until.is_some())
     }
 
     /// Sends the RSTs that are called for, and now and then some of those that there was no room
@@ -285,8 +286,8 @@ impl<C: Client> Exchange<'_, C> {
         let results = self.engine.send_resets(resets);
         for (reset, result) in resets.iter().zip(results) {
             match result {
-                Ok(()) => self.client.crossed(self.engine.now(), &Crossing::Sent(*reset)),
-                Err(fault) if fault.is_shortage() => self.unsent.push_back(*reset),
+                Ok(()) => self.driver.on_packet(self.engine.now(), &PacketEvent::Sent(*reset)),
+                Err(error) if error.is_shortage() => self.unsent.push_back(*reset),
                 Err(_) => {} // the server's next SYN+ACK asks for it again
             }
         }

@@ -4,49 +4,49 @@ use std::net::SocketAddr;
 
 use socket2::Domain;
 
-use super::Opening;
-use crate::fault::Fault;
+use super::EngineConfig;
+use crate::local_error::LocalError;
 
 /// What is there for IPv4 and for IPv6; `None` where the family is not wanted, a fault where it
 /// cannot be had.
-pub(super) struct Families<T> {
-    v4: Option<Result<T, Fault>>,
-    v6: Option<Result<T, Fault>>,
+pub(super) struct PerFamily<T> {
+    v4: Option<Result<T, LocalError>>,
+    v6: Option<Result<T, LocalError>>,
 }
 
-impl<T> Families<T> {
+impl<T> PerFamily<T> {
     /// Opens what is wanted.
     pub(super) fn open(
-        opening: &Opening,
-        mut open: impl FnMut(Domain) -> Result<T, Fault>,
+        config: &EngineConfig,
+        mut open: impl FnMut(Domain) -> Result<T, LocalError>,
     ) -> Self {
         Self {
-            v4: opening.v4.then(|| open(Domain::IPV4)),
-            v6: opening.v6.then(|| open(Domain::IPV6)),
+            v4: config.v4.then(|| open(Domain::IPV4)),
+            v6: config.v6.then(|| open(Domain::IPV6)),
         }
     }
 
     /// Fails where there is nothing for any of the families that are wanted now.
-    pub(super) fn ready(&self, v4: bool, v6: bool) -> Result<(), Fault> {
-        let mut fault = None;
+    pub(super) fn ready(&self, v4: bool, v6: bool) -> Result<(), LocalError> {
+        let mut error = None;
         for (_, there) in [(v4, &self.v4), (v6, &self.v6)].into_iter().filter(|(wanted, _)| *wanted)
         {
             let Some(Err(missing)) = there else { return Ok(()) };
-            fault.get_or_insert(missing);
+            error.get_or_insert(missing);
         }
-        fault.map_or(Ok(()), |fault| Err(fault.clone()))
+        error.map_or(Ok(()), |error| Err(error.clone()))
     }
 
     /// Why families cannot be had that are wanted.
-    pub(super) fn faults(&self) -> impl Iterator<Item = &Fault> {
+    pub(super) fn faults(&self) -> impl Iterator<Item = &LocalError> {
         [&self.v4, &self.v6].into_iter().flatten().filter_map(|there| there.as_ref().err())
     }
 
     /// What sends to and from addresses like `address`.
-    pub(super) fn of(&mut self, address: SocketAddr) -> Result<&mut T, Fault> {
+    pub(super) fn of(&mut self, address: SocketAddr) -> Result<&mut T, LocalError> {
         let there = if address.is_ipv4() { &mut self.v4 } else { &mut self.v6 };
         let there = there.as_mut().expect("opened for the family of every target");
-        there.as_mut().map_err(|fault| fault.clone())
+        there.as_mut().map_err(|error| error.clone())
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 /// Why this machine kept a check from learning anything; each message names the fix where there is
 /// one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum LocalError {
     /// `socket()` refused a raw socket, for want of privilege most of the time.
     #[error("cannot open a raw socket ({}); {}", .0.desc(), raw_socket_fix(*.0))]
     RawSocket(Errno),
@@ -100,7 +100,7 @@ pub enum Fault {
         /// Those there are.
         addresses: Vec<IpAddr>,
         /// What stands in the way.
-        cause: Box<Fault>,
+        cause: Box<LocalError>,
     },
     /// A name has more addresses than are probed.
     #[error("the name has {addresses} addresses, of which {probed} are probed")]
@@ -172,7 +172,7 @@ pub fn in_words(error: &io::Error) -> String {
     errno.map_or_else(|| error.to_string(), |errno| errno.desc().to_owned())
 }
 
-impl Fault {
+impl LocalError {
     /// True when this machine had no room for a SYN just then: it counts as no attempt.
     pub fn is_shortage(&self) -> bool {
         match self {
@@ -300,11 +300,11 @@ impl NoRoute {
 
 /// Why a SYN could not leave.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
+pub enum SendError {
     /// The routing table has an answer: there is no way to the target.
     NoRoute(NoRoute),
     /// This machine is at fault; the target is not to blame.
-    Fault(Fault),
+    LocalError(LocalError),
     /// Each source port that there is has sent one already, and the kernel repeats it.
     NoPortLeft,
     /// The target is one of the ports that the check itself leaves from: this machine would only
@@ -312,8 +312,8 @@ pub enum Refusal {
     OwnPort,
 }
 
-impl From<Fault> for Refusal {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
+impl From<LocalError> for SendError {
+    fn from(local_error: LocalError) -> Self {
+        Self::LocalError(local_error)
     }
 }

@@ -13,7 +13,7 @@ use socket2::Socket;
 use super::clock::departures;
 use super::route::Aim;
 use super::sockets::port_less;
-use crate::fault::{Fault, is_shortage};
+use crate::local_error::{LocalError, is_shortage};
 use crate::wire::Segment;
 
 /// How often a send is tried whose error may be that of another flow.
@@ -25,7 +25,11 @@ const SEND_ATTEMPTS: usize = 16;
 /// With the error queue on, a send fails with the pending ICMP error of any flow of this machine
 /// (`sock_error()`); that clears it, so what counts is an error that stays. The target is never to
 /// blame: whether there is a route has been asked before.
-pub(super) fn send(socket: &Socket, segments: &[Segment], aim: Aim) -> Vec<Result<Instant, Fault>> {
+pub(super) fn send(
+    socket: &Socket,
+    segments: &[Segment],
+    aim: Aim,
+) -> Vec<Result<Instant, LocalError>> {
     let mut results = Vec::with_capacity(segments.len());
     let (v4, v6);
     let source = match segments[0].source.ip() {
@@ -78,7 +82,7 @@ pub(super) fn send(socket: &Socket, segments: &[Segment], aim: Aim) -> Vec<Resul
                 // for themselves.
                 let certain = errno == Errno::EPERM || is_shortage(errno);
                 if certain || attempts == SEND_ATTEMPTS {
-                    results.push(Err(refusal(errno, segments[done].destination)));
+                    results.push(Err(send_error(errno, segments[done].destination)));
                     done += 1;
                     attempts = 0;
                 }
@@ -88,10 +92,10 @@ pub(super) fn send(socket: &Socket, segments: &[Segment], aim: Aim) -> Vec<Resul
     results
 }
 
-fn refusal(errno: Errno, to: SocketAddr) -> Fault {
+fn send_error(errno: Errno, to: SocketAddr) -> LocalError {
     match errno {
-        Errno::EPERM => Fault::Firewall(to),
-        errno => Fault::Send { to, errno },
+        Errno::EPERM => LocalError::Firewall(to),
+        errno => LocalError::Send { to, errno },
     }
 }
 

@@ -7,21 +7,21 @@ use std::ops::RangeInclusive;
 
 use ipnetwork::IpNetwork;
 
-use crate::fault::Fault;
+use crate::local_error::LocalError;
 use crate::resolve::{Family, interface_index};
 use crate::target::{Hosts, Target};
 use crate::verdict::Outcome;
 
-/// The targets of a pool, known by their place in it, and which endpoints they stand for.
+/// The targets of a pool, each known by its index (id), and which endpoints they stand for.
 ///
-/// An endpoint that several targets stand for is given out once; [`Roster::named`] says for whom.
+/// An endpoint that several targets stand for is given out once; [`TargetSet::end`] says for whom.
 /// Those of blocks are found by their addresses alone, so a block takes no memory. Those of names
 /// are known only when the names are resolved, perhaps after another target's verdict: while
 /// look-ups are under way, outcomes are remembered.
 ///
 /// Invariant: an endpoint stands in `resolved` as long as it is `wanted` by names, not given out,
 /// and in no block.
-pub struct Roster {
+pub struct TargetSet {
     targets: Vec<Target>,
     blocks: Blocks,
     /// The target whose endpoints come next, and those of the one before that are left.
@@ -36,16 +36,16 @@ pub struct Roster {
 /// An endpoint that names stand for and that has not ended.
 #[derive(Default)]
 struct Wanted {
-    /// The places of those names.
-    places: Vec<u32>,
+    /// Those names.
+    ids: Vec<u32>,
     given_out: bool,
 }
 
-impl Roster {
-    /// A roster of `targets`, whose names are yet to be resolved. Fails where an interface is
+impl TargetSet {
+    /// A set of `targets`, whose names are yet to be resolved. Fails where an interface is
     /// unknown, or an address is not of `family`.
-    pub fn new(targets: Vec<Target>, family: Family) -> Result<Self, Fault> {
-        let mut roster = Self {
+    pub fn new(targets: Vec<Target>, family: Family) -> Result<Self, LocalError> {
+        let mut target_set = Self {
             blocks: Blocks::of(&targets),
             next: 0,
             current: Box::new(std::iter::empty()),
@@ -55,13 +55,13 @@ impl Roster {
             unresolved: BTreeSet::new(),
             targets,
         };
-        for place in (0..).take(roster.targets.len()) {
-            match &roster.target(place).hosts {
+        for id in (0..).take(target_set.targets.len()) {
+            match &target_set.target(id).hosts {
                 Hosts::Block(block) if !family.admits(block.ip()) => {
-                    return Err(Fault::Family(block.ip()));
+                    return Err(LocalError::Family(block.ip()));
                 }
                 Hosts::LinkLocal(address, _) if !family.admits(*address) => {
-                    return Err(Fault::Family(*address));
+                    return Err(LocalError::Family(*address));
                 }
                 Hosts::Block(_) => {}
                 Hosts::LinkLocal(address, scope) => {
@@ -69,26 +69,26 @@ impl Roster {
                     if let SocketAddr::V6(v6) = &mut endpoint {
                         v6.set_scope_id(interface_index(scope)?);
                     }
-                    roster.place(place, &[endpoint]);
+                    target_set.want(id, &[endpoint]);
                 }
                 Hosts::Name(_) => {
-                    roster.unresolved.insert(place);
+                    target_set.unresolved.insert(id);
                 }
             }
         }
-        Ok(roster)
+        Ok(target_set)
     }
 
-    /// The target at `place`.
-    pub fn target(&self, place: u32) -> &Target {
-        &self.targets[place as usize]
+    /// The target `id`.
+    pub fn target(&self, id: u32) -> &Target {
+        &self.targets[id as usize]
     }
 
-    /// The names to look up, each with the place of its target.
-    pub fn names(&self) -> Vec<(u32, Box<str>)> {
+    /// The names to look up, each with its target.
+    pub fn names_to_resolve(&self) -> Vec<(u32, Box<str>)> {
         let targets = (0..).zip(&self.targets);
-        let name = |(place, target): (u32, &Target)| match &target.hosts {
-            Hosts::Name(name) => Some((place, name.clone())),
+        let name = |(id, target): (u32, &Target)| match &target.hosts {
+            Hosts::Name(name) => Some((id, name.clone())),
             Hosts::Block(_) | Hosts::LinkLocal(..) => None,
         };
         targets.filter_map(name).collect()
@@ -99,7 +99,7 @@ impl Roster {
         self.unresolved.is_empty()
     }
 
-    /// The places of targets whose look-up has not ended; nobody waits for them any more.
+    /// Targets whose look-up has not ended; nobody waits for them any more.
     pub fn take_unresolved(&mut self) -> BTreeSet<u32> {
         std::mem::take(&mut self.unresolved)
     }
@@ -116,22 +116,22 @@ impl Roster {
         (any(false) || names && family != Family::V6, any(true) || names && family != Family::V4)
     }
 
-    /// The next endpoint to probe, with the place of a target that stands for it.
-    pub fn poll(&mut self) -> Option<(u32, SocketAddr)> {
+    /// The next endpoint to probe, with a target that stands for it.
+    pub fn poll_endpoint(&mut self) -> Option<(u32, SocketAddr)> {
         loop {
             if let Some(endpoint) = self.resolved.pop_front() {
                 let wanted = self.wanted.get_mut(&endpoint);
-                let Some(wanted) = wanted.filter(|wanted| !wanted.places.is_empty()) else {
+                let Some(wanted) = wanted.filter(|wanted| !wanted.ids.is_empty()) else {
                     self.wanted.remove(&endpoint);
                     continue;
                 };
                 wanted.given_out = true;
-                return Some((wanted.places[0], endpoint));
+                return Some((wanted.ids[0], endpoint));
             }
             if let Some(endpoint) = self.current.next() {
-                let place = self.next - 1;
-                if self.blocks.first(endpoint) == Some(place) {
-                    return Some((place, endpoint));
+                let id = self.next - 1;
+                if self.blocks.first(endpoint) == Some(id) {
+                    return Some((id, endpoint));
                 }
                 continue;
             }
@@ -146,49 +146,49 @@ impl Roster {
         }
     }
 
-    /// The look-up for the target at `place` has ended, with these addresses, without port, or
+    /// The look-up for the target `id` has ended, with these addresses, without port, or
     /// none. Gives the endpoints whose outcome is known already; the others are to come from
-    /// [`Roster::poll`], all addresses of a port together.
-    pub fn resolve(&mut self, place: u32, addresses: &[SocketAddr]) -> Vec<(SocketAddr, Outcome)> {
-        self.unresolved.remove(&place);
-        let known = self.place(place, addresses);
+    /// [`TargetSet::poll_endpoint`], all addresses of a port together.
+    pub fn resolve(&mut self, id: u32, addresses: &[SocketAddr]) -> Vec<(SocketAddr, Outcome)> {
+        self.unresolved.remove(&id);
+        let known = self.want(id, addresses);
         if self.unresolved.is_empty() {
             self.ended = HashMap::new();
         }
         known
     }
 
-    /// The places of all targets that stand for an endpoint that has ended so.
-    pub fn named(&mut self, endpoint: SocketAddr, outcome: &Outcome) -> Vec<u32> {
+    /// All targets that stand for an endpoint that has ended so.
+    pub fn end(&mut self, endpoint: SocketAddr, outcome: &Outcome) -> Vec<u32> {
         if !self.unresolved.is_empty() {
             self.ended.insert(endpoint, outcome.clone());
         }
-        let by_name = self.wanted.remove(&endpoint).map(|wanted| wanted.places);
-        self.blocks.all(endpoint).chain(by_name.into_iter().flatten()).collect()
+        let names = self.wanted.remove(&endpoint).map(|wanted| wanted.ids);
+        self.blocks.all(endpoint).chain(names.into_iter().flatten()).collect()
     }
 
-    /// The places of names that stand for an endpoint that has not ended.
-    pub fn waiting(&self, endpoint: SocketAddr) -> Vec<u32> {
-        self.wanted.get(&endpoint).map(|wanted| wanted.places.clone()).unwrap_or_default()
+    /// The names that stand for an endpoint that has not ended.
+    pub fn waiting_for(&self, endpoint: SocketAddr) -> Vec<u32> {
+        self.wanted.get(&endpoint).map(|wanted| wanted.ids.clone()).unwrap_or_default()
     }
 
-    /// The name at `place` no longer waits for `endpoint`. True when it has been given out, and
+    /// The name `id` no longer waits for `endpoint`. True when it has been given out, and
     /// nobody waits for it now.
-    pub fn leave(&mut self, place: u32, endpoint: SocketAddr) -> bool {
+    pub fn leave(&mut self, id: u32, endpoint: SocketAddr) -> bool {
         let Some(wanted) = self.wanted.get_mut(&endpoint) else { return false };
-        wanted.places.retain(|other| *other != place);
+        wanted.ids.retain(|other| *other != id);
         let in_block = self.blocks.first(endpoint).is_some();
         let queued = !wanted.given_out && !in_block;
-        if !wanted.places.is_empty() || queued {
+        if !wanted.ids.is_empty() || queued {
             return false;
         }
         self.wanted.remove(&endpoint);
         !in_block
     }
 
-    fn place(&mut self, place: u32, addresses: &[SocketAddr]) -> Vec<(SocketAddr, Outcome)> {
+    fn want(&mut self, id: u32, addresses: &[SocketAddr]) -> Vec<(SocketAddr, Outcome)> {
         let mut known = Vec::new();
-        let ports = self.targets[place as usize].ports.iter();
+        let ports = self.targets[id as usize].ports.iter();
         for (port, address) in ports.flat_map(|port| addresses.iter().map(move |a| (port, *a))) {
             let mut endpoint = address;
             endpoint.set_port(port);
@@ -203,7 +203,7 @@ impl Roster {
                 }
                 Wanted::default()
             });
-            wanted.places.push(place);
+            wanted.ids.push(id);
         }
         known
     }
@@ -214,7 +214,7 @@ impl Roster {
 struct Blocks {
     /// Single ports, sorted.
     single: Vec<(IpNetwork, u16, u32)>,
-    /// Ranges of ports, sorted by block and place.
+    /// Ranges of ports, sorted by block and id.
     ranges: Vec<(IpNetwork, u32, RangeInclusive<u16>)>,
     prefixes: BTreeSet<u8>,
 }
@@ -222,23 +222,23 @@ struct Blocks {
 impl Blocks {
     fn of(targets: &[Target]) -> Self {
         let (mut single, mut ranges, mut prefixes) = (Vec::new(), Vec::new(), BTreeSet::new());
-        for (place, target) in (0..).zip(targets) {
+        for (id, target) in (0..).zip(targets) {
             let Hosts::Block(block) = target.hosts else { continue };
             prefixes.insert(block.prefix());
             for range in target.ports.ranges() {
                 if range.start() == range.end() {
-                    single.push((block, *range.start(), place));
+                    single.push((block, *range.start(), id));
                 } else {
-                    ranges.push((block, place, range.clone()));
+                    ranges.push((block, id, range.clone()));
                 }
             }
         }
         single.sort_unstable();
-        ranges.sort_unstable_by_key(|(block, place, _)| (*block, *place));
+        ranges.sort_unstable_by_key(|(block, id, _)| (*block, *id));
         Self { single, ranges, prefixes }
     }
 
-    /// The smallest place of a target that stands for `endpoint`.
+    /// The first target that stands for `endpoint`.
     fn first(&self, endpoint: SocketAddr) -> Option<u32> {
         let enclosing = self.enclosing(endpoint);
         let firsts = enclosing.flat_map(|block| {
@@ -248,7 +248,7 @@ impl Blocks {
         firsts.min()
     }
 
-    /// The places of all targets that stand for `endpoint`.
+    /// All targets that stand for `endpoint`.
     fn all(&self, endpoint: SocketAddr) -> impl Iterator<Item = u32> {
         let port = endpoint.port();
         let enclosing = self.enclosing(endpoint);
@@ -263,13 +263,13 @@ impl Blocks {
         let begin = self.single.partition_point(|(b, p, _)| (*b, *p) < (block, port));
         let same =
             self.single[begin..].iter().take_while(move |(b, p, _)| (*b, *p) == (block, port));
-        same.map(|(_, _, place)| *place)
+        same.map(|(_, _, id)| *id)
     }
 
     fn ranges(&self, block: IpNetwork, port: u16) -> impl Iterator<Item = u32> {
         let begin = self.ranges.partition_point(|(b, _, _)| *b < block);
         let same = self.ranges[begin..].iter().take_while(move |(b, _, _)| *b == block);
-        same.filter(move |(_, _, range)| range.contains(&port)).map(|(_, place, _)| *place)
+        same.filter(move |(_, _, range)| range.contains(&port)).map(|(_, id, _)| *id)
     }
 }
 

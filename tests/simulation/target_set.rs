@@ -5,10 +5,10 @@ use std::env;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Command;
 
-use halfopen::fault::Fault;
+use halfopen::local_error::LocalError;
 use halfopen::resolve::Family;
-use halfopen::roster::Roster;
 use halfopen::target::{Hosts, Target};
+use halfopen::target_set::TargetSet;
 use halfopen::verdict::{Outcome, PortState, Reason, Verdict};
 use proptest::prelude::*;
 
@@ -17,7 +17,7 @@ fn a_huge_pool_is_not_expanded_before_it_is_asked_for() {
     const ALONE: &str = "HALFOPEN_TEST_ALONE";
     if env::var_os(ALONE).is_none() {
         // In a process of its own: the memory that is measured is that of no other test.
-        let this = "roster::a_huge_pool_is_not_expanded_before_it_is_asked_for";
+        let this = "target_set::a_huge_pool_is_not_expanded_before_it_is_asked_for";
         let mut alone = Command::new(env::current_exe().unwrap());
         let output = alone.args(["--exact", this]).env(ALONE, "1").output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
@@ -28,13 +28,13 @@ fn a_huge_pool_is_not_expanded_before_it_is_asked_for() {
     let target: Target = format!("10.0.0.0/8:{}", ports.join(",")).parse().unwrap();
     assert_eq!(target.count(), 1000 << 24);
     let before = resident();
-    let mut roster = roster(vec![target]);
+    let mut target_set = target_set(vec![target]);
     for index in 0..200_000_u32 {
-        let (place, endpoint) = roster.poll().expect("sixteen thousand million of them");
+        let (id, endpoint) = target_set.poll_endpoint().expect("sixteen thousand million of them");
         let wanted = Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 0, 0, 0)) + index / 1000);
-        assert_eq!((place, endpoint.ip()), (0, wanted.into()), "{index}");
+        assert_eq!((id, endpoint.ip()), (0, wanted.into()), "{index}");
         assert_eq!(u32::from(endpoint.port()), index % 1000 + 1);
-        assert_eq!(roster.named(endpoint, &open()), [0]);
+        assert_eq!(target_set.end(endpoint, &open()), [0]);
     }
     let grown = resident().saturating_sub(before);
     assert!(grown < 4 << 20, "{grown} bytes more after 200,000 endpoints");
@@ -42,17 +42,17 @@ fn a_huge_pool_is_not_expanded_before_it_is_asked_for() {
 
 #[test]
 fn a_block_too_large_to_count_begins_like_any_other() {
-    let mut roster = of(&["[2001:db8::/32]:80,443"]);
-    assert_eq!(roster.poll(), endpoint(0, "[2001:db8::]:80"));
-    assert_eq!(roster.poll(), endpoint(0, "[2001:db8::]:443"));
-    assert_eq!(roster.poll(), endpoint(0, "[2001:db8::1]:80"));
+    let mut target_set = of(&["[2001:db8::/32]:80,443"]);
+    assert_eq!(target_set.poll_endpoint(), endpoint(0, "[2001:db8::]:80"));
+    assert_eq!(target_set.poll_endpoint(), endpoint(0, "[2001:db8::]:443"));
+    assert_eq!(target_set.poll_endpoint(), endpoint(0, "[2001:db8::1]:80"));
 }
 
 #[test]
 fn endpoints_come_in_the_order_in_which_they_are_written() {
-    let mut roster =
+    let mut target_set =
         of(&["192.0.2.9:25", "198.18.0.4/31:80,443", "[2001:db8::7]:25", "192.0.2.1:1"]);
-    for (place, wanted) in [
+    for (id, wanted) in [
         (0, "192.0.2.9:25"),
         (1, "198.18.0.4:80"),
         (1, "198.18.0.4:443"),
@@ -61,10 +61,10 @@ fn endpoints_come_in_the_order_in_which_they_are_written() {
         (2, "[2001:db8::7]:25"),
         (3, "192.0.2.1:1"),
     ] {
-        assert_eq!(roster.poll(), endpoint(place, wanted));
+        assert_eq!(target_set.poll_endpoint(), endpoint(id, wanted));
     }
-    assert_eq!(roster.poll(), None);
-    assert_eq!(roster.poll(), None);
+    assert_eq!(target_set.poll_endpoint(), None);
+    assert_eq!(target_set.poll_endpoint(), None);
 }
 
 #[test]
@@ -92,111 +92,112 @@ fn what_several_lines_name_comes_once_and_is_told_to_all() {
         ),
         (&["[2001:db8::7]:25", "[2001:db8:0::7]:25"], &[("[2001:db8::7]:25", &[0, 1])]),
     ] {
-        let mut roster = of(targets);
+        let mut target_set = of(targets);
         let mut given = Vec::new();
-        while let Some((_, endpoint)) = roster.poll() {
-            given.push((endpoint, sorted(roster.named(endpoint, &open()))));
+        while let Some((_, endpoint)) = target_set.poll_endpoint() {
+            given.push((endpoint, sorted(target_set.end(endpoint, &open()))));
         }
         let wanted: Vec<_> =
-            wanted.iter().map(|(e, places)| (e.parse().unwrap(), places.to_vec())).collect();
+            wanted.iter().map(|(e, ids)| (e.parse().unwrap(), ids.to_vec())).collect();
         assert_eq!(given, wanted, "{targets:?}");
     }
 }
 
 #[test]
 fn a_name_comes_when_it_is_resolved_with_all_its_ports() {
-    let mut roster = of(&["mail:25,587", "192.0.2.9:25"]);
-    assert_eq!(roster.names(), [(0, "mail".into())]);
-    assert_eq!(roster.poll(), endpoint(1, "192.0.2.9:25"));
-    assert_eq!(roster.poll(), None);
-    assert!(!roster.is_resolved());
-    assert_eq!(resolve(&mut roster, 0, "192.0.2.7"), []);
-    assert!(roster.is_resolved());
-    assert_eq!(roster.poll(), endpoint(0, "192.0.2.7:25"));
-    assert_eq!(roster.poll(), endpoint(0, "192.0.2.7:587"));
-    assert_eq!(roster.poll(), None);
-    assert_eq!(roster.named("192.0.2.7:587".parse().unwrap(), &open()), [0]);
+    let mut target_set = of(&["mail:25,587", "192.0.2.9:25"]);
+    assert_eq!(target_set.names_to_resolve(), [(0, "mail".into())]);
+    assert_eq!(target_set.poll_endpoint(), endpoint(1, "192.0.2.9:25"));
+    assert_eq!(target_set.poll_endpoint(), None);
+    assert!(!target_set.is_resolved());
+    assert_eq!(resolve(&mut target_set, 0, "192.0.2.7"), []);
+    assert!(target_set.is_resolved());
+    assert_eq!(target_set.poll_endpoint(), endpoint(0, "192.0.2.7:25"));
+    assert_eq!(target_set.poll_endpoint(), endpoint(0, "192.0.2.7:587"));
+    assert_eq!(target_set.poll_endpoint(), None);
+    assert_eq!(target_set.end("192.0.2.7:587".parse().unwrap(), &open()), [0]);
 }
 
 #[test]
 fn a_name_for_what_is_written_too_is_the_same_target() {
     // Resolved before the literal comes, while it is pending, and after it has ended.
     for moment in 0..3 {
-        let mut roster = of(&["mail:25,80", "192.0.2.7:25"]);
+        let mut target_set = of(&["mail:25,80", "192.0.2.7:25"]);
         let literal = "192.0.2.7:25".parse().unwrap();
         let mut known = vec![];
         if moment == 0 {
-            known = resolve(&mut roster, 0, "192.0.2.7");
+            known = resolve(&mut target_set, 0, "192.0.2.7");
         }
         if moment > 0 {
-            assert_eq!(roster.poll(), Some((1, literal)));
+            assert_eq!(target_set.poll_endpoint(), Some((1, literal)));
         }
         if moment == 1 {
-            known = resolve(&mut roster, 0, "192.0.2.7");
+            known = resolve(&mut target_set, 0, "192.0.2.7");
         }
         if moment == 2 {
-            assert_eq!(roster.named(literal, &open()), [1]);
-            known = resolve(&mut roster, 0, "192.0.2.7");
+            assert_eq!(target_set.end(literal, &open()), [1]);
+            known = resolve(&mut target_set, 0, "192.0.2.7");
             assert_eq!(known, [(literal, open())], "what is known is told at once");
         } else {
             assert_eq!(known, []);
         }
-        let rest: BTreeSet<_> = std::iter::from_fn(|| roster.poll()).map(|(_, e)| e).collect();
+        let rest: BTreeSet<_> =
+            std::iter::from_fn(|| target_set.poll_endpoint()).map(|(_, e)| e).collect();
         let mut wanted = BTreeSet::from(["192.0.2.7:80".parse().unwrap()]);
         if moment == 0 {
             wanted.insert(literal);
         }
         assert_eq!(rest, wanted, "moment {moment}");
         if moment < 2 {
-            assert_eq!(sorted(roster.named(literal, &open())), [0, 1]);
+            assert_eq!(sorted(target_set.end(literal, &open())), [0, 1]);
         }
     }
 }
 
 #[test]
 fn two_names_for_one_address_are_one_target() {
-    let mut roster = of(&["mail:25", "smtp:25", "smtp:80"]);
-    assert_eq!(resolve(&mut roster, 1, "192.0.2.7"), []);
-    assert_eq!(roster.poll(), endpoint(1, "192.0.2.7:25"));
-    assert_eq!(resolve(&mut roster, 0, "192.0.2.7"), []);
-    assert_eq!(roster.poll(), None);
+    let mut target_set = of(&["mail:25", "smtp:25", "smtp:80"]);
+    assert_eq!(resolve(&mut target_set, 1, "192.0.2.7"), []);
+    assert_eq!(target_set.poll_endpoint(), endpoint(1, "192.0.2.7:25"));
+    assert_eq!(resolve(&mut target_set, 0, "192.0.2.7"), []);
+    assert_eq!(target_set.poll_endpoint(), None);
     let both = "192.0.2.7:25".parse().unwrap();
-    assert_eq!(sorted(roster.named(both, &open())), [0, 1]);
-    assert_eq!(resolve(&mut roster, 2, "192.0.2.7"), []);
-    assert_eq!(roster.poll(), endpoint(2, "192.0.2.7:80"));
+    assert_eq!(sorted(target_set.end(both, &open())), [0, 1]);
+    assert_eq!(resolve(&mut target_set, 2, "192.0.2.7"), []);
+    assert_eq!(target_set.poll_endpoint(), endpoint(2, "192.0.2.7:80"));
 }
 
 #[test]
 fn a_name_resolved_after_the_address_of_another_has_ended_shares_its_outcome() {
-    let mut roster = of(&["mail:25", "smtp:25"]);
+    let mut target_set = of(&["mail:25", "smtp:25"]);
     let shared = "192.0.2.7:25".parse().unwrap();
-    assert_eq!(resolve(&mut roster, 0, "192.0.2.7"), []);
-    assert_eq!(roster.poll(), Some((0, shared)));
-    assert_eq!(roster.named(shared, &open()), [0]);
-    assert_eq!(resolve(&mut roster, 1, "192.0.2.7"), [(shared, open())]);
-    assert_eq!(roster.poll(), None);
+    assert_eq!(resolve(&mut target_set, 0, "192.0.2.7"), []);
+    assert_eq!(target_set.poll_endpoint(), Some((0, shared)));
+    assert_eq!(target_set.end(shared, &open()), [0]);
+    assert_eq!(resolve(&mut target_set, 1, "192.0.2.7"), [(shared, open())]);
+    assert_eq!(target_set.poll_endpoint(), None);
 }
 
 #[test]
 fn a_name_that_does_not_resolve_gives_nothing() {
-    let mut roster = of(&["mail:25", "192.0.2.7:25"]);
-    assert_eq!(roster.resolve(0, &[]), []);
-    assert!(roster.is_resolved());
-    assert_eq!(roster.poll(), endpoint(1, "192.0.2.7:25"));
-    assert_eq!(roster.poll(), None);
+    let mut target_set = of(&["mail:25", "192.0.2.7:25"]);
+    assert_eq!(target_set.resolve(0, &[]), []);
+    assert!(target_set.is_resolved());
+    assert_eq!(target_set.poll_endpoint(), endpoint(1, "192.0.2.7:25"));
+    assert_eq!(target_set.poll_endpoint(), None);
 }
 
 #[test]
 fn a_link_local_target_has_its_interface() {
-    let mut roster = of(&["[fe80::1%lo]:25", "[fe80::1%1]:25,80"]);
-    let Some((0, SocketAddr::V6(first))) = roster.poll() else { panic!("no target") };
+    let mut target_set = of(&["[fe80::1%lo]:25", "[fe80::1%1]:25,80"]);
+    let Some((0, SocketAddr::V6(first))) = target_set.poll_endpoint() else { panic!("no target") };
     assert_eq!((first.ip().to_string().as_str(), first.scope_id()), ("fe80::1", 1));
-    assert_eq!(sorted(roster.named(first.into(), &open())), [0, 1]);
-    let Some((1, SocketAddr::V6(second))) = roster.poll() else { panic!("no target") };
+    assert_eq!(sorted(target_set.end(first.into(), &open())), [0, 1]);
+    let Some((1, SocketAddr::V6(second))) = target_set.poll_endpoint() else { panic!("no target") };
     assert_eq!((second.port(), second.scope_id()), (80, 1));
-    assert_eq!(roster.poll(), None);
-    let unknown = Roster::new(vec!["[fe80::1%nowhere0]:25".parse().unwrap()], Family::Any);
-    assert_eq!(unknown.err(), Some(Fault::Interface("nowhere0".to_owned())));
+    assert_eq!(target_set.poll_endpoint(), None);
+    let unknown = TargetSet::new(vec!["[fe80::1%nowhere0]:25".parse().unwrap()], Family::Any);
+    assert_eq!(unknown.err(), Some(LocalError::Interface("nowhere0".to_owned())));
 }
 
 #[test]
@@ -209,8 +210,8 @@ fn an_address_of_the_other_family_is_refused_at_once() {
         (Family::V6, "[::ffff:192.0.2.7]:25", "192.0.2.7"),
     ] {
         let targets = ["mail:25", target].map(|target| target.parse().unwrap()).to_vec();
-        let refused = Roster::new(targets, family).err();
-        assert_eq!(refused, Some(Fault::Family(address.parse().unwrap())), "{target}");
+        let refused = TargetSet::new(targets, family).err();
+        assert_eq!(refused, Some(LocalError::Family(address.parse().unwrap())), "{target}");
     }
 }
 
@@ -238,30 +239,30 @@ proptest! {
         patience in 0..6_usize,
     ) {
         let targets: Vec<Target> = lines.iter().map(Line::target).collect();
-        let mut roster = roster(targets);
+        let mut target_set = target_set(targets);
         let mut heard: Vec<BTreeMap<SocketAddr, usize>> = vec![BTreeMap::new(); lines.len()];
         let (mut given, mut pending) = (HashSet::new(), std::collections::VecDeque::new());
         for step in 0.. {
-            for (place, line) in (0..).zip(&lines) {
-                if let (Line::Name(lasts, _), true) = (line, moments[place as usize] == step) {
+            for (id, line) in (0..).zip(&lines) {
+                if let (Line::Name(lasts, _), true) = (line, moments[id as usize] == step) {
                     let address = |last: &u8| SocketAddr::from(([198, 18, 0, *last], 0));
                     let addresses: Vec<_> = lasts.iter().map(address).collect();
-                    for (endpoint, outcome) in roster.resolve(place, &addresses) {
+                    for (endpoint, outcome) in target_set.resolve(id, &addresses) {
                         prop_assert_eq!(outcome, outcome_of(endpoint));
-                        *heard[place as usize].entry(endpoint).or_default() += 1;
+                        *heard[id as usize].entry(endpoint).or_default() += 1;
                     }
                 }
             }
-            let next = roster.poll();
+            let next = target_set.poll_endpoint();
             let idle = next.is_none();
-            if let Some((place, endpoint)) = next {
+            if let Some((id, endpoint)) = next {
                 prop_assert!(given.insert(endpoint), "{} comes twice", endpoint);
-                prop_assert!(lines[place as usize].endpoints().contains(&endpoint));
+                prop_assert!(lines[id as usize].endpoints().contains(&endpoint));
                 pending.push_back(endpoint);
             }
             if (idle || pending.len() > patience) && let Some(endpoint) = pending.pop_front() {
-                for place in roster.named(endpoint, &outcome_of(endpoint)) {
-                    *heard[place as usize].entry(endpoint).or_default() += 1;
+                for id in target_set.end(endpoint, &outcome_of(endpoint)) {
+                    *heard[id as usize].entry(endpoint).or_default() += 1;
                 }
             }
             if idle && pending.is_empty() && step > 40 {
@@ -282,43 +283,43 @@ proptest! {
         leaves in proptest::collection::vec((0..30_usize, 0..8_u32, 0..16_u8, 1..5_u16), 0..60),
         patience in 0..6_usize,
     ) {
-        let mut roster = roster(lines.iter().map(Line::target).collect());
+        let mut target_set = target_set(lines.iter().map(Line::target).collect());
         let mut pending = std::collections::VecDeque::new();
         let mut waits: BTreeSet<(u32, SocketAddr)> = (0..)
             .zip(&lines)
             .filter(|(_, line)| matches!(line, Line::Block(..)))
-            .flat_map(|(place, line)| line.endpoints().into_iter().map(move |e| (place, e)))
+            .flat_map(|(id, line)| line.endpoints().into_iter().map(move |e| (id, e)))
             .collect();
         for step in 0.. {
-            for (place, line) in (0..).zip(&lines) {
-                if let (Line::Name(lasts, _), true) = (line, moments[place as usize] == step) {
+            for (id, line) in (0..).zip(&lines) {
+                if let (Line::Name(lasts, _), true) = (line, moments[id as usize] == step) {
                     let address = |last: &u8| SocketAddr::from(([198, 18, 0, *last], 0));
-                    waits.extend(line.endpoints().into_iter().map(|endpoint| (place, endpoint)));
+                    waits.extend(line.endpoints().into_iter().map(|endpoint| (id, endpoint)));
                     let addresses: Vec<_> = lasts.iter().map(address).collect();
-                    for (endpoint, _) in roster.resolve(place, &addresses) {
-                        prop_assert!(waits.remove(&(place, endpoint)));
+                    for (endpoint, _) in target_set.resolve(id, &addresses) {
+                        prop_assert!(waits.remove(&(id, endpoint)));
                     }
                 }
             }
-            for (_, place, last, port) in leaves.iter().filter(|(at, ..)| *at == step) {
+            for (_, id, last, port) in leaves.iter().filter(|(at, ..)| *at == step) {
                 let endpoint = SocketAddr::from(([198, 18, 0, *last], *port));
-                let name = matches!(lines.get(*place as usize), Some(Line::Name(..)));
-                if name && waits.remove(&(*place, endpoint)) && roster.leave(*place, endpoint) {
+                let name = matches!(lines.get(*id as usize), Some(Line::Name(..)));
+                if name && waits.remove(&(*id, endpoint)) && target_set.leave(*id, endpoint) {
                     prop_assert!(waits.iter().all(|(_, wanted)| *wanted != endpoint));
                     prop_assert!(pending.contains(&endpoint), "{} is not pending", endpoint);
                     pending.retain(|other| *other != endpoint);
                 }
             }
-            let next = roster.poll();
+            let next = target_set.poll_endpoint();
             let idle = next.is_none();
-            if let Some((place, endpoint)) = next {
+            if let Some((id, endpoint)) = next {
                 prop_assert!(!pending.contains(&endpoint), "{} is pending twice", endpoint);
-                prop_assert!(waits.contains(&(place, endpoint)), "nobody waits for {}", endpoint);
+                prop_assert!(waits.contains(&(id, endpoint)), "nobody waits for {}", endpoint);
                 pending.push_back(endpoint);
             }
             if (idle || pending.len() > patience) && let Some(endpoint) = pending.pop_front() {
-                for place in roster.named(endpoint, &outcome_of(endpoint)) {
-                    prop_assert!(waits.remove(&(place, endpoint)), "{} is told unasked", endpoint);
+                for id in target_set.end(endpoint, &outcome_of(endpoint)) {
+                    prop_assert!(waits.remove(&(id, endpoint)), "{} is told unasked", endpoint);
                 }
             }
             if idle && pending.is_empty() && step > 30 {
@@ -390,31 +391,31 @@ fn open() -> Outcome {
     Ok(verdict)
 }
 
-fn of(targets: &[&str]) -> Roster {
+fn of(targets: &[&str]) -> TargetSet {
     of_family(targets, Family::Any)
 }
 
-fn of_family(targets: &[&str], family: Family) -> Roster {
+fn of_family(targets: &[&str], family: Family) -> TargetSet {
     let targets = targets.iter().map(|target| target.parse().expect(target)).collect();
-    Roster::new(targets, family).expect("targets of this family")
+    TargetSet::new(targets, family).expect("targets of this family")
 }
 
-fn roster(targets: Vec<Target>) -> Roster {
-    Roster::new(targets, Family::Any).expect("no interface is named")
+fn target_set(targets: Vec<Target>) -> TargetSet {
+    TargetSet::new(targets, Family::Any).expect("no interface is named")
 }
 
-fn resolve(roster: &mut Roster, place: u32, address: &str) -> Vec<(SocketAddr, Outcome)> {
-    roster.resolve(place, &[SocketAddr::new(address.parse().unwrap(), 0)])
+fn resolve(target_set: &mut TargetSet, id: u32, address: &str) -> Vec<(SocketAddr, Outcome)> {
+    target_set.resolve(id, &[SocketAddr::new(address.parse().unwrap(), 0)])
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the shape that poll has")]
-fn endpoint(place: u32, text: &str) -> Option<(u32, SocketAddr)> {
-    Some((place, text.parse().unwrap()))
+fn endpoint(id: u32, text: &str) -> Option<(u32, SocketAddr)> {
+    Some((id, text.parse().unwrap()))
 }
 
-fn sorted(mut places: Vec<u32>) -> Vec<u32> {
-    places.sort_unstable();
-    places
+fn sorted(mut ids: Vec<u32>) -> Vec<u32> {
+    ids.sort_unstable();
+    ids
 }
 
 /// Memory of this process, bytes.

@@ -36,7 +36,7 @@ impl Output for io::Sink {
 
 /// Takes everything, and passes it on as the reader takes it: he holds up nothing but the end of
 /// the program.
-pub struct Outlet<W> {
+pub struct NonBlockingWriter<W> {
     out: W,
     is_terminal: bool,
     waiting: VecDeque<u8>,
@@ -44,7 +44,7 @@ pub struct Outlet<W> {
     closed: bool,
 }
 
-impl<W: AsFd + IsTerminal> Outlet<W> {
+impl<W: AsFd + IsTerminal> NonBlockingWriter<W> {
     /// Nothing is written to `out` in another way.
     pub fn new(out: W) -> Self {
         let is_terminal = out.is_terminal();
@@ -97,13 +97,13 @@ fn piece(bytes: &[u8]) -> usize {
     bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |end| end.max(1))
 }
 
-impl<W: AsFd + IsTerminal> Output for Outlet<W> {
+impl<W: AsFd + IsTerminal> Output for NonBlockingWriter<W> {
     fn backlog(&self) -> Option<(usize, BorrowedFd<'_>)> {
         (!self.waiting.is_empty()).then(|| (self.waiting.len(), self.out.as_fd()))
     }
 }
 
-impl<W: AsFd + IsTerminal> Write for Outlet<W> {
+impl<W: AsFd + IsTerminal> Write for NonBlockingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if !self.closed {
             self.waiting.extend(bytes);

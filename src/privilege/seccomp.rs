@@ -1,5 +1,7 @@
 //! The system calls that are left: what the loop and the name service need, as a seccomp filter.
 
+mod bpf;
+
 use std::collections::BTreeMap;
 use std::env::consts::ARCH;
 use std::process;
@@ -12,7 +14,7 @@ use seccompiler::{
     apply_filter,
 };
 
-use super::dispatch::{Fate, by_number};
+use self::bpf::{Fate, by_number};
 
 /// What may be called with any arguments. None of it gives more than the descriptors that are open
 /// already, memory, threads, and time.
@@ -163,11 +165,11 @@ fn program(administrator: bool) -> Result<BpfProgram, Error> {
     // Its arguments are out of a filter's sight; the C library does without, as on kernels before
     // Linux 5.3.
     let denied = (number(&libc::SYS_clone3), Fate::Unknown);
-    let dispatch = by_number(allowed.chain(examined).chain([denied]).collect());
+    let search = by_number(allowed.chain(examined).chain([denied]).collect());
     let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     let filter = SeccompFilter::new(bound, refused, SeccompAction::Allow, ARCH.try_into()?)?;
     let mut program = BpfProgram::try_from(filter)?;
-    program.splice(PREFACE..PREFACE, dispatch);
+    program.splice(PREFACE..PREFACE, search);
     Ok(program)
 }
 

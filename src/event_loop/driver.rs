@@ -1,18 +1,19 @@
 //! What the loop asks of its client, and tells it.
 
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use crate::checker::Ended;
 use crate::engine::Interrupt;
-use crate::fault::Refusal;
-use crate::probe::Ignored;
+use crate::local_error::SendError;
+use crate::probe::DiscardReason;
 use crate::schedule::Schedule;
 use crate::wire::{Arrival, Flags, Segment};
 
 /// Something that crossed between us and the network, for those who want to watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Crossing {
+pub enum PacketEvent {
     /// A segment that left.
     Sent(Segment),
     /// A SYN that the kernel wrote and sent for us.
@@ -23,10 +24,10 @@ pub enum Crossing {
         remote: SocketAddr,
     },
     /// Something that arrived, and why it proves nothing where it does not.
-    Received(Arrival, Result<(), Ignored>),
+    Received(Arrival, Result<(), DiscardReason>),
 }
 
-impl Crossing {
+impl PacketEvent {
     /// Where a SYN that left goes to.
     pub fn syn_to(&self) -> Option<SocketAddr> {
         match self {
@@ -40,7 +41,7 @@ impl Crossing {
 }
 
 /// Who wants to know: names the targets and is told what becomes of them, as it happens.
-pub trait Client {
+pub trait Driver {
     /// The next target, when there is one by now.
     fn next(&mut self, now: Duration) -> Next;
 
@@ -51,7 +52,7 @@ pub trait Client {
     fn ended(&mut self, ended: Ended);
 
     /// A SYN to `remote` could not leave; it is tried again.
-    fn refused(&mut self, _remote: SocketAddr, _refusal: &Refusal) {}
+    fn on_send_error(&mut self, _remote: SocketAddr, _error: &SendError) {}
 
     /// The next target whose end need not be known any more.
     fn poll_unwanted(&mut self) -> Option<SocketAddr> {
@@ -59,16 +60,16 @@ pub trait Client {
     }
 
     /// All that have ended so far have been told.
-    fn told(&mut self);
+    fn flush(&mut self);
 
     /// A packet has crossed at `at`.
-    fn crossed(&mut self, at: Duration, crossing: &Crossing);
+    fn on_packet(&mut self, at: Duration, packet: &PacketEvent);
 
     /// When the client wants attention.
     fn interrupts(&self) -> Vec<Interrupt<'_>>;
 
     /// Looks after that; true when the rest need not be known any more.
-    fn attend(&mut self, now: Duration) -> bool;
+    fn handle_interrupts(&mut self, now: Duration) -> ControlFlow<()>;
 }
 
 /// What a client wants next.

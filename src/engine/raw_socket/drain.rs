@@ -9,8 +9,8 @@ use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, getsockopt, recv
 use nix::{getsockopt_impl, libc, sockopt_impl};
 
 use super::super::filter::LONGEST;
-use super::super::received::{self, Received};
-use super::{BATCH, Buffer, Lane};
+use super::super::recv::{self, Received};
+use super::{BATCH, Buffer, RawSocket};
 use crate::wire::{Arrival, Flags, Meaning, Origin};
 
 /// How often a queue is asked before the other one has its turn.
@@ -27,7 +27,7 @@ sockopt_impl!(
 /// Where in that the dropped messages stand (`SK_MEMINFO_DROPS` of `linux/sock_diag.h`).
 const LOST: usize = 8;
 
-impl Lane {
+impl RawSocket {
     /// Takes in a batch of what waits in the socket's queues; true when both were seen empty.
     ///
     /// No ICMP error is handed over before every segment that arrived ahead of it: the error queue
@@ -95,7 +95,7 @@ impl Lane {
         let mut count = 0;
         for message in messages {
             count += 1;
-            arrivals.extend(received::read(&message).and_then(|read| self.own(read)));
+            arrivals.extend(recv::read(&message).and_then(|read| self.own(read)));
         }
         Ok(count)
     }
@@ -112,7 +112,7 @@ impl Lane {
     /// Knows whether the guard of the port that `arrival` is about leaves the RST to us, and
     /// whether an ICMP error comes from this machine.
     fn own(&self, mut received: Received) -> Option<Received> {
-        let guard = |port| self.guards.iter().find(|guard| guard.port() == port);
+        let guard = |port| self.reserved_ports.iter().find(|guard| guard.port() == port);
         match &mut received.arrival {
             Arrival::Segment { segment, hop_limit, reset_by_kernel } => {
                 let guard = guard(segment.destination.port())?;
