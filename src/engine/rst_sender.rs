@@ -105,25 +105,34 @@ impl Drop for RstSender {
 #[cfg(test)]
 mod tests {
     use std::io::{ErrorKind, Write};
-    use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+    use std::net::{Ipv4Addr, SocketAddr};
     use std::time::Duration;
+
+    use socket2::{Domain, Type};
 
     use super::*;
     use crate::wire::{Flags, Options, SequenceNumber};
 
     /// A socket that has no room, and never will have any: that of a connection whose other end
-    /// does not read.
-    fn full() -> (Socket, TcpListener) {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let mut stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        stream.set_nonblocking(true).unwrap();
-        let full = loop {
-            if let Err(error) = stream.write(&[0; 4096]) {
+    /// does not read. That end's kernel still takes what fits into its buffer; this end's is made
+    /// far smaller, after it was filled, than what then is left in it.
+    fn full() -> (Socket, Socket) {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        listener.set_recv_buffer_size(1).unwrap(); // the least that the kernel allows
+        listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+        listener.listen(1).unwrap();
+        let mut full = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        full.connect(&listener.local_addr().unwrap()).unwrap();
+        full.set_nonblocking(true).unwrap();
+        full.set_send_buffer_size(100_000).unwrap();
+        let error = loop {
+            if let Err(error) = full.write(&[0; 4096]) {
                 break error;
             }
         };
-        assert_eq!(full.kind(), ErrorKind::WouldBlock);
-        (stream.into(), listener)
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+        full.set_send_buffer_size(1).unwrap();
+        (full, listener)
     }
 
     #[test]
