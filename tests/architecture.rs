@@ -186,6 +186,37 @@ fn files_are_short() {
     assert!(long.is_empty(), "more than 400 lines without tests: {long:?}");
 }
 
+#[test]
+fn what_architecture_md_names_exists() {
+    let page = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let files = source_files();
+    let quoted: Vec<_> = page.split('`').skip(1).step_by(2).filter(|text| is_ours(text)).collect();
+    assert!(quoted.len() > 50, "{quoted:?}");
+    let exists = |quoted: &str| {
+        if quoted.contains(['/', '.']) {
+            root().join(quoted).exists() || root().join("src").join(quoted).exists()
+        } else {
+            files.iter().any(|file| quoted.split("::").all(|word| file.names(word)))
+                || is_in_its_module(quoted, &files)
+        }
+    };
+    let missing: Vec<_> = quoted.into_iter().filter(|quoted| !exists(quoted)).collect();
+    assert!(missing.is_empty(), "ARCHITECTURE.md names what does not exist: {missing:?}");
+}
+
+/// False for options, and for the kernel's functions and constants.
+fn is_ours(quoted: &str) -> bool {
+    let constant = quoted.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+    !quoted.starts_with("--") && !quoted.ends_with("()") && !constant
+}
+
+/// `module::function`: true if a file of that module declares the function.
+fn is_in_its_module(path: &str, files: &[SourceFile]) -> bool {
+    let Some((module, function)) = path.split_once("::") else { return false };
+    let declared = format!("fn {function}(");
+    files.iter().any(|file| file.module() == module && file.code.contains(&declared))
+}
+
 /// A file of `src`, without its unit tests and comments.
 struct SourceFile {
     path: String,
