@@ -13,8 +13,10 @@
 
 pub mod alternatives;
 pub mod attempt;
+#[cfg(feature = "cli")]
 pub mod check;
 pub mod checker;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod descriptors;
 pub mod engine;
@@ -23,12 +25,15 @@ pub mod local_error;
 pub mod non_blocking_writer;
 pub mod number;
 pub mod pacer;
+#[cfg(feature = "cli")]
 pub mod plan;
 pub mod privilege;
 pub mod probe;
+#[cfg(feature = "cli")]
 pub mod report;
 pub mod resolve;
 pub mod schedule;
+#[cfg(feature = "cli")]
 pub mod self_test;
 pub mod signals;
 pub mod status;

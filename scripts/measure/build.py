@@ -31,7 +31,7 @@ def all_of(sections):
         sys.exit("bench: missing: " + ", ".join(missing))
     build = ["cargo", "build", "--release", "--locked", "--quiet"]
     subprocess.run(build, cwd=ROOT, check=True)
-    subprocess.run([*build, "--no-default-features", "--target-dir", TARGET / "unconfined"], cwd=ROOT, check=True)
+    subprocess.run([*build, "--no-default-features", "--features", "cli", "--target-dir", TARGET / "unconfined"], cwd=ROOT, check=True)
     subprocess.run(["cc", "-O2", "-o", FLOOR, ROOT / "scripts/floor.c"], check=True)
     if any(section.BENCHES for section in sections):
         checker()

@@ -33,7 +33,7 @@ pub enum PrivilegeError {
     /// The filter of system calls.
     #[cfg(feature = "seccomp")]
     #[error(
-        "cannot confine the program to its system calls ({0}); a build with --no-default-features does without"
+        "cannot confine the program to its system calls ({0}); a build with --no-default-features --features cli does without"
     )]
     Confinement(#[from] seccompiler::Error),
 }
