@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use halfopen::checker::{Checker, Ended};
 use halfopen::engine::{Interrupt, SimulatedEngine};
+use halfopen::event::Event;
 use halfopen::event_loop::{Driver, Next, PacketEvent, run};
 use halfopen::pacer::Pacer;
 use halfopen::probe::Secret;
 use halfopen::schedule::Schedule;
 use halfopen::verdict::{PortState, Verdict};
-use halfopen::wire::{Arrival, Flags, Options, Segment};
+use halfopen::wire::{Flags, Options, Segment};
 
 const TARGETS: u32 = 100_000;
 const RETRIES: u8 = 2;
@@ -54,7 +55,7 @@ fn check(targets: u32, flags: Option<Flags>, state: PortState) -> u32 {
     pool.ended
 }
 
-fn answer(syn: &Segment, flags: Flags) -> Arrival {
+fn answer(syn: &Segment, flags: Flags) -> Event {
     let segment = Segment {
         source: syn.destination,
         destination: syn.source,
@@ -64,7 +65,7 @@ fn answer(syn: &Segment, flags: Flags) -> Arrival {
         window: 64240,
         options: Options::default(),
     };
-    Arrival::Segment { segment, hop_limit: 64, reset_by_kernel: false }
+    Event::Segment { segment, hop_limit: 64, reset_by_kernel: false }
 }
 
 /// Endpoints from 198.18.0.1 upwards, of which it is only counted how they end.

@@ -11,9 +11,10 @@ pub use self::driver::{Driver, Next, PacketEvent};
 
 use crate::checker::{Checker, DueAttempt, Ended};
 use crate::engine::{Engine, SentSyn};
+use crate::event::Event;
 use crate::local_error::{LocalError, SendError};
 use crate::pacer::Pacer;
-use crate::wire::{Arrival, Segment};
+use crate::wire::Segment;
 
 /// SYNs handed to the engine together, when so many are due.
 const BATCH: usize = 64;
@@ -55,7 +56,7 @@ pub fn run(
         upcoming: None,
         without_room: 0,
         drained_until: Duration::ZERO,
-        arrivals: Vec::new(),
+        events: Vec::new(),
         unsent: VecDeque::new(),
         resend_at: Duration::ZERO,
     };
@@ -94,7 +95,7 @@ struct EventLoop<'a, C> {
     without_room: usize,
     /// Until when everything that arrived has been taken in: silence counts no further than that.
     drained_until: Duration,
-    arrivals: Vec<(Duration, Arrival)>,
+    events: Vec<(Duration, Event)>,
     /// RSTs that there was no room for, and when to try again, or to ask the engine for more.
     unsent: VecDeque<Segment>,
     resend_at: Duration,
@@ -255,14 +256,14 @@ impl<C: Driver> EventLoop<'_, C> {
     /// left behind.
     fn receive(&mut self, until: Duration) -> Result<bool, LocalError> {
         let drained_until =
-            self.engine.receive(until, &self.driver.interrupts(), &mut self.arrivals)?;
+            self.engine.receive(until, &self.driver.interrupts(), &mut self.events)?;
         self.drained_until = self.drained_until.max(drained_until.unwrap_or_default());
-        for (at, arrival) in self.arrivals.drain(..) {
-            let handled = self.checker.handle(&arrival, at);
+        for (at, event) in self.events.drain(..) {
+            let handled = self.checker.handle(&event, at);
             if handled.is_ok() {
                 self.pacer.answered();
             }
-            self.driver.on_packet(at, &PacketEvent::Received(arrival, handled));
+            self.driver.on_packet(at, &PacketEvent::Received(event, handled));
         }
         self.send_resets();
         Ok(drained_until.is_some())

@@ -20,6 +20,7 @@ pub mod checker;
 pub mod cli;
 pub mod descriptors;
 pub mod engine;
+pub mod event;
 pub mod event_loop;
 pub mod local_error;
 pub mod non_blocking_writer;

@@ -9,6 +9,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::check;
 use crate::engine::{Engine, EngineConfig};
+use crate::event::{Event, HandshakeEnd};
 use crate::event_loop::PacketEvent;
 use crate::local_error::{LocalError, in_words};
 use crate::plan::Plan;
@@ -16,7 +17,7 @@ use crate::report::{nagios, render_packet};
 use crate::signals::Signals;
 use crate::status::Status;
 use crate::verdict::PortState;
-use crate::wire::{Arrival, Flags, Handshake};
+use crate::wire::Flags;
 
 /// How long one step may take.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -159,20 +160,20 @@ fn check(
 /// The segments that crossed with this one: itself, and the RST that the kernel answered it with.
 fn flags(packet: &PacketEvent) -> Vec<Flags> {
     match packet {
-        PacketEvent::Received(Arrival::Segment { segment, reset_by_kernel: true, .. }, _) => {
+        PacketEvent::Received(Event::Segment { segment, reset_by_kernel: true, .. }, _) => {
             vec![segment.flags, Flags::RST]
         }
-        PacketEvent::Sent(segment) | PacketEvent::Received(Arrival::Segment { segment, .. }, _) => {
+        PacketEvent::Sent(segment) | PacketEvent::Received(Event::Segment { segment, .. }, _) => {
             vec![segment.flags]
         }
         PacketEvent::SentByKernel { .. } => vec![Flags::SYN],
-        PacketEvent::Received(Arrival::Handshake { end, .. }, _) => match end {
-            Handshake::Completed => vec![SYN_ACK, RST_ACK],
-            Handshake::Refused => vec![RST_ACK],
-            Handshake::Failed(_) | Handshake::Abandoned | Handshake::GivenUp => Vec::new(),
+        PacketEvent::Received(Event::Handshake { end, .. }, _) => match end {
+            HandshakeEnd::Completed => vec![SYN_ACK, RST_ACK],
+            HandshakeEnd::Refused => vec![RST_ACK],
+            HandshakeEnd::Failed(_) | HandshakeEnd::Aborted | HandshakeEnd::GivenUp => Vec::new(),
         },
         PacketEvent::Received(
-            Arrival::Icmp(..) | Arrival::Lost(_) | Arrival::WrongChecksum { .. },
+            Event::Icmp(..) | Event::SegmentsLost(_) | Event::WrongChecksum { .. },
             _,
         ) => Vec::new(),
     }

@@ -51,6 +51,7 @@ const IGNORANCE: [(&[&str], &[&str]); 7] = [
     (
         &[
             "wire",
+            "event",
             "schedule",
             "target",
             "target_file",
@@ -74,7 +75,17 @@ const IGNORANCE: [(&[&str], &[&str]); 7] = [
         ],
     ),
     (
-        &["wire", "schedule", "verdict", "probe", "checker", "pacer", "engine", "event_loop"],
+        &[
+            "wire",
+            "event",
+            "schedule",
+            "verdict",
+            "probe",
+            "checker",
+            "pacer",
+            "engine",
+            "event_loop",
+        ],
         &[
             "status",
             "target",

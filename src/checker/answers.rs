@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use super::Checker;
 use super::pending::{Slot, Stage, nanos};
+use crate::event::HandshakeEnd;
 use crate::local_error::LocalError;
 use crate::probe::{self, Answer, DiscardReason, Probe};
 use crate::verdict::Reason;
-use crate::wire::{Handshake, IcmpError, Meaning, Origin, Quote, Segment};
+use crate::wire::{IcmpError, Meaning, Origin, Quote, Segment};
 
 /// So many pending targets are searched for the SYN that a stray SYN+ACK acknowledges. More of them
 /// take too long, should somebody send a flood of those.
@@ -97,7 +98,7 @@ impl Checker {
         remote: SocketAddr,
         index: usize,
         retransmissions: usize,
-        end: Handshake,
+        end: HandshakeEnd,
         now: Duration,
     ) {
         let slot = self.pending.find(remote).filter(|slot| self.pending.was_sent(*slot, index));
@@ -105,11 +106,11 @@ impl Checker {
         let mut conclude =
             |reason| self.conclude_retransmitted(slot, index, retransmissions, reason, now);
         match end {
-            Handshake::Completed => conclude(Reason::SynAck),
-            Handshake::Refused => conclude(Reason::RstAck),
-            Handshake::Failed(error) => self.on_icmp_error(slot, index, error, now),
-            Handshake::GivenUp => self.pending.failures(slot).given_up |= 1 << index,
-            Handshake::Abandoned => {
+            HandshakeEnd::Completed => conclude(Reason::SynAck),
+            HandshakeEnd::Refused => conclude(Reason::RstAck),
+            HandshakeEnd::Failed(error) => self.on_icmp_error(slot, index, error, now),
+            HandshakeEnd::GivenUp => self.pending.failures(slot).given_up |= 1 << index,
+            HandshakeEnd::Aborted => {
                 self.retract_attempt(slot, index, LocalError::Abandoned(remote), now);
             }
         }

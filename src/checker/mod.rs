@@ -20,11 +20,12 @@ pub use self::attempts::DueAttempt;
 
 use self::due::Due;
 use self::pending::{Pending, PendingTarget, Slot, Stage, nanos};
+use crate::event::Event;
 use crate::local_error::LocalError;
 use crate::probe::{DiscardReason, Secret};
 use crate::schedule::Schedule;
 use crate::verdict::Outcome;
-use crate::wire::{Arrival, Segment};
+use crate::wire::Segment;
 
 /// Outcomes that may wait to be told.
 const OUTCOMES: usize = 1024;
@@ -149,18 +150,18 @@ impl Checker {
     ///
     /// An RST is queued for every SYN+ACK of ours, also after the verdict, and for an ACK without
     /// SYN before it: the port is ours, so no live connection of this machine can be meant.
-    pub fn handle(&mut self, arrival: &Arrival, now: Duration) -> Result<(), DiscardReason> {
-        let handled = match arrival {
-            Arrival::Segment { segment, reset_by_kernel, .. } => {
+    pub fn handle(&mut self, event: &Event, now: Duration) -> Result<(), DiscardReason> {
+        let handled = match event {
+            Event::Segment { segment, reset_by_kernel, .. } => {
                 self.handle_segment(segment, *reset_by_kernel, now)
             }
-            Arrival::WrongChecksum { .. } => Err(DiscardReason::WrongChecksum),
-            Arrival::Icmp(error, quote) => self.handle_icmp(*error, quote, now),
-            Arrival::Handshake { remote, attempt, retransmissions, end, .. } => {
-                self.handle_handshake(*remote, *attempt, *retransmissions, *end, now);
+            Event::WrongChecksum { .. } => Err(DiscardReason::WrongChecksum),
+            Event::Icmp(error, quote) => self.handle_icmp(*error, quote, now),
+            Event::Handshake { remote, index, retransmissions, end, .. } => {
+                self.handle_handshake(*remote, *index, *retransmissions, *end, now);
                 Ok(())
             }
-            Arrival::Lost(count) => {
+            Event::SegmentsLost(count) => {
                 self.lost += u64::from(*count);
                 self.lost_at = Some(nanos(now));
                 Ok(())

@@ -24,8 +24,9 @@ use super::timer::Timer;
 use super::{Egress, Engine, EngineConfig, Interrupt, SentSyn};
 use crate::attempt::Attempt;
 use crate::descriptors::Descriptors;
+use crate::event::{Event, HandshakeEnd};
 use crate::local_error::{LocalError, SendError};
-use crate::wire::{Arrival, Handshake, Segment};
+use crate::wire::Segment;
 
 /// Handshakes whose end is taken in at once.
 const BATCH: usize = 64;
@@ -57,7 +58,7 @@ pub(super) struct ConnectEngine {
     /// How many handshakes have been waited for, and go on.
     spare: usize,
     /// What is to be told of those that were given up.
-    given_up: Vec<(Duration, Arrival)>,
+    given_up: Vec<(Duration, Event)>,
     /// Opened when it is needed: a socket opened with `CAP_NET_ADMIN` would be good for more than
     /// questions as long as that is kept. With it none can be opened then.
     router: Option<Router>,
@@ -129,8 +130,7 @@ impl ConnectEngine {
         let key = u64::try_from(socket.as_raw_fd()).expect("descriptors are not negative");
         let watched = self.epoll.add(&socket, EpollEvent::new(EpollFlags::EPOLLOUT, key));
         watched.map_err(|errno| SendError::LocalError(LocalError::Socket(errno)))?;
-        let handshaking =
-            Handshaking { socket, local, remote, attempt: index, begun, waited_for: false };
+        let handshaking = Handshaking { socket, local, remote, index, begun, waited_for: false };
         self.handshakes.insert(key, handshaking);
         self.of_remote.entry(remote).or_default().push(key);
         Ok(SentSyn { at: begun, local, syn: None })
@@ -148,7 +148,7 @@ impl ConnectEngine {
     fn abandon(&mut self, remote: SocketAddr, index: usize) {
         let mut keys = self.of_remote.get(&remote).into_iter().flatten();
         let same = |key: &&u64| {
-            self.handshakes.get(key).is_some_and(|handshaking| handshaking.attempt == index)
+            self.handshakes.get(key).is_some_and(|handshaking| handshaking.index == index)
         };
         if let Some(key) = keys.find(same).copied() {
             self.remove(key);
@@ -204,17 +204,17 @@ impl ConnectEngine {
     /// time where none was left.
     fn drain(
         &mut self,
-        arrivals: &mut Vec<(Duration, Arrival)>,
+        events: &mut Vec<(Duration, Event)>,
     ) -> Result<Option<Duration>, LocalError> {
         loop {
             let now = self.now();
-            let mut events = [EpollEvent::empty(); BATCH];
-            let count = match self.epoll.wait(&mut events, EpollTimeout::ZERO) {
+            let mut ready = [EpollEvent::empty(); BATCH];
+            let count = match self.epoll.wait(&mut ready, EpollTimeout::ZERO) {
                 Ok(count) => count,
                 Err(Errno::EINTR) => return Ok(None),
                 Err(errno) => return Err(LocalError::Receive(errno)),
             };
-            arrivals.extend(events[..count].iter().filter_map(|event| self.close(*event, now)));
+            events.extend(ready[..count].iter().filter_map(|ready| self.close(*ready, now)));
             if count < BATCH {
                 return Ok(Some(now));
             }
@@ -231,12 +231,12 @@ impl ConnectEngine {
             if there.is_none_or(Handshaking::has_ended) {
                 continue;
             }
-            let Some(Handshaking { local, remote, attempt, .. }) = self.remove(key) else {
+            let Some(Handshaking { local, remote, index, .. }) = self.remove(key) else {
                 continue;
             };
-            let end = Handshake::GivenUp;
-            let arrival = Arrival::Handshake { local, remote, attempt, retransmissions: 0, end };
-            self.given_up.push((self.now(), arrival));
+            let end = HandshakeEnd::GivenUp;
+            let event = Event::Handshake { local, remote, index, retransmissions: 0, end };
+            self.given_up.push((self.now(), event));
         }
     }
 
@@ -249,15 +249,15 @@ impl ConnectEngine {
         Some(removed)
     }
 
-    fn close(&mut self, event: EpollEvent, now: Duration) -> Option<(Duration, Arrival)> {
-        let handshaking = self.remove(event.data())?;
-        let Handshaking { local, remote, attempt, .. } = handshaking;
+    fn close(&mut self, ready: EpollEvent, now: Duration) -> Option<(Duration, Event)> {
+        let handshaking = self.remove(ready.data())?;
+        let Handshaking { local, remote, index, .. } = handshaking;
         let retransmissions = handshaking.retransmissions();
-        let (at, mut end) = handshaking.end(event.events(), now)?;
-        if let Handshake::Failed(error) = &mut end {
+        let (at, mut end) = handshaking.end(ready.events(), now)?;
+        if let HandshakeEnd::Failed(error) = &mut end {
             error.origin = handshaking.origin(error, self.router());
         }
-        Some((at, Arrival::Handshake { local, remote, attempt, retransmissions, end }))
+        Some((at, Event::Handshake { local, remote, index, retransmissions, end }))
     }
 }
 
@@ -281,8 +281,7 @@ impl Engine for ConnectEngine {
     fn waited_for(&mut self, remote: SocketAddr, index: usize) {
         for key in self.of_remote.get(&remote).into_iter().flatten() {
             let handshaking = self.handshakes.get_mut(key);
-            let newly =
-                |waiting: &&mut Handshaking| waiting.attempt == index && !waiting.waited_for;
+            let newly = |waiting: &&mut Handshaking| waiting.index == index && !waiting.waited_for;
             if let Some(waiting) = handshaking.filter(newly) {
                 waiting.waited_for = true;
                 self.spare += 1;
@@ -342,15 +341,15 @@ impl Engine for ConnectEngine {
         &mut self,
         deadline: Duration,
         interrupts: &[Interrupt<'_>],
-        arrivals: &mut Vec<(Duration, Arrival)>,
+        events: &mut Vec<(Duration, Event)>,
     ) -> Result<Option<Duration>, LocalError> {
-        arrivals.append(&mut self.given_up);
-        let heard = self.drain(arrivals)?;
-        if !arrivals.is_empty() || heard.is_none() || deadline <= self.now() {
+        events.append(&mut self.given_up);
+        let heard = self.drain(events)?;
+        if !events.is_empty() || heard.is_none() || deadline <= self.now() {
             return Ok(heard);
         }
         self.timer.wait(deadline, [self.epoll.0.as_fd()].into_iter(), interrupts)?;
-        self.drain(arrivals)
+        self.drain(events)
     }
 }
 

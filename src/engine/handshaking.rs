@@ -16,8 +16,9 @@ use super::netlink::{Flow, Traits};
 use super::recv;
 use super::route::Router;
 use super::sockets::errno;
+use crate::event::HandshakeEnd;
 use crate::local_error::LocalError;
-use crate::wire::{Handshake, IcmpError, Meaning, Origin};
+use crate::wire::{IcmpError, Meaning, Origin};
 
 sockopt_impl!(
     /// What the kernel knows of a connection (`TCP_INFO`), in words: those that every kernel tells.
@@ -40,7 +41,7 @@ pub(super) struct Handshaking {
     pub(super) socket: Socket,
     pub(super) local: SocketAddr,
     pub(super) remote: SocketAddr,
-    pub(super) attempt: usize,
+    pub(super) index: usize,
     pub(super) begun: Duration,
     pub(super) waited_for: bool,
 }
@@ -55,23 +56,23 @@ impl Handshaking {
     /// How it has ended, and when; `None` where the kernel has only lost its patience with silence.
     /// Whatever came behind the SYN+ACK, an RST, a FIN or an ICMP error, the handshake was
     /// complete.
-    pub(super) fn end(&self, flags: EpollFlags, now: Duration) -> Option<(Duration, Handshake)> {
+    pub(super) fn end(&self, flags: EpollFlags, now: Duration) -> Option<(Duration, HandshakeEnd)> {
         let failed = flags.intersects(EpollFlags::EPOLLERR | EpollFlags::EPOLLHUP);
         if !failed || self.measured().is_some() {
-            return Some((self.completed(now), Handshake::Completed));
+            return Some((self.completed(now), HandshakeEnd::Completed));
         }
         if let Some(error) = self.icmp_error() {
-            return Some((now, Handshake::Failed(error)));
+            return Some((now, HandshakeEnd::Failed(error)));
         }
         match self.socket.take_error().ok().flatten().map(|error| errno(&error)) {
-            Some(Errno::ECONNREFUSED) => Some((now, Handshake::Refused)),
+            Some(Errno::ECONNREFUSED) => Some((now, HandshakeEnd::Refused)),
             // An RST that came after the SYN+ACK, not one after a bare SYN. A SYN that was sent
             // again has no measured time.
             Some(Errno::ECONNRESET | Errno::EPIPE) if self.acknowledged(now).is_some() => {
-                Some((self.completed(now), Handshake::Completed))
+                Some((self.completed(now), HandshakeEnd::Completed))
             }
             Some(Errno::ETIMEDOUT) => None,
-            _ => Some((now, Handshake::Abandoned)),
+            _ => Some((now, HandshakeEnd::Aborted)),
         }
     }
 

@@ -28,8 +28,9 @@ pub use simulated::SimulatedEngine;
 use self::connect::ConnectEngine;
 use self::raw::RawEngine;
 use crate::attempt::Attempt;
+use crate::event::Event;
 use crate::local_error::{LocalError, SendError};
-use crate::wire::{Arrival, Segment};
+use crate::wire::Segment;
 
 /// What the loop needs of a network and of a clock.
 pub trait Engine {
@@ -90,13 +91,13 @@ pub trait Engine {
     fn release(&mut self, remote: SocketAddr);
 
     /// Waits until something arrives, there is one of `interrupts`, or `deadline` has come (at once
-    /// where it is past), then adds what is there to `arrivals`, with the time. Where nothing was
+    /// where it is past), then adds what is there to `events`, with the time. Where nothing was
     /// left behind, gives the moment by which everything has been heard.
     fn receive(
         &mut self,
         deadline: Duration,
         interrupts: &[Interrupt<'_>],
-        arrivals: &mut Vec<(Duration, Arrival)>,
+        events: &mut Vec<(Duration, Event)>,
     ) -> Result<Option<Duration>, LocalError>;
 }
 

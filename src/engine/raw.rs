@@ -14,8 +14,9 @@ use super::recv::Received;
 use super::timer::Timer;
 use super::{Egress, Engine, EngineConfig, Interrupt, SentSyn, sockets};
 use crate::attempt::Attempt;
+use crate::event::Event;
 use crate::local_error::{LocalError, SendError};
-use crate::wire::{Arrival, Segment};
+use crate::wire::Segment;
 
 /// One socket an address family.
 pub(super) struct RawEngine {
@@ -62,7 +63,7 @@ impl RawEngine {
     }
 
     /// Takes in a batch of each queue; gives the time where nothing was left behind.
-    fn drain(&mut self, arrivals: &mut Vec<(Duration, Arrival)>) -> Option<Duration> {
+    fn drain(&mut self, events: &mut Vec<(Duration, Event)>) -> Option<Duration> {
         let before = self.clock.moment();
         let mut all = true;
         let mut taken_in = Vec::new();
@@ -70,10 +71,10 @@ impl RawEngine {
             all &= socket.drain(&mut taken_in);
         }
         let read = self.clock.moment();
-        arrivals.extend(
+        events.extend(
             taken_in
                 .into_iter()
-                .map(|Received { stamp, arrival }| (self.clock.arrival(stamp, read), arrival)),
+                .map(|Received { stamp, event }| (self.clock.arrival(stamp, read), event)),
         );
         if all {
             self.clock.seen_empty(before);
@@ -167,15 +168,15 @@ impl Engine for RawEngine {
         &mut self,
         deadline: Duration,
         interrupts: &[Interrupt<'_>],
-        arrivals: &mut Vec<(Duration, Arrival)>,
+        events: &mut Vec<(Duration, Event)>,
     ) -> Result<Option<Duration>, LocalError> {
-        let heard = self.drain(arrivals);
-        if !arrivals.is_empty() || heard.is_none() || deadline <= self.now() {
+        let heard = self.drain(events);
+        if !events.is_empty() || heard.is_none() || deadline <= self.now() {
             return Ok(heard);
         }
         let queues = self.sockets.iter().map(AsFd::as_fd);
         self.timer.wait(deadline, queues, interrupts)?;
-        Ok(self.drain(arrivals))
+        Ok(self.drain(events))
     }
 }
 

@@ -1,4 +1,4 @@
-//! From what `recvmsg()` gives to an [`Arrival`].
+//! From what `recvmsg()` gives to an [`Event`].
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::time::Duration;
@@ -6,12 +6,13 @@ use std::time::Duration;
 use nix::libc;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, RecvMsg, SockaddrStorage};
 
-use crate::wire::{Arrival, IcmpError, Quote, Segment, Unsound, ipv4};
+use crate::event::Event;
+use crate::wire::{IcmpError, Quote, Segment, Unsound, ipv4};
 
 /// Something that arrived, and the kernel's stamp on it: the wall clock's time since 1970.
 pub(super) struct Received {
     pub(super) stamp: Option<Duration>,
-    pub(super) arrival: Arrival,
+    pub(super) event: Event,
 }
 
 /// Reads a message of a raw TCP socket, from its queue or from its error queue: what arrived,
@@ -33,8 +34,8 @@ pub(super) fn read(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<Receive
     }
     let bytes = message.iovs().next()?;
     let from = message.address.as_ref().and_then(socket_address)?;
-    let arrival = if message.flags.contains(MsgFlags::MSG_ERRQUEUE) {
-        Arrival::Icmp(error?, Quote::parse(from, bytes)?)
+    let event = if message.flags.contains(MsgFlags::MSG_ERRQUEUE) {
+        Event::Icmp(error?, Quote::parse(from, bytes)?)
     } else {
         let parsed = match from {
             SocketAddr::V4(_) => ipv4::parse(bytes),
@@ -45,20 +46,20 @@ pub(super) fn read(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<Receive
         };
         verified(parsed, message.flags.contains(MsgFlags::MSG_TRUNC))?
     };
-    Some(Received { stamp, arrival })
+    Some(Received { stamp, event })
 }
 
-fn verified(parsed: Result<(Segment, u8), Unsound>, cut: bool) -> Option<Arrival> {
+fn verified(parsed: Result<(Segment, u8), Unsound>, cut: bool) -> Option<Event> {
     match parsed {
         // What is not all there cannot be verified.
         Ok((Segment { source, destination, .. }, _)) if cut => {
-            Some(Arrival::WrongChecksum { source, destination })
+            Some(Event::WrongChecksum { source, destination })
         }
         Ok((segment, hop_limit)) => {
-            Some(Arrival::Segment { segment, hop_limit, reset_by_kernel: false })
+            Some(Event::Segment { segment, hop_limit, reset_by_kernel: false })
         }
         Err(Unsound::WrongChecksum { source, destination }) => {
-            Some(Arrival::WrongChecksum { source, destination })
+            Some(Event::WrongChecksum { source, destination })
         }
         Err(Unsound::Malformed) => None,
     }

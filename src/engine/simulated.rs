@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::{Engine, Interrupt, SentSyn};
 use crate::attempt::{Attempt, SourcePort};
+use crate::event::Event;
 use crate::local_error::{LocalError, SendError};
-use crate::wire::{Arrival, Segment};
+use crate::wire::Segment;
 
 /// The first source port; the next ones follow.
 pub const FIRST_PORT: u16 = 40_000;
@@ -15,7 +16,7 @@ pub const FIRST_PORT: u16 = 40_000;
 /// The rule: what becomes of each segment.
 pub trait Network {
     /// What `segment`, sent at `now`, brings back, and how much later.
-    fn carry(&mut self, now: Duration, segment: &Segment) -> Vec<(Duration, Arrival)>;
+    fn carry(&mut self, now: Duration, segment: &Segment) -> Vec<(Duration, Event)>;
 
     /// Where `attempt` leaves from.
     fn port(&self, attempt: &Attempt) -> u16 {
@@ -36,8 +37,8 @@ pub trait Network {
     }
 }
 
-impl<F: FnMut(Duration, &Segment) -> Vec<(Duration, Arrival)>> Network for F {
-    fn carry(&mut self, now: Duration, segment: &Segment) -> Vec<(Duration, Arrival)> {
+impl<F: FnMut(Duration, &Segment) -> Vec<(Duration, Event)>> Network for F {
+    fn carry(&mut self, now: Duration, segment: &Segment) -> Vec<(Duration, Event)> {
         self(now, segment)
     }
 }
@@ -46,7 +47,7 @@ impl<F: FnMut(Duration, &Segment) -> Vec<(Duration, Arrival)>> Network for F {
 pub struct SimulatedEngine<N> {
     network: N,
     now: Duration,
-    in_flight: BTreeMap<(Duration, usize), Arrival>,
+    in_flight: BTreeMap<(Duration, usize), Event>,
     carried: usize,
     sent: Vec<(Duration, Segment)>,
 }
@@ -75,9 +76,9 @@ impl<N: Network> SimulatedEngine<N> {
     fn send(&mut self, segment: &Segment) -> Result<(), LocalError> {
         self.network.admit(segment)?;
         self.sent.push((self.now, *segment));
-        for (delay, arrival) in self.network.carry(self.now, segment) {
+        for (delay, event) in self.network.carry(self.now, segment) {
             self.carried += 1;
-            self.in_flight.insert((self.now + delay, self.carried), arrival);
+            self.in_flight.insert((self.now + delay, self.carried), event);
         }
         Ok(())
     }
@@ -153,13 +154,13 @@ impl<N: Network> Engine for SimulatedEngine<N> {
         &mut self,
         deadline: Duration,
         _interrupts: &[Interrupt<'_>],
-        arrivals: &mut Vec<(Duration, Arrival)>,
+        events: &mut Vec<(Duration, Event)>,
     ) -> Result<Option<Duration>, LocalError> {
         let first = self.in_flight.first_key_value().map(|((at, _), _)| *at);
         let until = first.map_or(deadline, |first| first.min(deadline));
         self.now = self.now.max(until);
         while let Some(entry) = self.in_flight.first_entry().filter(|e| e.key().0 <= self.now) {
-            arrivals.push((self.now, entry.remove()));
+            events.push((self.now, entry.remove()));
         }
         Ok(Some(self.now))
     }

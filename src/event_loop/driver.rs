@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use crate::checker::Ended;
 use crate::engine::Interrupt;
+use crate::event::Event;
 use crate::local_error::SendError;
 use crate::probe::DiscardReason;
 use crate::schedule::Schedule;
-use crate::wire::{Arrival, Flags, Segment};
+use crate::wire::{Flags, Segment};
 
 /// Something that crossed between us and the network, for those who want to watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub enum PacketEvent {
         remote: SocketAddr,
     },
     /// Something that arrived, and why it proves nothing where it does not.
-    Received(Arrival, Result<(), DiscardReason>),
+    Received(Event, Result<(), DiscardReason>),
 }
 
 impl PacketEvent {

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::plain::plain;
 use super::{Finding, Report};
+use crate::event::{Event, HandshakeEnd};
 use crate::event_loop::PacketEvent;
 use crate::status::Status;
 use crate::verdict::Outcome;
-use crate::wire::{Arrival, Handshake};
 
 /// Writes as much as the report's verbosity asks for.
 pub(super) fn render(report: &Report, out: &mut impl Write) -> io::Result<()> {
@@ -116,21 +116,23 @@ pub fn render_packet(at: Duration, packet: &PacketEvent, out: &mut impl Write) -
         PacketEvent::SentByKernel { local, remote } => {
             writeln!(out, "{seconds:.6} sent {local} > {remote} SYN (by the kernel)")
         }
-        PacketEvent::Received(arrival, handled) => {
-            match arrival {
-                Arrival::Segment { segment, hop_limit, reset_by_kernel } => {
+        PacketEvent::Received(event, handled) => {
+            match event {
+                Event::Segment { segment, hop_limit, reset_by_kernel } => {
                     write!(out, "{seconds:.6} received {segment} ttl {hop_limit}")?;
                     let note = if *reset_by_kernel { " (the kernel sends the RST)" } else { "" };
                     write!(out, "{note}")?;
                 }
-                Arrival::WrongChecksum { source, destination } => {
+                Event::WrongChecksum { source, destination } => {
                     write!(out, "{seconds:.6} received {source} > {destination}")?;
                 }
-                Arrival::Handshake { local, remote, end, .. } => {
+                Event::Handshake { local, remote, end, .. } => {
                     write!(out, "{seconds:.6} received {remote} > {local} {}", end_of(end))?;
                 }
-                Arrival::Lost(count) => write!(out, "{seconds:.6} lost {count} for want of room")?,
-                Arrival::Icmp(error, quote) => write!(
+                Event::SegmentsLost(count) => {
+                    write!(out, "{seconds:.6} lost {count} for want of room")?;
+                }
+                Event::Icmp(error, quote) => write!(
                     out,
                     "{seconds:.6} received {error}, quoting port {} > {} seq {}",
                     quote.local_port, quote.remote, quote.sequence
@@ -145,12 +147,12 @@ pub fn render_packet(at: Duration, packet: &PacketEvent, out: &mut impl Write) -
 }
 
 /// What the kernel saw.
-fn end_of(handshake: &Handshake) -> String {
+fn end_of(handshake: &HandshakeEnd) -> String {
     match handshake {
-        Handshake::Completed => "SYN+ACK (the kernel sends the RST)".to_owned(),
-        Handshake::Refused => "RST+ACK".to_owned(),
-        Handshake::Failed(error) => error.to_string(),
-        Handshake::Abandoned => "something that the kernel keeps to itself".to_owned(),
-        Handshake::GivenUp => "nothing, and given up for another attempt".to_owned(),
+        HandshakeEnd::Completed => "SYN+ACK (the kernel sends the RST)".to_owned(),
+        HandshakeEnd::Refused => "RST+ACK".to_owned(),
+        HandshakeEnd::Failed(error) => error.to_string(),
+        HandshakeEnd::Aborted => "something that the kernel keeps to itself".to_owned(),
+        HandshakeEnd::GivenUp => "nothing, and given up for another attempt".to_owned(),
     }
 }

@@ -3,12 +3,10 @@
 //! Parsing rejects nonsense once (never with a panic), so that the rest of the crate never meets
 //! it.
 
-pub mod arrival;
 mod checksum;
 pub mod icmp;
 pub mod ipv4;
 pub mod segment;
 
-pub use arrival::{Arrival, Handshake};
 pub use icmp::{IcmpError, Meaning, Origin, Quote};
 pub use segment::{Flags, Options, Segment, SequenceNumber, Unsound};

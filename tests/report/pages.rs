@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use halfopen::event::Event;
 use halfopen::event_loop::PacketEvent;
 use halfopen::local_error::{LocalError, NoRoute};
 use halfopen::plan::Format;
@@ -12,7 +13,7 @@ use halfopen::probe::DiscardReason;
 use halfopen::report::Report;
 use halfopen::status::{Expected, Status};
 use halfopen::verdict::{LookupFailure, Reason, Verdict};
-use halfopen::wire::{Arrival, Flags, Options, Quote, Segment, SequenceNumber};
+use halfopen::wire::{Flags, Options, Quote, Segment, SequenceNumber};
 use nix::errno::Errno;
 
 use crate::reports::{
@@ -214,7 +215,7 @@ fn eventful() -> Report {
         ignoring([(DiscardReason::BareReset, 1), (DiscardReason::IcmpNotOurs, 2)], report);
     report.addresses = vec![("mail".to_owned(), vec![server, also])];
     let received = |segment, hop_limit, reset_by_kernel, handled| {
-        PacketEvent::Received(Arrival::Segment { segment, hop_limit, reset_by_kernel }, handled)
+        PacketEvent::Received(Event::Segment { segment, hop_limit, reset_by_kernel }, handled)
     };
     let bare = Options::default();
     let quote = Quote { remote: server, local_port: 40_000, sequence: SequenceNumber(7) };
@@ -232,12 +233,12 @@ fn eventful() -> Report {
         ),
         (
             micros(950),
-            PacketEvent::Received(Arrival::Icmp(error, quote), Err(DiscardReason::IcmpNotOurs)),
+            PacketEvent::Received(Event::Icmp(error, quote), Err(DiscardReason::IcmpNotOurs)),
         ),
         (
             micros(960),
             PacketEvent::Received(
-                Arrival::Icmp(error, Quote { sequence: SequenceNumber(1000), ..quote }),
+                Event::Icmp(error, Quote { sequence: SequenceNumber(1000), ..quote }),
                 Ok(()),
             ),
         ),

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use halfopen::engine::simulated::Network;
+use halfopen::event::Event;
 use halfopen::schedule::Schedule;
 use halfopen::verdict::{PortState, Reason};
-use halfopen::wire::{Arrival, Flags, Segment, SequenceNumber};
+use halfopen::wire::{Flags, Segment, SequenceNumber};
 
 use crate::network::{
     SERVER, SERVER_V6, SYN_ACK, answer, arrive, challenge_ack, check, check_all, check_by, millis,
@@ -89,7 +90,7 @@ fn wrong_syn_acks_decide_nothing_before_the_last_wait_is_over() {
 
 #[test]
 fn a_wrong_syn_ack_does_the_same_as_a_bare_ack() {
-    type Answer = fn(&Segment) -> Arrival;
+    type Answer = fn(&Segment) -> Event;
     let both: [Answer; 2] = [challenge_ack, wrong_syn_ack];
     for count in [1, 10] {
         for disputed in 0..8_usize {
@@ -119,7 +120,7 @@ fn one_wrong_syn_ack_hides_no_silence() {
 /// Acknowledges a number that equipment chose.
 const COOKIE: SequenceNumber = SequenceNumber(0x5afe_5e71);
 
-fn wrong_syn_ack(syn: &Segment) -> Arrival {
+fn wrong_syn_ack(syn: &Segment) -> Event {
     arrive(Segment { acknowledgement: COOKIE, ..answer(syn, SYN_ACK) })
 }
 
@@ -130,7 +131,7 @@ struct SafeReset {
 }
 
 impl Network for SafeReset {
-    fn carry(&mut self, _now: Duration, segment: &Segment) -> Vec<(Duration, Arrival)> {
+    fn carry(&mut self, _now: Duration, segment: &Segment) -> Vec<(Duration, Event)> {
         match segment.flags {
             Flags::SYN if self.admits => vec![(millis(20), syn_ack(segment))],
             Flags::SYN => vec![(millis(20), wrong_syn_ack(segment))],

@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use halfopen::engine::simulated::Network;
+use halfopen::event::Event;
 use halfopen::local_error::LocalError;
 use halfopen::schedule::Schedule;
 use halfopen::verdict::{PortState, Reason};
-use halfopen::wire::{Arrival, Segment};
+use halfopen::wire::Segment;
 use proptest::prelude::*;
 
 use crate::network::{
@@ -129,7 +130,7 @@ fn an_attempt_that_is_given_up_is_made_again_and_counts_for_nothing() {
 #[test]
 fn a_repeated_syn_takes_no_room() {
     let network = on_syn(|number, syn| match number {
-        0 => vec![(millis(500), Arrival::Lost(1))],
+        0 => vec![(millis(500), Event::SegmentsLost(1))],
         _ => vec![(millis(1), syn_ack(syn))],
     });
     let schedule = Schedule::fit(0, secs(1));
@@ -192,7 +193,7 @@ fn state(remote: SocketAddr) -> PortState {
     }
 }
 
-fn deserved(_: usize, syn: &Segment) -> Vec<(Duration, Arrival)> {
+fn deserved(_: usize, syn: &Segment) -> Vec<(Duration, Event)> {
     match state(syn.destination) {
         PortState::Open => vec![(millis(1), syn_ack(syn))],
         PortState::Closed => vec![(millis(2), rst_ack(syn))],

@@ -6,9 +6,10 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use halfopen::engine::simulated::Network;
+use halfopen::event::Event;
 use halfopen::local_error::{LocalError, NoRoute, SendError};
 use halfopen::verdict::{Outcome, PortState};
-use halfopen::wire::{Arrival, Flags, Segment};
+use halfopen::wire::{Flags, Segment};
 
 use crate::network::{
     Run, Tries, answer, arrive, challenge_ack, check_all, icmp, millis, on_syn, rst_ack, secs,
@@ -112,7 +113,7 @@ struct Mixed {
 }
 
 impl Network for Mixed {
-    fn carry(&mut self, _now: Duration, segment: &Segment) -> Vec<(Duration, Arrival)> {
+    fn carry(&mut self, _now: Duration, segment: &Segment) -> Vec<(Duration, Event)> {
         if segment.flags != Flags::SYN {
             return vec![];
         }

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use halfopen::attempt::Attempt;
 use halfopen::engine::simulated::{FIRST_PORT, Network};
+use halfopen::event::{Event, HandshakeEnd};
 use halfopen::local_error::LocalError;
 use halfopen::schedule::Schedule;
 use halfopen::verdict::{PortState, Reason};
-use halfopen::wire::{Arrival, Handshake, IcmpError, Origin, Segment};
+use halfopen::wire::{IcmpError, Origin, Segment};
 
 use crate::network::{
     Conditions, SERVER, SERVER_V6, check, check_all, check_under, millis, on_syn, secs,
@@ -19,8 +20,8 @@ const ROUTER: &str = "198.19.0.2";
 #[test]
 fn a_handshake_that_completes_is_open_and_one_that_is_refused_closed() {
     for (end, state, reason) in [
-        (Handshake::Completed, PortState::Open, Reason::SynAck),
-        (Handshake::Refused, PortState::Closed, Reason::RstAck),
+        (HandshakeEnd::Completed, PortState::Open, Reason::SynAck),
+        (HandshakeEnd::Refused, PortState::Closed, Reason::RstAck),
     ] {
         for remote in [SERVER, SERVER_V6] {
             let run = check_all(
@@ -58,7 +59,7 @@ fn an_icmp_error_that_may_pass_leaves_the_other_tries_their_chance() {
     ] {
         let error = icmp_error(kind, code, ROUTER);
         let passing = check(by_kernel(move |number, syn| match number {
-            2 => vec![(millis(20), ended(number, syn, Handshake::Completed))],
+            2 => vec![(millis(20), ended(number, syn, HandshakeEnd::Completed))],
             _ => vec![(millis(20), failed(number, syn, error))],
         }));
         assert_eq!(passing.verdict().state(), PortState::Open);
@@ -109,7 +110,7 @@ fn a_target_that_is_this_very_machine_may_be_closed_by_icmp() {
 #[test]
 fn a_late_end_of_an_earlier_try_counts_from_its_own_syn() {
     let run = check(by_kernel(|number, syn| match number {
-        0 => vec![(millis(1500), ended(number, syn, Handshake::Completed))],
+        0 => vec![(millis(1500), ended(number, syn, HandshakeEnd::Completed))],
         _ => Vec::new(),
     }));
     let verdict = run.verdict();
@@ -121,12 +122,11 @@ fn a_late_end_of_an_earlier_try_counts_from_its_own_syn() {
 /// Nobody knows which of its SYNs was answered.
 #[test]
 fn a_syn_that_the_kernel_repeated_gives_no_round_trip_time() {
-    for end in [Handshake::Completed, Handshake::Refused] {
+    for end in [HandshakeEnd::Completed, HandshakeEnd::Refused] {
         let run = check(by_kernel(move |number, syn| match number {
             0 => {
                 let (local, remote) = (syn.source, syn.destination);
-                let ended =
-                    Arrival::Handshake { local, remote, attempt: 0, retransmissions: 2, end };
+                let ended = Event::Handshake { local, remote, index: 0, retransmissions: 2, end };
                 vec![(millis(1020), ended)]
             }
             _ => Vec::new(),
@@ -142,9 +142,9 @@ fn a_syn_that_the_kernel_repeated_gives_no_round_trip_time() {
 fn a_try_that_the_kernel_abandons_counts_as_not_sent() {
     for abandoned in [0, 1] {
         let run = check(by_kernel(move |number, syn| match number {
-            2 => vec![(millis(20), ended(number, syn, Handshake::Completed))],
+            2 => vec![(millis(20), ended(number, syn, HandshakeEnd::Completed))],
             _ if number >= abandoned => {
-                vec![(millis(20), ended(number, syn, Handshake::Abandoned))]
+                vec![(millis(20), ended(number, syn, HandshakeEnd::Aborted))]
             }
             _ => Vec::new(),
         }));
@@ -159,7 +159,7 @@ fn silence_beside_an_abandoned_try_is_no_verdict() {
     for abandoned in 0..3 {
         let run = check(by_kernel(move |number, syn| {
             if number == abandoned {
-                vec![(millis(20), ended(number, syn, Handshake::Abandoned))]
+                vec![(millis(20), ended(number, syn, HandshakeEnd::Aborted))]
             } else {
                 Vec::new()
             }
@@ -172,8 +172,8 @@ fn silence_beside_an_abandoned_try_is_no_verdict() {
 #[test]
 fn an_abandoned_last_try_does_not_cut_short_the_wait_for_those_before_it() {
     let run = check(by_kernel(|number, syn| match number {
-        0 => vec![(millis(6900), ended(number, syn, Handshake::Refused))],
-        2 => vec![(millis(20), ended(number, syn, Handshake::Abandoned))],
+        0 => vec![(millis(6900), ended(number, syn, HandshakeEnd::Refused))],
+        2 => vec![(millis(20), ended(number, syn, HandshakeEnd::Aborted))],
         _ => Vec::new(),
     }));
     assert_eq!(run.verdict().state(), PortState::Closed);
@@ -182,7 +182,7 @@ fn an_abandoned_last_try_does_not_cut_short_the_wait_for_those_before_it() {
 #[test]
 fn when_the_kernel_abandons_every_try_nothing_was_learnt() {
     let run = check(by_kernel(|number, syn| {
-        vec![(millis(20), ended(number, syn, Handshake::Abandoned))]
+        vec![(millis(20), ended(number, syn, HandshakeEnd::Aborted))]
     }));
     assert_eq!(run.outcome_of(0), &Err(LocalError::Abandoned(SERVER)));
     assert_eq!((run.syn_times(), run.end), (vec![0, 1000, 3000], millis(3020)));
@@ -194,7 +194,7 @@ fn an_icmp_error_outweighs_an_abandoned_try() {
     let error = icmp_error(3, 1, ROUTER);
     let run = check(by_kernel(move |number, syn| match number {
         0 => vec![(millis(20), failed(number, syn, error))],
-        _ => vec![(millis(20), ended(number, syn, Handshake::Abandoned))],
+        _ => vec![(millis(20), ended(number, syn, HandshakeEnd::Aborted))],
     }));
     assert_eq!(run.verdict().reason, Reason::Icmp(error));
 }
@@ -205,7 +205,7 @@ fn ends_of_handshakes_that_nobody_began_decide_nothing() {
     let strangers: [Change; 2] =
         [|remote| remote.set_port(26), |remote| remote.set_ip([198, 18, 0, 8].into())];
     for change in strangers {
-        for end in [Handshake::Completed, Handshake::Refused, Handshake::Abandoned] {
+        for end in [HandshakeEnd::Completed, HandshakeEnd::Refused, HandshakeEnd::Aborted] {
             let run = check(by_kernel(move |number, syn| {
                 let mut elsewhere = *syn;
                 change(&mut elsewhere.destination);
@@ -220,7 +220,7 @@ fn ends_of_handshakes_that_nobody_began_decide_nothing() {
 #[test]
 fn the_end_of_a_try_that_has_not_begun_decides_nothing() {
     let run = check(by_kernel(|number, syn| {
-        let end = ended(1, syn, Handshake::Completed);
+        let end = ended(1, syn, HandshakeEnd::Completed);
         if number == 0 { vec![(millis(20), end)] } else { Vec::new() }
     }));
     assert_eq!(run.verdict().state(), PortState::Filtered);
@@ -230,9 +230,9 @@ fn the_end_of_a_try_that_has_not_begun_decides_nothing() {
 #[test]
 fn ends_after_the_verdict_change_nothing() {
     for (first, second, state) in [
-        (Handshake::Completed, Handshake::Refused, PortState::Open),
-        (Handshake::Refused, Handshake::Completed, PortState::Closed),
-        (Handshake::Completed, Handshake::Abandoned, PortState::Open),
+        (HandshakeEnd::Completed, HandshakeEnd::Refused, PortState::Open),
+        (HandshakeEnd::Refused, HandshakeEnd::Completed, PortState::Closed),
+        (HandshakeEnd::Completed, HandshakeEnd::Aborted, PortState::Open),
     ] {
         let run = check(by_kernel(move |number, syn| match number {
             0 => vec![(millis(1020), ended(number, syn, first))],
@@ -251,22 +251,22 @@ fn an_end_in_the_last_moment_counts() {
     let conditions =
         Conditions { deadline: millis(500), ..Conditions::of(Schedule::fit(0, secs(1))) };
     let network =
-        by_kernel(|number, syn| vec![(millis(500), ended(number, syn, Handshake::Completed))]);
+        by_kernel(|number, syn| vec![(millis(500), ended(number, syn, HandshakeEnd::Completed))]);
     assert_eq!(check_under(conditions, &[SERVER], network).verdict().state(), PortState::Open);
 }
 
 /// A network with this rule for each attempt, behind an engine whose kernel shakes hands: each has
 /// a port of its own.
 fn by_kernel(
-    rule: impl FnMut(usize, &Segment) -> Vec<(Duration, Arrival)>,
-) -> ByKernel<impl FnMut(Duration, &Segment) -> Vec<(Duration, Arrival)>> {
+    rule: impl FnMut(usize, &Segment) -> Vec<(Duration, Event)>,
+) -> ByKernel<impl FnMut(Duration, &Segment) -> Vec<(Duration, Event)>> {
     ByKernel(on_syn(rule))
 }
 
 struct ByKernel<N>(N);
 
 impl<N: Network> Network for ByKernel<N> {
-    fn carry(&mut self, now: Duration, segment: &Segment) -> Vec<(Duration, Arrival)> {
+    fn carry(&mut self, now: Duration, segment: &Segment) -> Vec<(Duration, Event)> {
         self.0.carry(now, segment)
     }
 
@@ -275,18 +275,12 @@ impl<N: Network> Network for ByKernel<N> {
     }
 }
 
-fn ended(attempt: usize, syn: &Segment, end: Handshake) -> Arrival {
-    Arrival::Handshake {
-        local: syn.source,
-        remote: syn.destination,
-        attempt,
-        retransmissions: 0,
-        end,
-    }
+fn ended(index: usize, syn: &Segment, end: HandshakeEnd) -> Event {
+    Event::Handshake { local: syn.source, remote: syn.destination, index, retransmissions: 0, end }
 }
 
-fn failed(attempt: usize, syn: &Segment, error: IcmpError) -> Arrival {
-    ended(attempt, syn, Handshake::Failed(error))
+fn failed(index: usize, syn: &Segment, error: IcmpError) -> Event {
+    ended(index, syn, HandshakeEnd::Failed(error))
 }
 
 fn icmp_error(kind: u8, code: u8, offender: &str) -> IcmpError {

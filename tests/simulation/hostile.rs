@@ -9,9 +9,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use halfopen::engine::simulated::Network;
+use halfopen::event::Event;
 use halfopen::event_loop::PacketEvent;
 use halfopen::verdict::PortState;
-use halfopen::wire::{Arrival, Flags, IcmpError, Quote, Segment, SequenceNumber};
+use halfopen::wire::{Flags, IcmpError, Quote, Segment, SequenceNumber};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -95,15 +96,15 @@ proptest! {
 /// What each target's host, and whoever stands in between, does about each attempt.
 #[derive(Debug, Clone)]
 struct Hostile {
-    hosts: Vec<[Vec<Event>; TRIES]>,
+    hosts: Vec<[Vec<Reaction>; TRIES]>,
     attempts: Tries,
     /// What follows an RST of ours.
-    after_reset: Vec<Event>,
+    after_reset: Vec<Reaction>,
 }
 
 /// Something that arrives some milliseconds after a SYN.
 #[derive(Debug, Clone)]
-struct Event {
+struct Reaction {
     after: u64,
     what: What,
 }
@@ -137,13 +138,13 @@ enum What {
 }
 
 fn networks() -> impl Strategy<Value = Hostile> {
-    let hosts = vec([events(4), events(4), events(4)], 1..12);
+    let hosts = vec([reactions(4), reactions(4), reactions(4)], 1..12);
     // An answer to an RST may draw the next RST: at a pace at which that comes to an end.
-    let after_reset = events(2).prop_map(|mut events| {
-        for event in &mut events {
-            event.after += 200;
+    let after_reset = reactions(2).prop_map(|mut reactions| {
+        for reaction in &mut reactions {
+            reaction.after += 200;
         }
-        events
+        reactions
     });
     (hosts, after_reset).prop_map(|(hosts, after_reset)| Hostile {
         hosts,
@@ -152,7 +153,7 @@ fn networks() -> impl Strategy<Value = Hostile> {
     })
 }
 
-fn events(most: usize) -> impl Strategy<Value = Vec<Event>> {
+fn reactions(most: usize) -> impl Strategy<Value = Vec<Reaction>> {
     let what = prop_oneof![
         Just(What::SynAck),
         Just(What::RstAck),
@@ -176,7 +177,7 @@ fn events(most: usize) -> impl Strategy<Value = Vec<Event>> {
     ];
     // Short delays, long ones, and the very moments at which something else is due.
     let after = prop_oneof![0..50_u64, 0..9000_u64, Just(1000), Just(2000), Just(4000)];
-    vec((after, what).prop_map(|(after, what)| Event { after, what }), 0..most)
+    vec((after, what).prop_map(|(after, what)| Reaction { after, what }), 0..most)
 }
 
 impl Hostile {
@@ -187,20 +188,21 @@ impl Hostile {
 }
 
 impl Network for Hostile {
-    fn carry(&mut self, _now: Duration, segment: &Segment) -> Vec<(Duration, Arrival)> {
-        let events = match segment.flags {
+    fn carry(&mut self, _now: Duration, segment: &Segment) -> Vec<(Duration, Event)> {
+        let reactions = match segment.flags {
             Flags::SYN => &self.hosts[index(segment.destination)][self.attempts.number(segment)],
             _ => &self.after_reset,
         };
-        let arrivals =
-            events.iter().map(|event| (millis(event.after), event.what.arrival(segment)));
+        let arrivals = reactions
+            .iter()
+            .map(|reaction| (millis(reaction.after), reaction.what.arrival(segment)));
         arrivals.filter_map(|(after, arrival)| Some((after, arrival?))).collect()
     }
 }
 
 impl What {
     /// What arrives because of `sent`, a SYN or an RST.
-    fn arrival(&self, sent: &Segment) -> Option<Arrival> {
+    fn arrival(&self, sent: &Segment) -> Option<Event> {
         let router = [198, 19, 0, 2].into();
         Some(match *self {
             Self::SynAck => syn_ack(sent),
@@ -214,7 +216,7 @@ impl What {
                 sequence: SequenceNumber(sequence),
                 ..answer(sent, Flags(flags))
             }),
-            Self::ForgedIcmp { kind, code, sequence } => Arrival::Icmp(
+            Self::ForgedIcmp { kind, code, sequence } => Event::Icmp(
                 IcmpError::new(kind, code, router)?,
                 Quote { sequence: SequenceNumber(sequence), ..quote(sent) },
             ),
@@ -260,11 +262,11 @@ fn first_decisive(run: &Run, remote: SocketAddr) -> Option<Decisive> {
             PacketEvent::Sent(_) | PacketEvent::SentByKernel { .. } => continue,
         };
         let (from, to, number) = match arrival {
-            Arrival::Segment { segment, .. } => {
+            Event::Segment { segment, .. } => {
                 (segment.source, segment.destination.port(), segment.acknowledgement)
             }
-            Arrival::Icmp(_, quote) => (quote.remote, quote.local_port, quote.sequence + 1),
-            Arrival::Handshake { .. } | Arrival::Lost(_) | Arrival::WrongChecksum { .. } => {
+            Event::Icmp(_, quote) => (quote.remote, quote.local_port, quote.sequence + 1),
+            Event::Handshake { .. } | Event::SegmentsLost(_) | Event::WrongChecksum { .. } => {
                 continue;
             }
         };
@@ -278,7 +280,7 @@ fn first_decisive(run: &Run, remote: SocketAddr) -> Option<Decisive> {
         }
         // An error about a SYN that was sent twice is about the first of them, another one about
         // the second.
-        if matches!(arrival, Arrival::Icmp(..))
+        if matches!(arrival, Event::Icmp(..))
             && let Some(fails) = answered.iter().find(|number| !failed[**number])
         {
             failed[*fails] = true;
@@ -290,26 +292,26 @@ fn first_decisive(run: &Run, remote: SocketAddr) -> Option<Decisive> {
     None
 }
 
-fn final_state(arrival: &Arrival) -> Option<PortState> {
+fn final_state(arrival: &Event) -> Option<PortState> {
     match arrival {
-        Arrival::Segment { segment, .. } => match segment.flags.0 & 0x17 {
+        Event::Segment { segment, .. } => match segment.flags.0 & 0x17 {
             0x12 => Some(PortState::Open),
             0x14 | 0x15 => Some(PortState::Closed),
             _ => None,
         },
-        Arrival::Icmp(error, _) => match error.name {
+        Event::Icmp(error, _) => match error.name {
             "port unreachable" => Some(PortState::Closed),
             name if name.contains("prohibited") => Some(PortState::Filtered),
             _ => None,
         },
-        Arrival::Handshake { .. } | Arrival::Lost(_) | Arrival::WrongChecksum { .. } => None,
+        Event::Handshake { .. } | Event::SegmentsLost(_) | Event::WrongChecksum { .. } => None,
     }
 }
 
 /// The segments that came, and whether they were taken for answers.
 fn received(run: &Run) -> impl Iterator<Item = (Duration, Segment, bool)> {
     run.packets.iter().filter_map(|(at, packet)| match packet {
-        PacketEvent::Received(Arrival::Segment { segment, .. }, handled) => {
+        PacketEvent::Received(Event::Segment { segment, .. }, handled) => {
             Some((*at, *segment, handled.is_ok()))
         }
         _ => None,

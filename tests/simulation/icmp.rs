@@ -3,10 +3,11 @@
 
 use std::net::IpAddr;
 
+use halfopen::event::Event;
 use halfopen::local_error::LocalError;
 use halfopen::probe::DiscardReason;
 use halfopen::verdict::{PortState, Reason};
-use halfopen::wire::{Arrival, IcmpError, Origin, Quote, Segment};
+use halfopen::wire::{IcmpError, Origin, Quote, Segment};
 
 use crate::network::{
     Run, SERVER, SERVER_V6, SYN_ACK, answer, check, check_all, icmp, millis, on_syn, quote,
@@ -135,7 +136,7 @@ fn a_quote_of_another_segment_proves_nothing() {
         for error in [(3, 3), (3, 13), (3, 1), (11, 0)] {
             let error = IcmpError::new(error.0, error.1, ROUTER.parse().unwrap()).unwrap();
             let run = check(on_syn(|number, syn| match number {
-                0 => vec![(millis(20), Arrival::Icmp(error, forge(quote(syn))))],
+                0 => vec![(millis(20), Event::Icmp(error, forge(quote(syn))))],
                 _ => vec![],
             }));
             run.ignored_once(DiscardReason::IcmpNotOurs);
@@ -190,9 +191,9 @@ fn whatever_our_own_firewall_says_is_no_verdict() {
 }
 
 /// An ICMP error of this machine.
-fn icmp_from_here(error: (u8, u8), origin: Origin, syn: &Segment) -> Arrival {
-    let Arrival::Icmp(error, quote) = icmp(error, syn.source.ip(), syn) else { unreachable!() };
-    Arrival::Icmp(IcmpError { origin, ..error }, quote)
+fn icmp_from_here(error: (u8, u8), origin: Origin, syn: &Segment) -> Event {
+    let Event::Icmp(error, quote) = icmp(error, syn.source.ip(), syn) else { unreachable!() };
+    Event::Icmp(IcmpError { origin, ..error }, quote)
 }
 
 #[test]
@@ -236,7 +237,7 @@ const SOFT: [(std::net::SocketAddr, &str, (u8, u8), PortState); 7] = [
 ];
 
 /// A run that goes on after the verdict on the server, because of a target that is silent.
-fn run_with_nobody(mut rule: impl FnMut(&Segment) -> Vec<(std::time::Duration, Arrival)>) -> Run {
+fn run_with_nobody(mut rule: impl FnMut(&Segment) -> Vec<(std::time::Duration, Event)>) -> Run {
     check_all(
         &[SERVER, crate::network::NOBODY],
         on_syn(|_, syn| if syn.destination == SERVER { rule(syn) } else { vec![] }),

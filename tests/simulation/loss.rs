@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use halfopen::event::Event;
 use halfopen::verdict::PortState;
-use halfopen::wire::{Arrival, Flags, Options, Segment, SequenceNumber};
+use halfopen::wire::{Flags, Options, Segment, SequenceNumber};
 
 use crate::network::{
     NOBODY, Run, SERVER, SERVER_V6, check, check_all, millis, on_syn, rst_ack, secs, syn_ack,
@@ -205,7 +206,7 @@ fn a_server_that_answers_every_rst_cannot_hold_the_run() {
 }
 
 /// A SYN+ACK like the one that `rst` answered.
-fn repeated_syn_ack(rst: &Segment) -> Arrival {
+fn repeated_syn_ack(rst: &Segment) -> Event {
     let syn = Segment { sequence: rst.sequence + u32::MAX, ..*rst };
     syn_ack(&syn)
 }
@@ -225,11 +226,11 @@ fn resets_by_try(run: &Run) -> Vec<(Duration, usize)> {
 fn on_packet(run: &Run) -> Vec<String> {
     use halfopen::event_loop::PacketEvent::{Received, Sent, SentByKernel};
     let flags = |(_, packet): &_| match packet {
-        Sent(segment) | Received(Arrival::Segment { segment, .. }, _) => segment.flags.to_string(),
-        Received(Arrival::Icmp(error, _), _) => error.to_string(),
-        Received(Arrival::WrongChecksum { .. }, _) => "wrong checksum".to_owned(),
-        Received(Arrival::Lost(count), _) => format!("{count} lost"),
-        Received(Arrival::Handshake { .. }, _) | SentByKernel { .. } => "the kernel's".to_owned(),
+        Sent(segment) | Received(Event::Segment { segment, .. }, _) => segment.flags.to_string(),
+        Received(Event::Icmp(error, _), _) => error.to_string(),
+        Received(Event::WrongChecksum { .. }, _) => "wrong checksum".to_owned(),
+        Received(Event::SegmentsLost(count), _) => format!("{count} lost"),
+        Received(Event::Handshake { .. }, _) | SentByKernel { .. } => "the kernel's".to_owned(),
     };
     run.packets.iter().map(flags).collect()
 }

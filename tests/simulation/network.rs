@@ -9,15 +9,14 @@ use halfopen::attempt::Attempt;
 use halfopen::checker::{Checker, Ended};
 use halfopen::engine::simulated::{FIRST_PORT, Network, SimulatedEngine};
 use halfopen::engine::{Engine, Interrupt, SentSyn};
+use halfopen::event::{Event, HandshakeEnd};
 use halfopen::event_loop::{Driver, Next, PacketEvent, run};
 use halfopen::local_error::{LocalError, SendError};
 use halfopen::pacer::Pacer;
 use halfopen::probe::{DiscardReason, Secret};
 use halfopen::schedule::Schedule;
 use halfopen::verdict::{Outcome, Verdict};
-use halfopen::wire::{
-    Arrival, Flags, Handshake, IcmpError, Options, Quote, Segment, SequenceNumber,
-};
+use halfopen::wire::{Flags, IcmpError, Options, Quote, Segment, SequenceNumber};
 
 /// Attempts at a target, as many as an operator may ask for.
 const MOST_ATTEMPTS: usize = 11;
@@ -224,7 +223,7 @@ struct Moody<N> {
 }
 
 impl<N: Network> Network for Moody<N> {
-    fn carry(&mut self, now: Duration, segment: &Segment) -> Vec<(Duration, Arrival)> {
+    fn carry(&mut self, now: Duration, segment: &Segment) -> Vec<(Duration, Event)> {
         self.network.carry(now, segment)
     }
 
@@ -256,7 +255,7 @@ struct Restful<N> {
     most_held: usize,
     /// Those that were given up for others, and what is to be told of that.
     given_up: HashSet<(SocketAddr, u16)>,
-    flush: Vec<Arrival>,
+    flush: Vec<Event>,
     released: Vec<SocketAddr>,
     returns_resets_after: Option<Duration>,
     returning: Option<(Duration, Vec<Segment>)>,
@@ -271,11 +270,11 @@ impl<N> Restful<N> {
             let port = self.held.remove(&(remote, number)).expect("it is spare");
             self.given_up.insert((remote, port));
             let local = SocketAddr::new(CLIENT, port);
-            let end = Handshake::GivenUp;
-            self.flush.push(Arrival::Handshake {
+            let end = HandshakeEnd::GivenUp;
+            self.flush.push(Event::Handshake {
                 local,
                 remote,
-                attempt: number,
+                index: number,
                 retransmissions: 0,
                 end,
             });
@@ -283,8 +282,8 @@ impl<N> Restful<N> {
         self.held.insert((attempt.remote, attempt.index), port);
     }
 
-    fn hears(&self, arrival: &Arrival) -> bool {
-        let Arrival::Segment { segment, .. } = arrival else { return true };
+    fn hears(&self, arrival: &Event) -> bool {
+        let Event::Segment { segment, .. } = arrival else { return true };
         let (remote, port) = (segment.source, segment.destination.port());
         let held =
             |((held, _), from): (&(SocketAddr, usize), &u16)| *held == remote && *from == port;
@@ -381,7 +380,7 @@ impl<N: Network> Engine for Restful<N> {
         &mut self,
         deadline: Duration,
         interrupts: &[Interrupt<'_>],
-        arrivals: &mut Vec<(Duration, Arrival)>,
+        arrivals: &mut Vec<(Duration, Event)>,
     ) -> Result<Option<Duration>, LocalError> {
         let before = self.engine.now();
         if self.deaf_at.is_some_and(|deaf_at| before >= deaf_at) {
@@ -458,8 +457,8 @@ pub(crate) fn remotes(count: usize) -> Vec<SocketAddr> {
 
 /// A network with this rule for SYNs, each with the number of its attempt, and none for RSTs.
 pub(crate) fn on_syn(
-    mut rule: impl FnMut(usize, &Segment) -> Vec<(Duration, Arrival)>,
-) -> impl FnMut(Duration, &Segment) -> Vec<(Duration, Arrival)> {
+    mut rule: impl FnMut(usize, &Segment) -> Vec<(Duration, Event)>,
+) -> impl FnMut(Duration, &Segment) -> Vec<(Duration, Event)> {
     let mut attempts = Tries::default();
     move |_, segment| match segment.flags {
         Flags::SYN => rule(attempts.number(segment), segment),
@@ -496,7 +495,7 @@ where
     R: FnMut(usize) -> Result<(), SendError>,
     N: Network,
 {
-    fn carry(&mut self, now: Duration, segment: &Segment) -> Vec<(Duration, Arrival)> {
+    fn carry(&mut self, now: Duration, segment: &Segment) -> Vec<(Duration, Event)> {
         self.network.carry(now, segment)
     }
 
@@ -521,27 +520,27 @@ pub(crate) fn answer(syn: &Segment, flags: Flags) -> Segment {
 pub(crate) const SYN_ACK: Flags = Flags(0x12);
 pub(crate) const RST_ACK: Flags = Flags(0x14);
 
-pub(crate) fn syn_ack(syn: &Segment) -> Arrival {
+pub(crate) fn syn_ack(syn: &Segment) -> Event {
     arrive(answer(syn, SYN_ACK))
 }
 
-pub(crate) fn rst_ack(syn: &Segment) -> Arrival {
+pub(crate) fn rst_ack(syn: &Segment) -> Event {
     arrive(answer(syn, RST_ACK))
 }
 
 /// An ACK of what an old connection had got to, nothing to do with our SYN.
-pub(crate) fn challenge_ack(syn: &Segment) -> Arrival {
+pub(crate) fn challenge_ack(syn: &Segment) -> Event {
     arrive(Segment { acknowledgement: SequenceNumber(0x0bad_cafe), ..answer(syn, Flags::ACK) })
 }
 
-pub(crate) fn arrive(segment: Segment) -> Arrival {
-    Arrival::Segment { segment, hop_limit: 64, reset_by_kernel: false }
+pub(crate) fn arrive(segment: Segment) -> Event {
+    Event::Segment { segment, hop_limit: 64, reset_by_kernel: false }
 }
 
 /// An ICMP error from `offender` quoting `segment`, of the version of its address family.
-pub(crate) fn icmp((kind, code): (u8, u8), offender: IpAddr, segment: &Segment) -> Arrival {
+pub(crate) fn icmp((kind, code): (u8, u8), offender: IpAddr, segment: &Segment) -> Event {
     let error = IcmpError::new(kind, code, offender).expect("an error about a port");
-    Arrival::Icmp(error, quote(segment))
+    Event::Icmp(error, quote(segment))
 }
 
 pub(crate) fn quote(segment: &Segment) -> Quote {

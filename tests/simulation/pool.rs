@@ -6,11 +6,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use halfopen::engine::simulated::{FIRST_PORT, Network};
+use halfopen::event::Event;
 use halfopen::event_loop::PacketEvent;
 use halfopen::local_error::{LocalError, SendError};
 use halfopen::schedule::Schedule;
 use halfopen::verdict::PortState;
-use halfopen::wire::{Arrival, Segment};
+use halfopen::wire::Segment;
 use proptest::prelude::*;
 
 use crate::network::{
@@ -51,7 +52,7 @@ fn silence_that_spans_a_loss_is_asked_once_more() {
         let run = check_all(
             &remotes(1),
             on_syn(move |number, _| match number {
-                0 => vec![(lost_at, Arrival::Lost(1))],
+                0 => vec![(lost_at, Event::SegmentsLost(1))],
                 _ => vec![],
             }),
         );
@@ -67,7 +68,7 @@ fn the_answer_that_was_lost_is_found() {
     let run = check_all(
         &remotes(1),
         on_syn(|number, syn| match number {
-            0 => vec![(millis(3500), Arrival::Lost(1))],
+            0 => vec![(millis(3500), Event::SegmentsLost(1))],
             3 => vec![(millis(20), syn_ack(syn))],
             _ => vec![],
         }),
@@ -84,7 +85,7 @@ fn a_loss_before_the_last_syn_is_made_up_for_by_that_one() {
     let run = check_all(
         &remotes(1),
         on_syn(|number, _| match number {
-            0 => vec![(millis(2999), Arrival::Lost(1))],
+            0 => vec![(millis(2999), Event::SegmentsLost(1))],
             _ => vec![],
         }),
     );
@@ -96,7 +97,7 @@ fn a_loss_before_the_last_syn_is_made_up_for_by_that_one() {
 fn a_loss_does_not_touch_what_has_an_answer() {
     let run = check_all(
         &remotes(1),
-        on_syn(|_, syn| vec![(millis(5), Arrival::Lost(9)), (millis(20), rst_ack(syn))]),
+        on_syn(|_, syn| vec![(millis(5), Event::SegmentsLost(9)), (millis(20), rst_ack(syn))]),
     );
     assert_eq!((run.verdict().state(), run.verdict().attempts), (PortState::Closed, 1));
 }
@@ -108,7 +109,7 @@ fn a_machine_that_loses_answers_all_the_time_knows_nothing_at_its_deadline() {
     let run = check_under(
         conditions,
         &remotes(3),
-        on_syn(|_, _| (0..80).map(|tick| (millis(100 * tick), Arrival::Lost(1))).collect()),
+        on_syn(|_, _| (0..80).map(|tick| (millis(100 * tick), Event::SegmentsLost(1))).collect()),
     );
     assert_eq!(run.outcomes.len(), 3);
     for (_, outcome) in &run.outcomes {

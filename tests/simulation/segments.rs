@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 
+use halfopen::event::Event;
 use halfopen::probe::DiscardReason;
 use halfopen::verdict::{PortState, Reason};
-use halfopen::wire::{Arrival, Flags, Segment, SequenceNumber};
+use halfopen::wire::{Flags, Segment, SequenceNumber};
 
 use crate::network::{
     NOBODY, RST_ACK, Run, SERVER, SYN_ACK, answer, arrive, check, check_all, millis, on_syn,
@@ -198,7 +199,7 @@ fn where_the_kernel_has_sent_the_rst_we_send_none() {
                 let segment = answer(syn, flags);
                 vec![(
                     millis(20),
-                    Arrival::Segment { segment, hop_limit: 255, reset_by_kernel: true },
+                    Event::Segment { segment, hop_limit: 255, reset_by_kernel: true },
                 )]
             }
             _ => vec![],
@@ -214,7 +215,7 @@ fn the_hop_limit_alone_does_not_keep_our_rst_back() {
     for hop_limit in [0, 1, 64, 254, 255] {
         let run = check(on_syn(|_, syn| {
             let segment = answer(syn, SYN_ACK);
-            vec![(millis(20), Arrival::Segment { segment, hop_limit, reset_by_kernel: false })]
+            vec![(millis(20), Event::Segment { segment, hop_limit, reset_by_kernel: false })]
         }));
         assert_eq!(run.resets().len(), 1);
     }

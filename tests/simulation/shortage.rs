@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use halfopen::engine::simulated::{FIRST_PORT, Network};
+use halfopen::event::Event;
 use halfopen::local_error::LocalError;
 use halfopen::schedule::Schedule;
 use halfopen::verdict::PortState;
-use halfopen::wire::{Arrival, Flags, Segment};
+use halfopen::wire::{Flags, Segment};
 use nix::errno::Errno;
 
 use crate::network::{
@@ -21,7 +22,7 @@ use crate::network::{
 struct Short<F>(F);
 
 impl<F: FnMut(&Segment) -> bool> Network for Short<F> {
-    fn carry(&mut self, _now: Duration, segment: &Segment) -> Vec<(Duration, Arrival)> {
+    fn carry(&mut self, _now: Duration, segment: &Segment) -> Vec<(Duration, Event)> {
         match segment.flags {
             Flags::SYN => vec![(millis(1), syn_ack(segment))],
             _ => vec![],
@@ -66,7 +67,7 @@ fn a_syn_without_room_is_tried_less_and_less_often() {
 fn the_last_syn_is_waited_for_however_late_it_leaves() {
     struct Late(Duration);
     impl Network for Late {
-        fn carry(&mut self, now: Duration, _: &Segment) -> Vec<(Duration, Arrival)> {
+        fn carry(&mut self, now: Duration, _: &Segment) -> Vec<(Duration, Event)> {
             self.0 = now;
             vec![]
         }
@@ -91,10 +92,13 @@ fn the_last_syn_is_waited_for_however_late_it_leaves() {
 fn a_repeated_syn_without_room_counts_as_sent_before() {
     struct Lossy(usize);
     impl Network for Lossy {
-        fn carry(&mut self, _now: Duration, segment: &Segment) -> Vec<(Duration, Arrival)> {
+        fn carry(&mut self, _now: Duration, segment: &Segment) -> Vec<(Duration, Event)> {
             match (segment.flags, self.0) {
                 (Flags::SYN, 1) => {
-                    vec![(millis(1), Arrival::Lost(1)), (millis(1002), challenge_ack(segment))]
+                    vec![
+                        (millis(1), Event::SegmentsLost(1)),
+                        (millis(1002), challenge_ack(segment)),
+                    ]
                 }
                 (Flags::SYN, _) => vec![(millis(1), syn_ack(segment))],
                 _ => vec![],

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use halfopen::attempt::{Attempt, SourcePort};
 use halfopen::engine::simulated::{FIRST_PORT, Network};
+use halfopen::event::Event;
 use halfopen::schedule::Schedule;
 use halfopen::verdict::{PortState, Reason};
-use halfopen::wire::{Arrival, Flags, Options, Segment};
+use halfopen::wire::{Flags, Options, Segment};
 
 use crate::network::{
     Run, SERVER, SERVER_V6, check, check_by, check_with_secret, millis, on_syn, ports, secs,
@@ -103,7 +104,7 @@ fn with_one_port_all_tries_are_retransmissions() {
 struct FewPorts(u16);
 
 impl Network for FewPorts {
-    fn carry(&mut self, _now: Duration, _segment: &Segment) -> Vec<(Duration, Arrival)> {
+    fn carry(&mut self, _now: Duration, _segment: &Segment) -> Vec<(Duration, Event)> {
         Vec::new()
     }
 

@@ -11,7 +11,8 @@ use nix::{getsockopt_impl, libc, sockopt_impl};
 use super::super::filter::LONGEST;
 use super::super::recv::{self, Received};
 use super::{BATCH, Buffer, RawSocket};
-use crate::wire::{Arrival, Flags, Meaning, Origin};
+use crate::event::Event;
+use crate::wire::{Flags, Meaning, Origin};
 
 /// How often a queue is asked before the other one has its turn.
 const LOOKS: usize = 4;
@@ -33,15 +34,15 @@ impl RawSocket {
     /// No ICMP error is handed over before every segment that arrived ahead of it: the error queue
     /// is read first, and its errors wait until the other queue has been seen empty. A SYN+ACK with
     /// an ICMP error behind it is an open port.
-    pub(in crate::engine) fn drain(&mut self, arrivals: &mut Vec<Received>) -> bool {
+    pub(in crate::engine) fn drain(&mut self, events: &mut Vec<Received>) -> bool {
         let mut held = mem::take(&mut self.held);
         // What is too much to hold stays with the kernel, which limits it.
         let all_errors = held.len() < MOST_HELD && self.read(MsgFlags::MSG_ERRQUEUE, &mut held);
-        let all_segments = self.read(MsgFlags::empty(), arrivals);
-        let lost = self.newly_lost().map(Arrival::Lost);
-        arrivals.extend(lost.map(|arrival| Received { stamp: None, arrival }));
+        let all_segments = self.read(MsgFlags::empty(), events);
+        let lost = self.newly_lost().map(Event::SegmentsLost);
+        events.extend(lost.map(|event| Received { stamp: None, event }));
         if all_segments {
-            arrivals.append(&mut held);
+            events.append(&mut held);
         }
         self.held = held;
         all_errors && all_segments
@@ -51,12 +52,12 @@ impl RawSocket {
     /// Fewer messages than there was room for do not prove that, because a pending error ends a
     /// batch, too (`do_recvmmsg()`). It is that of some flow, and cleared by being returned; its
     /// story is in the error queue.
-    fn read(&mut self, queue: MsgFlags, arrivals: &mut Vec<Received>) -> bool {
+    fn read(&mut self, queue: MsgFlags, events: &mut Vec<Received>) -> bool {
         let mut buffers = mem::take(&mut self.buffers);
         buffers.resize(self.batch, [0; LONGEST as usize]);
         let mut empty = false;
         for _ in 0..LOOKS {
-            match self.read_batch(queue, &mut buffers, arrivals) {
+            match self.read_batch(queue, &mut buffers, events) {
                 Ok(count) if count == buffers.len() => {
                     self.batch = BATCH; // somebody floods us
                     break;
@@ -78,7 +79,7 @@ impl RawSocket {
         &self,
         queue: MsgFlags,
         buffers: &mut [Buffer],
-        arrivals: &mut Vec<Received>,
+        events: &mut Vec<Received>,
     ) -> nix::Result<usize> {
         let space = nix::cmsg_space!(
             libc::sock_extended_err,
@@ -95,7 +96,7 @@ impl RawSocket {
         let mut count = 0;
         for message in messages {
             count += 1;
-            arrivals.extend(recv::read(&message).and_then(|read| self.own(read)));
+            events.extend(recv::read(&message).and_then(|read| self.own(read)));
         }
         Ok(count)
     }
@@ -109,20 +110,20 @@ impl RawSocket {
         (newly > 0).then_some(newly)
     }
 
-    /// Knows whether the guard of the port that `arrival` is about leaves the RST to us, and
+    /// Knows whether the guard of the port that `event` is about leaves the RST to us, and
     /// whether an ICMP error comes from this machine.
     fn own(&self, mut received: Received) -> Option<Received> {
         let guard = |port| self.reserved_ports.iter().find(|guard| guard.port() == port);
-        match &mut received.arrival {
-            Arrival::Segment { segment, hop_limit, reset_by_kernel } => {
+        match &mut received.event {
+            Event::Segment { segment, hop_limit, reset_by_kernel } => {
                 let guard = guard(segment.destination.port())?;
                 *reset_by_kernel =
                     guard.lets_kernel_reset(*hop_limit) && !segment.flags.contains(Flags::RST);
             }
-            Arrival::WrongChecksum { destination, .. } => {
+            Event::WrongChecksum { destination, .. } => {
                 guard(destination.port())?;
             }
-            Arrival::Icmp(error, quote) => {
+            Event::Icmp(error, quote) => {
                 guard(quote.local_port)?;
                 match self.router.is_from_here(error, quote.remote, self.traits) {
                     Ok(false) => {}
@@ -131,10 +132,10 @@ impl RawSocket {
                         error.origin = Origin::NoNeighbour;
                     }
                     Ok(true) => error.origin = Origin::LocalFirewall,
-                    Err(_) => received.arrival = Arrival::Lost(1), // whatever it proves cannot be known
+                    Err(_) => received.event = Event::SegmentsLost(1), // whatever it proves cannot be known
                 }
             }
-            Arrival::Handshake { .. } | Arrival::Lost(_) => {}
+            Event::Handshake { .. } | Event::SegmentsLost(_) => {}
         }
         Some(received)
     }
