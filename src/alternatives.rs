@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use crate::local_error::{LocalError, NoRoute};
+use crate::local_error::NoRoute;
 use crate::status::Policy;
-use crate::verdict::{Outcome, PortState, Reason, Verdict};
+use crate::verdict::{EndOfRun, NoVerdict, Outcome, PortState, Reason, Verdict};
 
 /// The targets that have several addresses and have not ended, each by its place and its port.
 ///
@@ -33,7 +33,7 @@ impl Alternative {
     }
 
     /// Not to be probed, for this reason.
-    pub fn left_out(endpoint: SocketAddr, error: LocalError) -> Self {
+    pub fn left_out(endpoint: SocketAddr, error: NoVerdict) -> Self {
         Self { endpoint, outcome: Some(Err(error)), ended: true }
     }
 
@@ -100,7 +100,7 @@ impl Alternatives {
 
     /// Ends one of the targets that are left; its addresses that have not ended were left unasked
     /// for the reason `unasked`.
-    pub fn give_up(&mut self, unasked: &LocalError, policy: &Policy) -> Option<(u32, Ending)> {
+    pub fn give_up(&mut self, unasked: &NoVerdict, policy: &Policy) -> Option<(u32, Ending)> {
         let (id, port) = *self.0.keys().next()?;
         let mut addresses = self.0.remove(&(id, port))?;
         for address in addresses.iter_mut().filter(|address| !address.ended) {
@@ -136,13 +136,13 @@ fn ending(mut addresses: Vec<Alternative>, policy: &Policy) -> Ending {
     let chosen =
         addresses.iter().position(|address| weight(address) == highest).unwrap_or_default();
     let Alternative { endpoint, outcome, .. } = addresses.remove(chosen);
-    let mut outcome = outcome.unwrap_or(Err(LocalError::OutOfTime));
+    let mut outcome = outcome.unwrap_or(Err(NoVerdict::Unfinished(EndOfRun::OutOfTime)));
     let asked =
-        |address: &Alternative| !matches!(address.outcome, Some(Err(LocalError::NotProbed { .. })));
-    if let Err(LocalError::NotProbed { interrupted }) = outcome
+        |address: &Alternative| !matches!(address.outcome, Some(Err(NoVerdict::NotProbed(_))));
+    if let Err(NoVerdict::NotProbed(end)) = outcome
         && addresses.iter().any(asked)
     {
-        outcome = Err(if interrupted { LocalError::Interrupted } else { LocalError::OutOfTime });
+        outcome = Err(NoVerdict::Unfinished(end));
     }
     Ending { endpoint, outcome, others: addresses }
 }

@@ -15,19 +15,18 @@ use crate::alternatives::Alternatives;
 use crate::checker::{Checker, Ended};
 use crate::engine::{Engine, Interrupt};
 use crate::event_loop::{Driver, Next, PacketEvent, run};
-use crate::local_error::{LocalError, SendError, last_call};
+use crate::local_error::{LocalError, SendError};
 use crate::non_blocking_writer::Output;
 use crate::pacer::Pacer;
-use crate::plan::{Format, Plan};
+use crate::plan::{Format, Plan, PlanError, last_call};
 use crate::probe::Secret;
 use crate::report::progress::Progress;
 use crate::report::{Finding, Report, json};
 use crate::resolve::Lookups;
 use crate::schedule::Schedule;
 use crate::signals::Signals;
-use crate::target::Target;
 use crate::target_set::TargetSet;
-use crate::verdict::{LookupFailure, Outcome, Reason, Verdict};
+use crate::verdict::{EndOfRun, LookupFailure, NoVerdict, Outcome, Reason, Verdict};
 
 /// How much later than the deadline the last verdict may come, for delays on this machine.
 const GRACE: Duration = Duration::from_millis(25);
@@ -56,15 +55,10 @@ pub fn check(
     start: Instant,
     out: &mut dyn Output,
     progress: Option<Progress>,
-) -> Result<Report, LocalError> {
-    let targets = mem::take(&mut plan.targets);
-    let total = targets.iter().map(Target::count).fold(0, u128::saturating_add);
-    let least = total.saturating_sub(1).saturating_mul(1000).checked_div(plan.rate.into());
-    if total > 1 && least.is_some_and(|least| least >= last_call(plan.timeout).as_millis()) {
-        let (rate, timeout) = (plan.rate, plan.timeout);
-        return Err(LocalError::TooManyTargets { targets: total, rate, timeout });
-    }
-    let target_set = TargetSet::new(targets, plan.family)?;
+) -> Result<Report, PlanError> {
+    plan.verify()?;
+    let total = plan.total();
+    let target_set = TargetSet::new(mem::take(&mut plan.targets)).map_err(PlanError::Interface)?;
     let report = Report::new(plan, total);
     let progress = progress.filter(|_| report.is_pool());
     let mut session = Session {
@@ -142,8 +136,8 @@ impl Session<'_> {
         let interrupted = self.report.interrupted;
         self.close_lookups();
         self.take_in_names();
-        let cause = if interrupted { LocalError::Interrupted } else { LocalError::OutOfTime };
-        let unprobed = cause.before_the_first_syn();
+        let end = if interrupted { EndOfRun::Interrupted } else { EndOfRun::OutOfTime };
+        let unprobed = NoVerdict::NotProbed(end);
         for id in self.target_set.take_unresolved() {
             let timed_out = Reason::NameNotResolved(LookupFailure::TimedOut);
             let outcome = Ok(Verdict::without_probe(timed_out));
@@ -161,19 +155,19 @@ impl Session<'_> {
             return; // the fault is all there is to say
         }
         for id in self.target_set.take_unresolved() {
-            self.found_all_ports(id, &Err(error.clone()));
+            self.found_all_ports(id, &Err(error.clone().into()));
         }
-        self.end_rest(error);
+        self.end_rest(&error.clone().into());
     }
 
     /// Ends the targets that are left, of which nothing was learnt for the reason `unprobed`.
-    fn end_rest(&mut self, unprobed: &LocalError) {
+    fn end_rest(&mut self, unprobed: &NoVerdict) {
         while let Some((id, ending)) = self.alternatives.give_up(unprobed, &self.report.plan.policy)
         {
             self.end_alternatives(id, ending);
         }
         for (id, error) in mem::take(&mut self.unasked) {
-            self.found_all_ports(id, &Err(error.unwrap_or_else(|| unprobed.clone())));
+            self.found_all_ports(id, &Err(error.map_or_else(|| unprobed.clone(), NoVerdict::from)));
         }
         if self.report.is_pool() && self.report.plan.format != Format::Json {
             return; // they are counted
@@ -211,7 +205,7 @@ impl Session<'_> {
         others: Vec<(IpAddr, Option<Outcome>)>,
     ) {
         let judgement = self.report.plan.policy.judge(&outcome);
-        let probed = !matches!(outcome, Err(LocalError::NotProbed { .. }));
+        let probed = !matches!(outcome, Err(NoVerdict::NotProbed(_)));
         let wanted = if probed || !self.report.is_pool() {
             self.report.count(&outcome, judgement.status)
         } else {

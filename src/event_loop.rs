@@ -14,6 +14,7 @@ use crate::engine::{Engine, SentSyn};
 use crate::event::Event;
 use crate::local_error::{LocalError, SendError};
 use crate::pacer::Pacer;
+use crate::verdict::{EndOfRun, NoVerdict};
 use crate::wire::Segment;
 
 /// SYNs handed to the engine together, when so many are due.
@@ -61,10 +62,14 @@ pub fn run(
         resend_at: Duration::ZERO,
     };
     let ran = event_loop.until_the_end(deadline);
-    if let Err(error) | Ok(Some(error)) = &ran {
-        event_loop.checker.stop(error, event_loop.drained_until);
+    let reason = match &ran {
+        Ok(end) => end.map(NoVerdict::Unfinished),
+        Err(error) => Some(error.clone().into()),
+    };
+    if let Some(reason) = reason {
+        event_loop.checker.stop(&reason, event_loop.drained_until);
         if let Some((id, remote)) = event_loop.upcoming {
-            let outcome = Err(error.before_the_first_syn());
+            let outcome = Err(reason.before_the_first_syn());
             event_loop.driver.ended(Ended { id, remote, outcome });
         }
     }
@@ -104,7 +109,7 @@ struct EventLoop<'a, C> {
 impl<C: Driver> EventLoop<'_, C> {
     /// Goes on until every target has ended, and takes in what has arrived by then; says why where
     /// targets are left.
-    fn until_the_end(&mut self, deadline: Duration) -> Result<Option<LocalError>, LocalError> {
+    fn until_the_end(&mut self, deadline: Duration) -> Result<Option<EndOfRun>, LocalError> {
         let left = self.until_there_is_a_reason_to_end(deadline)?;
         for _ in 0..LAST_LOOKS {
             if self.receive(Duration::ZERO)? {
@@ -128,15 +133,15 @@ impl<C: Driver> EventLoop<'_, C> {
     fn until_there_is_a_reason_to_end(
         &mut self,
         deadline: Duration,
-    ) -> Result<Option<LocalError>, LocalError> {
+    ) -> Result<Option<EndOfRun>, LocalError> {
         loop {
             if self.driver.handle_interrupts(self.engine.now()).is_break() {
-                return Ok(Some(LocalError::Interrupted));
+                return Ok(Some(EndOfRun::Interrupted));
             }
             let outlook = self.send_syns();
             self.report_outcomes();
             if self.engine.now() >= deadline {
-                return Ok(Some(LocalError::OutOfTime));
+                return Ok(Some(EndOfRun::OutOfTime));
             }
             let wake = match outlook {
                 Outlook::Finished if self.checker.pending() == 0 => return Ok(None),

@@ -22,6 +22,7 @@ pub mod descriptors;
 pub mod engine;
 pub mod event;
 pub mod event_loop;
+pub mod family;
 pub mod local_error;
 pub mod non_blocking_writer;
 pub mod number;

@@ -3,7 +3,6 @@
 use std::env;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -41,9 +40,6 @@ pub enum LocalError {
     /// The source address and the target are of different families.
     #[error("--source {0} is not of the target's address family")]
     SourceFamily(IpAddr),
-    /// An address behind -4 or -6 that is not of that family.
-    #[error("{0} is not of the address family asked for with -4 or -6")]
-    Family(IpAddr),
     /// There is no interface of that name.
     #[error("there is no network interface {0:?}")]
     Interface(String),
@@ -94,31 +90,6 @@ pub enum LocalError {
     /// Waiting for answers, or reading them, failed.
     #[error("cannot receive answers ({})", .0.desc())]
     Receive(Errno),
-    /// No address of a name can be reached as the operator wants.
-    #[error("{cause}; the name has no other address: {}", list(addresses))]
-    NoAddressFits {
-        /// Those there are.
-        addresses: Vec<IpAddr>,
-        /// What stands in the way.
-        cause: Box<LocalError>,
-    },
-    /// A name has more addresses than are probed.
-    #[error("the name has {addresses} addresses, of which {probed} are probed")]
-    TooManyAddresses {
-        /// Those there are.
-        addresses: usize,
-        /// Those that are probed.
-        probed: usize,
-    },
-    /// The target's first SYN was never sent.
-    #[error("not probed: {} before its first SYN", early(*interrupted))]
-    NotProbed {
-        /// By the operator, or a supervisor; otherwise it was the deadline.
-        interrupted: bool,
-    },
-    /// The deadline came before the target's last SYN was sent and waited for.
-    #[error("the deadline came before the last SYN was sent and waited for")]
-    OutOfTime,
     /// A thread could not be started, or what it takes to hear from it.
     #[error("cannot start a thread ({}); {}", .0.desc(), fix_or(*.0, PROCESSES))]
     Threads(Errno),
@@ -128,42 +99,9 @@ pub enum LocalError {
     /// Signals could not be made readable.
     #[error("cannot watch for signals ({})", .0.desc())]
     Signals(Errno),
-    /// The operator, or a supervisor, wants the program to end.
-    #[error("interrupted before the verdict")]
-    Interrupted,
-    /// So many first SYNs do not fit in the time there is.
-    #[error(
-        "--rate {rate} is too slow to send a SYN to {targets} targets within --timeout {}: \
-         write --timeout {} or --rate {}, or check fewer targets at once",
-        timeout.as_secs_f64(), timeout_for(*targets, *rate), rate_for(*targets, *timeout)
-    )]
-    TooManyTargets {
-        /// Endpoints to probe.
-        targets: u128,
-        /// SYNs a second.
-        rate: u32,
-        /// The deadline.
-        timeout: Duration,
-    },
     /// The operating system's random generator failed.
     #[error("cannot draw random numbers")]
     Random,
-}
-
-/// When the last of all targets may begin: a quarter of the time belongs to its answer. Silence for
-/// less would be a guess.
-pub fn last_call(timeout: Duration) -> Duration {
-    timeout / 4 * 3
-}
-
-/// The deadline, in seconds, that is enough for the first SYNs of `targets`.
-fn timeout_for(targets: u128, rate: u32) -> u128 {
-    targets.saturating_mul(4).div_ceil(u128::from(rate).saturating_mul(3))
-}
-
-/// The rate that is enough to send the first SYNs of `targets` in time.
-fn rate_for(targets: u128, timeout: Duration) -> u128 {
-    targets.saturating_mul(1000).div_ceil(last_call(timeout).as_millis().max(1))
 }
 
 /// What an error of the system says, without its number.
@@ -182,16 +120,6 @@ impl LocalError {
         }
     }
 
-    /// What ends a target early, said of one that was never probed.
-    #[must_use]
-    pub fn before_the_first_syn(&self) -> Self {
-        match self {
-            Self::Interrupted => Self::NotProbed { interrupted: true },
-            Self::OutOfTime => Self::NotProbed { interrupted: false },
-            other => other.clone(),
-        }
-    }
-
     /// True when it keeps every address of a family from being used, and the other family is not
     /// concerned.
     pub fn bars_family(&self) -> bool {
@@ -202,20 +130,6 @@ impl LocalError {
                 | Self::Socket(Errno::EAFNOSUPPORT)
         )
     }
-}
-
-/// The first few, and how many more there are.
-fn list(addresses: &[IpAddr]) -> String {
-    const NAMED: usize = 4;
-    let named: Vec<_> = addresses.iter().take(NAMED).map(IpAddr::to_string).collect();
-    match addresses.len().saturating_sub(NAMED) {
-        0 => named.join(" "),
-        more => format!("{} and {more} more", named.join(" ")),
-    }
-}
-
-fn early(interrupted: bool) -> &'static str {
-    if interrupted { "interrupted" } else { "the deadline came" }
 }
 
 /// True for errors of a send that no ICMP message causes: this machine is short of something.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::resolve::Family;
+use crate::family::{Family, WrongFamily};
+use crate::local_error::LocalError;
 use crate::status::{Expected, MinOpen, Policy, Status};
 use crate::target::Target;
 
@@ -30,6 +31,25 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Returns how many endpoints the targets stand for; a name counts as one address.
+    pub fn total(&self) -> u128 {
+        self.targets.iter().map(Target::count).fold(0, u128::saturating_add)
+    }
+
+    /// Returns why the plan cannot be carried out, if it cannot.
+    pub fn verify(&self) -> Result<(), PlanError> {
+        let (targets, rate, timeout) = (self.total(), self.rate, self.timeout);
+        let least = targets.saturating_sub(1).saturating_mul(1000).checked_div(rate.into());
+        if targets > 1 && least.is_some_and(|least| least >= last_call(timeout).as_millis()) {
+            return Err(PlanError::TooManyTargets { targets, rate, timeout });
+        }
+        let mut addresses = self.targets.iter().filter_map(|target| target.hosts.address());
+        match addresses.find(|address| !self.family.admits(*address)) {
+            Some(address) => Err(WrongFamily(address).into()),
+            None => Ok(()),
+        }
+    }
+
     /// The plan of a check of `target` that nobody has asked for anything else of.
     pub fn of(target: Target) -> Self {
         Self {
@@ -48,6 +68,47 @@ impl Plan {
             verbosity: 0,
         }
     }
+}
+
+/// Why a plan cannot be carried out as it stands.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// So many first SYNs do not fit in the time there is.
+    #[error(
+        "--rate {rate} is too slow to send a SYN to {targets} targets within --timeout {}: \
+         write --timeout {} or --rate {}, or check fewer targets at once",
+        timeout.as_secs_f64(), timeout_for(*targets, *rate), rate_for(*targets, *timeout)
+    )]
+    TooManyTargets {
+        /// Endpoints to probe.
+        targets: u128,
+        /// SYNs per second.
+        rate: u32,
+        /// The deadline.
+        timeout: Duration,
+    },
+    /// A target is an address of the wrong family.
+    #[error(transparent)]
+    Family(#[from] WrongFamily),
+    /// A target is on a network interface that does not exist.
+    #[error(transparent)]
+    Interface(LocalError),
+}
+
+/// Returns when the last of all targets may begin: a quarter of the time is left for its answer,
+/// because silence for less would be a guess.
+pub fn last_call(timeout: Duration) -> Duration {
+    timeout / 4 * 3
+}
+
+/// Returns the deadline, in seconds, that is enough for the first SYNs of `targets`.
+fn timeout_for(targets: u128, rate: u32) -> u128 {
+    targets.saturating_mul(4).div_ceil(u128::from(rate).saturating_mul(3))
+}
+
+/// Returns the rate that is enough to send the first SYNs of `targets` in time.
+fn rate_for(targets: u128, timeout: Duration) -> u128 {
+    targets.saturating_mul(1000).div_ceil(last_call(timeout).as_millis().max(1))
 }
 
 /// A way to write a report.

@@ -16,9 +16,10 @@ use nix::libc;
 use nix::net::if_::{if_indextoname, if_nametoindex};
 
 use crate::descriptors::Descriptors;
+use crate::family::{Family, WrongFamily};
 use crate::local_error::LocalError;
 use crate::target::is_one_host;
-use crate::verdict::{LookupFailure, Outcome, Reason, Verdict};
+use crate::verdict::{LookupFailure, NoVerdict, Outcome, Reason, Verdict};
 
 /// Look-ups under way at once: so many names may hang before others have to wait for them.
 const THREADS: usize = 128;
@@ -36,32 +37,41 @@ const SHORTAGE: Duration = Duration::from_millis(20);
 /// What a look-up needs of a stack, with room to spare, bytes.
 const STACK: usize = 512 << 10;
 
-/// Which address families may be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Family {
-    /// Whichever the resolver names first.
-    #[default]
-    Any,
-    /// IPv4 only.
-    V4,
-    /// IPv6 only.
-    V6,
+/// The addresses of a name, without ports, in the resolver's order: at least one.
+pub type Addresses = Result<Vec<SocketAddr>, NoAddress>;
+
+/// Why a name gave no address to probe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoAddress {
+    /// It does not resolve: a verdict on its targets.
+    NotResolved(LookupFailure),
+    /// It may have addresses, but nothing can be learnt of its targets.
+    Unusable(NoVerdict),
 }
 
-impl Family {
-    /// True when `address` is of this family.
-    pub fn admits(self, address: IpAddr) -> bool {
+impl NoAddress {
+    /// Returns how the targets of the name end.
+    pub fn outcome(self) -> Outcome {
         match self {
-            Self::Any => true,
-            Self::V4 => address.is_ipv4(),
-            Self::V6 => address.is_ipv6(),
+            Self::NotResolved(failure) => {
+                Ok(Verdict::without_probe(Reason::NameNotResolved(failure)))
+            }
+            Self::Unusable(error) => Err(error),
         }
     }
 }
 
-/// The addresses of a name, without ports, in the resolver's order, at least one; or how its
-/// targets end without any.
-pub type Addresses = Result<Vec<SocketAddr>, Outcome>;
+impl From<LookupFailure> for NoAddress {
+    fn from(failure: LookupFailure) -> Self {
+        Self::NotResolved(failure)
+    }
+}
+
+impl From<LocalError> for NoAddress {
+    fn from(error: LocalError) -> Self {
+        Self::Unusable(error.into())
+    }
+}
 
 /// Name look-ups on threads of their own. The system's name service may hang for as long as it
 /// likes: what is not done when nobody waits any more is left behind, and ends with the program.
@@ -171,7 +181,9 @@ fn next(queue: &Mutex<Queue>, family: Family) -> Option<(Vec<u32>, Addresses)> {
     loop {
         let Waiting { ids, name, .. } = lock(queue).names.pop_front()?;
         let found = look_up(&name, family);
-        let Err(Err(local_error @ LocalError::Lookup(_))) = &found else {
+        let Err(NoAddress::Unusable(NoVerdict::LocalError(local_error @ LocalError::Lookup(_)))) =
+            &found
+        else {
             return Some((ids, found));
         };
         let mut queue = lock(queue);
@@ -208,18 +220,18 @@ fn each_once(names: Vec<(u32, Box<str>)>) -> VecDeque<Waiting> {
 /// When a name has none, it may have others: what is at fault then is the family that was asked
 /// for.
 fn look_up(name: &str, family: Family) -> Addresses {
-    let Some(name) = ascii(name) else { return Err(Ok(unresolved(LookupFailure::NotAName))) };
+    let Some(name) = ascii(name) else { return Err(LookupFailure::NotAName.into()) };
     let found = resolve(&name, family);
-    if family == Family::Any || found != Err(Ok(unresolved(LookupFailure::NotFound))) {
+    if family == Family::Any || found != Err(LookupFailure::NotFound.into()) {
         return found;
     }
     // IPv4 addresses in IPv6 form are among them.
     let (fitting, others): (Vec<_>, Vec<_>) =
         resolve(&name, Family::Any)?.into_iter().partition(|address| family.admits(address.ip()));
     match others.first() {
-        Some(other) if fitting.is_empty() => Err(Err(LocalError::NoAddressFits {
+        Some(other) if fitting.is_empty() => Err(NoAddress::Unusable(NoVerdict::NoAddressFits {
             addresses: others.iter().map(SocketAddr::ip).collect(),
-            cause: Box::new(LocalError::Family(other.ip())),
+            cause: WrongFamily(other.ip()).into(),
         })),
         _ => Ok(fitting),
     }
@@ -236,16 +248,15 @@ fn resolve(name: &str, family: Family) -> Addresses {
         ..AddrInfoHints::default()
     };
     let found = getaddrinfo(Some(name), None, Some(hints));
-    let found = found.map_err(|error| why_in_vain(error).map(unresolved))?;
-    let addresses = found.flatten().map(|info| canonical(info.sockaddr));
+    let addresses = found.map_err(no_address)?.flatten().map(|info| canonical(info.sockaddr));
     let mut known = HashSet::new();
     let (hosts, others): (Vec<_>, Vec<_>) = addresses
         .filter(|address| family.admits(address.ip()) && known.insert(*address))
         .partition(|address| is_one_host(address.ip()));
     match others.first() {
         _ if !hosts.is_empty() => Ok(hosts),
-        Some(other) => Err(Ok(unresolved(LookupFailure::NotOneHost(other.ip())))),
-        None => Err(Ok(unresolved(LookupFailure::NotFound))),
+        Some(other) => Err(LookupFailure::NotOneHost(other.ip()).into()),
+        None => Err(LookupFailure::NotFound.into()),
     }
 }
 
@@ -268,25 +279,21 @@ fn canonical(address: SocketAddr) -> SocketAddr {
     }
 }
 
-fn why_in_vain(error: LookupError) -> Result<LookupFailure, LocalError> {
+fn no_address(error: LookupError) -> NoAddress {
     match error.kind() {
         LookupErrorKind::NoName | LookupErrorKind::NoData | LookupErrorKind::Family => {
-            Ok(LookupFailure::NotFound)
+            LookupFailure::NotFound.into()
         }
-        LookupErrorKind::Again => Ok(LookupFailure::Temporary),
-        LookupErrorKind::Memory => Err(LocalError::Lookup(Errno::ENOMEM)),
+        LookupErrorKind::Again => LookupFailure::Temporary.into(),
+        LookupErrorKind::Memory => LocalError::Lookup(Errno::ENOMEM).into(),
         LookupErrorKind::System => match errno(&error.into()) {
             errno @ (Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM) => {
-                Err(LocalError::Lookup(errno))
+                LocalError::Lookup(errno).into()
             }
-            _ => Ok(LookupFailure::Failed),
+            _ => LookupFailure::Failed.into(),
         },
-        _ => Ok(LookupFailure::Failed),
+        _ => LookupFailure::Failed.into(),
     }
-}
-
-fn unresolved(failure: LookupFailure) -> Verdict {
-    Verdict::without_probe(Reason::NameNotResolved(failure))
 }
 
 fn errno(error: &io::Error) -> Errno {

@@ -11,12 +11,12 @@ use crate::check;
 use crate::engine::{Engine, EngineConfig};
 use crate::event::{Event, HandshakeEnd};
 use crate::event_loop::PacketEvent;
-use crate::local_error::{LocalError, in_words};
-use crate::plan::Plan;
+use crate::local_error::in_words;
+use crate::plan::{Plan, PlanError};
 use crate::report::{nagios, render_packet};
 use crate::signals::Signals;
 use crate::status::Status;
-use crate::verdict::PortState;
+use crate::verdict::{EndOfRun, NoVerdict, PortState};
 use crate::wire::Flags;
 
 /// How long one step may take.
@@ -86,7 +86,9 @@ struct Claim {
 #[derive(Debug, thiserror::Error)]
 enum Obstacle {
     #[error(transparent)]
-    LocalError(#[from] LocalError),
+    Plan(#[from] PlanError),
+    #[error(transparent)]
+    NoVerdict(#[from] NoVerdict),
     #[error("cannot prepare a listener ({})", in_words(.0))]
     Listener(#[from] io::Error),
     #[error(
@@ -141,7 +143,7 @@ fn check(
     };
     let report = check::check(plan, Ok(engine), signals, start, &mut io::sink(), None)?;
     let outcome = report.findings.into_iter().next().map(|finding| finding.outcome);
-    let verdict = outcome.unwrap_or(Err(LocalError::Interrupted))?;
+    let verdict = outcome.unwrap_or(Err(NoVerdict::Unfinished(EndOfRun::Interrupted)))?;
     let packets = report.packets;
     let crossed: Vec<_> = packets.iter().flat_map(|(_, packet)| flags(packet)).collect();
     let segments = crossed.iter().map(Flags::to_string).collect::<Vec<_>>().join(", ");

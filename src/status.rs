@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::local_error::LocalError;
 use crate::number::whole;
-use crate::verdict::{Outcome, PortState, Reason, Verdict};
+use crate::verdict::{NoVerdict, Outcome, PortState, Reason, Verdict};
 
 /// A plugin's status (Monitoring Plugins guidelines, "Plugin Return Codes").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +123,9 @@ impl Policy {
     /// machine has no route says the least: it says nothing of the target. Nor does a link-local
     /// address without its interface, to which nobody can connect.
     pub fn precedence(&self, outcome: &Outcome) -> u8 {
-        if matches!(outcome, Err(LocalError::NoScope(_) | LocalError::OtherScope(_))) {
+        if let Err(NoVerdict::LocalError(LocalError::NoScope(_) | LocalError::OtherScope(_))) =
+            outcome
+        {
             return 0;
         }
         let Ok(verdict) = outcome else {

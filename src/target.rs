@@ -144,6 +144,17 @@ impl FromStr for Target {
     }
 }
 
+impl Hosts {
+    /// Returns the address, or the first of the block; `None` for a name.
+    pub fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Block(block) => Some(block.ip()),
+            Self::LinkLocal(address, _) => Some(*address),
+            Self::Name(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Hosts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

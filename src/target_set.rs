@@ -7,8 +7,9 @@ use std::ops::RangeInclusive;
 
 use ipnetwork::IpNetwork;
 
+use crate::family::Family;
 use crate::local_error::LocalError;
-use crate::resolve::{Family, interface_index};
+use crate::resolve::interface_index;
 use crate::target::{Hosts, Target};
 use crate::verdict::Outcome;
 
@@ -42,9 +43,12 @@ struct Wanted {
 }
 
 impl TargetSet {
-    /// A set of `targets`, whose names are yet to be resolved. Fails where an interface is
-    /// unknown, or an address is not of `family`.
-    pub fn new(targets: Vec<Target>, family: Family) -> Result<Self, LocalError> {
+    /// Creates a set of `targets`, whose names are yet to be resolved.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such network interface as a link-local address names.
+    pub fn new(targets: Vec<Target>) -> Result<Self, LocalError> {
         let mut target_set = Self {
             blocks: Blocks::of(&targets),
             next: 0,
@@ -57,12 +61,6 @@ impl TargetSet {
         };
         for id in (0..).take(target_set.targets.len()) {
             match &target_set.target(id).hosts {
-                Hosts::Block(block) if !family.admits(block.ip()) => {
-                    return Err(LocalError::Family(block.ip()));
-                }
-                Hosts::LinkLocal(address, _) if !family.admits(*address) => {
-                    return Err(LocalError::Family(*address));
-                }
                 Hosts::Block(_) => {}
                 Hosts::LinkLocal(address, scope) => {
                     let mut endpoint = SocketAddr::new(*address, 0);
@@ -107,13 +105,12 @@ impl TargetSet {
     /// Whether there are, or may be, IPv4 and IPv6 targets.
     pub fn families(&self, family: Family) -> (bool, bool) {
         let names = !self.unresolved.is_empty();
-        let v6 = |target: &Target| match &target.hosts {
-            Hosts::Block(block) => Some(block.is_ipv6()),
-            Hosts::LinkLocal(..) => Some(true),
-            Hosts::Name(_) => None,
+        let any = |of_family: fn(&IpAddr) -> bool| {
+            self.targets.iter().filter_map(|target| target.hosts.address()).any(|a| of_family(&a))
         };
-        let any = |wanted| self.targets.iter().filter_map(v6).any(|v6| v6 == wanted);
-        (any(false) || names && family != Family::V6, any(true) || names && family != Family::V4)
+        let v4 = any(IpAddr::is_ipv4) || names && family != Family::V6;
+        let v6 = any(IpAddr::is_ipv6) || names && family != Family::V4;
+        (v4, v6)
     }
 
     /// The next endpoint to probe, with a target that stands for it.

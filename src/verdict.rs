@@ -4,11 +4,12 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use crate::family::WrongFamily;
 use crate::local_error::{LocalError, NoRoute};
 use crate::wire::{IcmpError, Meaning};
 
-/// How a target ends: a verdict, or the fault of this machine that kept us from learning anything.
-pub type Outcome = Result<Verdict, LocalError>;
+/// How a target ends: a verdict, or why there is none.
+pub type Outcome = Result<Verdict, NoVerdict>;
 
 /// What the network said of one target.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +42,92 @@ impl Verdict {
     /// The state that the evidence amounts to.
     pub fn state(&self) -> PortState {
         self.reason.state()
+    }
+}
+
+/// Why there is no verdict on a target.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoVerdict {
+    /// Something is wrong on this machine.
+    #[error(transparent)]
+    LocalError(#[from] LocalError),
+    /// The run ended after the first SYN and before the verdict.
+    #[error("{}", .0.before_the_verdict())]
+    Unfinished(EndOfRun),
+    /// The run ended before the first SYN.
+    #[error("not probed: {} before its first SYN", .0.event())]
+    NotProbed(EndOfRun),
+    /// None of a name's addresses can be used.
+    #[error("{cause}; the name has no other address: {}", list(addresses))]
+    NoAddressFits {
+        /// All of them.
+        addresses: Vec<IpAddr>,
+        /// Why the first of them cannot be used.
+        cause: Unusable,
+    },
+    /// A name has more addresses than are probed.
+    #[error("the name has {addresses} addresses, of which {probed} are probed")]
+    TooManyAddresses {
+        /// How many there are.
+        addresses: usize,
+        /// How many are probed.
+        probed: usize,
+    },
+}
+
+/// Why a run ended before all of its targets had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndOfRun {
+    /// The operator, or a supervisor, asked for it.
+    Interrupted,
+    /// The deadline came.
+    OutOfTime,
+}
+
+/// Why an address of a name cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(transparent)]
+pub enum Unusable {
+    /// Another family was asked for.
+    Family(#[from] WrongFamily),
+    /// This machine cannot send to its family.
+    LocalError(#[from] LocalError),
+}
+
+impl NoVerdict {
+    /// Returns the reason for a target whose first SYN never left, given that of the others.
+    #[must_use]
+    pub fn before_the_first_syn(&self) -> Self {
+        match self {
+            Self::Unfinished(end) => Self::NotProbed(*end),
+            other => other.clone(),
+        }
+    }
+}
+
+impl EndOfRun {
+    fn event(self) -> &'static str {
+        match self {
+            Self::Interrupted => "interrupted",
+            Self::OutOfTime => "the deadline came",
+        }
+    }
+
+    fn before_the_verdict(self) -> &'static str {
+        match self {
+            Self::Interrupted => "interrupted before the verdict",
+            Self::OutOfTime => "the deadline came before the last SYN was sent and waited for",
+        }
+    }
+}
+
+/// Returns the first few addresses, and how many more there are.
+fn list(addresses: &[IpAddr]) -> String {
+    const NAMED: usize = 4;
+    let named: Vec<_> = addresses.iter().take(NAMED).map(IpAddr::to_string).collect();
+    match addresses.len().saturating_sub(NAMED) {
+        0 => named.join(" "),
+        more => format!("{} and {more} more", named.join(" ")),
     }
 }
 

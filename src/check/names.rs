@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 
 use super::Session;
 use crate::alternatives::{Alternative, Ending};
-use crate::local_error::{LocalError, NoRoute};
-use crate::resolve::{Addresses, Lookups};
-use crate::verdict::Outcome;
+use crate::local_error::NoRoute;
+use crate::resolve::{Addresses, Lookups, NoAddress};
+use crate::verdict::{NoVerdict, Outcome};
 
 /// Addresses of a name that are probed at most, and endpoints that they and its ports come to: a
 /// name service is not trusted.
@@ -23,9 +23,9 @@ impl Session<'_> {
             }
             match found.and_then(|addresses| self.fitting(addresses)) {
                 Ok(addresses) => self.begin(id, &addresses),
-                Err(outcome) => {
+                Err(error) => {
                     self.target_set.resolve(id, &[]);
-                    self.found_all_ports(id, &outcome);
+                    self.found_all_ports(id, &error.outcome());
                 }
             }
         }
@@ -41,7 +41,8 @@ impl Session<'_> {
         match addresses.first().and_then(barred) {
             Some(cause) if !addresses.iter().any(fits) => {
                 let addresses = addresses.iter().map(SocketAddr::ip).collect();
-                Err(Err(LocalError::NoAddressFits { addresses, cause: Box::new(cause.clone()) }))
+                let cause = cause.clone().into();
+                Err(NoAddress::Unusable(NoVerdict::NoAddressFits { addresses, cause }))
             }
             _ => Ok(addresses.into_iter().filter(fits).collect()),
         }
@@ -54,8 +55,7 @@ impl Session<'_> {
         let (probed, rest) = addresses.split_at(addresses.len().min(most));
         for port in ports {
             let on_port = |address: &SocketAddr| with_port(*address, port);
-            let too_many =
-                LocalError::TooManyAddresses { addresses: addresses.len(), probed: most };
+            let too_many = NoVerdict::TooManyAddresses { addresses: addresses.len(), probed: most };
             if self.report.plan.every_address {
                 self.report.total += (addresses.len().min(most + 1) - 1) as u128;
                 if let Some(address) = rest.first().map(on_port) {

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use super::pending::{Slot, SoftFailures, Stage};
 use super::{Checker, Ended};
-use crate::local_error::LocalError;
-use crate::verdict::{Outcome, Reason, Verdict};
+use crate::verdict::{EndOfRun, NoVerdict, Outcome, Reason, Verdict};
 
 impl Checker {
     /// An answer that is final, to the first of these attempts or to a retransmission of it, if the
@@ -57,11 +56,12 @@ impl Checker {
             (Some(reason), _) => reason,
             // Nothing has been heard out.
             (None, error) if sent & !given_up == 0 => {
-                return self.end(slot, Err(error.unwrap_or(LocalError::OutOfTime)));
+                let out_of_time = NoVerdict::Unfinished(EndOfRun::OutOfTime);
+                return self.end(slot, Err(error.map_or(out_of_time, NoVerdict::from)));
             }
             // Not all that was to be asked has been asked.
             (None, Some(error)) if (sent.count_ones() as usize) < self.attempts => {
-                return self.end(slot, Err(error));
+                return self.end(slot, Err(error.into()));
             }
             (None, _) if acked == sent => Reason::BareAck,
             (None, _) if disputed == sent => Reason::WrongAcknowledgement,

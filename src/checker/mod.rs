@@ -21,10 +21,9 @@ pub use self::attempts::DueAttempt;
 use self::due::Due;
 use self::pending::{Pending, PendingTarget, Slot, Stage, nanos};
 use crate::event::Event;
-use crate::local_error::LocalError;
 use crate::probe::{DiscardReason, Secret};
 use crate::schedule::Schedule;
-use crate::verdict::Outcome;
+use crate::verdict::{EndOfRun, NoVerdict, Outcome};
 use crate::wire::Segment;
 
 /// Outcomes that may wait to be told.
@@ -196,7 +195,7 @@ impl Checker {
 
     /// Ends everything at `now`: with a verdict where the last wait is over, for this reason where
     /// not, or for the fault that kept the SYNs from leaving.
-    pub fn stop(&mut self, reason: &LocalError, now: Duration) {
+    pub fn stop(&mut self, reason: &NoVerdict, now: Duration) {
         for slot in self.pending.slots() {
             if self.is_over(slot, now) {
                 self.give_up(slot, now);
@@ -204,10 +203,11 @@ impl Checker {
             }
             let target = &mut self.pending[slot];
             let own = target.failures.take().and_then(|failures| failures.error);
-            let own = own.filter(|_| *reason == LocalError::OutOfTime && target.sent == 0);
+            let out_of_time = *reason == NoVerdict::Unfinished(EndOfRun::OutOfTime);
+            let own = own.filter(|_| out_of_time && target.sent == 0);
             let reason =
                 if target.begun == 0 { reason.before_the_first_syn() } else { reason.clone() };
-            self.end(slot, Err(own.unwrap_or(reason)));
+            self.end(slot, Err(own.map_or(reason, NoVerdict::from)));
         }
     }
 

@@ -143,7 +143,6 @@ fn faults() {
                 of_fault(LocalError::Source { address: to.ip(), errno: Errno::EADDRNOTAVAIL }),
             ),
             ("source family", of_fault(LocalError::SourceFamily("2001:db8::4".parse().unwrap()))),
-            ("family", without_engine(LocalError::Family("2001:db8::7".parse().unwrap()))),
             ("interface", without_engine(LocalError::Interface("eth7".to_owned()))),
             ("no port left", without_engine(LocalError::SourcePort(Errno::EADDRINUSE))),
             ("firewall", of_fault(LocalError::Firewall(to))),

@@ -10,7 +10,7 @@ use halfopen::local_error::LocalError;
 use halfopen::plan::Format;
 use halfopen::report::Report;
 use halfopen::status::{MinOpen, Status};
-use halfopen::verdict::{LookupFailure, Outcome, Reason, Verdict};
+use halfopen::verdict::{EndOfRun, LookupFailure, NoVerdict, Outcome, Reason, Verdict};
 use halfopen::wire::{Flags, Options, Segment, SequenceNumber};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -73,7 +73,7 @@ fn kinds(interface: &str) -> Vec<Report> {
         |outcome| (format!("[fe80::1%{interface}]:25"), Some("fe80::1".parse().unwrap()), outcome);
     let (value, errno) = (interface.to_owned(), nix::errno::Errno::ENODEV);
     let error = LocalError::Option { option: "--interface", value, errno };
-    let found = [open(360), Ok(answered(Reason::RstAck, 360)), Err(error)].map(of).to_vec();
+    let found = [open(360), Ok(answered(Reason::RstAck, 360)), Err(error.into())].map(of).to_vec();
     let singles = found.iter().map(|found| pool(vec![found.clone()]));
     singles.chain([pool(found.clone())]).collect()
 }
@@ -188,7 +188,9 @@ fn long_names_do_not_make_long_lines() {
     let of = |outcome: Outcome| {
         pool(targets.iter().map(|target| (target.clone(), address(7), outcome.clone())).collect())
     };
-    for report in [of(open(360)), of(silence()), of(Err(LocalError::OutOfTime))] {
+    for report in
+        [of(open(360)), of(silence()), of(Err(NoVerdict::Unfinished(EndOfRun::OutOfTime)))]
+    {
         let (out, _) = render(&report, Format::Nagios, false);
         assert_fits(&out);
     }
@@ -395,7 +397,7 @@ fn silent_at(last: u8) -> Found {
 
 fn unknown_at(last: u8) -> Found {
     let to = ([192, 0, 2, last], 25).into();
-    (format!("192.0.2.{last}:25"), address(last), Err(LocalError::Firewall(to)))
+    (format!("192.0.2.{last}:25"), address(last), Err(LocalError::Firewall(to).into()))
 }
 
 /// One of thousands, each of another address, and closed.

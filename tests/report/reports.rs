@@ -53,7 +53,7 @@ pub(crate) fn nameless(reason: Reason) -> Report {
 
 /// A target that this machine could not send to, or not wait for.
 pub(crate) fn of_fault(error: LocalError) -> Report {
-    of_outcome("192.0.2.7:25", Some(V4.parse().unwrap()), Err(error))
+    of_outcome("192.0.2.7:25", Some(V4.parse().unwrap()), Err(error.into()))
 }
 
 /// A machine that nothing at all could be sent from.

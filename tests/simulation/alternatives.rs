@@ -13,7 +13,7 @@ use halfopen::pacer::Pacer;
 use halfopen::probe::Secret;
 use halfopen::schedule::Schedule;
 use halfopen::status::{Expected, Policy, Status};
-use halfopen::verdict::{Outcome, PortState, Reason, Verdict};
+use halfopen::verdict::{EndOfRun, NoVerdict, Outcome, PortState, Reason, Verdict};
 use halfopen::wire::{Flags, Segment};
 
 use crate::network::{millis, on_syn, remotes, secs, syn_ack};
@@ -146,7 +146,7 @@ fn the_first_open_address_decides_at_once() {
 fn short_of_an_open_address_the_one_that_says_most_decides() {
     let silence = || verdict(Reason::NoAnswer { syns: 3, waited: secs(7) });
     let no_route = || verdict(Reason::NoRoute(NoRoute::Network));
-    let error = || Err(LocalError::Firewall(address(0)));
+    let error = || Err(LocalError::Firewall(address(0)).into());
     for (policy, more, less) in [
         (&OPEN, verdict(Reason::RstAck), verdict(Reason::BareAck)),
         (&OPEN, verdict(Reason::BareAck), silence()),
@@ -194,11 +194,11 @@ fn an_address_without_a_route_is_waited_for_only_beside_one_that_is_pending() {
 
 #[test]
 fn what_was_not_asked_leaves_a_name_unknown_and_probed_all_the_same() {
-    let unasked = LocalError::NotProbed { interrupted: false };
+    let unasked = NoVerdict::NotProbed(EndOfRun::OutOfTime);
     let mut names = pair();
     assert_eq!(names.ended(0, address(1), verdict(Reason::RstAck), &OPEN), None);
     let (id, ending) = names.give_up(&unasked, &OPEN).expect("one is left");
-    assert_eq!((id, ending.outcome), (0, Err(LocalError::OutOfTime)));
+    assert_eq!((id, ending.outcome), (0, Err(NoVerdict::Unfinished(EndOfRun::OutOfTime))));
     assert_eq!(names.give_up(&unasked, &OPEN), None);
 
     let (_, ending) = pair().give_up(&unasked, &OPEN).expect("one is left");

@@ -8,7 +8,7 @@ use halfopen::engine::simulated::Network;
 use halfopen::event::Event;
 use halfopen::local_error::LocalError;
 use halfopen::schedule::Schedule;
-use halfopen::verdict::{PortState, Reason};
+use halfopen::verdict::{EndOfRun, NoVerdict, PortState, Reason};
 use halfopen::wire::Segment;
 use proptest::prelude::*;
 
@@ -57,7 +57,11 @@ fn targets_that_wait_for_room_at_the_deadline_are_not_begun() {
     let conditions = Conditions { capacity: 2, deadline: secs(10), ..Conditions::of(schedule) };
     let run = check_under(conditions, &remotes(60), on_syn(|_, _| Vec::new()));
     assert_eq!(run.outcomes.len(), 22, "two a second, and two at the deadline");
-    assert!(run.outcomes.iter().all(|(_, outcome)| *outcome == Err(LocalError::OutOfTime)));
+    assert!(
+        run.outcomes
+            .iter()
+            .all(|(_, outcome)| *outcome == Err(NoVerdict::Unfinished(EndOfRun::OutOfTime)))
+    );
     assert_each_is_released_once(&run, 22);
 }
 
@@ -70,7 +74,7 @@ fn what_is_left_when_the_engine_fails_is_released_too() {
     };
     let run = check_under(conditions, &remotes(20), on_syn(|_, _| Vec::new()));
     assert_eq!(run.outcomes.len(), 15);
-    assert!(run.outcomes.iter().all(|(_, outcome)| *outcome == Err(DEAF)));
+    assert!(run.outcomes.iter().all(|(_, outcome)| *outcome == Err(DEAF.into())));
     assert_each_is_released_once(&run, 15);
 }
 
@@ -157,7 +161,7 @@ fn targets_that_no_syn_can_leave_to_take_no_room() {
         &[first, second],
         on_syn(|_, syn| vec![(millis(20), syn_ack(syn))]),
     );
-    assert_eq!(run.outcome_of(0), &Err(LocalError::Firewall(first)));
+    assert_eq!(run.outcome_of(0), &Err(LocalError::Firewall(first).into()));
     assert_eq!(run.outcome_of(1).as_ref().unwrap().state(), PortState::Open);
     assert_eq!(run.released, [second, first]);
 }

@@ -91,7 +91,7 @@ fn a_port_that_this_very_machine_refuses_is_a_fault_and_no_state() {
             IcmpError { origin: Origin::LocalFirewall, ..icmp_error(3, code, "198.19.0.1") };
         let run =
             check(by_kernel(move |number, syn| vec![(millis(20), failed(number, syn, error))]));
-        assert_eq!(run.outcome_of(0), &Err(LocalError::Firewall(SERVER)));
+        assert_eq!(run.outcome_of(0), &Err(LocalError::Firewall(SERVER).into()));
         assert_eq!(run.syn_times(), [0, 1000, 3000], "the firewall may change its mind");
     }
 }
@@ -164,7 +164,11 @@ fn silence_beside_an_abandoned_try_is_no_verdict() {
                 Vec::new()
             }
         }));
-        assert_eq!(run.outcome_of(0), &Err(LocalError::Abandoned(SERVER)), "try {abandoned}");
+        assert_eq!(
+            run.outcome_of(0),
+            &Err(LocalError::Abandoned(SERVER).into()),
+            "try {abandoned}"
+        );
         assert_eq!(run.end, secs(7), "the others are waited for");
     }
 }
@@ -184,7 +188,7 @@ fn when_the_kernel_abandons_every_try_nothing_was_learnt() {
     let run = check(by_kernel(|number, syn| {
         vec![(millis(20), ended(number, syn, HandshakeEnd::Aborted))]
     }));
-    assert_eq!(run.outcome_of(0), &Err(LocalError::Abandoned(SERVER)));
+    assert_eq!(run.outcome_of(0), &Err(LocalError::Abandoned(SERVER).into()));
     assert_eq!((run.syn_times(), run.end), (vec![0, 1000, 3000], millis(3020)));
 }
 

@@ -185,7 +185,7 @@ fn whatever_our_own_firewall_says_is_no_verdict() {
         let run = check(on_syn(|_, syn| {
             vec![(millis(20), icmp_from_here(error, Origin::LocalFirewall, syn))]
         }));
-        assert_eq!(run.outcome_of(0), &Err(LocalError::Firewall(SERVER)), "{error:?}");
+        assert_eq!(run.outcome_of(0), &Err(LocalError::Firewall(SERVER).into()), "{error:?}");
         assert_eq!(run.syn_times(), [0, 1000, 3000]);
     }
 }

@@ -10,7 +10,7 @@ use halfopen::event::Event;
 use halfopen::event_loop::PacketEvent;
 use halfopen::local_error::{LocalError, SendError};
 use halfopen::schedule::Schedule;
-use halfopen::verdict::PortState;
+use halfopen::verdict::{EndOfRun, NoVerdict, PortState};
 use halfopen::wire::Segment;
 use proptest::prelude::*;
 
@@ -113,7 +113,7 @@ fn a_machine_that_loses_answers_all_the_time_knows_nothing_at_its_deadline() {
     );
     assert_eq!(run.outcomes.len(), 3);
     for (_, outcome) in &run.outcomes {
-        assert_eq!(outcome.as_ref().unwrap_err(), &LocalError::OutOfTime);
+        assert_eq!(outcome.as_ref().unwrap_err(), &NoVerdict::Unfinished(EndOfRun::OutOfTime));
     }
     assert_eq!(run.end, secs(60));
 }
@@ -132,7 +132,9 @@ fn at_the_deadline_what_is_pending_is_out_of_time() {
     for index in 0..100 {
         match run.outcome_of(index) {
             Ok(verdict) => assert_eq!((verdict.state(), index % 2), (PortState::Open, 0)),
-            Err(error) => assert_eq!((error, index % 2), (&LocalError::OutOfTime, 1)),
+            Err(error) => {
+                assert_eq!((error, index % 2), (&NoVerdict::Unfinished(EndOfRun::OutOfTime), 1));
+            }
         }
     }
     assert_eq!(run.end, millis(1500));
@@ -148,9 +150,9 @@ fn what_was_asked_for_and_not_begun_by_the_deadline_was_not_probed() {
     for (index, outcome) in &run.outcomes {
         let begun = begun.contains(&remotes(1000)[*index]);
         let error = if begun {
-            LocalError::OutOfTime
+            NoVerdict::Unfinished(EndOfRun::OutOfTime)
         } else {
-            LocalError::NotProbed { interrupted: false }
+            NoVerdict::NotProbed(EndOfRun::OutOfTime)
         };
         assert_eq!(outcome, &Err(error));
     }
@@ -171,7 +173,7 @@ fn who_gives_up_is_told_that_of_all_that_is_pending() {
     let open = run.outcomes.iter().filter(|(_, outcome)| outcome.is_ok()).count();
     assert!((10..20).contains(&open), "{open} open");
     let faults: Vec<_> = run.outcomes.iter().filter_map(|(_, o)| o.as_ref().err()).collect();
-    assert!(faults.iter().all(|error| **error == LocalError::Interrupted));
+    assert!(faults.iter().all(|error| **error == NoVerdict::Unfinished(EndOfRun::Interrupted)));
     assert!(run.end <= millis(20), "{:?}", run.end);
     // Each SYN+ACK that has arrived by then is still ended.
     assert_eq!(run.resets().len(), received(&run));
@@ -192,7 +194,7 @@ fn when_nothing_can_be_received_any_more_every_target_left_ends_with_that() {
     for index in 0..100 {
         match run.outcome_of(index) {
             Ok(verdict) => assert_eq!((verdict.state(), index % 2), (PortState::Open, 0)),
-            Err(error) => assert_eq!((error, index % 2), (&DEAF, 1)),
+            Err(error) => assert_eq!((error, index % 2), (&DEAF.into(), 1)),
         }
     }
 }
@@ -207,7 +209,7 @@ fn a_send_refused_each_time_ends_with_the_last_try() {
         on_syn(|_, _| vec![]),
     );
     for (index, remote) in remotes(3).into_iter().enumerate() {
-        assert_eq!(run.outcome_of(index), &Err(LocalError::Firewall(remote)));
+        assert_eq!(run.outcome_of(index), &Err(LocalError::Firewall(remote).into()));
     }
     assert_eq!(run.end, secs(3));
 }
@@ -247,7 +249,7 @@ fn where_there_is_no_room_for_a_syn_nobody_is_judged() {
     for (index, target) in targets.iter().enumerate() {
         match run.outcome_of(index) {
             Ok(verdict) => assert_eq!((verdict.state(), target.port()), (PortState::Open, 25)),
-            Err(error) => assert_eq!((error, target.port()), (&full(*target), 26)),
+            Err(error) => assert_eq!((error, target.port()), (&full(*target).into(), 26)),
         }
     }
     assert_eq!(run.end, secs(5));

@@ -38,7 +38,7 @@ fn a_route_that_comes_back_is_used() {
 #[test]
 fn a_fault_on_every_try_is_no_verdict_on_the_target() {
     let run = check_routed(|_| Err(SendError::LocalError(FIREWALL)));
-    assert_eq!(run.outcome_of(0), &Err(FIREWALL));
+    assert_eq!(run.outcome_of(0), &Err(FIREWALL.into()));
     assert_eq!(run.end, secs(3));
     assert!(run.packets.is_empty());
 }
@@ -70,7 +70,7 @@ fn a_fault_on_the_last_try_waits_for_the_syns_still_out() {
 
     // Not all that was to be asked has been asked: silence proves nothing.
     let silent = late_answer(secs(8));
-    assert_eq!(silent.outcome_of(0), &Err(FIREWALL));
+    assert_eq!(silent.outcome_of(0), &Err(FIREWALL.into()));
     assert_eq!(silent.end, secs(7));
 }
 

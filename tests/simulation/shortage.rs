@@ -8,7 +8,7 @@ use halfopen::engine::simulated::{FIRST_PORT, Network};
 use halfopen::event::Event;
 use halfopen::local_error::LocalError;
 use halfopen::schedule::Schedule;
-use halfopen::verdict::PortState;
+use halfopen::verdict::{EndOfRun, NoVerdict, PortState};
 use halfopen::wire::{Flags, Segment};
 use nix::errno::Errno;
 
@@ -117,7 +117,7 @@ fn a_repeated_syn_without_room_counts_as_sent_before() {
     let run = until(secs(5));
     assert_eq!((run.verdict().state(), run.verdict().attempts), (PortState::Open, 2));
     assert_eq!(run.syn_times(), [0, 1005]);
-    assert_eq!(until(millis(1003)).outcome_of(0), &Err(LocalError::OutOfTime));
+    assert_eq!(until(millis(1003)).outcome_of(0), &Err(NoVerdict::Unfinished(EndOfRun::OutOfTime)));
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn targets_without_room_delay_no_other() {
                 Ok(verdict) => assert_eq!(verdict.state(), PortState::Open),
                 Err(error) => {
                     assert!(unlucky(remote), "{remote}");
-                    assert_eq!(error, &no_room(remote));
+                    assert_eq!(error, &no_room(remote).into());
                 }
             }
         }

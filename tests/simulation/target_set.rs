@@ -5,8 +5,9 @@ use std::env;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Command;
 
+use halfopen::family::{Family, WrongFamily};
 use halfopen::local_error::LocalError;
-use halfopen::resolve::Family;
+use halfopen::plan::{Plan, PlanError};
 use halfopen::target::{Hosts, Target};
 use halfopen::target_set::TargetSet;
 use halfopen::verdict::{Outcome, PortState, Reason, Verdict};
@@ -196,7 +197,7 @@ fn a_link_local_target_has_its_interface() {
     let Some((1, SocketAddr::V6(second))) = target_set.poll_endpoint() else { panic!("no target") };
     assert_eq!((second.port(), second.scope_id()), (80, 1));
     assert_eq!(target_set.poll_endpoint(), None);
-    let unknown = TargetSet::new(vec!["[fe80::1%nowhere0]:25".parse().unwrap()], Family::Any);
+    let unknown = TargetSet::new(vec!["[fe80::1%nowhere0]:25".parse().unwrap()]);
     assert_eq!(unknown.err(), Some(LocalError::Interface("nowhere0".to_owned())));
 }
 
@@ -210,8 +211,9 @@ fn an_address_of_the_other_family_is_refused_at_once() {
         (Family::V6, "[::ffff:192.0.2.7]:25", "192.0.2.7"),
     ] {
         let targets = ["mail:25", target].map(|target| target.parse().unwrap()).to_vec();
-        let refused = TargetSet::new(targets, family).err();
-        assert_eq!(refused, Some(LocalError::Family(address.parse().unwrap())), "{target}");
+        let plan = Plan { targets, family, rate: 0, ..Plan::of("192.0.2.7:25".parse().unwrap()) };
+        let wrong = WrongFamily(address.parse().unwrap());
+        assert_eq!(plan.verify(), Err(PlanError::Family(wrong)), "{target}");
     }
 }
 
@@ -225,7 +227,7 @@ fn the_families_that_may_be_needed_are_known_beforehand() {
         ("mail:25", Family::V4, (true, false)),
         ("mail:25", Family::V6, (false, true)),
     ] {
-        assert_eq!(of_family(&[target], family).families(family), needed, "{target} {family:?}");
+        assert_eq!(of(&[target]).families(family), needed, "{target} {family:?}");
     }
     assert_eq!(of(&["192.0.2.7:25", "[2001:db8::7]:25"]).families(Family::Any), (true, true));
 }
@@ -392,16 +394,11 @@ fn open() -> Outcome {
 }
 
 fn of(targets: &[&str]) -> TargetSet {
-    of_family(targets, Family::Any)
-}
-
-fn of_family(targets: &[&str], family: Family) -> TargetSet {
-    let targets = targets.iter().map(|target| target.parse().expect(target)).collect();
-    TargetSet::new(targets, family).expect("targets of this family")
+    target_set(targets.iter().map(|target| target.parse().expect(target)).collect())
 }
 
 fn target_set(targets: Vec<Target>) -> TargetSet {
-    TargetSet::new(targets, Family::Any).expect("no interface is named")
+    TargetSet::new(targets).expect("no interface is named")
 }
 
 fn resolve(target_set: &mut TargetSet, id: u32, address: &str) -> Vec<(SocketAddr, Outcome)> {
