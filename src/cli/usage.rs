@@ -35,12 +35,12 @@ pub enum UsageError {
     #[error("{0:?} stands alone beside -H: write -p {0}")]
     BarePort(String),
     /// A flood, by somebody who could not send one without this program.
-    #[error("--rate {0} is for root and who holds CAP_NET_RAW: from 1 to {LENT_RATE}")]
+    #[error("--rate {0} is only for root and callers with CAP_NET_RAW: use 1 to {LENT_RATE}")]
     LentRate(u32),
     /// A wait that holds raw sockets too long, by somebody who could not open them without this
     /// program.
     #[error(
-        "--timeout {} is for root and holders of CAP_NET_RAW: at most {} s",
+        "--timeout {} is only for root and callers with CAP_NET_RAW: use at most {} s",
         .0.as_secs_f64(), LENT_TIMEOUT.as_secs()
     )]
     LentTimeout(Duration),

@@ -23,6 +23,7 @@ mod preloaded;
 mod privilege;
 mod real_servers;
 mod routes;
+mod samples;
 mod scratch;
 mod shortage;
 mod silence;

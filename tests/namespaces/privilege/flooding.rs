@@ -28,7 +28,7 @@ fn lent_privilege_has_a_highest_rate() {
             let outcome = caller.check(&lab, &["--rate", rate, "198.19.0.2", "81"]);
             assert_unknown(
                 &outcome,
-                &format!("--rate {rate} is for root and who holds CAP_NET_RAW"),
+                &format!("--rate {rate} is only for root and callers with CAP_NET_RAW"),
             );
         }
         assert!(capture.segments().is_empty());

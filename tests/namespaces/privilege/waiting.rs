@@ -144,7 +144,8 @@ fn lent_privilege_has_a_longest_deadline() {
     for caller in Caller::lent(&lab) {
         for timeout in ["60.001", "61", "86400"] {
             let outcome = check(&caller, timeout);
-            let cause = format!("--timeout {timeout} is for root and holders of CAP_NET_RAW");
+            let cause =
+                format!("--timeout {timeout} is only for root and callers with CAP_NET_RAW");
             assert!(outcome.code == 3 && outcome.stdout.contains(&cause), "{outcome:?}");
         }
         for timeout in ["60", "60000ms"] {
