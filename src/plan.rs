@@ -18,7 +18,7 @@ pub struct Plan {
     pub every_address: bool,
     /// The whole program's deadline, counted from its start.
     pub timeout: Duration,
-    /// SYNs a second at most, 0 for as many as may be.
+    /// SYNs per second, 0 for no limit.
     pub rate: u32,
     /// What states and times mean.
     pub policy: Policy,

@@ -38,7 +38,7 @@ pub struct Ports(Box<[RangeInclusive<u16>]>);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
     /// HOST without PORT.
-    #[error("{0:?} names no port: write HOST PORT, HOST:PORT or [V6]:PORT")]
+    #[error("{0:?} has no port: write HOST PORT, HOST:PORT or [V6]:PORT")]
     NoPort(String),
     /// PORT without HOST.
     #[error("{0:?} is a port without a host: write HOST PORT or HOST:PORT")]

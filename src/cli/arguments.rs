@@ -1,4 +1,4 @@
-//! The words and options of the command line, as clap knows them.
+//! The arguments and options of the command line, as clap knows them.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -13,18 +13,18 @@ use crate::plan::Format;
 use crate::status::{MinOpen, Range};
 
 const EXAMPLES: &str = "\
-States: open, closed, filtered (no answer, or forbidden), unreachable,
+States: open, closed, filtered (no answer, or prohibited), unreachable,
         stale (old connection).
-Exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (also -h, -V, wrong usage).
+Exit codes: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN (also -h, -V, usage error).
 
 Examples:
   halfopen 192.0.2.7 25                    as a load balancer calls it
   halfopen -H mail -p 25 -w 0.1 -c 0.5     as a Nagios plugin, times in seconds
   halfopen --targets FILE --min-open 50%   a pool, half of which must be open
   halfopen -vvv '[2001:db8::7]:443'        by hand, showing every packet
-  halfopen --self-test                     prove that it works on this machine";
+  halfopen --self-test                     test the program on this machine";
 
-/// Half-open TCP check: SYN, SYN+ACK, RST; the application never hears of it.
+/// Half-open TCP check: SYN, SYN+ACK, RST; the application is not notified.
 #[derive(Parser)]
 #[command(
     name = "halfopen",
@@ -52,7 +52,7 @@ pub(super) struct Arguments {
     #[arg(short, long, value_name = "PORT")]
     pub(super) port: Option<String>,
 
-    /// Targets from a file, one a line; - is standard input
+    /// Targets from a file, one per line; - is standard input
     #[arg(long, value_name = "FILE")]
     pub(super) targets: Option<String>,
 
@@ -64,11 +64,11 @@ pub(super) struct Arguments {
     #[arg(short = '6', long)]
     pub(super) use_ipv6: bool,
 
-    /// Each address of a name is a target of its own
+    /// Check each address of a name as a target of its own
     #[arg(long)]
     pub(super) every_address: bool,
 
-    /// Deadline, with name look-up; or 500ms
+    /// Deadline for the whole run, also 500ms
     #[arg(short, long, value_name = "SECONDS", default_value = "10", value_parser = timeout, help_heading = "Time")]
     pub(super) timeout: Duration,
 
@@ -76,7 +76,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = number(0..=10u8), help_heading = "Time")]
     pub(super) retries: u8,
 
-    /// SYNs a second at most, 0: no limit
+    /// SYNs per second, 0 for no limit
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = number(0..=u32::MAX), help_heading = "Time")]
     pub(super) rate: u32,
 
@@ -115,37 +115,37 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "STATE", hide_possible_values = true, help_heading = "Verdict")]
     pub(super) expect: Option<Expect>,
 
-    /// Open targets that a pool needs, or N% [default: all]
+    /// Open targets required in a pool, or N% [default: all]
     #[arg(long, value_name = "N", conflicts_with = "expect", help_heading = "Verdict")]
     pub(super) min_open: Option<MinOpen>,
 
-    /// Source address, one of this machine's
-    #[arg(short = 'S', long, value_name = "ADDR", value_parser = address, help_heading = "Way out")]
+    /// Source address, which this machine must have
+    #[arg(short = 'S', long, value_name = "ADDR", value_parser = address, help_heading = "Packets")]
     pub(super) source: Option<IpAddr>,
 
     /// Network interface
-    #[arg(short = 'I', long, value_name = "IFACE", help_heading = "Way out")]
+    #[arg(short = 'I', long, value_name = "IFACE", help_heading = "Packets")]
     pub(super) interface: Option<String>,
 
     /// Firewall mark, decimal or 0x hexadecimal
-    #[arg(long, value_name = "FWMARK", value_parser = mark, help_heading = "Way out")]
+    #[arg(long, value_name = "FWMARK", value_parser = mark, help_heading = "Packets")]
     pub(super) mark: Option<u32>,
 
     /// Differentiated services code point, 0 to 63
-    #[arg(long, value_name = "N", value_parser = number(0..=63u8), help_heading = "Way out")]
+    #[arg(long, value_name = "N", value_parser = number(0..=63u8), help_heading = "Packets")]
     pub(super) dscp: Option<u8>,
 
     /// Time to live, or hop limit
-    #[arg(long, value_name = "N", value_parser = number(1..=u8::MAX), help_heading = "Way out")]
+    #[arg(long, value_name = "N", value_parser = number(1..=u8::MAX), help_heading = "Packets")]
     pub(super) ttl: Option<u8>,
 
-    /// raw, connect, or auto for the better
+    /// raw, connect, or auto to choose
     #[arg(
         long,
         value_enum,
         hide_possible_values = true,
         default_value = "auto",
-        help_heading = "Way out"
+        help_heading = "Packets"
     )]
     pub(super) engine: EngineArg,
 
@@ -161,15 +161,15 @@ pub(super) struct Arguments {
     )]
     pub(super) output: Output,
 
-    /// More: the details, the plan (-vv), every packet (-vvv)
+    /// Print details, the plan (-vv), every packet (-vvv)
     #[arg(short, long, action = ArgAction::Count, help_heading = "Output")]
     pub(super) verbose: u8,
 
-    /// Prove on loopback that checks work and are half open
+    /// Test checks over loopback and show the packets
     #[arg(long, help_heading = "Output")]
     pub(super) self_test: bool,
 
-    /// Print this
+    /// Print help
     #[arg(short, long, action = ArgAction::HelpShort, help_heading = "Output")]
     pub(super) help: Option<bool>,
 
@@ -226,7 +226,7 @@ impl From<Output> for Format {
     }
 }
 
-/// Why a value cannot be read: what to write instead.
+/// A value that cannot be read. The message says what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum ValueError {
     #[error("write seconds, such as 2 or 1.5, or 500ms; from 1ms to a day")]

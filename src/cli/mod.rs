@@ -24,7 +24,7 @@ use crate::target::{Hosts, Ports, Target, TargetError, excerpt};
 use crate::target_file;
 use crate::verdict::PortState;
 
-/// SYNs per second at most for callers without privilege of their own: the default.
+/// The highest rate, in SYNs per second, for callers without privilege of their own: the default.
 const LENT_RATE: u32 = 10_000;
 
 /// The longest deadline for those. While a check waits, its raw socket slows all TCP traffic of the
@@ -35,9 +35,9 @@ const LENT_TIMEOUT: Duration = Duration::from_mins(1);
 pub enum Request {
     /// Check targets.
     Check(Box<CheckArgs>),
-    /// Prove on this machine that checks work.
+    /// Test checks on this machine.
     SelfTest(EngineConfig),
-    /// Print this help, or version.
+    /// Print help or the version.
     Print(String),
 }
 

@@ -1,4 +1,4 @@
-//! What is wrong with a command line, and what to write instead.
+//! Errors in a command line. Each message says what to write instead.
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -20,25 +20,24 @@ pub enum UsageError {
     #[error(transparent)]
     Target(#[from] TargetError),
     /// There is nothing to check.
-    #[error("what should be checked? write HOST PORT, HOST:PORT or -H HOST -p PORT")]
+    #[error("nothing to check: write HOST PORT, HOST:PORT or -H HOST -p PORT")]
     NoTarget,
-    /// One of several words is a host without a port.
+    /// One of several targets has no port.
     #[error(
-        "{0:?} names no port: of several targets, write each as HOST:PORT; \
-         several ports of one host as HOST 25,80"
+        "{0:?} has no port: write each of several targets as HOST:PORT, \
+         or several ports of one host as HOST 25,80"
     )]
     NoPortAmongMany(String),
-    /// The host stands twice.
+    /// The host is given twice.
     #[error("the host is given twice: as {0:?} and with -H")]
     TwoHosts(String),
-    /// The port stands beside -H, without -p.
-    #[error("{0:?} stands alone beside -H: write -p {0}")]
+    /// A port is given after -H, without -p.
+    #[error("{0:?} after -H needs an option: write -p {0}")]
     BarePort(String),
-    /// A flood, by somebody who could not send one without this program.
+    /// A rate that the caller could not reach without the privilege of this program.
     #[error("--rate {0} is only for root and callers with CAP_NET_RAW: use 1 to {LENT_RATE}")]
     LentRate(u32),
-    /// A wait that holds raw sockets too long, by somebody who could not open them without this
-    /// program.
+    /// A deadline that is too long for a caller who could not open raw sockets without this program.
     #[error(
         "--timeout {} is only for root and callers with CAP_NET_RAW: use at most {} s",
         .0.as_secs_f64(), LENT_TIMEOUT.as_secs()
@@ -47,10 +46,10 @@ pub enum UsageError {
     /// A file of targets cannot be used.
     #[error(transparent)]
     File(#[from] FileError),
-    /// -H and -p name one target; more of them are written HOST:PORT.
-    #[error("{0:?} is one word too many beside -H or -p: write HOST:PORT for each target")]
+    /// A target is given besides the one that -H and -p name.
+    #[error("{0:?} cannot be used with -H or -p: write each target as HOST:PORT")]
     TooMany(String),
-    /// More targets must be open than there are.
+    /// `--min-open` is greater than the number of targets.
     #[error("--min-open {wanted}: {}", count(*.total))]
     MinOpen {
         /// Targets wanted open.
@@ -102,9 +101,9 @@ fn said(error: &Error) -> String {
             let other =
                 strings(error, ContextKind::PriorArg).into_iter().next().unwrap_or_default();
             let other = other.split(' ').next().unwrap_or_default();
-            format!("{name} and {other} exclude each other: leave one of them out")
+            format!("{name} cannot be used with {other}: leave one of them out")
         }
-        ErrorKind::InvalidUtf8 => "a word of the command line is not text (UTF-8)".to_owned(),
+        ErrorKind::InvalidUtf8 => "an argument is not valid UTF-8".to_owned(),
         _ => error.kind().to_string(),
     }
 }

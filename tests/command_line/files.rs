@@ -83,7 +83,7 @@ fn a_bad_line_is_named_before_anything_is_sent() {
         ("127.0.0.1:8025\n127.0.0.1:65536\n", "2:1", "\"65536\" is not a port"),
         ("127.0.0.1:8025\n\n  127.0.0.1:8010-8000\n", "3:3", "\"8010-8000\" ends before it begins"),
         ("# first\r\n\t127.0.0.1:80x\r\n", "2:2", "\"80x\" is not a port"),
-        ("127.0.0.1\n", "1:1", "names no port"),
+        ("127.0.0.1\n", "1:1", "has no port"),
         ("127.0.0.1:8025 127.0.0.1:8026\n", "1:1", "one target a line"),
         ("127.0.0.1 8025 8026\n", "1:1", "write several ports as 25,80"),
         ("127.0.0.1:8025 8026\n", "1:1", "has a port already"),
@@ -151,7 +151,7 @@ fn a_file_that_cannot_be_read_is_named() {
     assert_refused(&said, directory);
     assert!(said.stdout.contains("Is a directory"), "{}", said.stdout);
     assert_refused(&halfopen(["--targets"]), "--targets");
-    assert_refused(&halfopen(["--targets", ""]), "what should be checked?");
+    assert_refused(&halfopen(["--targets", ""]), "nothing to check:");
 }
 
 /// Never more memory than the largest file that is read may need.
