@@ -13,7 +13,7 @@ use rand::rngs::SysRng;
 
 use crate::alternatives::Alternatives;
 use crate::checker::{Checker, Ended};
-use crate::engine::{Engine, Interrupt};
+use crate::engine::{Interrupt, OpenEngine};
 use crate::event_loop::{Driver, Next, PacketEvent, run};
 use crate::local_error::{LocalError, SendError};
 use crate::non_blocking_writer::Output;
@@ -50,7 +50,7 @@ const BACKLOG: usize = 1 << 20;
 /// `progress`. Fails where the plan cannot be carried out as it stands.
 pub fn check(
     mut plan: Plan,
-    engine: Result<&mut dyn Engine, LocalError>,
+    engine: Result<&mut OpenEngine, LocalError>,
     signals: &Signals,
     start: Instant,
     out: &mut dyn Output,
@@ -110,12 +110,12 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    fn probe(&mut self, engine: &mut dyn Engine) -> Result<(), LocalError> {
+    fn probe(&mut self, engine: &mut OpenEngine) -> Result<(), LocalError> {
         let plan = &self.report.plan;
         let (v4, v6) = self.target_set.families(plan.family);
-        engine.ready(v4, v6)?;
+        engine.check_families(v4, v6)?;
         self.barred = [(true, false), (false, true)]
-            .map(|(v4, v6)| engine.ready(v4, v6).err().filter(LocalError::bars_family));
+            .map(|(v4, v6)| engine.check_families(v4, v6).err().filter(LocalError::bars_family));
         let window = if self.report.is_pool() { engine.enable_batching() } else { usize::MAX };
         let mut pacer = Pacer::new(plan.rate, window);
         self.retries = engine.retries();
@@ -129,7 +129,7 @@ impl Session<'_> {
             let lookups = Lookups::start(names, plan.family);
             self.lookups = Some(lookups?);
         }
-        run(&mut checker, engine, &mut pacer, self, deadline)?;
+        run(&mut checker, engine.as_engine(), &mut pacer, self, deadline)?;
         self.report.discarded = checker.discarded().clone();
         self.report.lost = checker.lost();
         self.report.postponed = checker.postponed();

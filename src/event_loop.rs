@@ -116,7 +116,7 @@ impl<C: Driver> EventLoop<'_, C> {
                 break;
             }
         }
-        while left.is_none() && self.owes_resets() {
+        while left.is_none() && self.has_pending_rsts() {
             let now = self.engine.now();
             if now >= deadline || self.driver.handle_interrupts(now).is_break() {
                 break;
@@ -126,8 +126,8 @@ impl<C: Driver> EventLoop<'_, C> {
         Ok(left)
     }
 
-    fn owes_resets(&self) -> bool {
-        !self.unsent.is_empty() || self.engine.owes_resets()
+    fn has_pending_rsts(&self) -> bool {
+        !self.unsent.is_empty() || self.engine.has_pending_rsts()
     }
 
     fn until_there_is_a_reason_to_end(
@@ -150,7 +150,7 @@ impl<C: Driver> EventLoop<'_, C> {
                 Outlook::Full if self.engine.room() > 0 => Some(Duration::ZERO),
                 Outlook::Full | Outlook::Later | Outlook::Finished => None,
             };
-            let resend_at = self.owes_resets().then_some(self.resend_at);
+            let resend_at = self.has_pending_rsts().then_some(self.resend_at);
             let wake = wake.into_iter().chain(self.checker.poll_timeout()).chain(resend_at).min();
             self.receive(wake.unwrap_or(deadline).min(deadline))?;
         }
@@ -160,12 +160,12 @@ impl<C: Driver> EventLoop<'_, C> {
     fn send_syns(&mut self) -> Outlook {
         let now = self.engine.now();
         let ending = self.checker.poll_timeout().is_some_and(|wait| wait <= self.drained_until);
-        if ending && self.engine.held_back() {
+        if ending && self.engine.may_have_dropped_syns() {
             self.checker.distrust_silence(self.drained_until);
         }
         self.checker.handle_timeout(self.drained_until); // verdicts do not wait for the pacer
         while let Some((remote, index)) = self.checker.poll_waited_for() {
-            self.engine.waited_for(remote, index);
+            self.engine.timed_out(remote, index);
         }
         self.report_outcomes(); // and make room
         let mut batch = Vec::new();
@@ -242,7 +242,7 @@ impl<C: Driver> EventLoop<'_, C> {
 
     fn report_outcomes(&mut self) {
         while let Some(ended) = self.checker.poll_outcome() {
-            self.engine.release(ended.remote);
+            self.engine.cancel(ended.remote);
             self.driver.ended(ended);
         }
         while let Some(remote) = self.driver.poll_unwanted() {
@@ -254,7 +254,7 @@ impl<C: Driver> EventLoop<'_, C> {
     fn cancel(&mut self, remote: SocketAddr) {
         self.upcoming.take_if(|(_, upcoming)| *upcoming == remote);
         self.checker.cancel(remote);
-        self.engine.release(remote);
+        self.engine.cancel(remote);
     }
 
     /// Waits for answers until `until` and sends the RSTs that they call for; true when nothing was
@@ -270,30 +270,30 @@ impl<C: Driver> EventLoop<'_, C> {
             }
             self.driver.on_packet(at, &PacketEvent::Received(event, handled));
         }
-        self.send_resets();
+        self.send_rsts();
         Ok(drained_until.is_some())
     }
 
     /// Sends the RSTs that are called for, and now and then some of those that there was no room
     /// for.
-    fn send_resets(&mut self) {
-        let resets: Vec<_> = iter::from_fn(|| self.checker.poll_reset()).collect();
-        self.hand_over(&resets);
-        self.unsent.extend(self.engine.take_returned());
+    fn send_rsts(&mut self) {
+        let rsts: Vec<_> = iter::from_fn(|| self.checker.poll_reset()).collect();
+        self.hand_over(&rsts);
+        self.unsent.extend(self.engine.take_unsent_rsts());
         let now = self.engine.now();
-        if now >= self.resend_at && self.owes_resets() {
-            let resets: Vec<_> = self.unsent.drain(..RESENT.min(self.unsent.len())).collect();
-            self.hand_over(&resets);
+        if now >= self.resend_at && self.has_pending_rsts() {
+            let rsts: Vec<_> = self.unsent.drain(..RESENT.min(self.unsent.len())).collect();
+            self.hand_over(&rsts);
             self.resend_at = now + PAUSE;
         }
     }
 
-    fn hand_over(&mut self, resets: &[Segment]) {
-        let results = self.engine.send_resets(resets);
-        for (reset, result) in resets.iter().zip(results) {
+    fn hand_over(&mut self, rsts: &[Segment]) {
+        let results = self.engine.send_rsts(rsts);
+        for (rst, result) in rsts.iter().zip(results) {
             match result {
-                Ok(()) => self.driver.on_packet(self.engine.now(), &PacketEvent::Sent(*reset)),
-                Err(error) if error.is_shortage() => self.unsent.push_back(*reset),
+                Ok(()) => self.driver.on_packet(self.engine.now(), &PacketEvent::Sent(*rst)),
+                Err(error) if error.is_shortage() => self.unsent.push_back(*rst),
                 Err(_) => {} // the server's next SYN+ACK asks for it again
             }
         }

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use halfopen::check::check;
 use halfopen::cli::{self, CheckArgs, Request, UsageError};
-use halfopen::engine::{Engine, EngineConfig};
+use halfopen::engine::{EngineConfig, OpenEngine};
 use halfopen::local_error::LocalError;
 use halfopen::non_blocking_writer::{NonBlockingWriter, Output};
 use halfopen::plan::Format;
@@ -81,10 +81,7 @@ fn run_check(call: CheckArgs, signals: &Signals, start: Instant, out: &mut impl 
     };
     let people_wait = plan.format == Format::Text && io::stderr().is_terminal();
     let progress = people_wait.then(|| Progress::new(io::stderr(), plan.timeout));
-    let engine: Result<&mut dyn Engine, _> = match &mut engine {
-        Ok(engine) => Ok(&mut **engine),
-        Err(error) => Err(error.clone()),
-    };
+    let engine = engine.as_mut().map_err(|error| error.clone());
     let report = match check(plan, engine, signals, start, out, progress) {
         Ok(report) => report,
         Err(error) => return unknown(error, out),
@@ -103,7 +100,7 @@ fn run_self_test(
 ) -> Status {
     let listeners = self_test::listen(config);
     match open(config, start) {
-        Ok(Ok(mut engine)) => self_test(start, &mut *engine, signals, &listeners, out),
+        Ok(Ok(mut engine)) => self_test(start, &mut engine, signals, &listeners, out),
         Ok(Err(error)) => return unknown(error, out),
         Err(error) => return unknown(error, out),
     }
@@ -115,11 +112,11 @@ fn run_self_test(
 fn open(
     config: &EngineConfig,
     start: Instant,
-) -> Result<Result<Box<dyn Engine>, LocalError>, PrivilegeError> {
+) -> Result<Result<OpenEngine, LocalError>, PrivilegeError> {
     privilege::raise();
     let engine = config.open(start);
-    let can_go_on = || engine.as_ref().ok().is_none_or(|engine| engine.can_go_on());
-    let kept = privilege::relinquish(can_go_on)?;
+    let is_enough = || engine.as_ref().ok().is_none_or(OpenEngine::has_enough_privilege);
+    let kept = privilege::relinquish(is_enough)?;
     privilege::confine(&kept)?;
     Ok(engine)
 }

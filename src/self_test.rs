@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Socket, Type};
 
 use crate::check;
-use crate::engine::{Engine, EngineConfig};
+use crate::engine::{EngineConfig, OpenEngine};
 use crate::event::{Event, HandshakeEnd};
 use crate::event_loop::PacketEvent;
 use crate::local_error::in_words;
@@ -44,7 +44,7 @@ pub fn listen(config: &EngineConfig) -> Vec<TcpListener> {
 /// cannot be made at all.
 pub fn self_test(
     start: Instant,
-    engine: &mut dyn Engine,
+    engine: &mut OpenEngine,
     signals: &Signals,
     listeners: &[TcpListener],
     out: &mut impl Write,
@@ -101,7 +101,7 @@ enum Obstacle {
 
 fn test_on(
     start: Instant,
-    engine: &mut dyn Engine,
+    engine: &mut OpenEngine,
     signals: &Signals,
     listener: &TcpListener,
 ) -> Result<Vec<Claim>, Obstacle> {
@@ -131,7 +131,7 @@ impl Claim {
 /// Claims that a check finds `wanted` and that the segments cross that belong to it, no more.
 fn check(
     start: Instant,
-    engine: &mut dyn Engine,
+    engine: &mut OpenEngine,
     signals: &Signals,
     endpoint: SocketAddr,
     wanted: PortState,

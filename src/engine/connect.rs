@@ -43,7 +43,6 @@ pub(super) struct ConnectEngine {
     egress: Egress,
     /// Sockets that may be open at once, each an attempt's.
     limit: usize,
-    retries: u8,
     epoll: Epoll,
     timer: Timer,
     /// The source port of each attempt. Where there are fewer ports, the kernel chooses for the
@@ -69,7 +68,7 @@ pub(super) struct ConnectEngine {
 impl ConnectEngine {
     /// Raises the limit on open descriptors as far as it may be, and keeps within it.
     pub(super) fn open(start: Instant, config: &EngineConfig) -> Result<Self, LocalError> {
-        let EngineConfig { egress, retries, .. } = config;
+        let egress = &config.egress;
         let ports = PerFamily::open(config, |domain| {
             sockets::check_source(egress.source, domain)?;
             match sockets::reserve(config.attempts(), || Port::reserve(domain, egress)) {
@@ -81,7 +80,6 @@ impl ConnectEngine {
             start,
             egress: egress.clone(),
             limit: Descriptors::raise().others.saturating_sub(OWN).clamp(1, MOST),
-            retries: *retries,
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(LocalError::Receive)?,
             timer: Timer::open(start)?,
             ports,
@@ -93,6 +91,11 @@ impl ConnectEngine {
             router: None,
             overflows: None,
         })
+    }
+
+    /// See [`super::OpenEngine::check_families`].
+    pub(super) fn check_families(&self, v4: bool, v6: bool) -> Result<(), LocalError> {
+        self.ports.check(v4, v6)
     }
 
     fn begin(&mut self, attempt: &Attempt) -> Result<SentSyn, SendError> {
@@ -199,28 +202,6 @@ impl ConnectEngine {
         }
     }
 
-    /// Takes in handshakes that have ended, and closes them: that sends the RST. All of them before
-    /// anything else is done, because the kernel's patience with their ACKs is short. Gives the
-    /// time where none was left.
-    fn drain(
-        &mut self,
-        events: &mut Vec<(Duration, Event)>,
-    ) -> Result<Option<Duration>, LocalError> {
-        loop {
-            let now = self.now();
-            let mut ready = [EpollEvent::empty(); BATCH];
-            let count = match self.epoll.wait(&mut ready, EpollTimeout::ZERO) {
-                Ok(count) => count,
-                Err(Errno::EINTR) => return Ok(None),
-                Err(errno) => return Err(LocalError::Receive(errno)),
-            };
-            events.extend(ready[..count].iter().filter_map(|ready| self.close(*ready, now)));
-            if count < BATCH {
-                return Ok(Some(now));
-            }
-        }
-    }
-
     /// Makes room for another handshake, if there is one that has been waited for. One that has
     /// ended meanwhile is not given up: what became of it is about to be read.
     fn make_room(&mut self) {
@@ -262,23 +243,11 @@ impl ConnectEngine {
 }
 
 impl Engine for ConnectEngine {
-    fn name(&self) -> &'static str {
-        "connect"
-    }
-
-    fn ready(&self, v4: bool, v6: bool) -> Result<(), LocalError> {
-        self.ports.ready(v4, v6)
-    }
-
-    fn enable_batching(&mut self) -> usize {
-        usize::MAX
-    }
-
     fn room(&self) -> usize {
         (self.limit + self.spare).saturating_sub(self.handshakes.len())
     }
 
-    fn waited_for(&mut self, remote: SocketAddr, index: usize) {
+    fn timed_out(&mut self, remote: SocketAddr, index: usize) {
         for key in self.of_remote.get(&remote).into_iter().flatten() {
             let handshaking = self.handshakes.get_mut(key);
             let newly = |waiting: &&mut Handshaking| waiting.index == index && !waiting.waited_for;
@@ -288,14 +257,6 @@ impl Engine for ConnectEngine {
                 self.waited_for.push_back((*key, waiting.begun));
             }
         }
-    }
-
-    fn can_go_on(&self) -> bool {
-        sockets::can_open_another(&self.egress)
-    }
-
-    fn retries(&self) -> u8 {
-        self.retries
     }
 
     fn now(&self) -> Duration {
@@ -310,46 +271,49 @@ impl Engine for ConnectEngine {
         attempts.iter().map(|attempt| self.begin(attempt)).collect()
     }
 
-    /// The kernel sends its own.
-    fn send_resets(&mut self, _resets: &[Segment]) -> Vec<Result<(), LocalError>> {
-        Vec::new()
-    }
-
-    fn owes_resets(&self) -> bool {
-        false
-    }
-
-    fn take_returned(&mut self) -> Vec<Segment> {
-        Vec::new()
+    /// The kernel has sent its own.
+    fn send_rsts(&mut self, rsts: &[Segment]) -> Vec<Result<(), LocalError>> {
+        rsts.iter().map(|_| Ok(())).collect()
     }
 
     /// The kernel does not tell when the neighbour table had no room for the next hop of a SYN
     /// (`neigh_alloc()`).
-    fn held_back(&mut self) -> bool {
+    fn may_have_dropped_syns(&mut self) -> bool {
         let before = self.overflows;
         self.overflows = self.count_overflows();
         before.zip(self.overflows).is_some_and(|(before, now)| now != before)
     }
 
-    fn release(&mut self, remote: SocketAddr) {
+    fn cancel(&mut self, remote: SocketAddr) {
         for key in self.of_remote.remove(&remote).into_iter().flatten() {
             self.remove(key);
         }
     }
 
-    fn receive(
+    fn wait(&mut self, deadline: Duration, interrupts: &[Interrupt<'_>]) -> Result<(), LocalError> {
+        self.timer.wait(deadline, [self.epoll.0.as_fd()].into_iter(), interrupts)
+    }
+
+    /// Takes in handshakes that have ended, and closes them: that sends the RST. All of them before
+    /// anything else is done, because the kernel's patience with their ACKs is short.
+    fn drain(
         &mut self,
-        deadline: Duration,
-        interrupts: &[Interrupt<'_>],
         events: &mut Vec<(Duration, Event)>,
     ) -> Result<Option<Duration>, LocalError> {
         events.append(&mut self.given_up);
-        let heard = self.drain(events)?;
-        if !events.is_empty() || heard.is_none() || deadline <= self.now() {
-            return Ok(heard);
+        loop {
+            let now = self.now();
+            let mut ready = [EpollEvent::empty(); BATCH];
+            let count = match self.epoll.wait(&mut ready, EpollTimeout::ZERO) {
+                Ok(count) => count,
+                Err(Errno::EINTR) => return Ok(None),
+                Err(errno) => return Err(LocalError::Receive(errno)),
+            };
+            events.extend(ready[..count].iter().filter_map(|ready| self.close(*ready, now)));
+            if count < BATCH {
+                return Ok(Some(now));
+            }
         }
-        self.timer.wait(deadline, [self.epoll.0.as_fd()].into_iter(), interrupts)?;
-        self.drain(events)
     }
 }
 

@@ -1,7 +1,11 @@
-//! How SYNs leave this machine and answers come back: raw sockets, the kernel's own handshake, or a
+//! Engines send SYNs and receive the answers: by raw sockets, by the kernel's own handshake, or in a
 //! simulated network.
+//!
+//! [`EngineConfig::open`] opens an engine on real sockets. [`OpenEngine`] is what a program asks
+//! before it runs the loop; [`Engine`] is what the loop uses.
 
 mod clock;
+mod config;
 mod connect;
 mod filter;
 mod handshaking;
@@ -19,172 +23,129 @@ mod sockets;
 mod stream;
 mod timer;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-pub use simulated::SimulatedEngine;
+pub use self::config::{Egress, EngineConfig, EngineKind, OpenEngine};
+pub use self::simulated::SimulatedEngine;
 
-use self::connect::ConnectEngine;
-use self::raw::RawEngine;
 use crate::attempt::Attempt;
 use crate::event::Event;
 use crate::local_error::{LocalError, SendError};
 use crate::wire::Segment;
 
-/// What the loop needs of a network and of a clock.
+/// A network and a clock, as the loop uses them.
 pub trait Engine {
-    /// As on the command line and in reports.
-    fn name(&self) -> &'static str;
-
-    /// Fails where nothing can be sent to any of the families that are wanted. Where only one of
-    /// two is missing, that is said of its targets.
-    fn ready(&self, v4: bool, v6: bool) -> Result<(), LocalError>;
-
-    /// Makes room for crowds of answers; gives how many may be on their way at once.
-    fn enable_batching(&mut self) -> usize;
-
-    /// How many more attempts may begin now.
-    fn room(&self) -> usize;
-
-    /// The wait for an answer to that attempt is over. One that comes is still welcome; but if
-    /// another attempt needs the room, this one is given up for it, and `receive()` tells of that.
-    fn waited_for(&mut self, remote: SocketAddr, index: usize);
-
-    /// True when the privilege that there is now is enough for the sockets that are yet to be
-    /// opened, or bound again.
-    fn can_go_on(&self) -> bool;
-
-    /// How many retransmissions it was opened for.
-    fn retries(&self) -> u8;
-
-    /// Time since a fixed moment, monotonic.
+    /// Returns the time since a fixed moment. It never goes backwards.
     fn now(&self) -> Duration;
 
-    /// Sends a SYN for each of `attempts`; says what became of each. It leaves from the source
-    /// address that routing chooses, and from a source port that is ours alone until the engine is
-    /// dropped. Where the engine writes the segment, it is what `syn` makes of the local and the
-    /// remote endpoint, and the port is the one that is asked for. Where the kernel does, each
-    /// attempt has a port of its own, and the kernel retransmits.
+    /// Returns how many more attempts may begin now.
+    fn room(&self) -> usize {
+        usize::MAX
+    }
+
+    /// Sends a SYN for each of `attempts`, and returns what became of each, in their order.
+    ///
+    /// A SYN leaves from the source address that routing chooses, and from a source port that no
+    /// other program has until the engine is dropped. An engine that writes segments itself sends
+    /// what `syn` makes of the local and the remote endpoint, from the port that the attempt asks
+    /// for. If the kernel writes them, each attempt has a port of its own, and the kernel
+    /// retransmits.
     fn send_syns(
         &mut self,
         attempts: &[Attempt],
         syn: &dyn Fn(SocketAddr, SocketAddr) -> Segment,
     ) -> Vec<Result<SentSyn, SendError>>;
 
-    /// Hands RSTs, whose sources are endpoints of ours, to the network; says what became of each.
-    /// Does not wait for room.
-    fn send_resets(&mut self, resets: &[Segment]) -> Vec<Result<(), LocalError>>;
+    /// Reports that the timeout of an attempt has passed. An answer to it is still welcome; but if
+    /// another attempt needs its place, the engine gives it up ([`HandshakeEnd::GivenUp`]).
+    ///
+    /// [`HandshakeEnd::GivenUp`]: crate::event::HandshakeEnd::GivenUp
+    fn timed_out(&mut self, _remote: SocketAddr, _index: usize) {}
 
-    /// True while RSTs that were handed over have yet to leave.
-    fn owes_resets(&self) -> bool;
-
-    /// RSTs that were handed over and found no room after all.
-    fn take_returned(&mut self) -> Vec<Segment>;
-
-    /// True where this machine may have held SYNs back, without a word, since it was asked last.
-    fn held_back(&mut self) -> bool {
+    /// Returns true if this machine may have dropped SYNs without an error since the last call.
+    fn may_have_dropped_syns(&mut self) -> bool {
         false
     }
 
-    /// Nothing that concerns `remote` is waited for any more.
-    fn release(&mut self, remote: SocketAddr);
+    /// Frees what `remote` has taken: its attempts have ended, or nobody waits for them any more.
+    fn cancel(&mut self, _remote: SocketAddr) {}
 
-    /// Waits until something arrives, there is one of `interrupts`, or `deadline` has come (at once
-    /// where it is past), then adds what is there to `events`, with the time. Where nothing was
-    /// left behind, gives the moment by which everything has been heard.
+    /// Sends RSTs from endpoints of ours without waiting for room, and returns what became of each,
+    /// in their order.
+    ///
+    /// `Ok` means that the network has the RST, or that [`Engine::has_pending_rsts`] is true until
+    /// it does. An engine whose kernel answers segments itself has nothing to send, and returns
+    /// `Ok` for each.
+    fn send_rsts(&mut self, rsts: &[Segment]) -> Vec<Result<(), LocalError>>;
+
+    /// Returns true while RSTs that were accepted have neither left nor been taken back by
+    /// [`Engine::take_unsent_rsts`].
+    fn has_pending_rsts(&self) -> bool {
+        false
+    }
+
+    /// Returns the RSTs that were accepted and then found no room.
+    fn take_unsent_rsts(&mut self) -> Vec<Segment> {
+        Vec::new()
+    }
+
+    /// Waits until an event can be drained, one of `interrupts` is ready, or `deadline` has come.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if this machine can no longer wait.
+    fn wait(&mut self, deadline: Duration, interrupts: &[Interrupt<'_>]) -> Result<(), LocalError>;
+
+    /// Adds a batch of what has arrived to `events`, each with the time of its arrival. Returns the
+    /// time up to which everything has been drained, or `None` if more may be left.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if this machine can no longer receive.
+    fn drain(
+        &mut self,
+        events: &mut Vec<(Duration, Event)>,
+    ) -> Result<Option<Duration>, LocalError>;
+
+    /// Drains what has arrived; waits for more first if that is nothing and `deadline` has not
+    /// passed. Returns what [`Engine::drain`] returns.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`Engine::wait`] and [`Engine::drain`].
     fn receive(
         &mut self,
         deadline: Duration,
         interrupts: &[Interrupt<'_>],
         events: &mut Vec<(Duration, Event)>,
-    ) -> Result<Option<Duration>, LocalError>;
+    ) -> Result<Option<Duration>, LocalError> {
+        let drained_until = self.drain(events)?;
+        if !events.is_empty() || drained_until.is_none() || deadline <= self.now() {
+            return Ok(drained_until);
+        }
+        self.wait(deadline, interrupts)?;
+        self.drain(events)
+    }
 }
 
-/// What ends a wait for answers, beside them.
+/// What ends a wait for events early.
 #[derive(Debug, Clone, Copy)]
 pub enum Interrupt<'a> {
-    /// This can be read.
+    /// This descriptor is ready to be read.
     Readable(BorrowedFd<'a>),
-    /// This can be written.
+    /// This descriptor is ready to be written.
     Writable(BorrowedFd<'a>),
 }
 
 /// A SYN that has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SentSyn {
-    /// When.
+    /// When it left.
     pub at: Duration,
-    /// Where from.
+    /// The endpoint that it left from.
     pub local: SocketAddr,
-    /// The segment; `None` where the kernel wrote it.
+    /// The segment, or `None` if the kernel wrote it.
     pub syn: Option<Segment>,
-}
-
-/// How segments leave this machine; where nothing is set, the kernel chooses.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Egress {
-    /// Source address.
-    pub source: Option<IpAddr>,
-    /// Network interface, by name.
-    pub interface: Option<String>,
-    /// Firewall mark (`SO_MARK`).
-    pub mark: Option<u32>,
-    /// Differentiated services code point, 0 to 63.
-    pub dscp: Option<u8>,
-    /// Time to live or hop limit, 1 to 255.
-    pub ttl: Option<u8>,
-}
-
-/// Which engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EngineKind {
-    /// Raw where raw sockets may be opened, the routing table asked, and a source port reserved;
-    /// the kernel's handshake elsewhere.
-    Auto,
-    /// Raw sockets.
-    Raw,
-    /// The kernel's handshake.
-    Connect,
-}
-
-/// What an engine is opened for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EngineConfig {
-    /// Which engine.
-    pub kind: EngineKind,
-    /// How segments leave.
-    pub egress: Egress,
-    /// SYN retransmissions after the first. What needs to know how many asks the engine.
-    pub retries: u8,
-    /// Whether there may be IPv4 targets.
-    pub v4: bool,
-    /// Whether there may be IPv6 targets.
-    pub v6: bool,
-}
-
-impl EngineConfig {
-    /// SYNs for each target at most.
-    fn attempts(&self) -> usize {
-        usize::from(self.retries) + 1
-    }
-
-    /// Opens everything that takes privilege; nothing later does, but for what
-    /// [`Engine::can_go_on`] says. Time counts from `start`.
-    pub fn open(&self, start: Instant) -> Result<Box<dyn Engine>, LocalError> {
-        if let Some(source) = self.egress.source {
-            sockets::own(source)?;
-        }
-        if self.kind != EngineKind::Connect {
-            let raw = RawEngine::open(start, self)?;
-            let ready = raw.ready(self.v4, self.v6);
-            let barred =
-                matches!(ready, Err(LocalError::RawSocket(_) | LocalError::RoutingTable(_)))
-                    || raw.lacks_ports();
-            if self.kind == EngineKind::Raw || !barred {
-                return Ok(Box::new(raw));
-            }
-        }
-        Ok(Box::new(ConnectEngine::open(start, self)?))
-    }
 }

@@ -27,7 +27,7 @@ impl<T> PerFamily<T> {
     }
 
     /// Fails where there is nothing for any of the families that are wanted now.
-    pub(super) fn ready(&self, v4: bool, v6: bool) -> Result<(), LocalError> {
+    pub(super) fn check(&self, v4: bool, v6: bool) -> Result<(), LocalError> {
         let mut error = None;
         for (_, there) in [(v4, &self.v4), (v6, &self.v6)].into_iter().filter(|(wanted, _)| *wanted)
         {
@@ -38,7 +38,7 @@ impl<T> PerFamily<T> {
     }
 
     /// Why families cannot be had that are wanted.
-    pub(super) fn faults(&self) -> impl Iterator<Item = &LocalError> {
+    pub(super) fn errors(&self) -> impl Iterator<Item = &LocalError> {
         [&self.v4, &self.v6].into_iter().flatten().filter_map(|there| there.as_ref().err())
     }
 

@@ -22,7 +22,6 @@ use crate::wire::Segment;
 pub(super) struct RawEngine {
     clock: Clock,
     egress: Egress,
-    retries: u8,
     sockets: PerFamily<RawSocket>,
     timer: Timer,
 }
@@ -32,15 +31,32 @@ impl RawEngine {
     pub(super) fn open(start: Instant, config: &EngineConfig) -> Result<Self, LocalError> {
         let clock = Clock::new(start);
         let timer = Timer::open(start)?;
-        let EngineConfig { egress, retries, .. } = config;
+        let egress = &config.egress;
         let sockets =
             PerFamily::open(config, |domain| RawSocket::open(domain, egress, config.attempts()));
-        Ok(Self { clock, egress: egress.clone(), retries: *retries, sockets, timer })
+        Ok(Self { clock, egress: egress.clone(), sockets, timer })
     }
 
-    /// True where no source port could be reserved for a family that may be wanted.
-    pub(super) fn lacks_ports(&self) -> bool {
-        self.sockets.faults().any(|error| matches!(error, LocalError::SourcePort(_)))
+    /// Returns true if another engine may do better: raw sockets cannot be opened, the routing table
+    /// cannot be asked, or no source port could be reserved for one of the families.
+    pub(super) fn is_barred(&self, v4: bool, v6: bool) -> bool {
+        let lacks_ports =
+            self.sockets.errors().any(|error| matches!(error, LocalError::SourcePort(_)));
+        lacks_ports
+            || matches!(
+                self.check_families(v4, v6),
+                Err(LocalError::RawSocket(_) | LocalError::RoutingTable(_))
+            )
+    }
+
+    /// See [`super::OpenEngine::check_families`].
+    pub(super) fn check_families(&self, v4: bool, v6: bool) -> Result<(), LocalError> {
+        self.sockets.check(v4, v6)
+    }
+
+    /// See [`super::OpenEngine::enable_batching`].
+    pub(super) fn enable_batching(&mut self) -> usize {
+        self.sockets.iter_mut().map(RawSocket::enable_batching).min().unwrap_or_default()
     }
 
     /// Sends segments, a batch of those with one source address and one aim at a time; says when
@@ -61,56 +77,9 @@ impl RawEngine {
         }
         sent
     }
-
-    /// Takes in a batch of each queue; gives the time where nothing was left behind.
-    fn drain(&mut self, events: &mut Vec<(Duration, Event)>) -> Option<Duration> {
-        let before = self.clock.moment();
-        let mut all = true;
-        let mut taken_in = Vec::new();
-        for socket in self.sockets.iter_mut() {
-            all &= socket.drain(&mut taken_in);
-        }
-        let read = self.clock.moment();
-        events.extend(
-            taken_in
-                .into_iter()
-                .map(|Received { stamp, event }| (self.clock.arrival(stamp, read), event)),
-        );
-        if all {
-            self.clock.seen_empty(before);
-        }
-        all.then_some(before.at)
-    }
 }
 
 impl Engine for RawEngine {
-    fn name(&self) -> &'static str {
-        "raw"
-    }
-
-    fn ready(&self, v4: bool, v6: bool) -> Result<(), LocalError> {
-        self.sockets.ready(v4, v6)
-    }
-
-    fn enable_batching(&mut self) -> usize {
-        self.sockets.iter_mut().map(RawSocket::enable_batching).min().unwrap_or_default()
-    }
-
-    fn room(&self) -> usize {
-        usize::MAX
-    }
-
-    fn waited_for(&mut self, _remote: SocketAddr, _number: usize) {}
-
-    fn can_go_on(&self) -> bool {
-        let mark = None; // is on the sockets already
-        sockets::can_open_another(&Egress { mark, ..self.egress.clone() })
-    }
-
-    fn retries(&self) -> u8 {
-        self.retries
-    }
-
     fn now(&self) -> Duration {
         self.clock.now()
     }
@@ -146,37 +115,45 @@ impl Engine for RawEngine {
         locals.into_iter().map(become_of).collect()
     }
 
-    fn send_resets(&mut self, resets: &[Segment]) -> Vec<Result<(), LocalError>> {
-        self.send(resets).into_iter().map(|result| result.map(drop)).collect()
+    fn send_rsts(&mut self, rsts: &[Segment]) -> Vec<Result<(), LocalError>> {
+        self.send(rsts).into_iter().map(|result| result.map(drop)).collect()
     }
 
-    fn owes_resets(&self) -> bool {
-        self.sockets.iter().any(RawSocket::owes_resets)
+    fn has_pending_rsts(&self) -> bool {
+        self.sockets.iter().any(RawSocket::has_pending_rsts)
     }
 
-    fn take_returned(&mut self) -> Vec<Segment> {
-        self.sockets.iter().flat_map(RawSocket::take_returned).collect()
+    fn take_unsent_rsts(&mut self) -> Vec<Segment> {
+        self.sockets.iter().flat_map(RawSocket::take_unsent_rsts).collect()
     }
 
-    fn release(&mut self, remote: SocketAddr) {
+    fn cancel(&mut self, remote: SocketAddr) {
         if let Ok(socket) = self.sockets.of(remote) {
-            socket.release(remote);
+            socket.forget(remote);
         }
     }
 
-    fn receive(
+    fn wait(&mut self, deadline: Duration, interrupts: &[Interrupt<'_>]) -> Result<(), LocalError> {
+        self.timer.wait(deadline, self.sockets.iter().map(AsFd::as_fd), interrupts)
+    }
+
+    fn drain(
         &mut self,
-        deadline: Duration,
-        interrupts: &[Interrupt<'_>],
         events: &mut Vec<(Duration, Event)>,
     ) -> Result<Option<Duration>, LocalError> {
-        let heard = self.drain(events);
-        if !events.is_empty() || heard.is_none() || deadline <= self.now() {
-            return Ok(heard);
+        let before = self.clock.moment();
+        let mut all = true;
+        let mut received = Vec::new();
+        for socket in self.sockets.iter_mut() {
+            all &= socket.drain(&mut received);
         }
-        let queues = self.sockets.iter().map(AsFd::as_fd);
-        self.timer.wait(deadline, queues, interrupts)?;
-        Ok(self.drain(events))
+        let read = self.clock.moment();
+        let dated = |Received { stamp, event }| (self.clock.arrival(stamp, read), event);
+        events.extend(received.into_iter().map(dated));
+        if all {
+            self.clock.seen_empty(before);
+        }
+        Ok(all.then_some(before.at))
     }
 }
 

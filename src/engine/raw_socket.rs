@@ -201,7 +201,7 @@ impl RawSocket {
     }
 
     /// Nothing will be sent to `remote` any more.
-    pub(super) fn release(&mut self, remote: SocketAddr) {
+    pub(super) fn forget(&mut self, remote: SocketAddr) {
         if !self.detours.is_empty() {
             for guard in &self.reserved_ports {
                 self.detours.remove(&(remote, guard.port()));
@@ -263,13 +263,13 @@ impl RawSocket {
     }
 
     /// True while RSTs that were handed over have yet to leave.
-    pub(super) fn owes_resets(&self) -> bool {
-        self.resets.is_owing()
+    pub(super) fn has_pending_rsts(&self) -> bool {
+        self.resets.has_pending()
     }
 
     /// RSTs that were handed over and found no room.
-    pub(super) fn take_returned(&self) -> Vec<Segment> {
-        self.resets.take_returned()
+    pub(super) fn take_unsent_rsts(&self) -> Vec<Segment> {
+        self.resets.take_unsent()
     }
 }
 

@@ -74,13 +74,13 @@ impl RstSender {
     }
 
     /// True while something that was handed over has neither left nor been taken back.
-    pub(super) fn is_owing(&self) -> bool {
+    pub(super) fn has_pending(&self) -> bool {
         let owed = lock(&self.owed);
         owed.waiting > 0 || !owed.returned.is_empty()
     }
 
     /// What was handed over and found no room.
-    pub(super) fn take_returned(&self) -> Vec<Segment> {
+    pub(super) fn take_unsent(&self) -> Vec<Segment> {
         mem::take(&mut lock(&self.owed).returned)
     }
 }
@@ -154,8 +154,8 @@ mod tests {
         while lock(&resets.owed).waiting > 0 {
             thread::sleep(Duration::from_millis(1));
         }
-        assert!(resets.is_owing());
-        assert_eq!(resets.take_returned(), [reset]);
-        assert!(!resets.is_owing());
+        assert!(resets.has_pending());
+        assert_eq!(resets.take_unsent(), [reset]);
+        assert!(!resets.has_pending());
     }
 }

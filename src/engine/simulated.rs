@@ -85,33 +85,6 @@ impl<N: Network> SimulatedEngine<N> {
 }
 
 impl<N: Network> Engine for SimulatedEngine<N> {
-    fn name(&self) -> &'static str {
-        "simulated"
-    }
-
-    fn ready(&self, _v4: bool, _v6: bool) -> Result<(), LocalError> {
-        Ok(())
-    }
-
-    fn enable_batching(&mut self) -> usize {
-        usize::MAX
-    }
-
-    fn room(&self) -> usize {
-        usize::MAX
-    }
-
-    fn waited_for(&mut self, _remote: SocketAddr, _number: usize) {}
-
-    fn can_go_on(&self) -> bool {
-        true
-    }
-
-    /// There is a port for each that anybody may want.
-    fn retries(&self) -> u8 {
-        u8::MAX
-    }
-
     fn now(&self) -> Duration {
         self.now
     }
@@ -136,29 +109,20 @@ impl<N: Network> Engine for SimulatedEngine<N> {
         attempts.iter().map(send).collect()
     }
 
-    fn send_resets(&mut self, resets: &[Segment]) -> Vec<Result<(), LocalError>> {
-        resets.iter().map(|reset| self.send(reset)).collect()
+    fn send_rsts(&mut self, rsts: &[Segment]) -> Vec<Result<(), LocalError>> {
+        rsts.iter().map(|rst| self.send(rst)).collect()
     }
 
-    fn owes_resets(&self) -> bool {
-        false
+    fn wait(&mut self, deadline: Duration, _: &[Interrupt<'_>]) -> Result<(), LocalError> {
+        let first = self.in_flight.first_key_value().map(|((at, _), _)| *at);
+        self.now = self.now.max(first.map_or(deadline, |first| first.min(deadline)));
+        Ok(())
     }
 
-    fn take_returned(&mut self) -> Vec<Segment> {
-        Vec::new()
-    }
-
-    fn release(&mut self, _remote: SocketAddr) {}
-
-    fn receive(
+    fn drain(
         &mut self,
-        deadline: Duration,
-        _interrupts: &[Interrupt<'_>],
         events: &mut Vec<(Duration, Event)>,
     ) -> Result<Option<Duration>, LocalError> {
-        let first = self.in_flight.first_key_value().map(|((at, _), _)| *at);
-        let until = first.map_or(deadline, |first| first.min(deadline));
-        self.now = self.now.max(until);
         while let Some(entry) = self.in_flight.first_entry().filter(|e| e.key().0 <= self.now) {
             events.push((self.now, entry.remove()));
         }

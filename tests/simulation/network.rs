@@ -292,38 +292,18 @@ impl<N> Restful<N> {
 }
 
 impl<N: Network> Engine for Restful<N> {
-    fn retries(&self) -> u8 {
-        self.engine.retries()
-    }
-
     fn now(&self) -> Duration {
         self.engine.now()
-    }
-
-    fn name(&self) -> &'static str {
-        self.engine.name()
-    }
-
-    fn ready(&self, v4: bool, v6: bool) -> Result<(), LocalError> {
-        self.engine.ready(v4, v6)
-    }
-
-    fn enable_batching(&mut self) -> usize {
-        self.engine.enable_batching()
     }
 
     fn room(&self) -> usize {
         self.capacity.saturating_add(self.spare.len()) - self.held.len()
     }
 
-    fn waited_for(&mut self, remote: SocketAddr, number: usize) {
+    fn timed_out(&mut self, remote: SocketAddr, number: usize) {
         if self.capacity < usize::MAX && self.held.contains_key(&(remote, number)) {
             self.spare.push_back((remote, number));
         }
-    }
-
-    fn can_go_on(&self) -> bool {
-        self.engine.can_go_on()
     }
 
     fn send_syns(
@@ -344,7 +324,7 @@ impl<N: Network> Engine for Restful<N> {
         results
     }
 
-    fn send_resets(&mut self, resets: &[Segment]) -> Vec<Result<(), LocalError>> {
+    fn send_rsts(&mut self, resets: &[Segment]) -> Vec<Result<(), LocalError>> {
         if !resets.is_empty() {
             self.in_vain = 0;
             if let Some(after) = self.returns_resets_after.take() {
@@ -352,14 +332,14 @@ impl<N: Network> Engine for Restful<N> {
                 return vec![Ok(()); resets.len()];
             }
         }
-        self.engine.send_resets(resets)
+        self.engine.send_rsts(resets)
     }
 
-    fn owes_resets(&self) -> bool {
+    fn has_pending_rsts(&self) -> bool {
         self.returning.is_some()
     }
 
-    fn take_returned(&mut self) -> Vec<Segment> {
+    fn take_unsent_rsts(&mut self) -> Vec<Segment> {
         let now = self.now();
         let returning = self.returning.take_if(|(at, _)| *at <= now);
         let resets = returning.map(|(_, resets)| resets).unwrap_or_default();
@@ -367,13 +347,24 @@ impl<N: Network> Engine for Restful<N> {
         resets
     }
 
-    fn release(&mut self, remote: SocketAddr) {
+    fn cancel(&mut self, remote: SocketAddr) {
         for number in 0..MOST_ATTEMPTS {
             self.held.remove(&(remote, number));
         }
         self.spare.retain(|(held, _)| *held != remote);
         self.released.push(remote);
-        self.engine.release(remote);
+        self.engine.cancel(remote);
+    }
+
+    fn wait(&mut self, deadline: Duration, interrupts: &[Interrupt<'_>]) -> Result<(), LocalError> {
+        self.engine.wait(deadline, interrupts)
+    }
+
+    fn drain(
+        &mut self,
+        events: &mut Vec<(Duration, Event)>,
+    ) -> Result<Option<Duration>, LocalError> {
+        self.engine.drain(events)
     }
 
     fn receive(
