@@ -5,13 +5,13 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::lab::{HALFOPEN, Lab, Outcome, SERVER_V4, SERVER_V6};
+use crate::lab::{HALFOPEN, Lab, Outcome, SERVER_V4, SERVER_V6, unhurried};
 use crate::preloaded::Preloaded;
 
 fn run(lab: &Lab, clock: &Preloaded, program: &str, arguments: &[&str]) -> Outcome {
     let mut command = Command::new(program);
-    command.args(arguments);
-    clock.run(lab, command)
+    command.args(arguments).env("LD_PRELOAD", &clock.path);
+    lab.client.outcome(unhurried(command))
 }
 
 #[test]

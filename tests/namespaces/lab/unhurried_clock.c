@@ -1,9 +1,11 @@
 /*
  * A monotonic clock that counts nothing but the program's own waits, and those no longer than on a quiet machine. Whatever
  * else a busy one keeps the program from doing takes no time, so that every SYN leaves when it is due: silence that is
- * waited for is the same on any machine. Each reading takes a microsecond.
+ * waited for is the same on any machine. Nor is a wait over while a name look-up could go on, if it were let. Each reading
+ * takes a microsecond.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
@@ -13,6 +15,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -33,6 +36,7 @@ static long now;              /* nanoseconds */
 static long waits;            /* how much of it was waited for */
 static pthread_t main_thread; /* the one whose waits count */
 static int report = -1;       /* where that is told in the end */
+static int threads = -1;      /* the folder that has the states of all */
 static int delays = -1;       /* how long the main thread could have run and did not, by the kernel's account */
 static long delayed;          /* as it was last time */
 static long longest_delay;    /* from the end of one wait to that of the next */
@@ -55,13 +59,13 @@ static long real(void)
 	return nanoseconds(&time);
 }
 
-/* The same file by one of the last two descriptors that the limit allows, where nobody expects one. */
+/* The same file by one of the last three descriptors that the limit allows, where nobody expects one. */
 static int out_of_the_way(int file)
 {
 	struct rlimit limit;
 	int moved = -1;
 	if (file >= 0 && getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur >= FEW)
-		moved = fcntl(file, F_DUPFD_CLOEXEC, (int)(limit.rlim_cur < 1024 ? limit.rlim_cur : 1024) - 2);
+		moved = fcntl(file, F_DUPFD_CLOEXEC, (int)(limit.rlim_cur < 1024 ? limit.rlim_cur : 1024) - 3);
 	if (file >= 0)
 		close(file);
 	return moved;
@@ -73,6 +77,7 @@ __attribute__((constructor)) static void start(void)
 	now = real();
 	main_thread = pthread_self();
 	/* Now, because the program gives up its way to files. */
+	threads = out_of_the_way(open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	delays = out_of_the_way(open("/proc/self/schedstat", O_RDONLY | O_CLOEXEC));
 	if (path != NULL)
 		report = out_of_the_way(open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
@@ -102,6 +107,35 @@ static long newly_delayed(void)
 	if (delays < 0 || pread(delays, line, sizeof line - 1, 0) < 0 || sscanf(line, "%*s %ld", &delayed) != 1)
 		return 0;
 	return delayed - before;
+}
+
+/* By its state, "S" where it waits. A thread that has not run yet has no name of its own. */
+static int is_held_up(const char *thread)
+{
+	char path[32], line[128] = "";
+	int stat, is_other = thread[0] != '.' && strtol(thread, NULL, 10) != getpid();
+	snprintf(path, sizeof path, "%.19s/stat", thread);
+	stat = is_other ? openat(threads, path, O_RDONLY | O_CLOEXEC) : -1;
+	if (stat < 0)
+		return 0;
+	is_other = read(stat, line, sizeof line - 1) > 0 && strstr(line, "(RSTs) ") == NULL;
+	syscall(SYS_close, stat);
+	return is_other && strstr(line, ") S ") == NULL;
+}
+
+/* Waits until no look-up could go on; whatever that takes is not counted. */
+static void let_look_ups_go_on(void)
+{
+	static const struct timespec moment = { 0, MILLISECOND };
+	char entries[4096];
+	long length;
+	if (threads < 0 || lseek(threads, 0, SEEK_SET) < 0)
+		return;
+	while ((length = syscall(SYS_getdents64, threads, entries, sizeof entries)) > 0)
+		for (struct dirent64 *each = (void *)entries; (char *)each < entries + length;
+			each = (void *)((char *)each + each->d_reclen))
+			while (is_held_up(each->d_name))
+				syscall(SYS_nanosleep, &moment, NULL);
 }
 
 struct wait {
@@ -174,6 +208,11 @@ int ppoll(struct pollfd *watched, nfds_t number, const struct timespec *timeout,
 			return wait_for_timer(watched, number, &watched[each], signals);
 	struct wait wait = begin();
 	int result = (int)syscall(SYS_ppoll, watched, number, timeout == NULL ? NULL : &left, signals, SIGNALS);
+	if (result == 0 && nanoseconds(timeout) > 0) {
+		let_look_ups_go_on();
+		left = timespec(0);
+		result = (int)syscall(SYS_ppoll, watched, number, &left, signals, SIGNALS);
+	}
 	count(wait, timeout == NULL ? WITHOUT_END : nanoseconds(timeout), result);
 	return result;
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Command;
 
 use super::crowd::{CLOSED, Crowd, DROPPED, Findings, expected};
-use crate::lab::{HALFOPEN, Outcome};
+use crate::lab::{HALFOPEN, Outcome, unhurried};
 
 /// Runs a pool that the kernel gives no more than so much memory to write to (`RLIMIT_DATA`): a
 /// program that asks for more dies of it.
@@ -18,7 +18,7 @@ fn check_within(crowd: &Crowd, kilobytes: u32, arguments: &[&str]) -> Outcome {
         .args(["--rate", "0", "-t", "30"])
         .args(arguments)
         .env("OUTPUT", &file);
-    let outcome = crowd.lab.client.outcome(command);
+    let outcome = crowd.lab.client.outcome(unhurried(command));
     Outcome { stdout: fs::read_to_string(&file).expect("made by the shell"), ..outcome }
 }
 

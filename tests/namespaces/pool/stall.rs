@@ -9,22 +9,17 @@ use nix::sys::signal::Signal;
 
 use super::crowd::{Crowd, Findings, OPEN, expected};
 use crate::foreign_traffic::{signal, state, wait_until};
-use crate::lab::HALFOPEN;
+use crate::lab::{HALFOPEN, Running};
 use crate::preloaded::Preloaded;
 
-/// The program stands still from its last SYN until the last wait is over. Not more targets than
-/// what a kernel queues between two interfaces (`netdev_max_backlog`, 1000).
+/// Stands still from its last SYN until the last wait is over. Not more targets than what a kernel
+/// queues between two interfaces (`netdev_max_backlog`, 1000).
 #[test]
 fn answers_that_came_in_time_count_after_a_stall() {
     let crowd = Crowd::new();
     let client = &crowd.lab.client;
-    let library = Preloaded::build(&crowd.lab, "pool/standstill.c");
-    let mut command = Command::new(HALFOPEN);
-    command.env("LD_PRELOAD", &library.path).env("LAST_SYN", "512");
-    command.args(["--engine", "raw", "-o", "json", "--rate", "0", "--retries", "0", "-t", "2"]);
-    command.arg("198.18.0.0/23:80");
-    let pool = client.spawn(command);
-    wait_until(|| state(&pool) == 'T');
+    let arguments = ["-o", "json", "--rate", "0", "--retries", "0", "-t", "2", "198.18.0.0/23:80"];
+    let pool = stopped_after(512, &crowd, &arguments);
     let sockets = client.run("cat", &["/proc/net/raw"]);
     assert!(sockets.lines().skip(1).any(has_unread), "answers are there: {sockets}");
     thread::sleep(Duration::from_millis(2100));
@@ -33,6 +28,17 @@ fn answers_that_came_in_time_count_after_a_stall() {
     let findings = Findings::of(&pool.wait());
     findings.assert_states(expected("198.18.0.0", 512, &[OPEN]));
     crowd.assert_nothing_is_left();
+}
+
+/// The program, by raw sockets, once it has sent so many SYNs and stands still: until SIGCONT.
+pub(super) fn stopped_after(syns: u32, crowd: &Crowd, arguments: &[&str]) -> Running {
+    let library = Preloaded::build(&crowd.lab, "pool/standstill.c");
+    let mut command = Command::new(HALFOPEN);
+    command.env("LD_PRELOAD", &library.path).env("LAST_SYN", syns.to_string());
+    command.args(["--engine", "raw"]).args(arguments);
+    let pool = crowd.lab.client.spawn(command);
+    wait_until(|| state(&pool) == 'T');
+    pool
 }
 
 /// A line of /proc/net/raw: number, two addresses, state, and the bytes of both queues.

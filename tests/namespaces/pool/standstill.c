@@ -11,13 +11,15 @@
 int sendmmsg(int socket, struct mmsghdr *messages, unsigned int count, int flags)
 {
 	static int syns;
-	int before = syns, last = atoi(getenv("LAST_SYN"));
+	int last = atoi(getenv("LAST_SYN")), before, here = 0;
 	int sent = ((__typeof__(&sendmmsg))dlsym(RTLD_NEXT, "sendmmsg"))(socket, messages, count, flags);
 	for (int each = 0; each < sent; each++) {
 		const unsigned char *header = messages[each].msg_hdr.msg_iov->iov_base;
-		syns += header[FLAGS] == SYN;
+		here += header[FLAGS] == SYN;
 	}
-	if (before < last && syns >= last)
+	/* RSTs leave on another thread. */
+	before = __atomic_fetch_add(&syns, here, __ATOMIC_RELAXED);
+	if (before < last && before + here >= last)
 		raise(SIGSTOP);
 	return sent;
 }

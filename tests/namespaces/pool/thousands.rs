@@ -1,7 +1,10 @@
 //! Tens of thousands of targets, open, closed and silent: every verdict right, every handshake
 //! aborted.
 
+use std::process::Command;
+
 use super::crowd::{CLOSED, Crowd, DROPPED, Findings, OPEN, expected};
+use crate::lab::HALFOPEN;
 
 #[test]
 fn each_of_65536_addresses_gets_its_verdicts_as_fast_as_the_machine_goes() {
@@ -16,11 +19,14 @@ fn each_of_65536_addresses_gets_its_verdicts_as_fast_as_the_machine_goes() {
 }
 
 /// A block of 4,096 is enough for silence here: 65,536 silent targets and their retransmissions
-/// take this rate 20 seconds.
+/// take this rate 20 seconds. By the clock of the machine, because an unhurried program that waits
+/// before each SYN has as many waits, and each takes a busy machine longer than it counts.
 #[test]
 fn each_of_65536_addresses_gets_its_verdicts_at_the_default_rate() {
     let crowd = Crowd::new();
-    let findings = crowd.check(&["-t", "30", "198.18.0.0/20:82", "198.18.0.0/16:80,81"]);
+    let mut command = Command::new(HALFOPEN);
+    command.args(["-o", "json", "-t", "300", "198.18.0.0/20:82", "198.18.0.0/16:80,81"]);
+    let findings = Findings::of(&crowd.lab.client.outcome(command));
     let answered = expected("198.18.0.0", 65_536, &[OPEN, CLOSED]);
     findings.assert_states(answered.chain(expected("198.18.0.0", 4096, &[DROPPED])));
     assert_critical(&findings);

@@ -64,13 +64,12 @@ impl Caller {
         Self::user_with(lab, &["--inh-caps=-all,+net_raw", "--ambient-caps=-all,+net_raw"])
     }
 
-    /// Ordinary users with each kind of lent privilege.
-    pub(super) fn lent(lab: &Lab) -> [Self; 3] {
-        [
-            Self::user(lab).with_file_capability("+p"),
-            Self::user(lab).with_file_capability("+ep"),
-            Self::user(lab).with_setuid_and_setgid(),
-        ]
+    /// Ordinary users with each kind of lent privilege that there can be: setuid takes a second
+    /// user.
+    pub(super) fn lent(lab: &Lab) -> Vec<Self> {
+        let by_file = ["+p", "+ep"].map(|flags| Self::user(lab).with_file_capability(flags));
+        let by_owner = nobody_exists().then(|| Self::user(lab).with_setuid_and_setgid());
+        by_file.into_iter().chain(by_owner).collect()
     }
 
     /// Gives the file `CAP_NET_RAW`, by `+p` or `+ep`.
