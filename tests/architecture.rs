@@ -24,7 +24,7 @@ const KNOWLEDGE: [(&str, &[&str]); 22] = [
     ("nix::sys::signal", &["signals.rs"]),
     ("nix::sys::socket", &["engine/"]),
     ("nix::unistd", &["privilege/", "non_blocking_writer.rs"]),
-    ("caps", &["privilege/"]),
+    ("rustix", &["privilege/"]),
     ("signal_hook", &["main.rs"]),
     ("seccompiler", &["privilege/"]),
     ("dns_lookup", &["resolve.rs"]),

@@ -4,19 +4,20 @@
 #[cfg(feature = "seccomp")]
 mod seccomp;
 
-use caps::{CapSet, Capability, CapsHashSet};
 use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{getresgid, getresuid, getuid, setresgid, setresuid};
+use rustix::io;
+use rustix::thread::{self, CapabilitySet, CapabilitySets};
 
 /// What sockets are opened with: raw ones, and options that only an administrator of the network
 /// may set.
-const OF_USE: [Capability; 2] = [Capability::CAP_NET_RAW, Capability::CAP_NET_ADMIN];
+const OF_USE: CapabilitySet = CapabilitySet::NET_RAW.union(CapabilitySet::NET_ADMIN);
 
 /// What may have to be kept of that, the least first.
-const KEPT: [&[Capability]; 4] =
-    [&[], &[Capability::CAP_NET_RAW], &[Capability::CAP_NET_ADMIN], &OF_USE];
+const KEPT: [CapabilitySet; 4] =
+    [CapabilitySet::empty(), CapabilitySet::NET_RAW, CapabilitySet::NET_ADMIN, OF_USE];
 
 /// Privilege that could not be given up.
 #[derive(Debug, thiserror::Error)]
@@ -25,8 +26,8 @@ pub enum PrivilegeError {
     #[error("cannot give up the user id of the program ({})", .0.desc())]
     Identity(Errno),
     /// Capabilities.
-    #[error("cannot give up capabilities ({0})")]
-    Capabilities(#[from] caps::errors::CapsError),
+    #[error("cannot give up capabilities ({})", .0.desc())]
+    Capabilities(Errno),
     /// `PR_SET_NO_NEW_PRIVS`.
     #[error("cannot renounce new privileges ({})", .0.desc())]
     NoNewPrivileges(Errno),
@@ -38,14 +39,22 @@ pub enum PrivilegeError {
     Confinement(#[from] seccompiler::Error),
 }
 
+impl From<io::Errno> for PrivilegeError {
+    fn from(errno: io::Errno) -> Self {
+        Self::Capabilities(Errno::from_raw(errno.raw_os_error()))
+    }
+}
+
 /// True when the program may open raw sockets and its caller may not: by a capability of its file,
 /// or setuid.
 ///
 /// A caller with `CAP_NET_RAW` of his own is root, or hands it down as an ambient capability; what
 /// he hands down otherwise, through an inheritable one, counts as lent as well (capabilities(7)).
 pub fn is_lent() -> bool {
-    let holds = |set| matches!(caps::has_cap(None, set, Capability::CAP_NET_RAW), Ok(true));
-    holds(CapSet::Permitted) && !holds(CapSet::Ambient) && !getuid().is_root()
+    const RAW: CapabilitySet = CapabilitySet::NET_RAW;
+    let permitted = thread::capabilities(None).is_ok_and(|sets| sets.permitted.contains(RAW));
+    let ambient = thread::capability_is_in_ambient_set(RAW) == Ok(true);
+    permitted && !ambient && !getuid().is_root()
 }
 
 /// Gives up for good the user and the group that a setuid or setgid program runs as. Sockets belong
@@ -68,10 +77,9 @@ pub fn become_caller() -> Result<(), PrivilegeError> {
     // Or all capabilities would be gone with the user id. Where securebits(7) forbid it, they are.
     let _ = prctl::set_keepcaps(true);
     setresuid(users.real, users.real, users.real).map_err(PrivilegeError::Identity)?;
-    let mut permitted = caps::read(None, CapSet::Permitted)?;
-    permitted.retain(|capability| OF_USE.contains(capability));
-    caps::clear(None, CapSet::Effective)?;
-    caps::set(None, CapSet::Permitted, &permitted)?;
+    let sets = thread::capabilities(None)?;
+    let (effective, permitted) = (CapabilitySet::empty(), sets.permitted & OF_USE);
+    thread::set_capabilities(None, CapabilitySets { effective, permitted, ..sets })?;
     Ok(())
 }
 
@@ -81,12 +89,10 @@ pub fn become_caller() -> Result<(), PrivilegeError> {
 /// where the bounding set lacks the capability, as in many containers.) Whether it worked is seen
 /// when a raw socket is opened.
 pub fn raise() {
-    let permitted = caps::read(None, CapSet::Permitted).unwrap_or_default();
-    let effective = caps::read(None, CapSet::Effective).unwrap_or_default();
-    for capability in OF_USE {
-        if permitted.contains(&capability) && !effective.contains(&capability) {
-            let _ = caps::raise(None, CapSet::Effective, capability);
-        }
+    let Ok(sets) = thread::capabilities(None) else { return };
+    let effective = sets.effective | sets.permitted & OF_USE;
+    if effective != sets.effective {
+        let _ = thread::set_capabilities(None, CapabilitySets { effective, ..sets });
     }
 }
 
@@ -96,12 +102,13 @@ pub fn raise() {
 ///
 /// Keeps the least of the capabilities with which `suffices` is true, and says which they are. To
 /// be called while there is one thread, as the caller.
-pub fn relinquish(suffices: impl Fn() -> bool) -> Result<CapsHashSet, PrivilegeError> {
+pub fn relinquish(suffices: impl Fn() -> bool) -> Result<CapabilitySet, PrivilegeError> {
     renounce_execve();
-    caps::clear(None, CapSet::Ambient)?;
+    thread::clear_ambient_capability_set()?;
     let kept = lower(suffices)?;
-    caps::set(None, CapSet::Permitted, &kept)?;
-    caps::clear(None, CapSet::Inheritable)?;
+    let inheritable = CapabilitySet::empty();
+    let sets = CapabilitySets { effective: kept, permitted: kept, inheritable };
+    thread::set_capabilities(None, sets)?;
     prctl::set_no_new_privs().map_err(PrivilegeError::NoNewPrivileges)?;
     // Neither can fail for want of anything.
     let _ = prctl::set_dumpable(false);
@@ -111,39 +118,35 @@ pub fn relinquish(suffices: impl Fn() -> bool) -> Result<CapsHashSet, PrivilegeE
 
 /// Leaves effective the least that suffices, nothing where nothing does. What a kernel asks for is
 /// seen by trying it.
-fn lower(suffices: impl Fn() -> bool) -> Result<CapsHashSet, PrivilegeError> {
-    let permitted = caps::read(None, CapSet::Permitted)?;
-    for set in KEPT.map(|set| set.iter().copied().collect::<CapsHashSet>()) {
-        if !set.is_subset(&permitted) {
-            continue;
-        }
-        caps::set(None, CapSet::Effective, &set)?;
+fn lower(suffices: impl Fn() -> bool) -> Result<CapabilitySet, PrivilegeError> {
+    let sets = thread::capabilities(None)?;
+    for effective in KEPT.into_iter().filter(|set| sets.permitted.contains(*set)) {
+        thread::set_capabilities(None, CapabilitySets { effective, ..sets })?;
         if suffices() {
-            return Ok(set);
+            return Ok(effective);
         }
     }
-    caps::clear(None, CapSet::Effective)?;
-    Ok(CapsHashSet::default())
+    Ok(CapabilitySet::empty())
 }
 
 /// Empties the bounding set: execve gives nothing back, not even to root. Who has no `CAP_SETPCAP`
 /// may not; he has executed his last program all the same.
 fn renounce_execve() {
-    for capability in caps::all() {
-        let _ = caps::drop(None, CapSet::Bounding, capability);
-    }
+    let mut each = (0..u64::BITS).map(|number| CapabilitySet::from_bits_retain(1 << number));
+    // The kernel refuses the first without CAP_SETPCAP, and the one behind the last that it knows.
+    each.find(|one| thread::remove_capability_from_bounding_set(*one).is_err());
 }
 
 /// Leaves this thread, and those it starts, the system calls that checks need; the others fail with
 /// `EPERM` from now on. Where `CAP_NET_ADMIN` is among the `kept` capabilities, nothing is left
 /// that configures the network.
 #[cfg(feature = "seccomp")]
-pub fn confine(kept: &CapsHashSet) -> Result<(), PrivilegeError> {
-    Ok(seccomp::apply(kept.contains(&Capability::CAP_NET_ADMIN))?)
+pub fn confine(kept: CapabilitySet) -> Result<(), PrivilegeError> {
+    Ok(seccomp::apply(kept.contains(CapabilitySet::NET_ADMIN))?)
 }
 
 /// Built without the filter of system calls.
 #[cfg(not(feature = "seccomp"))]
-pub fn confine(_kept: &CapsHashSet) -> Result<(), PrivilegeError> {
+pub fn confine(_kept: CapabilitySet) -> Result<(), PrivilegeError> {
     Ok(())
 }
