@@ -2,19 +2,12 @@
 
 mod bpf;
 
-use std::collections::BTreeMap;
-use std::env::consts::ARCH;
 use std::process;
 
 use nix::libc;
-use seccompiler::SeccompCmpArgLen::Dword;
-use seccompiler::SeccompCmpOp::{Eq, Lt, MaskedEq};
-use seccompiler::{
-    BackendError, BpfProgram, Error, SeccompAction, SeccompCondition, SeccompFilter, SeccompRule,
-    apply_filter,
-};
+use seccompiler::{Error, apply_filter};
 
-use self::bpf::{Fate, by_number};
+use self::bpf::{Condition, Fate, Rule, Test, filter};
 
 /// What may be called with any arguments. None of it gives more than the descriptors that are open
 /// already, memory, threads, and time.
@@ -119,18 +112,11 @@ const WRITING: libc::c_int =
     libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC | libc::O_APPEND;
 
 /// The type of a socket without the flags that go along with it (socket(2)).
-const SOCKET_TYPE: u64 = 0xf;
-
-/// The netlink that tells of interfaces and addresses.
-const ROUTES: u64 = libc::NETLINK_ROUTE.unsigned_abs() as u64;
+const SOCKET_TYPE: u32 = 0xf;
 
 /// Where the `setsockopt()` requests of netfilter and IPVS begin, which configure this machine
 /// (`nf_register_sockopt()`).
-const TABLES: u64 = 64;
-
-/// The flag of `clone()` that makes a thread; it excludes those that make a namespace without
-/// privilege (clone(2)).
-const THREAD: u64 = libc::CLONE_THREAD.unsigned_abs() as u64;
+const TABLES: u32 = 64;
 
 /// Requests of `ioctl()`: terminal or not and how wide, bytes waiting, non-blocking, interface
 /// names and numbers.
@@ -143,109 +129,276 @@ const REQUESTS: [libc::c_ulong; 6] = [
     libc::SIOCGIFNAME,
 ];
 
-/// Instructions with which a program by seccompiler checks the architecture and loads the number of
-/// the call.
-const PREFACE: usize = 4;
+/// `AUDIT_ARCH_X86_64` and its like: the machine of ELF, 64 bits, little-endian (`linux/audit.h`).
+const ARCHITECTURE: u32 = 0xc000_0000 | MACHINE as u32;
+#[cfg(target_arch = "x86_64")]
+const MACHINE: u16 = libc::EM_X86_64;
+#[cfg(target_arch = "aarch64")]
+const MACHINE: u16 = libc::EM_AARCH64;
+#[cfg(target_arch = "riscv64")]
+const MACHINE: u16 = libc::EM_RISCV;
 
 /// Refuses from now on, with `EPERM`, every other system call of this thread and of those it
 /// starts; where it is still an `administrator` of the network, also those that make use of it.
 pub(super) fn apply(administrator: bool) -> Result<(), Error> {
-    apply_filter(&program(administrator)?)
+    apply_filter(&filter(ARCHITECTURE, calls(administrator)))
 }
 
-fn program(administrator: bool) -> Result<BpfProgram, Error> {
-    let mut bound = bound()?;
+/// The system calls that are not refused, by number, each once.
+fn calls(administrator: bool) -> Vec<(u32, Fate)> {
+    let mut bound = bound();
     if administrator {
-        bound.extend(bound_for_administrator()?);
+        bound.retain(|(call, _)| *call != libc::SYS_socket);
+        bound.extend(bound_for_administrator());
     }
-    let number = |call: &libc::c_long| u32::try_from(*call).expect("numbers are small");
-    let free = FREE.iter().chain(OLDER).filter(|call| !bound.contains_key(call));
-    let allowed = free.map(|call| (number(call), Fate::Allowed));
-    let examined = bound.keys().map(|call| (number(call), Fate::Examined));
+    let is_bound = |call: &libc::c_long| bound.iter().any(|(number, _)| number == call);
+    let free = FREE.iter().chain(OLDER).filter(|call| !is_bound(call));
+    let mut calls: Vec<_> = free.map(|call| (number(*call), Fate::Allowed)).collect();
+    calls.extend(bound.into_iter().map(|(call, rules)| (number(call), Fate::Examined(rules))));
     // Its arguments are out of a filter's sight; the C library does without, as on kernels before
     // Linux 5.3.
-    let denied = (number(&libc::SYS_clone3), Fate::Unknown);
-    let search = by_number(allowed.chain(examined).chain([denied]).collect());
-    let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
-    let filter = SeccompFilter::new(bound, refused, SeccompAction::Allow, ARCH.try_into()?)?;
-    let mut program = BpfProgram::try_from(filter)?;
-    program.splice(PREFACE..PREFACE, search);
-    Ok(program)
+    calls.push((number(libc::SYS_clone3), Fate::Unknown));
+    calls
 }
 
-/// System calls, and what each may be called with.
-type Bound = BTreeMap<libc::c_long, Vec<SeccompRule>>;
+/// A system call, and the arguments that it may be called with.
+type Bound = (libc::c_long, Vec<Rule>);
 
 /// What may be called with some arguments only.
-fn bound() -> Result<Bound, Error> {
-    let mut sockets = sockets()?;
+fn bound() -> Vec<Bound> {
+    let mut sockets = sockets();
     // What interfaces there are.
-    sockets.push(SeccompRule::new(vec![family(libc::AF_NETLINK)?, is(2, ROUTES)?])?);
-    let reading =
-        |argument| SeccompRule::new(vec![masked(argument, WRITING.unsigned_abs().into(), 0)?]);
-    let request = |request: &libc::c_ulong| SeccompRule::new(vec![is(1, *request)?]);
-    Ok(BTreeMap::from([
+    sockets.push(vec![is(0, libc::AF_NETLINK), is(2, libc::NETLINK_ROUTE)]);
+    let reading = |argument| vec![vec![masked(argument, number(WRITING), &[0])]];
+    vec![
         (libc::SYS_socket, sockets),
-        (libc::SYS_openat, vec![reading(2)?]),
+        (libc::SYS_openat, reading(2)),
         #[cfg(target_arch = "x86_64")]
-        (libc::SYS_open, vec![reading(1)?]),
-        (libc::SYS_ioctl, REQUESTS.iter().map(request).collect::<Result<_, _>>()?),
-        // Threads, but neither processes nor namespaces.
-        (libc::SYS_clone, vec![SeccompRule::new(vec![masked(0, THREAD, THREAD)?])?]),
+        (libc::SYS_open, reading(1)),
+        (libc::SYS_ioctl, vec![vec![one_of(1, &REQUESTS)]]),
+        // Threads, but neither processes nor namespaces: this flag excludes those that make a
+        // namespace without privilege (clone(2)).
+        (libc::SYS_clone, vec![vec![masked(0, number(libc::CLONE_THREAD), &[libc::CLONE_THREAD])]]),
         // abort() of this very process.
-        (libc::SYS_tgkill, vec![SeccompRule::new(vec![is(0, process::id().into())?])?]),
+        (libc::SYS_tgkill, vec![vec![is(0, process::id())]]),
         // Copies, flags and locks come before F_SETOWN: whom a descriptor sends signals to.
         (
             libc::SYS_fcntl,
-            vec![
-                SeccompRule::new(vec![below(1, libc::F_SETOWN.unsigned_abs().into())?])?,
-                SeccompRule::new(vec![is(1, libc::F_DUPFD_CLOEXEC.unsigned_abs().into())?])?,
-            ],
+            vec![vec![below(1, number(libc::F_SETOWN))], vec![is(1, libc::F_DUPFD_CLOEXEC)]],
         ),
         // The name of a thread.
-        (
-            libc::SYS_prctl,
-            vec![SeccompRule::new(vec![is(0, libc::PR_SET_NAME.unsigned_abs().into())?])?],
-        ),
+        (libc::SYS_prctl, vec![vec![is(0, libc::PR_SET_NAME)]]),
         // Our own limits.
-        (libc::SYS_prlimit64, vec![SeccompRule::new(vec![is(0, 0)?])?]),
-    ]))
+        (libc::SYS_prlimit64, vec![vec![is(0, 0)]]),
+    ]
 }
 
 /// What takes the place of that where `CAP_NET_ADMIN` is kept: without netlink, and without the
 /// options that load tables. Those of IPv6 have the same numbers as some that checks need.
-fn bound_for_administrator() -> Result<Bound, Error> {
-    let number = |number: libc::c_int| u64::from(number.unsigned_abs());
-    let traffic_class = vec![is(1, number(libc::IPPROTO_IPV6))?, is(2, number(libc::IPV6_TCLASS))?];
-    let options =
-        vec![SeccompRule::new(vec![below(2, TABLES)?])?, SeccompRule::new(traffic_class)?];
-    Ok(BTreeMap::from([(libc::SYS_socket, sockets()?), (libc::SYS_setsockopt, options)]))
+fn bound_for_administrator() -> [Bound; 2] {
+    let traffic_class = vec![is(1, libc::IPPROTO_IPV6), is(2, libc::IPV6_TCLASS)];
+    let options = vec![vec![below(2, TABLES)], traffic_class];
+    [(libc::SYS_socket, sockets()), (libc::SYS_setsockopt, options)]
 }
 
 /// Ordinary sockets, and those to the name service's daemons.
-fn sockets() -> Result<Vec<SeccompRule>, Error> {
-    let mut sockets = vec![SeccompRule::new(vec![family(libc::AF_UNIX)?])?];
-    for internet in [libc::AF_INET, libc::AF_INET6] {
-        for kind in [libc::SOCK_STREAM, libc::SOCK_DGRAM] {
-            let kind = masked(1, SOCKET_TYPE, kind.unsigned_abs().into())?;
-            sockets.push(SeccompRule::new(vec![family(internet)?, kind])?);
+fn sockets() -> Vec<Rule> {
+    let kinds = masked(1, SOCKET_TYPE, &[libc::SOCK_STREAM, libc::SOCK_DGRAM]);
+    vec![vec![is(0, libc::AF_UNIX)], vec![one_of(0, &[libc::AF_INET, libc::AF_INET6]), kinds]]
+}
+
+fn is(argument: u8, value: impl TryInto<u32> + Copy) -> Condition {
+    one_of(argument, &[value])
+}
+
+fn one_of(argument: u8, values: &[impl TryInto<u32> + Copy]) -> Condition {
+    masked(argument, u32::MAX, values)
+}
+
+fn masked(argument: u8, mask: u32, values: &[impl TryInto<u32> + Copy]) -> Condition {
+    let values = values.iter().map(|value| number(*value)).collect();
+    Condition { argument, mask, test: Test::OneOf(values) }
+}
+
+fn below(argument: u8, limit: u32) -> Condition {
+    Condition { argument, mask: u32::MAX, test: Test::Below(limit) }
+}
+
+/// A number of the kernel's interface, whatever type the C library gives it.
+fn number(value: impl TryInto<u32>) -> u32 {
+    value.try_into().ok().expect("numbers fit into 32 bits and have no sign")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::env::consts::ARCH;
+    use std::slice;
+
+    use seccompiler::SeccompCmpArgLen::Dword;
+    use seccompiler::SeccompCmpOp::{Lt, MaskedEq};
+    use seccompiler::{
+        BpfProgram, SeccompAction, SeccompCondition, SeccompFilter, SeccompRule, sock_filter,
+    };
+
+    use super::*;
+
+    const ENOSYS: u32 = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs();
+
+    /// Ours, and those of Linux on 32-bit x86, x86-64, 64-bit ARM, RISC-V, and none.
+    const ARCHITECTURES: [u32; 6] =
+        [ARCHITECTURE, 0x4000_0003, 0xc000_003e, 0xc000_00b7, 0xc000_00f3, 0];
+
+    /// The verdicts are those of a filter that seccompiler makes of the same rules, one comparison
+    /// after the other.
+    #[test]
+    fn each_call_has_the_verdict_of_its_rules() {
+        for administrator in [false, true] {
+            let calls = calls(administrator);
+            let (ours, reference) = (filter(ARCHITECTURE, calls.clone()), reference(&calls));
+            for number in (0..700).chain([1023, 0x4000_0000, 0x4000_0029, u32::MAX]) {
+                let fate = calls.iter().find(|(listed, _)| *listed == number).map(|(_, fate)| fate);
+                for (architecture, arguments) in every(&ARCHITECTURES, &arguments(fate)) {
+                    let call = Call::new(architecture, number, arguments);
+                    let unknown = matches!(fate, Some(Fate::Unknown));
+                    let wanted = match architecture {
+                        ARCHITECTURE if unknown => ENOSYS,
+                        _ => verdict(&reference, &call),
+                    };
+                    assert_eq!(verdict(&ours, &call), wanted, "{call:x?}");
+                }
+            }
         }
     }
-    Ok(sockets)
-}
 
-fn family(family: libc::c_int) -> Result<SeccompCondition, BackendError> {
-    is(0, family.unsigned_abs().into())
-}
+    /// Where the number alone decides, the kernel must see it in advance, or it runs the filter for
+    /// each such call.
+    #[test]
+    fn free_calls_are_never_filtered() {
+        let ours = filter(ARCHITECTURE, calls(true));
+        for (number, fate) in calls(true) {
+            let call = Call::new(ARCHITECTURE, number, [0; 6]);
+            let reads_more = |at: &usize| u32::from(ours[*at].code) == LOAD && ours[*at].k > 4;
+            let examined = path(&ours, &call).iter().any(reads_more);
+            assert_eq!(examined, matches!(fate, Fate::Examined(_)), "{number}");
+        }
+    }
 
-fn is(argument: u8, value: u64) -> Result<SeccompCondition, BackendError> {
-    SeccompCondition::new(argument, Dword, Eq, value)
-}
+    /// The same rules by seccompiler, which knows one refusal alone.
+    fn reference(calls: &[(u32, Fate)]) -> BpfProgram {
+        let rules = calls.iter().filter_map(|(number, fate)| match fate {
+            Fate::Allowed => Some(((*number).into(), Vec::new())),
+            Fate::Examined(rules) => {
+                Some(((*number).into(), rules.iter().flat_map(conjunctions).collect()))
+            }
+            Fate::Unknown => None,
+        });
+        let refused = SeccompAction::Errno(libc::EPERM.unsigned_abs());
+        let architecture = ARCH.try_into().unwrap();
+        let allowed = SeccompAction::Allow;
+        let filter = SeccompFilter::new(rules.collect(), refused, allowed, architecture);
+        filter.unwrap().try_into().unwrap()
+    }
 
-fn below(argument: u8, value: u64) -> Result<SeccompCondition, BackendError> {
-    SeccompCondition::new(argument, Dword, Lt, value)
-}
+    /// `rule`, once for each choice from the values that its conditions allow.
+    fn conjunctions(rule: &Rule) -> Vec<SeccompRule> {
+        let chosen = rule.iter().fold(vec![Vec::new()], |chosen, condition| {
+            let ways = alternatives(condition);
+            let with = |before: &Vec<_>| {
+                let before = before.clone();
+                ways.iter().map(move |way| [&before[..], slice::from_ref(way)].concat())
+            };
+            chosen.iter().flat_map(with).collect()
+        });
+        chosen.into_iter().map(|conditions| SeccompRule::new(conditions).unwrap()).collect()
+    }
 
-fn masked(argument: u8, mask: u64, value: u64) -> Result<SeccompCondition, BackendError> {
-    SeccompCondition::new(argument, Dword, MaskedEq(mask), value)
+    fn alternatives(Condition { argument, mask, test }: &Condition) -> Vec<SeccompCondition> {
+        let condition = |operator, value: &u32| {
+            SeccompCondition::new(*argument, Dword, operator, (*value).into()).unwrap()
+        };
+        match test {
+            Test::Below(limit) => vec![condition(Lt, limit)],
+            Test::OneOf(values) => {
+                values.iter().map(|value| condition(MaskedEq((*mask).into()), value)).collect()
+            }
+        }
+    }
+
+    /// Arguments of each kind that a call with that fate can tell apart: what its rules name, what
+    /// is beside that, and the same with other bits set that count or do not.
+    fn arguments(fate: Option<&Fate>) -> Vec<[u64; 6]> {
+        let Some(Fate::Examined(rules)) = fate else {
+            return vec![[0; 6], [1; 6], [u64::MAX; 6]];
+        };
+        let mut values = BTreeSet::from([0, u64::MAX]);
+        for Condition { mask, test, argument } in rules.iter().flatten() {
+            assert!(*argument < 3, "the test tries three arguments");
+            let named = match test {
+                Test::OneOf(values) => values.clone(),
+                Test::Below(limit) => vec![*limit],
+            };
+            values.extend(named.into_iter().map(u64::from).flat_map(|value| {
+                [value, value.wrapping_sub(1), value + 1, value | 1 << 32, value | u64::from(!mask)]
+            }));
+            let bits = (0..32).map(|bit| 1 << bit);
+            values.extend(bits.filter(|bit| *mask != u32::MAX && u64::from(*mask) & bit != 0));
+        }
+        let values: Vec<_> = values.into_iter().collect();
+        let pairs: Vec<_> = every(&values, &values).collect();
+        every(&values, &pairs).map(|(a, (b, c))| [a, b, c, 0, 0, 0]).collect()
+    }
+
+    fn every<T: Copy, U: Copy>(all: &[T], others: &[U]) -> impl Iterator<Item = (T, U)> {
+        all.iter().flat_map(|one| others.iter().map(|other| (*one, *other)))
+    }
+
+    /// A system call as a filter sees it: the words of `struct seccomp_data`.
+    #[derive(Debug)]
+    struct Call([u32; 16]);
+
+    impl Call {
+        fn new(architecture: u32, number: u32, arguments: [u64; 6]) -> Self {
+            let mut words = [0; 16];
+            words[..2].copy_from_slice(&[number, architecture]);
+            for (halves, argument) in words[4..].chunks_mut(2).zip(arguments) {
+                let low = argument & u64::from(u32::MAX);
+                halves.copy_from_slice(&[low, argument >> 32].map(|half| half.try_into().unwrap()));
+            }
+            Self(words)
+        }
+    }
+
+    fn verdict(program: &[sock_filter], call: &Call) -> u32 {
+        program[*path(program, call).last().unwrap()].k
+    }
+
+    /// The instructions that a BPF machine takes, up to the one that returns.
+    fn path(program: &[sock_filter], Call(words): &Call) -> Vec<usize> {
+        let (mut path, mut at, mut accumulator) = (Vec::new(), 0, 0);
+        loop {
+            path.push(at);
+            let sock_filter { code, jt, jf, k } = program[at];
+            let jump = |holds| usize::from(if holds { jt } else { jf });
+            at += 1;
+            match u32::from(code) {
+                RETURN => return path,
+                LOAD => accumulator = words[usize::try_from(k).unwrap() / 4],
+                AND => accumulator &= k,
+                ALWAYS => at += usize::try_from(k).unwrap(),
+                EQUAL => at += jump(accumulator == k),
+                GREATER => at += jump(accumulator > k),
+                NOT_LESS => at += jump(accumulator >= k),
+                other => panic!("no instruction of these filters: {other:#x}"),
+            }
+        }
+    }
+
+    const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
+    const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
+    const AND: u32 = libc::BPF_ALU | libc::BPF_AND | libc::BPF_K;
+    const ALWAYS: u32 = libc::BPF_JMP | libc::BPF_JA;
+    const EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+    const GREATER: u32 = libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K;
+    const NOT_LESS: u32 = libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K;
 }
