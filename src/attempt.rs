@@ -11,10 +11,13 @@ pub struct Attempt {
     pub index: usize,
     /// Where from.
     pub port: SourcePort,
+    /// RFC 6528's M, in ticks of 4 µs: the time that its sequence number is made of, beside the
+    /// endpoints. All attempts at a target have the same.
+    pub clock: u32,
 }
 
-/// The source port of an attempt. It also decides the sequence number, which is a hash of both
-/// endpoints.
+/// The source port of an attempt. It also decides the sequence number, which is made of a hash of
+/// both endpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourcePort {
     /// A port that this target has not been asked from, if there is one; so many it has been asked

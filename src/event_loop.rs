@@ -9,6 +9,7 @@ use std::time::Duration;
 
 pub use self::driver::{Driver, Next, PacketEvent};
 
+use crate::attempt::Attempt;
 use crate::checker::{Checker, DueAttempt, Ended};
 use crate::engine::{Engine, SentSyn};
 use crate::event::Event;
@@ -211,7 +212,7 @@ impl<C: Driver> EventLoop<'_, C> {
 
     fn send_batch(&mut self, batch: &[DueAttempt]) {
         let attempts: Vec<_> = batch.iter().map(|due| due.attempt).collect();
-        let syn = |local, remote| self.checker.syn(local, remote);
+        let syn = |attempt: &Attempt, local| self.checker.syn(attempt, local);
         let results = self.engine.send_syns(&attempts, &syn);
         for (due, result) in batch.iter().zip(results) {
             let now = self.engine.now();

@@ -22,10 +22,10 @@ pub struct Probe {
 }
 
 impl Probe {
-    /// The probe that `secret` makes of this pair of endpoints: always the same one, so it need not
-    /// be stored.
-    pub fn new(secret: &Secret, local: SocketAddr, remote: SocketAddr) -> Self {
-        Self { local, remote, sequence: secret.sequence(local, remote) }
+    /// Returns the probe between these endpoints whose sequence number was chosen at `clock`, RFC
+    /// 6528's M. Only M need be stored: `secret` makes the same F of the endpoints every time.
+    pub fn new(secret: &Secret, local: SocketAddr, remote: SocketAddr, clock: u32) -> Self {
+        Self { local, remote, sequence: secret.offset(local, remote) + clock }
     }
 
     /// The SYN: the options and the window of an ordinary stack, because networks drop odd ones. No
@@ -47,34 +47,7 @@ impl Probe {
         }
     }
 
-    /// Says what `segment`, travelling from `remote` to `local`, answers to this SYN.
-    pub fn read(&self, segment: &Segment) -> Result<Answer, DiscardReason> {
-        let has = |flags| segment.flags.contains(flags);
-        if has(Flags::SYN) && segment.flags.intersects(Flags::RST | Flags::FIN) {
-            return Err(DiscardReason::ImpossibleFlags);
-        }
-        if !has(Flags::ACK) {
-            return Err(if has(Flags::RST) {
-                DiscardReason::BareReset
-            } else if has(Flags::SYN) {
-                DiscardReason::BareSyn
-            } else {
-                DiscardReason::ImpossibleFlags
-            });
-        }
-        let ours = self.is_acknowledged_by(segment);
-        if has(Flags::SYN) {
-            Ok(if ours { Answer::SynAck } else { Answer::WrongSynAck })
-        } else if has(Flags::RST) {
-            if ours { Ok(Answer::RstAck) } else { Err(DiscardReason::WrongAcknowledgement) }
-        } else if has(Flags::FIN) {
-            Err(DiscardReason::OldConnection)
-        } else {
-            Ok(Answer::BareAck)
-        }
-    }
-
-    /// True where the acknowledgement number is that of this SYN.
+    /// Returns true if the acknowledgement number is that of this SYN.
     pub fn is_acknowledged_by(&self, segment: &Segment) -> bool {
         segment.acknowledgement == self.sequence + 1
     }
@@ -109,6 +82,35 @@ pub enum Answer {
     WrongSynAck,
 }
 
+impl Answer {
+    /// Returns what `segment` says, which travelled from a target to us and acknowledges a SYN of
+    /// `ours`, or does not.
+    pub fn read(segment: &Segment, ours: bool) -> Result<Self, DiscardReason> {
+        let has = |flags| segment.flags.contains(flags);
+        if has(Flags::SYN) && segment.flags.intersects(Flags::RST | Flags::FIN) {
+            return Err(DiscardReason::ImpossibleFlags);
+        }
+        if !has(Flags::ACK) {
+            return Err(if has(Flags::RST) {
+                DiscardReason::BareReset
+            } else if has(Flags::SYN) {
+                DiscardReason::BareSyn
+            } else {
+                DiscardReason::ImpossibleFlags
+            });
+        }
+        if has(Flags::SYN) {
+            Ok(if ours { Self::SynAck } else { Self::WrongSynAck })
+        } else if has(Flags::RST) {
+            if ours { Ok(Self::RstAck) } else { Err(DiscardReason::WrongAcknowledgement) }
+        } else if has(Flags::FIN) {
+            Err(DiscardReason::OldConnection)
+        } else {
+            Ok(Self::BareAck)
+        }
+    }
+}
+
 /// Why a segment proves nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum DiscardReason {
@@ -138,26 +140,33 @@ pub enum DiscardReason {
     IcmpNotOurs,
 }
 
-/// What makes sequence numbers unpredictable: a random key (the scheme of RFC 6528, without its
-/// clock: a second SYN from a source port to the same target is a retransmission of the first).
+/// The secret key of RFC 6528, which makes sequence numbers unpredictable.
 #[derive(Clone)]
 pub struct Secret(SipHasher13);
 
 impl Secret {
-    /// From 128 bits that nobody else knows.
+    /// Creates it from 128 bits that nobody else knows.
     pub fn new(key: [u8; 16]) -> Self {
         Self(SipHasher13::new_with_key(&key))
     }
 
-    fn sequence(&self, local: SocketAddr, remote: SocketAddr) -> SequenceNumber {
-        let [a, b, c, d, ..] = self.hash((local, remote)).to_le_bytes();
-        SequenceNumber(u32::from_le_bytes([a, b, c, d]))
+    /// Returns the M that a SYN from the endpoint that `answer` went to must have had, if `answer`
+    /// acknowledges it.
+    pub fn clock_acknowledged_by(&self, answer: &Segment) -> u32 {
+        let SequenceNumber(offset) = self.offset(answer.destination, answer.source) + 1;
+        answer.acknowledgement.0.wrapping_sub(offset)
     }
 
-    /// A hash that nobody else can steer into collisions.
+    /// Returns a hash that nobody else can steer into collisions.
     pub fn hash(&self, value: impl Hash) -> u64 {
         let mut hasher = self.0;
         value.hash(&mut hasher);
         hasher.finish()
+    }
+
+    /// Returns F of RFC 6528, a keyed hash of both endpoints.
+    fn offset(&self, local: SocketAddr, remote: SocketAddr) -> SequenceNumber {
+        let [a, b, c, d, ..] = self.hash((local, remote)).to_le_bytes();
+        SequenceNumber(u32::from_le_bytes([a, b, c, d]))
     }
 }

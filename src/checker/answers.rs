@@ -11,6 +11,17 @@ use crate::probe::{self, Answer, DiscardReason, Probe};
 use crate::verdict::Reason;
 use crate::wire::{IcmpError, Meaning, Origin, Quote, Segment};
 
+/// What an acknowledgement number is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Acknowledged {
+    /// A SYN of a pending target: one of these attempts, a bit each, which left from one port.
+    Pending(Slot, u16),
+    /// A SYN to a target that has ended, or of an earlier round of a pending one.
+    Earlier,
+    /// No SYN of ours.
+    Nothing,
+}
+
 /// So many pending targets are searched for the SYN that a stray SYN+ACK acknowledges. More of them
 /// take too long, should somebody send a flood of those.
 const FEW: usize = 64;
@@ -25,16 +36,17 @@ impl Checker {
         if !self.pending.is_port_of_ours(segment.destination) {
             return Err(DiscardReason::NotOurs);
         }
-        let asked = self.asked(segment.source, segment.destination.port());
+        let slot = self.pending.find(segment.source);
+        let sent = slot.and_then(|slot| self.sent_from(slot, segment.destination.port()));
+        let acknowledged = self.acknowledged(segment, slot, sent, now);
         // Where the acknowledgement number proves nothing, the endpoints must be those of a target.
         let here =
-            asked.filter(|(slot, _)| self.pending.source(*slot).ip() == segment.destination.ip());
-        let read = Probe::new(&self.secret, segment.destination, segment.source).read(segment);
-        let answer =
-            read.map_err(|discarded| here.map_or(DiscardReason::NotOurs, |_| discarded))?;
+            sent.filter(|(slot, _)| self.pending.source(*slot).ip() == segment.destination.ip());
+        let answer = Answer::read(segment, acknowledged != Acknowledged::Nothing)
+            .map_err(|discarded| here.map_or(DiscardReason::NotOurs, |_| discarded))?;
         match answer {
-            Answer::SynAck => self.conclude_if_pending(asked, Reason::SynAck, now),
-            Answer::RstAck => self.conclude_if_pending(asked, Reason::RstAck, now),
+            Answer::SynAck => self.conclude_if_pending(acknowledged, Reason::SynAck, now),
+            Answer::RstAck => self.conclude_if_pending(acknowledged, Reason::RstAck, now),
             Answer::BareAck => self.dispute(here.ok_or(DiscardReason::NotOurs)?, answer, now),
             Answer::WrongSynAck => match here {
                 Some(here) => self.dispute(here, answer, now),
@@ -47,12 +59,29 @@ impl Checker {
         Ok(())
     }
 
-    /// The pending target behind `remote` and those of its attempts that have left from `port`, a
-    /// bit each, if any has.
-    fn asked(&self, remote: SocketAddr, port: u16) -> Option<(Slot, u16)> {
-        let slot = self.pending.find(remote)?;
+    /// Returns those attempts at the target of `slot` that have left from `port`, a bit each, if
+    /// any has.
+    fn sent_from(&self, slot: Slot, port: u16) -> Option<(Slot, u16)> {
         let from = self.pending.sent_from(slot, port);
         (from != 0).then_some((slot, from))
+    }
+
+    /// Returns what the acknowledgement number of `segment` is about, which comes from the target
+    /// of `slot`, if that is pending, and went to the port that the attempts of `sent` left from.
+    fn acknowledged(
+        &self,
+        segment: &Segment,
+        slot: Option<Slot>,
+        sent: Option<(Slot, u16)>,
+        now: Duration,
+    ) -> Acknowledged {
+        let clock = self.secret.clock_acknowledged_by(segment);
+        let pending = slot.map(|slot| self.pending[slot].clock);
+        match sent {
+            Some((slot, from)) if pending == Some(clock) => Acknowledged::Pending(slot, from),
+            _ if self.clock.may_have_given(clock, pending, now) => Acknowledged::Earlier,
+            _ => Acknowledged::Nothing,
+        }
     }
 
     /// A SYN+ACK that may acknowledge a SYN that went somewhere else: address translation that has
@@ -63,9 +92,9 @@ impl Checker {
         }
         let local = segment.destination;
         let slot = self.pending.slots().into_iter().find(|slot| {
-            let remote = self.pending[*slot].remote;
-            let probe = Probe::new(&self.secret, local, remote);
-            self.asked(remote, local.port()).is_some() && probe.is_acknowledged_by(segment)
+            let target = &self.pending[*slot];
+            let probe = Probe::new(&self.secret, local, target.remote.into(), target.clock);
+            self.pending.sent_from(*slot, local.port()) != 0 && probe.is_acknowledged_by(segment)
         });
         self.pending.failures(slot.ok_or(DiscardReason::NotOurs)?).answered_by =
             Some(segment.source);
@@ -78,15 +107,17 @@ impl Checker {
         quote: &Quote,
         now: Duration,
     ) -> Result<(), DiscardReason> {
-        let asked = self.asked(quote.remote, quote.local_port);
-        let (slot, from) = asked.ok_or(DiscardReason::IcmpNotOurs)?;
+        let slot = self.pending.find(quote.remote);
+        let sent = slot.and_then(|slot| self.sent_from(slot, quote.local_port));
+        let (slot, from) = sent.ok_or(DiscardReason::IcmpNotOurs)?;
         // The quote does not tell a SYN from its retransmission: each ends one of them, the last
         // one last.
         let lost = self.pending[slot].failures.as_ref().map_or(0, |failures| failures.lost);
         let left = Some(from & !lost).filter(|left| *left != 0).unwrap_or(from);
         let index = left.trailing_zeros() as usize;
         let local = self.pending.local(slot, index);
-        if Probe::new(&self.secret, local, quote.remote).sequence != quote.sequence {
+        let clock = self.pending[slot].clock;
+        if Probe::new(&self.secret, local, quote.remote, clock).sequence != quote.sequence {
             return Err(DiscardReason::IcmpNotOurs);
         }
         self.on_icmp_error(slot, index, error, now);
@@ -120,7 +151,7 @@ impl Checker {
     fn on_icmp_error(&mut self, slot: Slot, index: usize, error: IcmpError, now: Duration) {
         match (error.origin, error.meaning) {
             (Origin::LocalFirewall, _) => {
-                let local_error = LocalError::Firewall(self.pending[slot].remote);
+                let local_error = LocalError::Firewall(self.pending[slot].remote.into());
                 self.retract_attempt(slot, index, local_error, now);
             }
             (Origin::NoNeighbour, _) => {

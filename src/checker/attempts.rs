@@ -49,12 +49,13 @@ impl Checker {
         target.stage = Stage::Sending;
         let index = usize::from(target.begun).min(self.attempts - 1);
         target.begun += u8::from(usize::from(target.begun) < self.attempts);
-        Some(DueAttempt { slot, attempt: Attempt { remote: target.remote, index, port } })
+        let (remote, clock) = (target.remote.into(), target.clock);
+        Some(DueAttempt { slot, attempt: Attempt { remote, index, port, clock } })
     }
 
-    /// The SYN of an attempt that leaves from `local`.
-    pub fn syn(&self, local: SocketAddr, remote: SocketAddr) -> Segment {
-        Probe::new(&self.secret, local, remote).syn()
+    /// Returns the SYN of `attempt` if it leaves from `local`.
+    pub fn syn(&self, attempt: &Attempt, local: SocketAddr) -> Segment {
+        Probe::new(&self.secret, local, attempt.remote, attempt.clock).syn()
     }
 
     /// The SYN of `due` left from `local` at `now`.

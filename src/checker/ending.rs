@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::answers::Acknowledged;
 use super::pending::{Slot, SoftFailures, Stage};
 use super::{Checker, Ended};
 use crate::verdict::{EndOfRun, NoVerdict, Outcome, Reason, Verdict};
@@ -11,11 +12,11 @@ impl Checker {
     /// target is pending.
     pub(super) fn conclude_if_pending(
         &mut self,
-        asked: Option<(Slot, u16)>,
+        acknowledged: Acknowledged,
         reason: Reason,
         now: Duration,
     ) {
-        if let Some((slot, from)) = asked {
+        if let Acknowledged::Pending(slot, from) = acknowledged {
             self.conclude(slot, from.trailing_zeros() as usize, reason, now);
         }
     }
@@ -86,7 +87,7 @@ impl Checker {
     pub(super) fn end(&mut self, slot: Slot, outcome: Outcome) {
         let target = &mut self.pending[slot];
         target.stage = Stage::Ended;
-        let (id, remote) = (target.id, target.remote);
+        let (id, remote) = (target.id, target.remote.into());
         self.pending.remove(slot);
         self.outcomes.push_back(Ended { id, remote, outcome });
     }

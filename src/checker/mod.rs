@@ -7,8 +7,10 @@
 
 mod answers;
 mod attempts;
+mod clock;
 mod due;
 mod ending;
+mod endpoint;
 mod pending;
 
 use std::cmp::Reverse;
@@ -18,6 +20,7 @@ use std::time::Duration;
 
 pub use self::attempts::DueAttempt;
 
+use self::clock::Clock;
 use self::due::Due;
 use self::pending::{Pending, PendingTarget, Slot, Stage, nanos};
 use crate::event::Event;
@@ -39,6 +42,7 @@ const OUTCOMES: usize = 1024;
 pub struct Checker {
     secret: Secret,
     attempts: usize,
+    clock: Clock,
     pending: Pending,
     due: Due,
     /// Of those, the ones whose newest attempt has just been waited for.
@@ -72,6 +76,7 @@ impl Checker {
             pending: Pending::new(secret.clone(), attempts),
             secret,
             attempts,
+            clock: Clock::default(),
             due: Due::default(),
             waited_for: VecDeque::new(),
             waiting: BinaryHeap::new(),
@@ -92,10 +97,11 @@ impl Checker {
     /// When 2³² targets are pending.
     pub fn admit(&mut self, id: u32, remote: SocketAddr, schedule: Schedule, now: Duration) {
         let target = PendingTarget {
-            remote,
+            remote: remote.into(),
             until: nanos(now),
             failures: None,
             id,
+            clock: self.clock.tick(now),
             first_wait: schedule.first_wait(),
             sent: 0,
             source: 0,
@@ -139,7 +145,7 @@ impl Checker {
         while let Some(slot) = self.waited_for.pop_front() {
             let target = &self.pending[slot];
             if target.stage == Stage::Due && target.begun > 0 {
-                return Some((target.remote, usize::from(target.begun) - 1));
+                return Some((target.remote.into(), usize::from(target.begun) - 1));
             }
         }
         None

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use hashbrown::HashTable;
 
+use super::endpoint::Endpoint;
 use crate::attempt::SourcePort;
 use crate::local_error::LocalError;
 use crate::probe::Secret;
@@ -38,12 +39,14 @@ pub(super) struct Pending {
 
 /// A target that is pending, in few bytes: there may be a million of them.
 pub(super) struct PendingTarget {
-    pub(super) remote: SocketAddr,
+    pub(super) remote: Endpoint,
     /// When the wait for its newest attempt ends, in nanoseconds.
     pub(super) until: u64,
     /// What stood in the way so far.
     pub(super) failures: Option<Box<SoftFailures>>,
     pub(super) id: u32,
+    /// RFC 6528's M, of which the sequence numbers of all its SYNs are made.
+    pub(super) clock: u32,
     /// The wait of its first attempt, in nanoseconds.
     pub(super) first_wait: u32,
     /// The attempts whose SYN left, a bit each.
@@ -155,6 +158,7 @@ impl Pending {
     }
 
     pub(super) fn find(&self, remote: SocketAddr) -> Option<Slot> {
+        let remote = Endpoint::from(remote);
         let same = |slot: &Slot| self[*slot].remote == remote;
         self.by_remote.find(self.secret.hash(remote), same).copied()
     }

@@ -266,7 +266,7 @@ impl Engine for ConnectEngine {
     fn send_syns(
         &mut self,
         attempts: &[Attempt],
-        _syn: &dyn Fn(SocketAddr, SocketAddr) -> Segment,
+        _syn: &dyn Fn(&Attempt, SocketAddr) -> Segment,
     ) -> Vec<Result<SentSyn, SendError>> {
         attempts.iter().map(|attempt| self.begin(attempt)).collect()
     }

@@ -49,13 +49,13 @@ pub trait Engine {
     ///
     /// A SYN leaves from the source address that routing chooses, and from a source port that no
     /// other program has until the engine is dropped. An engine that writes segments itself sends
-    /// what `syn` makes of the local and the remote endpoint, from the port that the attempt asks
-    /// for. If the kernel writes them, each attempt has a port of its own, and the kernel
+    /// what `syn` makes of the attempt and its local endpoint, from the port that the attempt
+    /// asks for. If the kernel writes them, each attempt has a port of its own, and the kernel
     /// retransmits.
     fn send_syns(
         &mut self,
         attempts: &[Attempt],
-        syn: &dyn Fn(SocketAddr, SocketAddr) -> Segment,
+        syn: &dyn Fn(&Attempt, SocketAddr) -> Segment,
     ) -> Vec<Result<SentSyn, SendError>>;
 
     /// Reports that the timeout of an attempt has passed. An answer to it is still welcome; but if

@@ -87,7 +87,7 @@ impl Engine for RawEngine {
     fn send_syns(
         &mut self,
         attempts: &[Attempt],
-        syn: &dyn Fn(SocketAddr, SocketAddr) -> Segment,
+        syn: &dyn Fn(&Attempt, SocketAddr) -> Segment,
     ) -> Vec<Result<SentSyn, SendError>> {
         let mut locals = Vec::with_capacity(attempts.len());
         for attempts in attempts.chunk_by(|a, b| a.remote.is_ipv4() == b.remote.is_ipv4()) {
@@ -100,7 +100,7 @@ impl Engine for RawEngine {
         }
         let ready = locals.iter().zip(attempts).filter_map(|(local, attempt)| {
             let local = local.as_ref().ok()?;
-            Some(syn(*local, attempt.remote))
+            Some(syn(attempt, *local))
         });
         let syns: Vec<_> = ready.collect();
         let mut sent = self.send(&syns).into_iter().zip(&syns);

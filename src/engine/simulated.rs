@@ -92,7 +92,7 @@ impl<N: Network> Engine for SimulatedEngine<N> {
     fn send_syns(
         &mut self,
         attempts: &[Attempt],
-        syn: &dyn Fn(SocketAddr, SocketAddr) -> Segment,
+        syn: &dyn Fn(&Attempt, SocketAddr) -> Segment,
     ) -> Vec<Result<SentSyn, SendError>> {
         let send = |attempt: &Attempt| {
             let Attempt { remote, index, .. } = *attempt;
@@ -102,7 +102,7 @@ impl<N: Network> Engine for SimulatedEngine<N> {
                 SocketAddr::V4(_) => (Self::V4, port).into(),
                 SocketAddr::V6(_) => (Self::V6, port).into(),
             };
-            let syn = syn(local, remote);
+            let syn = syn(attempt, local);
             self.send(&syn).map_err(SendError::LocalError)?;
             Ok(SentSyn { at: self.now, local, syn: Some(syn) })
         };

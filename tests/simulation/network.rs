@@ -309,7 +309,7 @@ impl<N: Network> Engine for Restful<N> {
     fn send_syns(
         &mut self,
         attempts: &[Attempt],
-        syn: &dyn Fn(SocketAddr, SocketAddr) -> Segment,
+        syn: &dyn Fn(&Attempt, SocketAddr) -> Segment,
     ) -> Vec<Result<SentSyn, SendError>> {
         if !attempts.is_empty() {
             self.in_vain = 0;
