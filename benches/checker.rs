@@ -50,7 +50,7 @@ fn check(targets: u32, flags: Option<Flags>, state: PortState) -> u32 {
     let mut engine = SimulatedEngine::new(network);
     let mut checker = Checker::new(Secret::new([7; 16]), usize::from(RETRIES) + 1);
     let mut pool = Pool { left: 0..targets, state, ended: 0 };
-    run(&mut checker, &mut engine, &mut Pacer::new(0, WINDOW), &mut pool, TIMEOUT)
+    run(&mut checker, &mut engine, &mut Pacer::new(0, WINDOW), &mut pool, Some(TIMEOUT))
         .expect("the simulated network has no faults");
     pool.ended
 }

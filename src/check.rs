@@ -129,7 +129,7 @@ impl Session<'_> {
             let lookups = Lookups::start(names, plan.family);
             self.lookups = Some(lookups?);
         }
-        run(&mut checker, engine.as_engine(), &mut pacer, self, deadline)?;
+        run(&mut checker, engine.as_engine(), &mut pacer, self, Some(deadline))?;
         self.report.discarded = checker.discarded().clone();
         self.report.lost = checker.lost();
         self.report.postponed = checker.postponed();

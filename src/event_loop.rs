@@ -40,15 +40,19 @@ const LAST_RESETS: Duration = Duration::from_millis(1);
 /// answers, and an end to any flood.
 const LAST_LOOKS: usize = 64;
 
-/// Runs `checker` over `engine` until every target of `client` has ended and every RST has left, to
-/// `deadline` at the latest. Answers that have arrived by then are still taken in, so that no
-/// SYN+ACK among them goes without its RST. A fault of the engine ends every target that is left.
+/// Runs `checker` over `engine` until every target of `driver` has ended and every RST has left, or
+/// until `deadline`, if there is one. Answers that have arrived by then are still taken in, so that
+/// no SYN+ACK among them goes without its RST.
+///
+/// # Errors
+///
+/// Returns the error of an engine that can receive no more. Every target that is left ends with it.
 pub fn run(
     checker: &mut Checker,
     engine: &mut dyn Engine,
     pacer: &mut Pacer,
     driver: &mut impl Driver,
-    deadline: Duration,
+    deadline: Option<Duration>,
 ) -> Result<(), LocalError> {
     let mut event_loop = EventLoop {
         checker,
@@ -110,19 +114,22 @@ struct EventLoop<'a, C> {
 impl<C: Driver> EventLoop<'_, C> {
     /// Goes on until every target has ended, and takes in what has arrived by then; says why where
     /// targets are left.
-    fn until_the_end(&mut self, deadline: Duration) -> Result<Option<EndOfRun>, LocalError> {
+    fn until_the_end(
+        &mut self,
+        deadline: Option<Duration>,
+    ) -> Result<Option<EndOfRun>, LocalError> {
         let left = self.until_there_is_a_reason_to_end(deadline)?;
         for _ in 0..LAST_LOOKS {
-            if self.receive(Duration::ZERO)? {
+            if self.receive(Some(Duration::ZERO))? {
                 break;
             }
         }
         while left.is_none() && self.has_pending_rsts() {
             let now = self.engine.now();
-            if now >= deadline || self.driver.handle_interrupts(now).is_break() {
+            if is_over(deadline, now) || self.driver.handle_interrupts(now).is_break() {
                 break;
             }
-            self.receive((now + LAST_RESETS).min(deadline))?;
+            self.receive(earliest([Some(now + LAST_RESETS), deadline]))?;
         }
         Ok(left)
     }
@@ -133,7 +140,7 @@ impl<C: Driver> EventLoop<'_, C> {
 
     fn until_there_is_a_reason_to_end(
         &mut self,
-        deadline: Duration,
+        deadline: Option<Duration>,
     ) -> Result<Option<EndOfRun>, LocalError> {
         loop {
             if self.driver.handle_interrupts(self.engine.now()).is_break() {
@@ -141,7 +148,7 @@ impl<C: Driver> EventLoop<'_, C> {
             }
             let outlook = self.send_syns();
             self.report_outcomes();
-            if self.engine.now() >= deadline {
+            if is_over(deadline, self.engine.now()) {
                 return Ok(Some(EndOfRun::OutOfTime));
             }
             let wake = match outlook {
@@ -152,8 +159,8 @@ impl<C: Driver> EventLoop<'_, C> {
                 Outlook::Full | Outlook::Later | Outlook::Finished => None,
             };
             let resend_at = self.has_pending_rsts().then_some(self.resend_at);
-            let wake = wake.into_iter().chain(self.checker.poll_timeout()).chain(resend_at).min();
-            self.receive(wake.unwrap_or(deadline).min(deadline))?;
+            let timeout = self.checker.poll_timeout();
+            self.receive(earliest([wake, timeout, resend_at, deadline]))?;
         }
     }
 
@@ -190,9 +197,10 @@ impl<C: Driver> EventLoop<'_, C> {
             if begin && self.upcoming.is_none() {
                 match self.driver.next(now) {
                     Next::Target(id, remote) => self.upcoming = Some((id, remote)),
+                    Next::At(time) if due == 0 => return Outlook::MoreAt(time),
                     Next::Later if due == 0 => return Outlook::Later,
                     Next::Nothing if due == 0 => return Outlook::Finished,
-                    Next::Later | Next::Nothing => {}
+                    Next::At(_) | Next::Later | Next::Nothing => {}
                 }
             }
             let ready = self.pacer.ready_at(now);
@@ -200,7 +208,7 @@ impl<C: Driver> EventLoop<'_, C> {
                 return Outlook::MoreAt(ready);
             }
             if begin && let Some((id, remote)) = self.upcoming.take() {
-                self.checker.admit(id, remote, self.driver.schedule(now), now);
+                self.admit(id, remote, now);
             }
             if let Some(due) = self.checker.poll_attempt() {
                 self.pacer.sent(now);
@@ -208,6 +216,14 @@ impl<C: Driver> EventLoop<'_, C> {
             }
         }
         Outlook::MoreAt(now)
+    }
+
+    fn admit(&mut self, id: u32, remote: SocketAddr, now: Duration) {
+        let schedule = self.driver.schedule(now);
+        if !self.checker.admit(id, remote, schedule, now) {
+            let outcome = Err(NoVerdict::AlreadyPending);
+            self.driver.ended(Ended { id, remote, outcome });
+        }
     }
 
     fn send_batch(&mut self, batch: &[DueAttempt]) {
@@ -260,7 +276,7 @@ impl<C: Driver> EventLoop<'_, C> {
 
     /// Waits for answers until `until` and sends the RSTs that they call for; true when nothing was
     /// left behind.
-    fn receive(&mut self, until: Duration) -> Result<bool, LocalError> {
+    fn receive(&mut self, until: Option<Duration>) -> Result<bool, LocalError> {
         let drained_until =
             self.engine.receive(until, &self.driver.interrupts(), &mut self.events)?;
         self.drained_until = self.drained_until.max(drained_until.unwrap_or_default());
@@ -300,4 +316,13 @@ impl<C: Driver> EventLoop<'_, C> {
         }
         self.unsent.truncate(UNSENT);
     }
+}
+
+/// Returns true if `deadline` has come by `now`.
+fn is_over(deadline: Option<Duration>, now: Duration) -> bool {
+    deadline.is_some_and(|deadline| deadline <= now)
+}
+
+fn earliest<const N: usize>(times: [Option<Duration>; N]) -> Option<Duration> {
+    times.into_iter().flatten().min()
 }

@@ -57,6 +57,9 @@ pub enum NoVerdict {
     /// The run ended before the first SYN.
     #[error("not probed: {} before its first SYN", .0.event())]
     NotProbed(EndOfRun),
+    /// The endpoint was pending when it was to be probed a second time.
+    #[error("not probed: it is being probed already")]
+    AlreadyPending,
     /// None of a name's addresses can be used.
     #[error("{cause}; the name has no other address: {}", list(addresses))]
     NoAddressFits {

@@ -89,13 +89,25 @@ impl Checker {
         }
     }
 
-    /// Takes on `remote`, which must not be pending already, at `now`; `label` comes back with its
-    /// outcome. The schedule has as many attempts as the checker. Its first one is the next to
-    /// leave.
+    /// Takes on `remote` at `now`; `id` comes back with its outcome. The schedule has as many
+    /// attempts as the checker. The first one is the next to leave.
+    ///
+    /// Returns false, and takes on nothing, if `remote` is pending already.
     ///
     /// # Panics
-    /// When 2³² targets are pending.
-    pub fn admit(&mut self, id: u32, remote: SocketAddr, schedule: Schedule, now: Duration) {
+    ///
+    /// Panics if 2³² targets are pending.
+    #[must_use]
+    pub fn admit(
+        &mut self,
+        id: u32,
+        remote: SocketAddr,
+        schedule: Schedule,
+        now: Duration,
+    ) -> bool {
+        if self.pending.find(remote).is_some() {
+            return false;
+        }
         let target = PendingTarget {
             remote: remote.into(),
             until: nanos(now),
@@ -110,6 +122,7 @@ impl Checker {
         };
         let slot = self.pending.insert(target);
         self.due.push_front(slot);
+        true
     }
 
     /// Nobody wants to know how `remote` ends. A SYN+ACK from there still gets its RST.

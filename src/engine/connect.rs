@@ -290,7 +290,11 @@ impl Engine for ConnectEngine {
         }
     }
 
-    fn wait(&mut self, deadline: Duration, interrupts: &[Interrupt<'_>]) -> Result<(), LocalError> {
+    fn wait(
+        &mut self,
+        deadline: Option<Duration>,
+        interrupts: &[Interrupt<'_>],
+    ) -> Result<(), LocalError> {
         self.timer.wait(deadline, [self.epoll.0.as_fd()].into_iter(), interrupts)
     }
 

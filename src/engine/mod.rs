@@ -91,12 +91,17 @@ pub trait Engine {
         Vec::new()
     }
 
-    /// Waits until an event can be drained, one of `interrupts` is ready, or `deadline` has come.
+    /// Waits until an event can be drained, one of `interrupts` is ready, or `deadline` has come,
+    /// if there is one.
     ///
     /// # Errors
     ///
     /// Returns an error if this machine can no longer wait.
-    fn wait(&mut self, deadline: Duration, interrupts: &[Interrupt<'_>]) -> Result<(), LocalError>;
+    fn wait(
+        &mut self,
+        deadline: Option<Duration>,
+        interrupts: &[Interrupt<'_>],
+    ) -> Result<(), LocalError>;
 
     /// Adds a batch of what has arrived to `events`, each with the time of its arrival. Returns the
     /// time up to which everything has been drained, or `None` if more may be left.
@@ -117,12 +122,15 @@ pub trait Engine {
     /// Returns the errors of [`Engine::wait`] and [`Engine::drain`].
     fn receive(
         &mut self,
-        deadline: Duration,
+        deadline: Option<Duration>,
         interrupts: &[Interrupt<'_>],
         events: &mut Vec<(Duration, Event)>,
     ) -> Result<Option<Duration>, LocalError> {
         let drained_until = self.drain(events)?;
-        if !events.is_empty() || drained_until.is_none() || deadline <= self.now() {
+        if !events.is_empty()
+            || drained_until.is_none()
+            || deadline.is_some_and(|at| at <= self.now())
+        {
             return Ok(drained_until);
         }
         self.wait(deadline, interrupts)?;

@@ -133,7 +133,11 @@ impl Engine for RawEngine {
         }
     }
 
-    fn wait(&mut self, deadline: Duration, interrupts: &[Interrupt<'_>]) -> Result<(), LocalError> {
+    fn wait(
+        &mut self,
+        deadline: Option<Duration>,
+        interrupts: &[Interrupt<'_>],
+    ) -> Result<(), LocalError> {
         self.timer.wait(deadline, self.sockets.iter().map(AsFd::as_fd), interrupts)
     }
 

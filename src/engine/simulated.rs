@@ -113,9 +113,10 @@ impl<N: Network> Engine for SimulatedEngine<N> {
         rsts.iter().map(|rst| self.send(rst)).collect()
     }
 
-    fn wait(&mut self, deadline: Duration, _: &[Interrupt<'_>]) -> Result<(), LocalError> {
+    fn wait(&mut self, deadline: Option<Duration>, _: &[Interrupt<'_>]) -> Result<(), LocalError> {
         let first = self.in_flight.first_key_value().map(|((at, _), _)| *at);
-        self.now = self.now.max(first.map_or(deadline, |first| first.min(deadline)));
+        let until = first.into_iter().chain(deadline).min();
+        self.now = self.now.max(until.expect("without a deadline, something is on its way"));
         Ok(())
     }
 

@@ -26,7 +26,7 @@ pub(super) struct Timer {
     /// When time counts from, by the kernel's monotonic clock.
     origin: Duration,
     /// What it is set to, from there.
-    set: Cell<Duration>,
+    set: Cell<Option<Duration>>,
 }
 
 impl Timer {
@@ -36,14 +36,14 @@ impl Timer {
         let descriptor =
             TimerFd::new(timerfd::ClockId::CLOCK_MONOTONIC, flags).map_err(LocalError::Timer)?;
         let origin = origin(start).map_err(LocalError::Timer)?;
-        Ok(Self { descriptor, origin, set: Cell::new(Duration::ZERO) })
+        Ok(Self { descriptor, origin, set: Cell::new(None) })
     }
 
     /// Waits until one of `queues` can be read, there is one of `interrupts`, or `deadline` has
-    /// come.
+    /// come, if there is one.
     pub(super) fn wait<'a>(
         &'a self,
-        deadline: Duration,
+        deadline: Option<Duration>,
         queues: impl Iterator<Item = BorrowedFd<'a>>,
         interrupts: &[Interrupt<'a>],
     ) -> Result<(), LocalError> {
@@ -61,12 +61,15 @@ impl Timer {
         }
     }
 
-    /// Unless it is set to that already.
-    fn set(&self, deadline: Duration) -> Result<(), LocalError> {
+    /// Unless it is set to that already. Zero stops it, and so does a time that the kernel cannot
+    /// count to: no wait lasts for three centuries.
+    fn set(&self, deadline: Option<Duration>) -> Result<(), LocalError> {
         if self.set.replace(deadline) == deadline {
             return Ok(());
         }
-        let at = Expiration::OneShot(TimeSpec::from_duration(self.origin + deadline));
+        let at = deadline.and_then(|deadline| self.origin.checked_add(deadline));
+        let at = at.filter(|at| at.as_nanos() <= i64::MAX.unsigned_abs().into());
+        let at = Expiration::OneShot(TimeSpec::from_duration(at.unwrap_or_default()));
         self.descriptor.set(at, TimerSetTimeFlags::TFD_TIMER_ABSTIME).map_err(LocalError::Timer)
     }
 }
@@ -82,5 +85,44 @@ fn origin(start: Instant) -> Result<Duration, Errno> {
         if start.elapsed() <= before + SIMULTANEOUS || comparisons == COMPARISONS {
             return Ok(Duration::from(now).saturating_sub(before));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::iter;
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    /// Waits until `deadline` for something that is there already, with a timer that was set before
+    /// and is to be `set` now.
+    fn wait(deadline: Option<Duration>, set: bool) {
+        let timer = Timer::open(Instant::now()).unwrap();
+        let (mut near, far) = UnixStream::pair().unwrap();
+        near.write_all(&[0]).unwrap();
+        timer.wait(Some(Duration::from_hours(1)), iter::once(far.as_fd()), &[]).unwrap();
+        timer.wait(deadline, iter::once(far.as_fd()), &[]).unwrap();
+        assert_eq!(timer.descriptor.get().unwrap().is_some(), set);
+    }
+
+    #[test]
+    fn a_wait_may_have_no_end() {
+        wait(None, false);
+    }
+
+    #[test]
+    fn a_deadline_may_be_further_than_the_kernel_can_count() {
+        wait(Some(Duration::MAX), false);
+        wait(Some(Duration::from_secs(u64::MAX / 2)), false);
+        wait(Some(Duration::from_hours(1_000_000)), true);
+    }
+
+    #[test]
+    fn a_deadline_that_is_past_ends_a_wait() {
+        let timer = Timer::open(Instant::now()).unwrap();
+        timer.wait(Some(Duration::ZERO), iter::empty(), &[]).unwrap();
     }
 }

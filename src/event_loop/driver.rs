@@ -76,9 +76,12 @@ pub trait Driver {
 /// What a client wants next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// This target, which is not pending, under this label.
+    /// This target, under this label. One that is pending already ends at once, without a verdict
+    /// ([`NoVerdict::AlreadyPending`](crate::verdict::NoVerdict::AlreadyPending)).
     Target(u32, SocketAddr),
-    /// To be asked again.
+    /// The next target at that time, which is later than now, or whenever the loop wakes.
+    At(Duration),
+    /// To be asked again whenever the loop wakes.
     Later,
     /// No more.
     Nothing,

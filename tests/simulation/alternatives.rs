@@ -43,7 +43,7 @@ fn what_is_not_wanted_any_more_is_not_asked_again_and_its_late_answer_gets_an_rs
     let schedule = Schedule::fit(2, secs(10));
     let mut checker = Checker::new(Secret::new([7; 16]), schedule.attempts());
     let mut driver = FirstAlone { schedule, remotes: remotes.clone(), ..FirstAlone::default() };
-    let ran = run(&mut checker, &mut engine, &mut Pacer::new(0, 64), &mut driver, secs(10));
+    let ran = run(&mut checker, &mut engine, &mut Pacer::new(0, 64), &mut driver, Some(secs(10)));
 
     assert_eq!(ran, Ok(()));
     let ended: Vec<_> = driver.ended.iter().map(|ended| ended.remote).collect();
@@ -62,9 +62,9 @@ fn a_target_in_the_place_of_a_cancelled_one_is_asked_once_at_a_time() {
     let remotes = remotes(2);
     let schedule = Schedule::fit(2, secs(10));
     let mut checker = Checker::new(Secret::new([7; 16]), schedule.attempts());
-    checker.admit(0, remotes[0], schedule, secs(0));
+    assert!(checker.admit(0, remotes[0], schedule, secs(0)));
     checker.cancel(remotes[0]);
-    checker.admit(1, remotes[1], schedule, secs(0));
+    assert!(checker.admit(1, remotes[1], schedule, secs(0)));
 
     assert_eq!(checker.poll_attempt().map(|due| due.attempt.remote), Some(remotes[1]));
     assert_eq!(checker.poll_attempt(), None);

@@ -13,6 +13,7 @@ mod network;
 mod pacing;
 mod pool;
 mod refusal;
+mod rounds;
 mod segments;
 mod shortage;
 mod silence;

@@ -198,7 +198,7 @@ pub(crate) fn check_under(
         ended_at: Vec::new(),
         packets: Vec::new(),
     };
-    let ran = run(&mut checker, &mut engine, &mut pacer, &mut record, deadline);
+    let ran = run(&mut checker, &mut engine, &mut pacer, &mut record, Some(deadline));
     assert_eq!(ran, deaf_at.map_or(Ok(()), |_| Err(DEAF)));
     let sent = record.packets.iter().filter(|(_, c)| matches!(c, PacketEvent::Sent(_))).count();
     let handed_over = engine.engine.sent().len() + engine.returned;
@@ -356,7 +356,11 @@ impl<N: Network> Engine for Restful<N> {
         self.engine.cancel(remote);
     }
 
-    fn wait(&mut self, deadline: Duration, interrupts: &[Interrupt<'_>]) -> Result<(), LocalError> {
+    fn wait(
+        &mut self,
+        deadline: Option<Duration>,
+        interrupts: &[Interrupt<'_>],
+    ) -> Result<(), LocalError> {
         self.engine.wait(deadline, interrupts)
     }
 
@@ -369,7 +373,7 @@ impl<N: Network> Engine for Restful<N> {
 
     fn receive(
         &mut self,
-        deadline: Duration,
+        deadline: Option<Duration>,
         interrupts: &[Interrupt<'_>],
         arrivals: &mut Vec<(Duration, Event)>,
     ) -> Result<Option<Duration>, LocalError> {
@@ -377,7 +381,7 @@ impl<N: Network> Engine for Restful<N> {
         if self.deaf_at.is_some_and(|deaf_at| before >= deaf_at) {
             return Err(DEAF);
         }
-        let deadline = if self.flush.is_empty() { deadline } else { before };
+        let deadline = if self.flush.is_empty() { deadline } else { Some(before) };
         let heard = self.engine.receive(deadline, interrupts, arrivals)?;
         arrivals.retain(|(_, arrival)| self.hears(arrival));
         arrivals.extend(self.flush.drain(..).map(|arrival| (before, arrival)));
