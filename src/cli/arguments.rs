@@ -1,14 +1,12 @@
 //! The arguments and options of the command line, as clap knows them.
 
 use std::net::IpAddr;
-use std::ops::RangeInclusive;
-use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{ArgAction, Parser, ValueEnum};
+use clap::{ArgAction, Args, Parser, ValueEnum};
 
+use super::values::{address, mark, number, timeout};
 use crate::engine::EngineKind;
-use crate::number::whole;
 use crate::plan::Format;
 use crate::status::{MinOpen, Range};
 
@@ -25,7 +23,7 @@ Examples:
   halfopen --self-test                     test the program on this machine";
 
 /// Half-open TCP check: SYN, SYN+ACK, RST; the application is not notified.
-#[derive(Parser)]
+#[derive(Debug, Default, PartialEq, Parser)]
 #[command(
     name = "halfopen",
     version,
@@ -68,17 +66,8 @@ pub(super) struct Arguments {
     #[arg(long)]
     pub(super) every_address: bool,
 
-    /// Deadline for the whole run, also 500ms
-    #[arg(short, long, value_name = "SECONDS", default_value = "10", value_parser = timeout, help_heading = "Time")]
-    pub(super) timeout: Duration,
-
-    /// SYN retransmissions after the first
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = number(0..=10u8), help_heading = "Time")]
-    pub(super) retries: u8,
-
-    /// SYNs per second, 0 for no limit
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = number(0..=u32::MAX), help_heading = "Time")]
-    pub(super) rate: u32,
+    #[command(flatten)]
+    pub(super) time: Time,
 
     /// Response times that are a warning, [@]start:end
     #[arg(
@@ -144,7 +133,7 @@ pub(super) struct Arguments {
         long,
         value_enum,
         hide_possible_values = true,
-        default_value = "auto",
+        default_value_t,
         help_heading = "Packets"
     )]
     pub(super) engine: EngineArg,
@@ -155,7 +144,7 @@ pub(super) struct Arguments {
         long,
         value_enum,
         hide_possible_values = true,
-        default_value = "nagios",
+        default_value_t,
         value_name = "FORMAT",
         help_heading = "Output"
     )]
@@ -178,29 +167,58 @@ pub(super) struct Arguments {
     pub(super) version: Option<bool>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+/// When SYNs are sent, and until when.
+#[derive(Debug, PartialEq, Args)]
+#[command(next_help_heading = "Time")]
+pub(super) struct Time {
+    /// Deadline for the whole run, also 500ms
+    #[arg(short, long, value_name = "SECONDS", default_value = TIMEOUT, value_parser = timeout)]
+    pub(super) timeout: Duration,
+
+    /// SYN retransmissions after the first
+    #[arg(long, value_name = "N", default_value_t = Self::default().retries, value_parser = number(0..=10u8))]
+    pub(super) retries: u8,
+
+    /// SYNs per second, 0 for no limit
+    #[arg(long, value_name = "N", default_value_t = Self::default().rate, value_parser = number(0..=u32::MAX))]
+    pub(super) rate: u32,
+}
+
+/// The default deadline, as `--help` shows it.
+const TIMEOUT: &str = "10";
+
+impl Default for Time {
+    fn default() -> Self {
+        let timeout = timeout(TIMEOUT).expect("a number of seconds");
+        Self { timeout, retries: 2, rate: 10_000 }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
 pub(super) enum Refuse {
     Ok,
     Warn,
     Crit,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
 pub(super) enum Expect {
     Open,
     Closed,
     Filtered,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, ValueEnum)]
 pub(super) enum EngineArg {
+    #[default]
     Auto,
     Raw,
     Connect,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, ValueEnum)]
 pub(super) enum Output {
+    #[default]
     Nagios,
     Json,
     Text,
@@ -224,59 +242,4 @@ impl From<Output> for Format {
             Output::Text => Self::Text,
         }
     }
-}
-
-/// A value that cannot be read. The message says what to write instead.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-enum ValueError {
-    #[error("write seconds, such as 2 or 1.5, or 500ms; from 1ms to a day")]
-    Timeout,
-    #[error("write a number from {0} to {1}")]
-    Number(u32, u32),
-    #[error("write it without leading zeros, which are octal to some programs")]
-    Padded,
-    #[error("write a number, such as 7 or 0x7")]
-    Mark,
-    #[error("write an IPv4 address such as 192.0.2.7, or an IPv6 one such as 2001:db8::7")]
-    Address,
-}
-
-fn timeout(text: &str) -> Result<Duration, ValueError> {
-    let (number, unit) = match text.strip_suffix("ms") {
-        Some(number) => (number, 1e-3),
-        None => (text.strip_suffix('s').unwrap_or(text), 1.0),
-    };
-    let seconds = number.parse::<f64>().map_err(|_| ValueError::Timeout)? * unit;
-    if !(0.001..=86_400.0).contains(&seconds) {
-        return Err(ValueError::Timeout);
-    }
-    Ok(Duration::from_secs_f64(seconds))
-}
-
-/// Reads a number within `range`.
-fn number<T: Copy + FromStr + Into<u32> + PartialOrd + Send + Sync + 'static>(
-    range: RangeInclusive<T>,
-) -> impl Fn(&str) -> Result<T, ValueError> + Clone {
-    move |text| {
-        let number = whole(text).filter(|number| range.contains(number));
-        let (first, last) = ((*range.start()).into(), (*range.end()).into());
-        number.ok_or_else(|| padded_or(text, ValueError::Number(first, last)))
-    }
-}
-
-fn mark(text: &str) -> Result<u32, ValueError> {
-    let Some(digits) = text.strip_prefix("0x") else {
-        return whole(text).ok_or_else(|| padded_or(text, ValueError::Mark));
-    };
-    let unsigned = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    u32::from_str_radix(digits, 16).ok().filter(|_| unsigned).ok_or(ValueError::Mark)
-}
-
-fn padded_or(text: &str, error: ValueError) -> ValueError {
-    let number = whole::<u32>(text.trim_start_matches('0')).is_some();
-    if number && text.starts_with('0') { ValueError::Padded } else { error }
-}
-
-fn address(text: &str) -> Result<IpAddr, ValueError> {
-    text.parse().map_err(|_| ValueError::Address)
 }

@@ -1,7 +1,9 @@
 //! The command line: the only folder that knows clap.
 
 mod arguments;
+mod simple;
 mod usage;
+mod values;
 mod words;
 
 use std::ffi::OsString;
@@ -12,7 +14,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
-use self::arguments::{Arguments, Expect, Refuse};
+use self::arguments::{Arguments, Expect, Refuse, Time};
 pub use self::usage::UsageError;
 use self::words::without_blanks;
 use crate::engine::{Egress, EngineConfig};
@@ -47,8 +49,9 @@ pub struct CheckArgs(Arguments);
 /// Reads the command line, whose first word is the program's name. Empty words count as not
 /// written, an option with an empty value likewise: monitors pass them for unset macros.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, UsageError> {
-    let words = without_blanks(words.into_iter().collect());
-    let arguments = match Arguments::try_parse_from(words) {
+    let words: Vec<_> = words.into_iter().collect();
+    let simple = simple::parse(&words).map(Ok);
+    let arguments = match simple.unwrap_or_else(|| by_clap(words)) {
         Ok(arguments) => arguments,
         Err(error) => {
             let printed =
@@ -66,6 +69,11 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, Usage
     }
 }
 
+/// Reads any command line.
+fn by_clap(words: Vec<OsString>) -> Result<Arguments, clap::Error> {
+    Arguments::try_parse_from(without_blanks(words))
+}
+
 impl CheckArgs {
     /// What must be opened while there is privilege to do it.
     pub fn config(&self) -> EngineConfig {
@@ -79,7 +87,7 @@ impl CheckArgs {
                 dscp: *dscp,
                 ttl: *ttl,
             },
-            retries: self.0.retries,
+            retries: self.0.time.retries,
             v4: !self.0.use_ipv6 && !self.all_hosts(IpAddr::is_ipv6),
             v6: !self.0.use_ipv4 && !self.all_hosts(IpAddr::is_ipv4),
         }
@@ -104,7 +112,7 @@ impl CheckArgs {
     /// Reads the targets, a file of them too unless a signal comes. With privilege that is only
     /// `lent` to its caller, the program neither floods nor waits long.
     pub fn plan(self, lent: bool, signals: &Signals) -> Result<Plan, UsageError> {
-        let Arguments { rate, timeout, .. } = self.0;
+        let Time { rate, timeout, .. } = self.0.time;
         if lent && !(1..=LENT_RATE).contains(&rate) {
             return Err(UsageError::LentRate(rate));
         }
@@ -157,7 +165,7 @@ impl Arguments {
             ([_, extra, ..], None, Some(_)) => return Err(UsageError::TooMany(excerpt(extra))),
         };
         if let Some(name) = &self.targets {
-            targets.extend(target_file::read_within(self.timeout, name, signals)?);
+            targets.extend(target_file::read_within(self.time.timeout, name, signals)?);
         }
         Ok(targets)
     }
@@ -181,8 +189,8 @@ impl Arguments {
                 _ => Family::Any,
             },
             every_address: self.every_address,
-            timeout: self.timeout,
-            rate: self.rate,
+            timeout: self.time.timeout,
+            rate: self.time.rate,
             policy: Policy {
                 expected: expected(self.refuse, self.expect),
                 warning: self.warning,
