@@ -100,7 +100,7 @@ fn without_a_capability_it_installs_and_says_so() {
 
     machine.run(&["dpkg", "--purge", "libcap2-bin"]);
     let missing = machine.run(&["dpkg", "--install", "/halfopen.deb"]);
-    assert!(missing.stderr.contains("halfopen: no setcap here"), "{missing:#?}");
+    assert!(missing.stderr.contains("halfopen: setcap is missing"), "{missing:#?}");
 
     assert_serves_nagios(&machine, PLUGIN, "connect");
 }
