@@ -1,6 +1,6 @@
-//! Links the unwinder into the program instead of loading `libgcc_s.so.1`: a tenth of the time of a
-//! single check goes by until the loader has mapped it. libc stays dynamic, so that preloaded hooks
-//! of load balancers work.
+//! Links the unwinder into the program instead of loading `libgcc_s.so.1`: loading it
+//! takes a tenth of the time of a single check. libc stays dynamic, so that preloaded hooks of load
+//! balancers work.
 
 use std::env;
 use std::path::Path;
@@ -13,8 +13,8 @@ fn main() {
     if !(native && is("CARGO_CFG_TARGET_OS", "linux") && is("CARGO_CFG_TARGET_ENV", "gnu")) {
         return;
     }
-    // Where the C compiler has no such archive, it prints the bare name back, and the shared
-    // library is loaded.
+    // If the C compiler has no such archive, it prints the bare name, and the shared library is
+    // loaded.
     let Ok(output) = Command::new("cc").arg("-print-file-name=libgcc_eh.a").output() else {
         return;
     };

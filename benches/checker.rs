@@ -1,7 +1,7 @@
-//! What a target costs in the pure checker: pools over a simulated network, to be counted in
-//! instructions.
+//! Runs pools through the pure checker over a simulated network, to count its instructions per
+//! target.
 //!
-//! `checker [open|closed|silent [TARGETS]]`, all three of them unless told; `scripts/bench checker`
+//! `checker [open|closed|silent [TARGETS]]`, by default all three; `scripts/bench checker`
 //! counts.
 
 use std::env;
@@ -40,7 +40,7 @@ fn main() {
     }
 }
 
-/// Checks `targets` endpoints that all answer with `flags`, if at all; gives how many ended in
+/// Checks `targets` endpoints that all answer with `flags`, if at all; returns how many ended in
 /// `state`.
 fn check(targets: u32, flags: Option<Flags>, state: PortState) -> u32 {
     let network = |_now: Duration, segment: &Segment| {
@@ -68,7 +68,7 @@ fn answer(syn: &Segment, flags: Flags) -> Event {
     Event::Segment { segment, hop_limit: 64, reset_by_kernel: false }
 }
 
-/// Endpoints from 198.18.0.1 upwards, of which it is only counted how they end.
+/// Endpoints from 198.18.0.1 upwards. Counts only how they end.
 struct Pool {
     left: std::ops::Range<u32>,
     state: PortState,

@@ -1,12 +1,12 @@
-/* floor: the least that half-open checks of N targets can cost on a machine.
+/* floor: the least time that half-open checks of N targets can take on a machine.
  *
- * One thread, IPv4, the packets and nothing else: SYN, SYN+ACK, RST. No retries, no ICMP, no report worth the name.
- * scripts/bench holds halfopen against it.
+ * One thread, IPv4, the packets and nothing else: SYN, SYN+ACK, RST. No retries, no ICMP, hardly a report.
+ * scripts/bench compares halfopen with it.
  *
  *   cc -O2 -o floor floor.c
  *   ./floor SOURCE FIRST COUNT PORT      COUNT targets from address FIRST upwards, PORT of each
  *
- * Exit code: 0 when every target is open, 2 when one is not, 3 when it could not try.
+ * Exit code: 0 if every target is open, 2 if one is not, 3 if it could not check.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -23,19 +23,19 @@
 #include <unistd.h>
 
 enum {
-    BATCH = 64,         /* messages to a system call */
-    ANSWER_SIZE = 1024, /* room that an answer takes in the receive buffer at most */
+    BATCH = 64,         /* messages per system call */
+    ANSWER_SIZE = 1024, /* most room that an answer takes in the receive buffer */
     PATIENCE_MS = 1000, /* silence after which the missing targets count as not open */
     EVERY_OPTION = 12,  /* bytes of the SYN's options */
 };
 
-/* A segment as it lies on the wire; only a SYN carries the options. */
+/* A segment as on the wire. Only a SYN has the options. */
 struct segment {
     struct tcphdr header;
     uint8_t options[EVERY_OPTION];
 };
 
-/* Segments on their way out, one sendmmsg() to a full outbox. */
+/* Segments to send, with one sendmmsg() per full outbox. */
 struct outbox {
     int used;
     struct segment segment[BATCH];
@@ -44,7 +44,7 @@ struct outbox {
     struct mmsghdr message[BATCH];
 };
 
-/* Packets as they came in, the IP header first. */
+/* Received packets, starting with the IP header. */
 struct inbox {
     uint8_t packet[BATCH][128];
     struct iovec bytes[BATCH];
@@ -53,7 +53,7 @@ struct inbox {
 
 static in_addr_t source;
 static in_port_t source_port, target_port;
-static uint32_t most_in_flight; /* targets that may owe an answer: more would overflow the receive buffer */
+static uint32_t most_in_flight; /* targets without an answer yet: more would overflow the receive buffer */
 static struct outbox syns, resets;
 static struct inbox answers;
 
@@ -63,7 +63,7 @@ static void put(struct outbox *box, in_addr_t to, struct tcphdr header);
 static int flush(int raw, struct outbox *box);
 static int receive(int raw, int most);
 
-/* A sequence number that the answer alone proves: it acknowledges what its own source address hashes to. */
+/* A sequence number that needs no storage: an answer acknowledges the hash of its own source address. */
 static uint32_t sequence_number(uint32_t target) { return target * 2654435761u; }
 
 static uint32_t smaller(uint32_t a, uint32_t b) { return a < b ? a : b; }
@@ -119,7 +119,7 @@ int main(int argc, char **argv)
     return open == count ? 0 : 2;
 }
 
-/* Reserves a source port and keeps the kernel from answering on it: a listening socket too deaf for any TTL below 255. */
+/* Reserves a source port and keeps the kernel from answering on it: a listening socket that drops every TTL below 255. */
 static int open_guard(void)
 {
     int guard = socket(AF_INET, SOCK_STREAM, 0), ttl = 255;
@@ -132,11 +132,11 @@ static int open_guard(void)
     return guard;
 }
 
-/* The socket that sends and receives segments. Connected, it gets those of one target; else a filter picks our port. */
+/* The socket that sends and receives segments. Connected, it receives those of one target; otherwise a filter selects our port. */
 static int open_raw(in_addr_t only_target)
 {
     int raw = socket(AF_INET, SOCK_RAW, IPPROTO_TCP), room = 64 << 20;
-    int unfragmented = IP_PMTUDISC_PROBE; /* spares the kernel the search for an identification */
+    int unfragmented = IP_PMTUDISC_PROBE; /* the kernel need not choose an identification */
     struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr = {source}};
     if (raw < 0 || setsockopt(raw, IPPROTO_IP, IP_MTU_DISCOVER, &unfragmented, sizeof unfragmented)
         || bind(raw, (void *)&own, sizeof own))
@@ -157,7 +157,7 @@ static int open_raw(in_addr_t only_target)
     struct sock_fprog program = {sizeof to_our_port / sizeof *to_our_port, to_our_port};
     if (setsockopt(raw, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program)
         || (setsockopt(raw, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room)
-            && setsockopt(raw, SOL_SOCKET, SO_RCVBUF, &room, sizeof room)) /* as an ordinary user: what net.core.rmem_max allows */
+            && setsockopt(raw, SOL_SOCKET, SO_RCVBUF, &room, sizeof room)) /* for an ordinary user, up to net.core.rmem_max */
         || getsockopt(raw, SOL_SOCKET, SO_RCVBUF, &room, &length))
         return -1;
     most_in_flight = room / ANSWER_SIZE;
@@ -176,7 +176,7 @@ static uint16_t checksum(const struct segment *segment, unsigned length, in_addr
     return ~sum;
 }
 
-/* Completes a header with ports, options and checksum, and lays the segment into the outbox. */
+/* Completes a header with ports, options and checksum, and puts the segment in the outbox. */
 static void put(struct outbox *box, in_addr_t to, struct tcphdr header)
 {
     static const uint8_t options[EVERY_OPTION] = {
@@ -200,7 +200,7 @@ static void put(struct outbox *box, in_addr_t to, struct tcphdr header)
     box->used++;
 }
 
-/* Empties the outbox and says how many segments left. */
+/* Sends the outbox and returns how many segments left. */
 static int flush(int raw, struct outbox *box)
 {
     int left = sendmmsg(raw, box->message, box->used, 0);
@@ -208,7 +208,7 @@ static int flush(int raw, struct outbox *box)
     return left < 0 ? 0 : left;
 }
 
-/* Takes what has arrived, at most `most` packets, and says how many. */
+/* Receives at most `most` packets and returns how many. */
 static int receive(int raw, int most)
 {
     for (int i = 0; i < most; i++) {

@@ -1,11 +1,10 @@
-//! Writes the man page and the shells' completions into a folder, as the command line has it at
-//! this moment.
+//! Writes the man page and the shells' completions to a folder.
 //!
 //! ```sh
 //! cargo run --example documents -- FOLDER DATE
 //! ```
 //!
-//! They are made, not kept: nothing here can say something else than the program does.
+//! Both are generated from the command line, so they cannot differ from the program.
 
 use std::path::Path;
 use std::{env, fs, io};
@@ -47,7 +46,7 @@ fn man_page(date: &str) -> io::Result<String> {
         .replace("@OPTIONS@", &text(&options).replace(".SH ", ".SS ")))
 }
 
-/// What a shell may offer as the value: unless told, it takes every value for a file's name.
+/// Sets what a shell offers as the value. By default that is the names of files.
 fn with_hint(option: Arg) -> Arg {
     if !option.get_action().takes_values() {
         return option;

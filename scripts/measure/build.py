@@ -1,4 +1,4 @@
-"""The programs that are measured, and what else they need."""
+"""Builds the programs to measure, and checks for what they need."""
 
 import json
 import os
@@ -38,8 +38,8 @@ def all_of(sections):
 
 
 def checker():
-    """The microbenchmark: with symbols, and without optimisation across crates, so that the Checker's functions can be
-    told from their callers."""
+    """The microbenchmark: with symbols, and without optimisation across crates, so that the Checker's functions are
+    distinct from their callers."""
     profile = {"CARGO_PROFILE_BENCH_STRIP": "none", "CARGO_PROFILE_BENCH_LTO": "off"}
     command = ["cargo", "bench", "--bench", "checker", "--no-run", "--locked", "--quiet", "--message-format=json"]
     environment = os.environ | profile

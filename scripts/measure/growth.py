@@ -11,8 +11,8 @@ NEEDED = {}
 BENCHES = False
 MILLION = 1 << 20
 
-# So many retries take so many seconds to the verdict that nobody answers: long enough for a million targets to be
-# admitted meanwhile, their retransmissions included.
+# With so many retries the verdict takes long enough for a million targets, with their retransmissions, to be pending at
+# once.
 RETRIES, PATIENCE = "3", 15
 
 
@@ -62,11 +62,11 @@ def never_answering():
 
 
 def pending(silent, single):
-    """What a million targets take that are pending at once: the last of them leaves before the first verdict falls."""
+    """Memory of a million targets that are pending at once: the last SYN leaves before the first verdict is reached."""
     if silent.wall() >= 2 * PATIENCE:
-        return f"nothing can be said: in {silent.wall():.0f} s not all of them were pending at once."
+        return f"no result: in {silent.wall():.0f} s not all of them were pending at once."
     peak, each = silent.peak_kib / 1024, (silent.peak_kib - single.peak_kib) * 1024 / MILLION
-    return f"peak memory is {peak:.0f} MiB, {each:.0f} bytes for each that is pending."
+    return f"peak memory is {peak:.0f} MiB, {each:.0f} bytes per pending target."
 
 
 def row(contender):

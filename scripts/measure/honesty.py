@@ -1,4 +1,4 @@
-"""Round-trip times in a crowd against those of single checks."""
+"""Round-trip times in a large pool, compared with those of single checks."""
 
 import ipaddress
 import json
@@ -31,7 +31,7 @@ def markdown(_lab, rounds):
 
 
 def round_trips(targets, count):
-    """What halfopen says of targets that are all open."""
+    """Runs halfopen on targets that are all open, and returns its output."""
     command = [str(build.HALFOPEN), "--output", "json", *targets]
     with Output() as output:
         exit_code, _ = run(command, output)

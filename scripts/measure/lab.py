@@ -1,4 +1,4 @@
-"""Two network namespaces joined by a veth pair: ours, and one with a server for 65,537 addresses."""
+"""Two network namespaces joined by a veth pair: this one, and one with a server for 65,537 addresses."""
 
 import socket
 import subprocess
@@ -8,20 +8,20 @@ from pathlib import Path
 
 CLIENT, SERVER, PORT = "198.19.0.1", "198.19.0.2", "80"
 
-# All of these are the server's: PORT is open on each, the others are closed.
+# The server has all of these addresses. PORT is open on each, other ports are closed.
 MANY = "198.18.0.0/16"
 
-# What is sent there is never heard of again.
+# Packets to these addresses are never answered.
 SILENT = "198.19.128.0/17"
 
 INTERFACE = "client0"
 
 
 class Lab:
-    """Has the server at the other end of a veth pair while it is entered.
+    """A context with the server at the other end of a veth pair.
 
-    Nothing has a name or outlives us: namespaces and veth pair go with the last process in them, and the server's ends
-    when its standard input does, whatever ended us."""
+    Namespaces and veth pair have no names and end with their last process. The server ends when its standard input does,
+    however this program ends."""
 
     def __enter__(self):
         serve = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import lab; lab.serve()"
@@ -56,12 +56,12 @@ class Lab:
         self.server.wait(timeout=5)
 
 
-# An address of nobody, from which masscan sends: the kernel would reset the connections of an address of its own.
+# An address that no host has. masscan sends from it, because the kernel would reset connections of its own addresses.
 NOBODY = "198.19.0.77"
 
 
 def serve():
-    """The server's side of the lab: listens, takes every connection and closes it, until standard input ends."""
+    """The server of the lab: accepts every connection and closes it, until standard input ends."""
     print("in its namespace", flush=True)
     client_mac = sys.stdin.readline().strip()
     if not client_mac:

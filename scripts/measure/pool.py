@@ -1,4 +1,4 @@
-"""65,536 open ports, as fast as each program goes."""
+"""65,536 open ports, as fast as each program can."""
 
 import shutil
 
@@ -36,7 +36,7 @@ def markdown(lab, rounds):
     )
     zmap = Contender(
         version_of("zmap", "zmap") + " -r 0 -c 1",
-        # No list of blocked addresses: it has 198.18.0.0/15 on it, and here that is a lab.
+        # No blocklist: it contains 198.18.0.0/15, which here is the lab.
         [shutil.which("zmap"), "-C", "/dev/null", "-b", "/dev/null", "-q", "--disable-syslog", "-v", "1"]
         + ["-i", INTERFACE, "-G", lab.server_mac, "-r", "0", "-c", "1", "-p", PORT, "-f", "saddr", "-o", "-", MANY],
         rf"^{ADDRESS}$",
@@ -62,12 +62,12 @@ def markdown(lab, rounds):
     race(contenders, rounds)
     return "\n".join(
         [
-            f"Whole process, {TARGETS:,} open ports, no limit to the rate, median of {rounds} alternating runs, over a veth pair on",
+            f"Whole process, {TARGETS:,} open ports, no limit on the rate, median of {rounds} alternating runs, over a veth pair on",
             f"{machine()}.",
-            "The other end of the pair is served by the same CPUs: its time is in each row. Of zmap's and masscan's time one second is",
-            "their wait for late answers, which halfopen ends when the last one is in. Right: in the worst run.",
+            "The server at the other end uses the same CPUs, so its time is part of each row. One second of the time of zmap and masscan is",
+            "their wait for late answers; halfopen ends when the last answer has arrived. Right: in the worst run.",
             "",
-            "| program | targets | wall time | halfopen's rate is | CPU a 1,000 targets | peak memory | right |",
+            "| program | targets | wall time | halfopen's rate is | CPU per 1,000 targets | peak memory | right |",
             "|---|---:|---:|---:|---:|---:|---:|",
             *(row(contender, halfopen) for contender in contenders),
         ]

@@ -1,4 +1,4 @@
-"""Programs that are measured, from before exec until after exit."""
+"""Measures programs, from before exec until after exit."""
 
 import gc
 import os
@@ -17,13 +17,13 @@ ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
 @dataclass
 class Contender:
-    """A program in the race, and what its output proves."""
+    """A program to measure, and what its output must contain."""
 
     name: str
     command: list
-    proof: str  # a pattern: each match is a right verdict, or with a group the number of them
+    proof: str  # a pattern: each match is a right verdict, or its group is the number of them
     targets: int = 1
-    every: int = 1  # runs in every such round: one that takes a hundred times as long need not run as often
+    every: int = 1  # runs every so many rounds: a program that takes a hundred times as long runs less often
     tolerated: bool = False  # it may miss targets
     seconds: list = field(default_factory=list)
     cpu_seconds: list = field(default_factory=list)
@@ -38,9 +38,9 @@ class Contender:
 
 
 def race(contenders, rounds):
-    """Runs all of them round by round, in a new order each time. Fills in what they took."""
+    """Runs all of them round by round, in a new order each time, and records the times."""
     for contender in contenders:
-        # Also the warm-up: pages into the cache, the neighbour into its table, rarely used kernel paths patched in.
+        # This is also the warm-up of page cache, neighbour table and kernel paths.
         measure_memory(contender)
     gc.disable()
     order = random.Random(1)
@@ -61,8 +61,8 @@ def measure_time(contender):
 
 
 def measure_memory(contender):
-    """Largest resident set. By time(1), which is small: the kernel counts what a process was before its exec as its
-    own, and here that would be a Python."""
+    """Largest resident set. Uses time(1), which is small: the kernel also counts the memory of a process before its exec,
+    and here that would be Python's."""
     with Output() as output:
         exit_code, _ = run(["/usr/bin/time", "--format=peak resident set: %M KiB", *contender.command], output)
         said = output.read()
@@ -78,7 +78,7 @@ def run(command, output):
 
 
 class Output:
-    """What a program prints, kept in memory: no pipe to fill, no disk to wait for."""
+    """The output of a program, kept in memory: no pipe can fill up, and no disk is slow."""
 
     def __enter__(self):
         self.file = os.memfd_create("output")
@@ -93,7 +93,7 @@ class Output:
 
 
 def judge(contender, exit_code, said):
-    """Counts the right verdicts. One that is missing ends the measurement, unless that is to be expected."""
+    """Counts the right verdicts. A missing one ends the measurement, unless that is expected."""
     right = set(re.findall(contender.proof, said, re.MULTILINE))
     found = int(right.pop()) if len(right) == 1 and next(iter(right)).isdecimal() else len(right)
     contender.found.append(found)
