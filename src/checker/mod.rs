@@ -12,6 +12,7 @@ mod due;
 mod ending;
 mod endpoint;
 mod pending;
+mod sources;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -116,7 +117,7 @@ impl Checker {
             clock: self.clock.tick(now),
             first_wait: schedule.first_wait(),
             sent: 0,
-            source: 0,
+            source: None,
             begun: 0,
             stage: Stage::Due,
         };

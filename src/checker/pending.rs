@@ -1,6 +1,6 @@
 //! The targets that are pending: found by endpoint, a hundred bytes each.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::ops::{Index, IndexMut};
 use std::time::Duration;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use hashbrown::HashTable;
 
 use super::endpoint::Endpoint;
+use super::sources::{SourceId, Sources};
 use crate::attempt::SourcePort;
 use crate::local_error::LocalError;
 use crate::probe::Secret;
@@ -31,10 +32,7 @@ pub(super) struct Pending {
     sent_from: Vec<u16>,
     /// All source ports so far, for IPv4 and for IPv6.
     ports: [BTreeSet<u16>; 2],
-    /// Source addresses seen so far, without port: few, but for blocks of this machine's own
-    /// addresses.
-    sources: Vec<SocketAddr>,
-    by_source: HashMap<SocketAddr, u32>,
+    sources: Sources,
 }
 
 /// A target that is pending, in few bytes: there may be a million of them.
@@ -51,8 +49,8 @@ pub(super) struct PendingTarget {
     pub(super) first_wait: u32,
     /// The attempts whose SYN left, a bit each.
     pub(super) sent: u16,
-    /// Where they left from: an index.
-    pub(super) source: u32,
+    /// Where the newest of them left from.
+    pub(super) source: Option<SourceId>,
     /// Tries begun, whether or not their SYN could leave.
     pub(super) begun: u8,
     pub(super) stage: Stage,
@@ -118,8 +116,7 @@ impl Pending {
             sent_at: Vec::new(),
             sent_from: Vec::new(),
             ports: [BTreeSet::new(), BTreeSet::new()],
-            sources: Vec::new(),
-            by_source: HashMap::new(),
+            sources: Sources::default(),
         }
     }
 
@@ -154,6 +151,9 @@ impl Pending {
         if let Ok(entry) = self.by_remote.find_entry(hash, |other| *other == slot) {
             entry.remove();
             self.free.push(slot);
+            if let Some(source) = self[slot].source.take() {
+                self.sources.release(source);
+            }
         }
     }
 
@@ -166,16 +166,13 @@ impl Pending {
     /// That attempt of a target has left from `local` at `now`.
     pub(super) fn mark_sent(&mut self, slot: Slot, index: usize, local: SocketAddr, now: Duration) {
         self.ports[family(local)].insert(local.port());
-        let mut source = local;
-        source.set_port(0);
-        let source = *self.by_source.entry(source).or_insert_with(|| {
-            self.sources.push(source);
-            u32::try_from(self.sources.len() - 1).expect("fewer than 2³² addresses")
-        });
+        let source = self.sources.acquire(local);
         let at = self.at(slot, index);
         let repeated = self.was_sent(slot, index) && self.sent_from[at] == local.port();
         let target = &mut self.slots[slot as usize];
-        target.source = source;
+        if let Some(former) = target.source.replace(source) {
+            self.sources.release(former);
+        }
         target.sent |= 1 << index;
         if let Some(failures) = &mut target.failures {
             failures.postponed = 0;
@@ -242,7 +239,7 @@ impl Pending {
 
     /// The address that a target's SYNs leave from, without port.
     pub(super) fn source(&self, slot: Slot) -> SocketAddr {
-        self.sources[self[slot].source as usize]
+        self.sources.get(self[slot].source.expect("a SYN has left"))
     }
 
     /// Where that attempt of a target left from.

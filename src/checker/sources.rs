@@ -1,0 +1,88 @@
+//! The addresses that SYNs leave from, each stored once however many targets have it.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+/// Stands for an address in a few bytes.
+pub(super) type SourceId = u32;
+
+/// The addresses that pending targets have, without port: few, but for blocks of this machine's own
+/// addresses. One that no target has any more is forgotten.
+#[derive(Default)]
+pub(super) struct Sources {
+    /// Each with the number of targets that have it.
+    used: Vec<(SocketAddr, u32)>,
+    free: Vec<SourceId>,
+    by_address: HashMap<SocketAddr, SourceId>,
+}
+
+impl Sources {
+    /// Returns the address of `local` for one more target.
+    pub(super) fn acquire(&mut self, mut local: SocketAddr) -> SourceId {
+        local.set_port(0);
+        let Self { used, free, by_address } = self;
+        let id = *by_address.entry(local).or_insert_with(|| {
+            free.pop().unwrap_or_else(|| {
+                used.push((local, 0));
+                SourceId::try_from(used.len() - 1).expect("fewer than 2³² addresses")
+            })
+        });
+        let (address, targets) = &mut used[id as usize];
+        *address = local;
+        *targets += 1;
+        id
+    }
+
+    /// One target has it no more.
+    pub(super) fn release(&mut self, id: SourceId) {
+        let (address, targets) = &mut self.used[id as usize];
+        *targets -= 1;
+        if *targets == 0 {
+            self.by_address.remove(address);
+            self.free.push(id);
+        }
+    }
+
+    /// Returns the address, with port 0.
+    pub(super) fn get(&self, id: SourceId) -> SocketAddr {
+        self.used[id as usize].0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_no_target_has_any_more_is_forgotten() {
+        let mut sources = Sources::default();
+        for port in 1..1000 {
+            let [first, again] = [port, port + 1]
+                .map(|port| sources.acquire(SocketAddr::from(([198, 18, 0, 0], port))));
+            assert_eq!(first, again);
+            sources.release(first);
+            assert_eq!(sources.get(again), SocketAddr::from(([198, 18, 0, 0], 0)));
+            sources.release(again);
+        }
+        assert_eq!((sources.used.len(), sources.by_address.len()), (1, 0));
+    }
+
+    #[test]
+    fn addresses_in_use_are_told_apart() {
+        let mut sources = Sources::default();
+        let address = |last| SocketAddr::from(([198, 18, 0, last], 40_000));
+        let ids: Vec<_> = (0..=255).map(|last| sources.acquire(address(last))).collect();
+        for id in ids.iter().step_by(2) {
+            sources.release(*id);
+        }
+        let others: Vec<_> =
+            (0..=127).map(|last| sources.acquire(([198, 19, 0, last], 1).into())).collect();
+        for (last, id) in (0..=255).zip(&ids).skip(1).step_by(2) {
+            assert_eq!(sources.get(*id), SocketAddr::from(([198, 18, 0, last], 0)));
+        }
+        for (last, id) in (0..=127).zip(&others) {
+            assert_eq!(sources.get(*id), SocketAddr::from(([198, 19, 0, last], 0)));
+        }
+        assert_eq!(sources.used.len(), 256);
+    }
+}
