@@ -79,11 +79,19 @@ pub struct Lookups {
     queue: Arc<Mutex<Queue>>,
     results: mpsc::Receiver<(u32, Addresses)>,
     bell: UnixStream,
+    /// What threads report by.
+    ring: UnixStream,
+    sender: mpsc::Sender<(u32, Addresses)>,
+    family: Family,
+    /// Threads at most.
+    affordable: usize,
 }
 
 /// Names that are to be looked up.
 struct Queue {
     names: VecDeque<Waiting>,
+    /// Threads, each of which looks a name up. One ends when no name is left.
+    threads: usize,
     /// When no look-up may begin any more.
     closed: bool,
 }
@@ -99,43 +107,60 @@ struct Waiting {
 impl Lookups {
     /// Begins to look up `names`, each known by a number; one that is there several times, once.
     pub fn start(names: Vec<(u32, Box<str>)>, family: Family) -> Result<Self, LocalError> {
-        let no_threads = |error: io::Error| LocalError::Threads(errno(&error));
-        let (bell, ring) = UnixStream::pair().map_err(no_threads)?;
-        bell.set_nonblocking(true).map_err(no_threads)?;
-        ring.set_nonblocking(true).map_err(no_threads)?;
+        let (bell, ring) = UnixStream::pair().map_err(|error| no_threads(&error))?;
+        bell.set_nonblocking(true).map_err(|error| no_threads(&error))?;
+        ring.set_nonblocking(true).map_err(|error| no_threads(&error))?;
         // A name service that lacks something does not say so: a file that it cannot open is empty
         // to it.
         let spare = (0..DESCRIPTORS + OTHERS).map(|_| bell.try_clone());
-        drop(spare.collect::<io::Result<Vec<_>>>().map_err(no_threads)?);
+        drop(spare.collect::<io::Result<Vec<_>>>().map_err(|error| no_threads(&error))?);
         let mut memory = Vec::<u8>::new();
         memory.try_reserve_exact(2 * STACK).map_err(|_| LocalError::Threads(Errno::ENOMEM))?;
         drop(memory);
         let (sender, results) = mpsc::channel();
         let affordable = (Descriptors::raise().lookups / DESCRIPTORS).clamp(1, THREADS);
-        let names = each_once(names);
-        let threads = names.len().min(affordable);
-        let queue = Arc::new(Mutex::new(Queue { names, closed: false }));
-        for number in 0..threads {
-            let (queue, sender, mut ring) =
-                (Arc::clone(&queue), sender.clone(), ring.try_clone().map_err(no_threads)?);
-            let thread = thread::Builder::new().name("name look-up".to_owned()).stack_size(STACK);
-            let begun = thread.spawn(move || {
-                while let Some((ids, found)) = next(&queue, family) {
-                    // A full stream has rung already; nobody listens once the program has its
-                    // verdicts.
-                    for id in ids {
-                        let _ = sender.send((id, found.clone()));
-                    }
-                    let _ = ring.write(&[0]);
-                }
-            });
-            match begun {
-                Ok(_) => {}
-                Err(error) if number == 0 => return Err(no_threads(error)),
+        let queue = Queue { names: VecDeque::new(), threads: 0, closed: false };
+        let queue = Arc::new(Mutex::new(queue));
+        let lookups = Self { queue, results, bell, ring, sender, family, affordable };
+        lookups.add(names)?;
+        Ok(lookups)
+    }
+
+    /// Looks up more names, or some of them again, while others are being looked up. There is one
+    /// result for each time that a number was given. Give one again when its result is there: names
+    /// that the name service is silent about would pile up otherwise.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if no thread can be started. The names wait until the next call then.
+    pub fn add(&self, names: Vec<(u32, Box<str>)>) -> Result<(), LocalError> {
+        let mut queue = lock(&self.queue);
+        queue.add(names);
+        let wanted = self.affordable.min(queue.threads + queue.names.len());
+        while queue.threads < wanted {
+            match self.start_thread() {
+                Ok(()) => queue.threads += 1,
+                Err(error) if queue.threads == 0 => return Err(error),
                 Err(_) => break, // those there are will do
             }
         }
-        Ok(Self { queue, results, bell })
+        Ok(())
+    }
+
+    fn start_thread(&self) -> Result<(), LocalError> {
+        let (queue, sender, family) = (Arc::clone(&self.queue), self.sender.clone(), self.family);
+        let mut ring = self.ring.try_clone().map_err(|error| no_threads(&error))?;
+        let thread = thread::Builder::new().name("name look-up".to_owned()).stack_size(STACK);
+        let look_up_all = move || {
+            while let Some((ids, found)) = next(&queue, family) {
+                // A full stream has rung already; nobody listens once the program has its verdicts.
+                for id in ids {
+                    let _ = sender.send((id, found.clone()));
+                }
+                let _ = ring.write(&[0]);
+            }
+        };
+        thread.spawn(look_up_all).map(drop).map_err(|error| no_threads(&error))
     }
 
     /// No look-up begins any more. Gives the names whose look-up has not begun, or has failed for
@@ -179,7 +204,7 @@ pub fn interface_index(scope: &str) -> Result<u32, LocalError> {
 /// long as there is time.
 fn next(queue: &Mutex<Queue>, family: Family) -> Option<(Vec<u32>, Addresses)> {
     loop {
-        let Waiting { ids, name, .. } = lock(queue).names.pop_front()?;
+        let Waiting { ids, name, .. } = lock(queue).pop()?;
         let found = look_up(&name, family);
         let Err(NoAddress::Unusable(NoVerdict::LocalError(local_error @ LocalError::Lookup(_)))) =
             &found
@@ -200,19 +225,32 @@ fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
     queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The same names, each once, with all numbers that it is known by.
-fn each_once(names: Vec<(u32, Box<str>)>) -> VecDeque<Waiting> {
-    let mut waiting: VecDeque<Waiting> = VecDeque::new();
-    let mut known: HashMap<Box<str>, usize> = HashMap::new();
-    for (id, name) in names {
-        if let Some(at) = known.get(&name) {
-            waiting[*at].ids.push(id);
-        } else {
-            known.insert(name.clone(), waiting.len());
-            waiting.push_back(Waiting { ids: vec![id], name, local_error: None });
+impl Queue {
+    /// Adds names, each once, with all numbers that it is known by.
+    fn add(&mut self, names: Vec<(u32, Box<str>)>) {
+        let waiting = self.names.iter().enumerate();
+        let mut known: HashMap<Box<str>, usize> =
+            waiting.map(|(at, waiting)| (waiting.name.clone(), at)).collect();
+        for (id, name) in names {
+            if let Some(at) = known.get(&name) {
+                self.names[*at].ids.push(id);
+            } else {
+                known.insert(name.clone(), self.names.len());
+                self.names.push_back(Waiting { ids: vec![id], name, local_error: None });
+            }
         }
     }
-    waiting
+
+    /// Takes the next name. Without one, the thread that asks has to end.
+    fn pop(&mut self) -> Option<Waiting> {
+        let next = self.names.pop_front();
+        self.threads -= usize::from(next.is_none());
+        next
+    }
+}
+
+fn no_threads(error: &io::Error) -> LocalError {
+    LocalError::Threads(errno(error))
 }
 
 /// The addresses of `name` that are of `family`.
@@ -298,4 +336,43 @@ fn no_address(error: LookupError) -> NoAddress {
 
 fn errno(error: &io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::iter;
+
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+    use super::*;
+
+    /// Addresses in words, which the C library knows without asking anybody.
+    #[test]
+    fn names_can_be_looked_up_again_and_others_too() {
+        let address = |last: u8| format!("127.0.0.{last}");
+        let name = |last| (u32::from(last), address(last).into());
+        let mut lookups = Lookups::start(vec![name(1), name(2)], Family::Any).unwrap();
+        assert_eq!(results(&mut lookups, 2), [(1, address(1)), (2, address(2))]);
+        for round in 1..100 {
+            lookups.add(vec![name(round), name(round + 1), name(round)]).unwrap();
+            let wanted = [round, round, round + 1].map(|last| (u32::from(last), address(last)));
+            assert_eq!(results(&mut lookups, 3), wanted);
+        }
+        assert_eq!(lookups.poll(), None);
+    }
+
+    /// So many results, sorted.
+    fn results(lookups: &mut Lookups, count: usize) -> Vec<(u32, String)> {
+        let mut results = Vec::new();
+        while results.len() < count {
+            let mut bell = [PollFd::new(lookups.as_fd(), PollFlags::POLLIN)];
+            assert_eq!(poll(&mut bell, PollTimeout::NONE), Ok(1));
+            results.extend(iter::from_fn(|| lookups.poll()));
+        }
+        let first = |found: Addresses| found.unwrap()[0].ip().to_string();
+        let mut results: Vec<_> =
+            results.into_iter().map(|(id, found)| (id, first(found))).collect();
+        results.sort();
+        results
+    }
 }
