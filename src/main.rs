@@ -117,7 +117,7 @@ fn open(
     let engine = config.open(start);
     let is_enough = || engine.as_ref().ok().is_none_or(OpenEngine::has_enough_privilege);
     let kept = privilege::relinquish(is_enough)?;
-    privilege::confine(kept)?;
+    privilege::confine(kept, &[])?;
     Ok(engine)
 }
 

@@ -4,6 +4,8 @@
 #[cfg(feature = "seccomp")]
 mod seccomp;
 
+use std::ffi::c_long;
+
 use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
@@ -138,15 +140,16 @@ fn renounce_execve() {
 }
 
 /// Leaves this thread, and those it starts, the system calls that checks need; the others fail with
-/// `EPERM` from now on. Where `CAP_NET_ADMIN` is among the `kept` capabilities, nothing is left
-/// that configures the network.
+/// `EPERM` from now on. A program that needs others names them in `more`, by number
+/// (`libc::SYS_…`); their arguments are not looked at. Where `CAP_NET_ADMIN` is among the `kept`
+/// capabilities, nothing is left that configures the network.
 #[cfg(feature = "seccomp")]
-pub fn confine(kept: CapabilitySet) -> Result<(), PrivilegeError> {
-    Ok(seccomp::apply(kept.contains(CapabilitySet::NET_ADMIN))?)
+pub fn confine(kept: CapabilitySet, more: &[c_long]) -> Result<(), PrivilegeError> {
+    Ok(seccomp::apply(kept.contains(CapabilitySet::NET_ADMIN), more)?)
 }
 
 /// Built without the filter of system calls.
 #[cfg(not(feature = "seccomp"))]
-pub fn confine(_kept: CapabilitySet) -> Result<(), PrivilegeError> {
+pub fn confine(_kept: CapabilitySet, _more: &[c_long]) -> Result<(), PrivilegeError> {
     Ok(())
 }

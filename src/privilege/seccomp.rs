@@ -139,25 +139,33 @@ const MACHINE: u16 = libc::EM_AARCH64;
 const MACHINE: u16 = libc::EM_RISCV;
 
 /// Refuses from now on, with `EPERM`, every other system call of this thread and of those it
-/// starts; where it is still an `administrator` of the network, also those that make use of it.
-pub(super) fn apply(administrator: bool) -> Result<(), Error> {
-    apply_filter(&filter(ARCHITECTURE, calls(administrator)))
+/// starts, but for those of `more`; where it is still an `administrator` of the network, also those
+/// that make use of it, whether or not they are among `more`.
+pub(super) fn apply(administrator: bool, more: &[libc::c_long]) -> Result<(), Error> {
+    apply_filter(&filter(ARCHITECTURE, calls(administrator, more)))
 }
 
 /// The system calls that are not refused, by number, each once.
-fn calls(administrator: bool) -> Vec<(u32, Fate)> {
+fn calls(administrator: bool, more: &[libc::c_long]) -> Vec<(u32, Fate)> {
     let mut bound = bound();
+    bound.retain(|(call, _)| !more.contains(call));
     if administrator {
         bound.retain(|(call, _)| *call != libc::SYS_socket);
         bound.extend(bound_for_administrator());
     }
     let is_bound = |call: &libc::c_long| bound.iter().any(|(number, _)| number == call);
-    let free = FREE.iter().chain(OLDER).filter(|call| !is_bound(call));
+    let mut more = more.to_vec();
+    more.sort_unstable();
+    more.dedup();
+    more.retain(|call| !FREE.contains(call) && !OLDER.contains(call));
+    let free = FREE.iter().chain(OLDER).chain(&more).filter(|call| !is_bound(call));
     let mut calls: Vec<_> = free.map(|call| (number(*call), Fate::Allowed)).collect();
     calls.extend(bound.into_iter().map(|(call, rules)| (number(call), Fate::Examined(rules))));
     // Its arguments are out of a filter's sight; the C library does without, as on kernels before
     // Linux 5.3.
-    calls.push((number(libc::SYS_clone3), Fate::Unknown));
+    if !more.contains(&libc::SYS_clone3) {
+        calls.push((number(libc::SYS_clone3), Fate::Unknown));
+    }
     calls
 }
 
@@ -249,12 +257,42 @@ mod tests {
     const ARCHITECTURES: [u32; 6] =
         [ARCHITECTURE, 0x4000_0003, 0xc000_003e, 0xc000_00b7, 0xc000_00f3, 0];
 
+    /// The kernel is asked, on a thread of its own.
+    #[test]
+    fn a_program_can_have_more_calls() {
+        const PARENT: libc::c_long = libc::SYS_getppid;
+        let parent = nix::unistd::getppid();
+        let asked = |more: &'static [libc::c_long]| {
+            let confined = move || {
+                apply(false, more).unwrap();
+                nix::unistd::getppid()
+            };
+            std::thread::spawn(confined).join().unwrap()
+        };
+        assert_ne!(asked(&[]), parent);
+        assert_eq!(asked(&[PARENT, libc::SYS_read, PARENT]), parent);
+    }
+
+    /// Nor does a list of them give back what `CAP_NET_ADMIN` could be used with.
+    #[test]
+    fn more_calls_are_allowed_with_any_arguments_unless_they_configure_the_network() {
+        let more = [libc::SYS_openat, libc::SYS_socket, libc::SYS_setsockopt];
+        let is_free = |administrator, call| {
+            let calls = calls(administrator, &more);
+            let fates: Vec<_> =
+                calls.iter().filter(|(listed, _)| *listed == number(call)).collect();
+            matches!(fates[..], [(_, Fate::Allowed)])
+        };
+        assert_eq!(more.map(|call| is_free(false, call)), [true, true, true]);
+        assert_eq!(more.map(|call| is_free(true, call)), [true, false, false]);
+    }
+
     /// The verdicts are those of a filter that seccompiler makes of the same rules, one comparison
     /// after the other.
     #[test]
     fn each_call_has_the_verdict_of_its_rules() {
         for administrator in [false, true] {
-            let calls = calls(administrator);
+            let calls = calls(administrator, &[]);
             let (ours, reference) = (filter(ARCHITECTURE, calls.clone()), reference(&calls));
             for number in (0..700).chain([1023, 0x4000_0000, 0x4000_0029, u32::MAX]) {
                 let fate = calls.iter().find(|(listed, _)| *listed == number).map(|(_, fate)| fate);
@@ -275,8 +313,8 @@ mod tests {
     /// each such call.
     #[test]
     fn free_calls_are_never_filtered() {
-        let ours = filter(ARCHITECTURE, calls(true));
-        for (number, fate) in calls(true) {
+        let ours = filter(ARCHITECTURE, calls(true, &[]));
+        for (number, fate) in calls(true, &[]) {
             let call = Call::new(ARCHITECTURE, number, [0; 6]);
             let reads_more = |at: &usize| u32::from(ours[*at].code) == LOAD && ours[*at].k > 4;
             let examined = path(&ours, &call).iter().any(reads_more);
