@@ -1,5 +1,5 @@
-//! Engines send SYNs and receive the answers: by raw sockets, by the kernel's own handshake, or in a
-//! simulated network.
+//! Engines send SYNs and receive the answers: by raw sockets, by the kernel's own handshake, or in
+//! a simulated network.
 //!
 //! [`EngineConfig::open`] opens an engine on real sockets. [`OpenEngine`] is what a program asks
 //! before it runs the loop; [`Engine`] is what the loop uses.
@@ -8,7 +8,6 @@ mod clock;
 mod config;
 mod connect;
 mod filter;
-mod handshaking;
 mod netlink;
 mod per_family;
 mod raw;
@@ -20,7 +19,6 @@ mod rst_sender;
 mod send;
 pub mod simulated;
 mod sockets;
-mod stream;
 mod timer;
 
 use std::net::SocketAddr;

@@ -37,8 +37,8 @@ impl RawEngine {
         Ok(Self { clock, egress: egress.clone(), sockets, timer })
     }
 
-    /// Returns true if another engine may do better: raw sockets cannot be opened, the routing table
-    /// cannot be asked, or no source port could be reserved for one of the families.
+    /// Returns true if another engine may do better: raw sockets cannot be opened, the routing
+    /// table cannot be asked, or no source port could be reserved for one of the families.
     pub(super) fn is_barred(&self, v4: bool, v6: bool) -> bool {
         let lacks_ports =
             self.sockets.errors().any(|error| matches!(error, LocalError::SourcePort(_)));
@@ -59,14 +59,14 @@ impl RawEngine {
         self.sockets.iter_mut().map(RawSocket::enable_batching).min().unwrap_or_default()
     }
 
-    /// Sends segments, a batch of those with one source address and one aim at a time; says when
+    /// Sends segments, a batch of those with one source address and one info at a time; says when
     /// each of them left, or why not.
     fn send(&mut self, segments: &[Segment]) -> Vec<Result<Instant, LocalError>> {
         let mut sent = Vec::with_capacity(segments.len());
         let mut alike = |a: &Segment, b: &Segment| {
             let socket = self.sockets.of(a.source);
             a.source.ip() == b.source.ip()
-                && socket.is_ok_and(|socket| socket.aim(a) == socket.aim(b))
+                && socket.is_ok_and(|socket| socket.info(a) == socket.info(b))
         };
         let alike: Vec<_> = segments.chunk_by(&mut alike).collect();
         for segments in alike.into_iter().flat_map(|alike| alike.chunks(BATCH)) {

@@ -11,10 +11,10 @@ use nix::sys::socket::{MsgFlags, recv, setsockopt, sockopt};
 use socket2::{Domain, Socket};
 
 use super::filter::{self, LONGEST};
-use super::netlink::Traits;
+use super::netlink::SocketOptions;
 use super::recv::Received;
 use super::reserved_port::ReservedPort;
-use super::route::{Aim, Router, Way};
+use super::route::{PacketInfo, RawRoute, Router};
 use super::rst_sender::RstSender;
 use super::sockets::{self, errno, port_less};
 use super::{Egress, send};
@@ -53,13 +53,13 @@ pub(super) struct RawSocket {
     domain: Domain,
     raw: Socket,
     router: Router,
-    traits: Traits,
+    options: SocketOptions,
     /// Chooses source addresses where routes depend on them: IPv6 alone.
     chooser: Option<Socket>,
     /// What the sockets are told of the way that segments take, and of that of segments to a target
     /// from a port, where it is something else.
-    usual_aim: Aim,
-    detours: HashMap<(SocketAddr, u16), Aim>,
+    default_info: PacketInfo,
+    detours: HashMap<(SocketAddr, u16), PacketInfo>,
     /// Sends the RSTs of crowds. Dropped before the reserved ports: RSTs leave while the ports are
     /// ours.
     resets: RstSender,
@@ -107,19 +107,19 @@ impl RawSocket {
         let _ = setsockopt(&raw, sockopt::SndBufForce, &SEND_BUFFER)
             .or_else(|_| setsockopt(&raw, sockopt::SndBuf, &SEND_BUFFER));
         let router = Router::open(egress)?;
-        let traits = Traits::of(&raw)?;
+        let options = SocketOptions::of(&raw)?;
         let chooser =
             (domain == Domain::IPV6).then(|| sockets::deaf(domain, egress)).transpose()?;
-        let usual_aim = router.usual_aim(domain);
-        let resets = RstSender::new(sockets::deaf(domain, egress)?, usual_aim);
+        let default_info = router.default_info(domain);
+        let resets = RstSender::new(sockets::deaf(domain, egress)?, default_info);
         let reserved_ports = sockets::reserve(attempts, || ReservedPort::open(domain, egress))?;
         let mut raw_socket = Self {
             domain,
             raw,
             router,
-            traits,
+            options,
             chooser,
-            usual_aim,
+            default_info,
             detours: HashMap::new(),
             resets,
             reserved_ports,
@@ -150,18 +150,18 @@ impl RawSocket {
     ) -> Vec<Result<SocketAddr, SendError>> {
         let target = |attempt: &Attempt| (attempt.remote, self.port(attempt.port));
         let targets: Vec<_> = attempts.iter().map(target).collect();
-        let ways = self.router.ways(&targets, self.traits, self.chooser.as_ref());
-        let mut locals = Vec::with_capacity(ways.len());
-        for (target, way) in targets.into_iter().zip(ways) {
-            if let Ok(Way { aim, .. }) = &way
-                && (*aim != self.usual_aim || !self.detours.is_empty())
+        let routes = self.router.raw_routes(&targets, self.options, self.chooser.as_ref());
+        let mut locals = Vec::with_capacity(routes.len());
+        for (target, route) in targets.into_iter().zip(routes) {
+            if let Ok(RawRoute { info, .. }) = &route
+                && (*info != self.default_info || !self.detours.is_empty())
             {
-                self.detours.insert(target, *aim);
+                self.detours.insert(target, *info);
             }
-            let way = self.leave_own_port(target.0).and(way);
-            let local = way.and_then(|way| {
-                self.receive_at(way, egress)?;
-                let mut local = way.local;
+            let route = self.check_not_own_port(target.0).and(route);
+            let local = route.and_then(|route| {
+                self.receive_at(route, egress)?;
+                let mut local = route.local;
                 local.set_port(target.1);
                 Ok(local)
             });
@@ -181,23 +181,23 @@ impl RawSocket {
 
     /// Fails where `remote` is one of the guarded ports: the guard would drop the SYN, and the port
     /// look filtered.
-    fn leave_own_port(&self, remote: SocketAddr) -> Result<(), SendError> {
+    fn check_not_own_port(&self, remote: SocketAddr) -> Result<(), SendError> {
         let guarded = self.reserved_ports.iter().any(|guard| guard.port() == remote.port());
-        if guarded && self.router.is_here(port_less(remote), self.traits)? {
+        if guarded && self.router.is_here(port_less(remote), self.options)? {
             return Err(SendError::OwnPort);
         }
         Ok(())
     }
 
     /// What is told of the way that `segment` takes.
-    pub(super) fn aim(&self, segment: &Segment) -> Aim {
+    pub(super) fn info(&self, segment: &Segment) -> PacketInfo {
         let of = |detours: &HashMap<_, _>| {
             detours.get(&(segment.destination, segment.source.port())).copied()
         };
         Some(&self.detours)
             .filter(|detours| !detours.is_empty())
             .and_then(of)
-            .unwrap_or(self.usual_aim)
+            .unwrap_or(self.default_info)
     }
 
     /// Nothing will be sent to `remote` any more.
@@ -213,12 +213,12 @@ impl RawSocket {
     /// only once there is another source: what is passed over costs next to nothing, and is no
     /// answer anyway. A socket that is not to be told its source address is not bound to it either;
     /// and not every one can be bound to (one of a VRF, a link-local one).
-    fn receive_at(&mut self, way: Way, egress: &Egress) -> Result<(), LocalError> {
-        let all = match way.local {
+    fn receive_at(&mut self, route: RawRoute, egress: &Egress) -> Result<(), LocalError> {
+        let all = match route.local {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         };
-        let told = egress.source.or(way.aim.source.then_some(way.local.ip())).unwrap_or(all);
+        let told = egress.source.or(route.info.source.then_some(route.local.ip())).unwrap_or(all);
         if [Some(told), Some(all)].contains(&self.receiving) {
             return Ok(());
         }
@@ -250,15 +250,15 @@ impl RawSocket {
         }
     }
 
-    /// Sends segments that have one source address and one aim, a batch at most; says when each of
+    /// Sends segments that have one source address and one info, a batch at most; says when each of
     /// them left, or why not.
     pub(super) fn send(&self, segments: &[Segment]) -> Vec<Result<Instant, LocalError>> {
-        let aim = self.aim(&segments[0]);
+        let info = self.info(&segments[0]);
         let crowd = segments.len() >= CROWD && segments[0].flags == Flags::RST;
-        if crowd && aim == self.usual_aim && self.resets.send(segments) {
+        if crowd && info == self.default_info && self.resets.send(segments) {
             vec![Ok(Instant::now()); segments.len()]
         } else {
-            send::send(&self.raw, segments, aim)
+            send::send(&self.raw, segments, info)
         }
     }
 

@@ -1,4 +1,7 @@
-//! Which way a connection to a target would take, and how a raw socket sends a SYN the same way.
+//! Finds the route that a connection to a target would take, and how a raw socket sends a SYN along
+//! the same route.
+
+mod origin;
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
@@ -7,65 +10,65 @@ use nix::libc;
 use socket2::{Domain, Socket};
 
 use super::Egress;
-use super::netlink::{self, Flow, Netlink, Route, Traits};
+use super::netlink::{self, Flow, Netlink, Route, SocketOptions};
 use super::sockets::{self, port_less};
 use crate::local_error::{LocalError, NoRoute, SendError};
-use crate::wire::IcmpError;
 
-/// From so many targets on it is worth asking what routing looks at before each is asked for twice.
+/// From this number of targets on, it pays to ask what routing looks at before asking about each of
+/// them twice.
 const MANY: usize = 8;
 
-/// Asks the kernel for ways.
+/// Asks the kernel for routes.
 ///
-/// A `connect()` looks its route up with ports, and without a source address where there is none
-/// yet; a raw socket that is told its source address, with that address and without ports. Where
-/// rules name ports, or there are several next hops, the two may differ; a router that drops
-/// foreign source addresses then swallows the SYN. So both are asked for.
+/// `connect()` looks up its route with ports, and without a source address if the socket has none
+/// yet. A raw socket that is given a source address looks it up with that address and without
+/// ports. If rules name ports, or there are several next hops, the two may differ, and a router
+/// that drops foreign source addresses would drop the SYN. So the kernel is asked for both.
 pub(super) struct Router {
     netlink: Netlink,
     source: Option<IpAddr>,
-    /// True where the operator has chosen the interface.
-    keeps_to_interface: bool,
+    /// True if the operator has chosen the interface.
+    has_interface: bool,
 }
 
-/// How a raw socket sends to a target.
+/// How a raw socket sends to a target along the route of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Way {
-    /// The source address, without port.
+pub(super) struct RawRoute {
+    /// The source address, with port 0.
     pub(super) local: SocketAddr,
-    pub(super) aim: Aim,
+    pub(super) info: PacketInfo,
 }
 
-/// What a raw socket is told of the way that a segment takes.
+/// What a raw socket is told about the route of a segment (`IP_PKTINFO`, `IPV6_PKTINFO`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Aim {
-    /// Whether it is told the source address; else the kernel chooses the same.
+pub(super) struct PacketInfo {
+    /// True if it is told the source address. If not, the kernel chooses the same one.
     pub(super) source: bool,
-    /// Index of the interface; 0 where it is not told.
+    /// The index of the interface, or 0 to leave the choice to the kernel.
     pub(super) device: u32,
 }
 
 impl Router {
-    /// Opens the socket that the kernel is asked by.
+    /// Opens a socket to ask the kernel by.
     pub(super) fn open(egress: &Egress) -> Result<Self, LocalError> {
         Ok(Self {
             netlink: Netlink::open()?,
             source: egress.source,
-            keeps_to_interface: egress.interface.is_some(),
+            has_interface: egress.interface.is_some(),
         })
     }
 
-    /// The way of each target, all of one family, by the port that its SYN leaves from. `chooser`
-    /// is a raw socket to ask for source addresses by, where routes depend on them.
-    pub(super) fn ways(
+    /// Returns how to send to each target from the source port beside it. All are of one address
+    /// family. `chooser` is a raw socket that finds source addresses if routes depend on them.
+    pub(super) fn raw_routes(
         &self,
         targets: &[(SocketAddr, u16)],
-        traits: Traits,
+        options: SocketOptions,
         chooser: Option<&Socket>,
-    ) -> Vec<Result<Way, SendError>> {
+    ) -> Vec<Result<RawRoute, SendError>> {
         let flows = targets.iter().map(|(to, from_port)| {
-            let from = self.told_source(*to, traits);
-            Flow { to: *to, from, from_port: *from_port, traits }
+            let from = self.lookup_source(*to, options);
+            Flow { to: *to, from, from_port: *from_port, options }
         });
         let mut flows: Vec<_> = flows.collect();
         self.ask(&mut flows, chooser)
@@ -76,18 +79,21 @@ impl Router {
         &self,
         flows: &mut [Flow],
         chooser: Option<&Socket>,
-    ) -> Result<Vec<Result<Way, SendError>>, LocalError> {
+    ) -> Result<Vec<Result<RawRoute, SendError>>, LocalError> {
         let answers = self.netlink.routes(flows)?;
         let each = flows.iter_mut().zip(answers);
         let mut routes: Vec<_> =
             each.map(|(flow, answer)| self.route(flow, answer, chooser)).collect();
         let Some(first) = flows.first() else { return Ok(Vec::new()) };
         let domain = Domain::for_address(first.to);
-        let aim = self.usual_aim(domain);
-        if flows.len() >= MANY && !self.netlink.ports_or_sources_count(domain).unwrap_or(true) {
+        let info = self.default_info(domain);
+        if flows.len() >= MANY && !self.netlink.depends_on_ports_or_sources(domain).unwrap_or(true)
+        {
             let each = routes.into_iter().zip(flows.iter());
             return Ok(each
-                .map(|(route, flow)| route.map(|route| Way { local: local(flow, &route), aim }))
+                .map(|(route, flow)| {
+                    route.map(|route| RawRoute { local: local(flow, &route), info })
+                })
                 .collect());
         }
         // An IPv4 connection looks its route up again as soon as it has a source address
@@ -96,55 +102,54 @@ impl Router {
             let again = self.netlink.routes(flows)?;
             let each = routes.into_iter().zip(flows.iter_mut().zip(again));
             routes = each
-                .map(|(route, (flow, again))| route.and_then(|_| self.judge(flow, again)))
+                .map(|(route, (flow, again))| route.and_then(|_| self.check(flow, again)))
                 .collect();
         }
-        let by_raw: Vec<_> = flows.iter().map(|flow| self.by_raw(flow, aim)).collect();
-        let by_raw = self.netlink.routes(&by_raw)?;
-        let each = routes.into_iter().zip(flows.iter().zip(by_raw));
-        let way = |(route, (flow, by_raw)): (Result<_, _>, (&Flow, _))| {
-            route.and_then(|route| self.way(flow, route, by_raw))
+        let by_default: Vec<_> = flows.iter().map(|flow| self.as_sent(flow, info)).collect();
+        let by_default = self.netlink.routes(&by_default)?;
+        let each = routes.into_iter().zip(flows.iter().zip(by_default));
+        let raw_route = |(route, (flow, by_default)): (Result<_, _>, (&Flow, _))| {
+            route.and_then(|route| self.raw_route(flow, route, by_default))
         };
-        Ok(each.map(way).collect())
+        Ok(each.map(raw_route).collect())
     }
 
-    /// The source address that a connection has when it looks its route up, as far as the kernel
-    /// can be asked so: an IPv6 route by an interface is found only for flows without one
+    /// Returns the source address with which a connection looks up its route, as far as a request
+    /// can have one: the kernel finds an IPv6 route by an interface only for flows without a source
     /// (`RT6_LOOKUP_F_IFACE`).
-    fn told_source(&self, to: SocketAddr, traits: Traits) -> Option<IpAddr> {
-        self.source.filter(|_| to.is_ipv4() || traits.device == 0)
+    fn lookup_source(&self, to: SocketAddr, options: SocketOptions) -> Option<IpAddr> {
+        self.source.filter(|_| to.is_ipv4() || options.device == 0)
     }
 
-    /// What a raw socket is told unless that leads astray. The source address, so that it is the
-    /// one in the checksum whatever routing says meanwhile; but an IPv6 connection has looked its
-    /// route up before it had one (`ip6_dst_lookup_tail()`).
-    pub(super) fn usual_aim(&self, domain: Domain) -> Aim {
-        Aim { source: domain == Domain::IPV4 || self.source.is_some(), device: 0 }
+    /// Returns what a raw socket is told unless that leads to another next hop. It is told the
+    /// source address, so that the checksum is right even if routes change; but an IPv6 connection
+    /// looks up its route before it has one (`ip6_dst_lookup_tail()`).
+    pub(super) fn default_info(&self, domain: Domain) -> PacketInfo {
+        PacketInfo { source: domain == Domain::IPV4 || self.source.is_some(), device: 0 }
     }
 
-    /// What a raw socket that is told `aim` sends of `flow`.
-    fn by_raw(&self, flow: &Flow, aim: Aim) -> Flow {
+    /// Returns `flow` as a raw socket sends it that is told `info`.
+    fn as_sent(&self, flow: &Flow, info: PacketInfo) -> Flow {
         let told = if self.source.is_some() {
-            self.told_source(flow.to, flow.traits)
+            self.lookup_source(flow.to, flow.options)
         } else {
-            flow.from.filter(|_| aim.source)
+            flow.from.filter(|_| info.source)
         };
-        let device = if aim.device == 0 { flow.traits.device } else { aim.device };
-        let traits = Traits { device, ..flow.traits };
-        Flow { from: told, traits, ..flow.without_ports() }
+        let device = if info.device == 0 { flow.options.device } else { info.device };
+        let options = SocketOptions { device, ..flow.options };
+        Flow { from: told, options, ..flow.without_ports() }
     }
 
-    /// The route that a connection would take at first, and in `flow` the source address that goes
-    /// with it.
+    /// Returns the route that a connection would take at first, and puts the source address of that
+    /// route in `flow`.
     fn route(
         &self,
         flow: &mut Flow,
         mut answer: Result<Route, Errno>,
         chooser: Option<&Socket>,
     ) -> Result<Route, SendError> {
-        // Of a virtual router (VRF) the kernel does not tell the source address that goes with a
-        // route.
-        let untold = answer == Err(Errno::ENETUNREACH) || flow.traits.device != 0;
+        // In a VRF the kernel does not tell the source address of a route.
+        let untold = answer == Err(Errno::ENETUNREACH) || flow.options.device != 0;
         if untold && flow.from.is_none() {
             let chosen = || chooser.and_then(|chooser| choose(chooser, flow.to));
             flow.from = self.source.or_else(chosen);
@@ -152,50 +157,51 @@ impl Router {
                 answer = self.netlink.route(*flow)?;
             }
         }
-        self.judge(flow, answer)
+        self.check(flow, answer)
     }
 
-    /// How a raw socket sends `flow` by `route`, if its own choice would be `by_raw`.
-    fn way(
+    /// Returns how a raw socket sends `flow` along `route`, given that `by_default` is the route
+    /// that it would take by default.
+    fn raw_route(
         &self,
         flow: &Flow,
         route: Route,
-        by_raw: Result<Route, Errno>,
-    ) -> Result<Way, SendError> {
+        by_default: Result<Route, Errno>,
+    ) -> Result<RawRoute, SendError> {
         let local = local(flow, &route);
         let agrees = |source: bool, other: Result<Route, Errno>| {
             other.is_ok_and(|other| {
-                other.leads_like(&route) && (source || other.source == flow.from)
+                other.has_next_hop_of(&route) && (source || other.source == flow.from)
             })
         };
-        let usual = self.usual_aim(Domain::for_address(flow.to));
-        if agrees(usual.source, by_raw) {
-            return Ok(Way { local, aim: usual });
+        let usual = self.default_info(Domain::for_address(flow.to));
+        if agrees(usual.source, by_default) {
+            return Ok(RawRoute { local, info: usual });
         }
         for (source, device) in [(true, 0), (false, 0), (false, route.device), (true, route.device)]
         {
-            let aim = Aim { source, device };
-            // A socket that is bound to its source address needs not be told.
-            if aim == usual || !source && self.source.is_some() {
+            let info = PacketInfo { source, device };
+            // A socket that is bound to a source address uses it anyway.
+            if info == usual || !source && self.source.is_some() {
                 continue;
             }
-            if agrees(source, self.netlink.route(self.by_raw(flow, aim))?) {
-                return Ok(Way { local, aim });
+            if agrees(source, self.netlink.route(self.as_sent(flow, info))?) {
+                return Ok(RawRoute { local, info });
             }
         }
         Err(SendError::LocalError(LocalError::OtherWay(flow.to)))
     }
 
-    /// Why a connection of `flow` cannot begin: what the routing table says of it, if anything.
-    pub(super) fn send_error(&self, mut flow: Flow) -> Option<SendError> {
-        flow.from = self.told_source(flow.to, flow.traits);
+    /// Returns why a connection of `flow` cannot begin, if that is for the routing table.
+    pub(super) fn connect_error(&self, mut flow: Flow) -> Option<SendError> {
+        flow.from = self.lookup_source(flow.to, flow.options);
         let asked = self.netlink.route(flow).map_err(SendError::from);
         asked.and_then(|answer| self.route(&mut flow, answer, None)).err()
     }
 
-    /// What the kernel's answer means for `flow`, which gets its source address.
-    fn judge(&self, flow: &mut Flow, answer: Result<Route, Errno>) -> Result<Route, SendError> {
-        if let Some(error) = self.misdirected(flow) {
+    /// Checks the kernel's answer about `flow`, and puts the source address of the route in it.
+    fn check(&self, flow: &mut Flow, answer: Result<Route, Errno>) -> Result<Route, SendError> {
+        if let Some(error) = self.scope_error(flow) {
             return Err(SendError::LocalError(error));
         }
         let route = match answer {
@@ -216,71 +222,25 @@ impl Router {
         }
     }
 
-    /// True where `address` is one of this machine's, to those with the traits of `flow`.
-    pub(super) fn is_here(&self, address: SocketAddr, traits: Traits) -> Result<bool, LocalError> {
-        // Another device than that of a virtual router (VRF) would hide addresses.
-        for device in [0, traits.device] {
-            let traits = Traits { device, ..traits };
-            let flow = Flow { to: address, from: None, from_port: 0, traits };
-            if self.netlink.route(flow)?.is_ok_and(|route| route.is_local()) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// How often this machine's neighbour tables have been too full to send something.
-    pub(super) fn neighbour_overflows(&self) -> Result<u64, LocalError> {
-        self.netlink.neighbour_overflows()
-    }
-
-    /// True where `error`, about a segment to `remote`, comes from this machine, and `remote` is
-    /// another one.
-    pub(super) fn is_from_here(
-        &self,
-        error: &IcmpError,
-        remote: SocketAddr,
-        traits: Traits,
-    ) -> Result<bool, LocalError> {
-        let offender = match error.offender {
-            IpAddr::V4(v4) => SocketAddr::from((v4, 0)),
-            IpAddr::V6(v6) => SocketAddrV6::new(v6, 0, 0, error.scope).into(),
-        };
-        Ok(error.offender != remote.ip()
-            && self.is_here(offender, traits)?
-            && !self.is_here(port_less(remote), traits)?)
-    }
-
-    /// True where the next hop of `flow` has not answered ARP or neighbour discovery.
-    pub(super) fn awaits_neighbour(&self, flow: Flow) -> Result<bool, LocalError> {
-        let Ok(route) = self.netlink.route(flow)? else { return Ok(false) };
-        let hop = route.gateway.unwrap_or(flow.to.ip());
-        Ok(match self.netlink.neighbour(hop, route.device)? {
-            Ok(state) => state & (libc::NUD_INCOMPLETE | libc::NUD_FAILED) != 0,
-            Err(Errno::ENOENT) => false,
-            Err(_) => true, // before Linux 5.0 the kernel tells of all or none
-        })
-    }
-
-    /// Why the address of a target is no place to send to.
-    fn misdirected(&self, flow: &Flow) -> Option<LocalError> {
+    /// Returns what is wrong with the scope of a link-local target.
+    fn scope_error(&self, flow: &Flow) -> Option<LocalError> {
         let SocketAddr::V6(to) = flow.to else { return None };
-        let (address, scope, device) = (*to.ip(), to.scope_id(), flow.traits.device);
+        let (address, scope, device) = (*to.ip(), to.scope_id(), flow.options.device);
         if !address.is_unicast_link_local() {
             None
         } else if scope == 0 && device == 0 {
             Some(LocalError::NoScope(address))
-        } else if scope != 0 && scope != device && self.keeps_to_interface {
+        } else if scope != 0 && scope != device && self.has_interface {
             Some(LocalError::OtherScope(address))
         } else {
             None
         }
     }
 
-    /// What it means that the kernel refuses `flow` a route.
+    /// Returns the meaning of the kernel's error about `flow`.
     fn no_route(&self, flow: &Flow, errno: Errno) -> Result<SendError, LocalError> {
         if let Some(source) = self.source {
-            sockets::own(source)?; // it may be gone
+            sockets::own(source)?; // it may have been removed
             let free = self.netlink.route(Flow { from: None, ..*flow })?;
             if source.is_loopback() && free.is_ok_and(|route| !route.is_local()) {
                 return Ok(SendError::LocalError(LocalError::LoopbackSource(source)));
@@ -291,8 +251,8 @@ impl Router {
     }
 }
 
-/// Where `flow` comes from by `route`. A link-local address means something only together with its
-/// interface, as it has it in what arrives.
+/// Returns the source address of `flow` along `route`. A link-local one has the index of its
+/// interface as scope, as in segments that arrive.
 fn local(flow: &Flow, route: &Route) -> SocketAddr {
     let device = match netlink::scope(flow.to) {
         0 => route.device,
@@ -306,12 +266,12 @@ fn local(flow: &Flow, route: &Route) -> SocketAddr {
     }
 }
 
-/// The source address of connections to `to`, whose route depends on it: IPv6 then takes that of
-/// any interface (`ip6_dst_lookup_tail()`).
+/// Returns the source address of connections to `to` if the route depends on it: IPv6 then takes
+/// one of any interface (`ip6_dst_lookup_tail()`).
 fn choose(chooser: &Socket, to: SocketAddr) -> Option<IpAddr> {
     chooser.connect(&port_less(to).into()).ok()?;
     let local = chooser.local_addr().ok()?.as_socket();
-    // Or the address would be kept for the next target.
+    // Otherwise the socket keeps the address for the next target.
     sockets::disconnect(chooser, None).ok()?;
     local.map(|local| local.ip())
 }

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 
 use socket2::Socket;
 
-use super::route::Aim;
+use super::route::PacketInfo;
 use super::send;
 use crate::local_error::LocalError;
 use crate::wire::Segment;
@@ -21,7 +21,7 @@ const BATCHES: usize = 64;
 pub(super) struct RstSender {
     /// Its own: on one, two senders would wait for each other (`lock_sock()`).
     socket: Option<Socket>,
-    aim: Aim,
+    info: PacketInfo,
     queue: Option<SyncSender<Vec<Segment>>>,
     thread: Option<JoinHandle<()>>,
     owed: Arc<Mutex<Owed>>,
@@ -37,19 +37,19 @@ struct Owed {
 
 impl RstSender {
     /// No thread yet, but what it will send with and is told of the way.
-    pub(super) fn new(socket: Socket, aim: Aim) -> Self {
-        Self { socket: Some(socket), aim, queue: None, thread: None, owed: Arc::default() }
+    pub(super) fn new(socket: Socket, info: PacketInfo) -> Self {
+        Self { socket: Some(socket), info, queue: None, thread: None, owed: Arc::default() }
     }
 
     /// Starts the thread, if one can be started.
     pub(super) fn start(&mut self) {
         let Some(socket) = self.socket.take() else { return };
-        let aim = self.aim;
+        let info = self.info;
         let (queue, batches) = sync_channel::<Vec<Segment>>(BATCHES);
         let owed = Arc::clone(&self.owed);
         let thread = thread::Builder::new().name("RSTs".to_owned()).spawn(move || {
             for segments in batches {
-                let results = send::send(&socket, &segments, aim);
+                let results = send::send(&socket, &segments, info);
                 let sent = segments.into_iter().zip(results);
                 let short = sent.filter(|(_, result)| is_short(result)).map(|(segment, _)| segment);
                 let mut owed = lock(&owed);
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn rsts_that_found_no_room_are_owed_until_they_are_taken_back() {
         let (socket, _listener) = full();
-        let mut resets = RstSender::new(socket, Aim { source: true, device: 0 });
+        let mut resets = RstSender::new(socket, PacketInfo { source: true, device: 0 });
         resets.start();
         let endpoint = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let reset = Segment {

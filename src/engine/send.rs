@@ -11,7 +11,7 @@ use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, 
 use socket2::Socket;
 
 use super::clock::departures;
-use super::route::Aim;
+use super::route::PacketInfo;
 use super::sockets::port_less;
 use crate::local_error::{LocalError, is_shortage};
 use crate::wire::Segment;
@@ -19,7 +19,7 @@ use crate::wire::Segment;
 /// How often a send is tried whose error may be that of another flow.
 const SEND_ATTEMPTS: usize = 16;
 
-/// Sends segments that have one source address and one aim, a batch at most, without waiting for
+/// Sends segments that have one source address and one info, a batch at most, without waiting for
 /// room; says when each of them left, or why not.
 ///
 /// With the error queue on, a send fails with the pending ICMP error of any flow of this machine
@@ -28,22 +28,22 @@ const SEND_ATTEMPTS: usize = 16;
 pub(super) fn send(
     socket: &Socket,
     segments: &[Segment],
-    aim: Aim,
+    info: PacketInfo,
 ) -> Vec<Result<Instant, LocalError>> {
     let mut results = Vec::with_capacity(segments.len());
     let (v4, v6);
     let source = match segments[0].source.ip() {
-        source if aim.source => source,
+        source if info.source => source,
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
     let source = match source {
         IpAddr::V4(address) => {
-            v4 = from_v4(address, aim.device);
+            v4 = from_v4(address, info.device);
             ControlMessage::Ipv4PacketInfo(&v4)
         }
         IpAddr::V6(address) => {
-            v6 = from_v6(address, aim.device);
+            v6 = from_v6(address, info.device);
             ControlMessage::Ipv6PacketInfo(&v6)
         }
     };

@@ -125,14 +125,15 @@ impl RawSocket {
             }
             Event::Icmp(error, quote) => {
                 guard(quote.local_port)?;
-                match self.router.is_from_here(error, quote.remote, self.traits) {
+                match self.router.is_from_here(error, quote.remote, self.options) {
                     Ok(false) => {}
                     // What our own firewall rejects has not left (EPERM): the next hop is meant.
                     Ok(true) if error.meaning == Meaning::Unreachable => {
                         error.origin = Origin::NoNeighbour;
                     }
                     Ok(true) => error.origin = Origin::LocalFirewall,
-                    Err(_) => received.event = Event::SegmentsLost(1), // whatever it proves cannot be known
+                    // What it proves cannot be known.
+                    Err(_) => received.event = Event::SegmentsLost(1),
                 }
             }
             Event::Handshake { .. } | Event::SegmentsLost(_) => {}

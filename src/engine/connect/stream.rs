@@ -1,4 +1,4 @@
-//! Sockets that the kernel's handshakes are made with, and the source ports that are held for them.
+//! The sockets of the kernel's handshakes, and the source ports that are reserved for them.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -7,22 +7,22 @@ use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Socket, Type};
 
-use super::Egress;
-use super::sockets::{self, errno};
+use crate::engine::Egress;
+use crate::engine::sockets::{self, errno};
 use crate::local_error::LocalError;
 
-/// How often a source port is looked for.
+/// How often to look for a source port.
 const RESERVATIONS: usize = 16;
 
-/// A source port that is held against every other program, but shared by the attempts of that
-/// number at all targets.
+/// A source port that no other program can take, and that the attempts with one index at all
+/// targets share.
 pub(super) struct Port {
     pub(super) number: u16,
     _held: Socket,
 }
 
 impl Port {
-    /// Finds a port that nobody has, and takes it for sockets that share it.
+    /// Finds a free port, and takes it for sockets that share it.
     pub(super) fn reserve(domain: Domain, egress: &Egress) -> Result<Self, LocalError> {
         let any = match domain {
             Domain::IPV4 => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
@@ -32,8 +32,8 @@ impl Port {
         loop {
             let found = bound(any, false, egress)?.local_addr().map_err(|error| setup(&error))?;
             let found = found.as_socket().expect("an internet socket");
-            // It is free again, and anybody may have been quicker. Who shares ports is offered none
-            // that is taken alone, and who does not is offered none that is shared.
+            // The port is free again, so another program may take it first. The kernel offers an
+            // exclusive port to no socket that shares ports, and a shared one to no other socket.
             attempts += 1;
             match bound(found, true, egress) {
                 Err(LocalError::SourcePort(Errno::EADDRINUSE)) if attempts < RESERVATIONS => {}
@@ -43,7 +43,7 @@ impl Port {
     }
 }
 
-/// A socket whose handshake with `remote` may begin; without `port`, the kernel chooses one.
+/// Returns a socket that is ready to connect to `remote`. Without `port`, the kernel chooses one.
 pub(super) fn stream(
     remote: SocketAddr,
     port: Option<u16>,
@@ -66,8 +66,8 @@ pub(super) fn stream(
     Ok(socket)
 }
 
-/// A TCP socket that sends as `egress` says from `local`, whose port it may share. With port 0 that
-/// is left to `connect()`: it takes a port that has other connections, too.
+/// Returns a TCP socket that is bound to `local`, whose port it may share. A shared port 0 leaves
+/// the choice to `connect()`, which may also take a port that has other connections.
 fn bound(local: SocketAddr, shared: bool, egress: &Egress) -> Result<Socket, LocalError> {
     let domain = Domain::for_address(local);
     let socket = Socket::new(domain, Type::STREAM, None)
