@@ -83,7 +83,7 @@ impl Driver for Pool {
         })
     }
 
-    fn schedule(&self, _now: Duration) -> Schedule {
+    fn schedule(&mut self, _now: Duration) -> Schedule {
         Schedule::fit(RETRIES, TIMEOUT)
     }
 

@@ -1,9 +1,10 @@
 //! A check, from the plan to the report.
 
 mod names;
+mod source;
+mod timetable;
 
-use std::mem;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -11,45 +12,43 @@ use std::time::{Duration, Instant};
 use rand::TryRng;
 use rand::rngs::SysRng;
 
-use crate::alternatives::Alternatives;
+use self::source::{EndedTarget, Source};
+use self::timetable::Timetable;
 use crate::checker::{Checker, Ended};
 use crate::engine::{Interrupt, OpenEngine};
 use crate::event_loop::{Driver, Next, PacketEvent, run};
 use crate::local_error::{LocalError, SendError};
 use crate::non_blocking_writer::Output;
 use crate::pacer::Pacer;
-use crate::plan::{Format, Plan, PlanError, last_call};
+use crate::plan::{Plan, PlanError, last_call};
 use crate::probe::Secret;
+use crate::report::Report;
 use crate::report::progress::Progress;
-use crate::report::{Finding, Report, json};
-use crate::resolve::Lookups;
+use crate::report::recorder::{Entry, Recorder};
 use crate::schedule::Schedule;
 use crate::signals::Signals;
-use crate::target_set::TargetSet;
-use crate::verdict::{EndOfRun, LookupFailure, NoVerdict, Outcome, Reason, Verdict};
+use crate::verdict::{EndOfRun, LookupFailure, NoVerdict, Reason, Verdict};
 
 /// How much later than the deadline the last verdict may come, for delays on this machine.
 const GRACE: Duration = Duration::from_millis(25);
 
-/// Packets kept to be shown: more than anybody reads. A flood has millions.
-const PACKETS: usize = 100_000;
-
-/// Targets left at the end that are told of one by one; the rest are counted. An end that was asked
-/// for, or is due, does not wait until the addresses of a large block are written down.
+/// The most targets left at the end that are recorded one by one; the rest are counted. A run that
+/// has to end does not wait until the addresses of a large block are written down.
 const LISTED: usize = 100_000;
 
-/// Lines that are kept before they are written, bytes.
-const CHUNK: usize = 1 << 16;
-
-/// While more than that waits for the reader of the output, bytes, no target begins: each has a
-/// line to come.
+/// While more bytes than that wait for the reader of the output, no target begins: each has a line
+/// to come.
 const BACKLOG: usize = 1 << 20;
 
-/// Carries out `plan` by `engine`, if there is one, in a program that began at `start`, until a
-/// signal comes. What can be said before the end goes to `out` at once, and how far it is to
-/// `progress`. Fails where the plan cannot be carried out as it stands.
+/// Carries out `plan` by `engine`, if it could be opened, in a program that began at `start`, until
+/// a signal comes. What can be written before the end goes to `out` at once, and how far the check
+/// is to `progress`.
+///
+/// # Errors
+///
+/// If the plan cannot be carried out as it stands. Whatever goes wrong later is in the report.
 pub fn check(
-    mut plan: Plan,
+    plan: Plan,
     engine: Result<&mut OpenEngine, LocalError>,
     signals: &Signals,
     start: Instant,
@@ -57,257 +56,188 @@ pub fn check(
     progress: Option<Progress>,
 ) -> Result<Report, PlanError> {
     plan.verify()?;
-    let total = plan.total();
-    let target_set = TargetSet::new(mem::take(&mut plan.targets)).map_err(PlanError::Interface)?;
-    let report = Report::new(plan, total);
-    let progress = progress.filter(|_| report.is_pool());
-    let mut session = Session {
-        target_set,
-        report,
-        retries: 0,
-        alternatives: Alternatives::default(),
-        unwanted: Vec::new(),
-        lookups: None,
-        unasked: Vec::new(),
-        barred: [None, None],
-        listed: 0,
-        signals,
-        lines: Vec::new(),
-        out,
-        progress,
-    };
+    let (source, settings) = Source::new(plan)?;
+    let report = Report::new(settings, source.total);
+    let retries = engine.as_ref().map_or(0, |engine| engine.retries());
+    let timetable = Timetable::new(retries, &report.settings, report.is_pool());
+    let recorder = Recorder::new(report, out, progress);
+    let mut session = Session { source, timetable, recorder, signals, listed: 0 };
     if let Err(error) = engine.and_then(|engine| session.probe(engine)) {
         session.fail(&error);
     }
-    session.flush();
-    session.report.findings.sort_by_key(|f| (f.id, f.address, f.port));
-    session.report.elapsed = start.elapsed();
-    Ok(session.report)
+    let Session { source, timetable, mut recorder, .. } = session;
+    let report = recorder.report_mut();
+    report.addresses = source.addresses;
+    report.waits = timetable.used();
+    Ok(recorder.finish(start.elapsed()))
 }
 
-/// The client of the loop: knows the targets by name and keeps the report.
+/// The driver of the loop: takes endpoints from the source, and tells the recorder how targets end.
 struct Session<'a> {
-    target_set: TargetSet,
-    report: Report,
-    /// As many as the engine was opened for.
-    retries: u8,
-    /// Names with several addresses.
-    alternatives: Alternatives,
-    /// Endpoints that are pending and need not be.
-    unwanted: Vec<SocketAddr>,
-    lookups: Option<Lookups>,
-    /// Names that were never looked up, or that this machine was short of something for.
-    unasked: Vec<(u32, Option<LocalError>)>,
-    /// Why IPv4 and IPv6 addresses are of no use.
-    barred: [Option<LocalError>; 2],
-    /// Targets left at the end that were told of.
-    listed: usize,
+    source: Source,
+    timetable: Timetable,
+    recorder: Recorder<'a>,
     signals: &'a Signals,
-    /// Lines of JSON that are to be written.
-    lines: Vec<u8>,
-    out: &'a mut dyn Output,
-    progress: Option<Progress>,
+    /// How many targets left at the end have been recorded one by one.
+    listed: usize,
 }
 
 impl Session<'_> {
     fn probe(&mut self, engine: &mut OpenEngine) -> Result<(), LocalError> {
-        let plan = &self.report.plan;
-        let (v4, v6) = self.target_set.families(plan.family);
-        engine.check_families(v4, v6)?;
-        self.barred = [(true, false), (false, true)]
-            .map(|(v4, v6)| engine.check_families(v4, v6).err().filter(LocalError::bars_family));
-        let window = if self.report.is_pool() { engine.enable_batching() } else { usize::MAX };
-        let mut pacer = Pacer::new(plan.rate, window);
-        self.retries = engine.retries();
-        let schedule = Schedule::fit(self.retries, plan.timeout);
-        let mut checker = Checker::new(secret()?, schedule.attempts());
-        let deadline = plan.timeout + GRACE;
-        self.report.engine = Some(engine.name());
-        self.report.schedule = Some(schedule);
-        let names = self.target_set.names_to_resolve();
-        if !names.is_empty() {
-            let lookups = Lookups::start(names, plan.family);
-            self.lookups = Some(lookups?);
-        }
+        self.source.prepare(engine)?;
+        let report = self.recorder.report_mut();
+        report.engine = Some(engine.name());
+        let (settings, is_pool) = (&report.settings, report.is_pool());
+        let window = if is_pool { engine.enable_batching() } else { usize::MAX };
+        let mut pacer = Pacer::new(settings.rate, window);
+        let mut checker = Checker::new(secret()?, self.timetable.attempts());
+        let deadline = settings.timeout + GRACE;
+        self.source.start_lookups()?;
         run(&mut checker, engine.as_engine(), &mut pacer, self, Some(deadline))?;
-        self.report.discarded = checker.discarded().clone();
-        self.report.lost = checker.lost();
-        self.report.postponed = checker.postponed();
-        let interrupted = self.report.interrupted;
-        self.close_lookups();
-        self.take_in_names();
-        let end = if interrupted { EndOfRun::Interrupted } else { EndOfRun::OutOfTime };
-        let unprobed = NoVerdict::NotProbed(end);
-        for id in self.target_set.take_unresolved() {
-            let timed_out = Reason::NameNotResolved(LookupFailure::TimedOut);
-            let outcome = Ok(Verdict::without_probe(timed_out));
-            let outcome = if interrupted { Err(unprobed.clone()) } else { outcome };
-            self.found_all_ports(id, &outcome);
-        }
-        self.end_rest(&unprobed);
+        let report = self.recorder.report_mut();
+        report.discarded = checker.discarded().clone();
+        report.lost = checker.lost();
+        report.postponed = checker.postponed();
+        self.end_rest();
         Ok(())
     }
 
-    /// Nothing can be learnt of any target that is left.
+    /// Ends the targets that are left when the run is over.
+    fn end_rest(&mut self) {
+        self.source.close_lookups();
+        self.source.take_in_names();
+        self.record_ended();
+        let interrupted = self.recorder.report().interrupted;
+        let end = if interrupted { EndOfRun::Interrupted } else { EndOfRun::OutOfTime };
+        let not_probed = NoVerdict::NotProbed(end);
+        let timed_out = Reason::NameNotResolved(LookupFailure::TimedOut);
+        self.source.end_unresolved(&match end {
+            EndOfRun::Interrupted => Err(not_probed.clone()),
+            EndOfRun::OutOfTime => Ok(Verdict::without_probe(timed_out)),
+        });
+        self.end_targets(&not_probed);
+    }
+
+    /// Ends all targets that are left, because nothing more can be learnt of any.
     fn fail(&mut self, error: &LocalError) {
-        self.report.error = Some(error.clone());
-        if self.report.is_pool() && self.report.plan.format != Format::Json {
-            return; // the fault is all there is to say
-        }
-        for id in self.target_set.take_unresolved() {
-            self.found_all_ports(id, &Err(error.clone().into()));
-        }
-        self.end_rest(&error.clone().into());
-    }
-
-    /// Ends the targets that are left, of which nothing was learnt for the reason `unprobed`.
-    fn end_rest(&mut self, unprobed: &NoVerdict) {
-        while let Some((id, ending)) = self.alternatives.give_up(unprobed, &self.report.plan.policy)
-        {
-            self.end_alternatives(id, ending);
-        }
-        for (id, error) in mem::take(&mut self.unasked) {
-            self.found_all_ports(id, &Err(error.map_or_else(|| unprobed.clone(), NoVerdict::from)));
-        }
-        if self.report.is_pool() && self.report.plan.format != Format::Json {
-            return; // they are counted
-        }
-        while self.listed < LISTED
-            && let Some((_, remote)) = self.target_set.poll_endpoint()
-        {
-            let outcome = Err(unprobed.clone());
-            for id in self.target_set.end(remote, &outcome) {
-                self.listed += 1;
-                self.found(id, remote.port(), Some(remote), outcome.clone(), Vec::new());
-            }
-            if self.lines.len() >= CHUNK {
-                self.flush();
-            }
+        self.recorder.report_mut().error = Some(error.clone());
+        if self.recorder.lists_not_probed() {
+            let error = NoVerdict::from(error.clone());
+            self.source.end_unresolved(&Err(error.clone()));
+            self.end_targets(&error);
         }
     }
 
-    fn found_all_ports(&mut self, id: u32, outcome: &Outcome) {
-        for port in self.target_set.target(id).ports.iter() {
+    /// Ends the targets that are left and were not probed, for the reason `error`.
+    fn end_targets(&mut self, error: &NoVerdict) {
+        self.source.end_names(error);
+        self.record_ended();
+        while self.recorder.lists_not_probed()
+            && self.listed < LISTED
+            && let Some((_, remote)) = self.source.poll_endpoint()
+        {
+            self.source.end(remote, &Err(error.clone()));
+            self.listed += self.record_ended();
+        }
+    }
+
+    /// Records the targets that have ended, and returns how many there were.
+    fn record_ended(&mut self) -> usize {
+        self.recorder.report_mut().total = self.source.total;
+        let mut count = 0;
+        while let Some(ended) = self.source.poll_ended() {
+            self.record(ended);
+            count += 1;
+        }
+        count
+    }
+
+    fn record(&mut self, ended: EndedTarget) {
+        let EndedTarget { id, endpoint, outcome, others } = ended;
+        let target = self.source.target(id);
+        if let Some(endpoint) = endpoint {
+            let (address, port) = (Some(endpoint.ip()), endpoint.port());
+            let entry = Entry { id, address, port, outcome, others };
+            return self.recorder.record(entry, || target.label(port, Some(endpoint)));
+        }
+        for port in target.ports.iter() {
             if outcome.is_err() && self.listed >= LISTED {
                 return;
             }
             self.listed += usize::from(outcome.is_err());
-            self.found(id, port, None, outcome.clone(), Vec::new());
-        }
-    }
-
-    fn found(
-        &mut self,
-        id: u32,
-        port: u16,
-        endpoint: Option<SocketAddr>,
-        outcome: Outcome,
-        others: Vec<(IpAddr, Option<Outcome>)>,
-    ) {
-        let judgement = self.report.plan.policy.judge(&outcome);
-        let probed = !matches!(outcome, Err(NoVerdict::NotProbed(_)));
-        let wanted = if probed || !self.report.is_pool() {
-            self.report.count(&outcome, judgement.status)
-        } else {
-            self.report.plan.format == Format::Json
-        };
-        if !wanted {
-            return;
-        }
-        let target = self.target_set.target(id).label(port, endpoint);
-        let address = endpoint.map(|endpoint| endpoint.ip());
-        let finding = Finding { id, target, address, port, outcome, judgement, others };
-        if self.report.plan.format == Format::Json {
-            let engine = self.report.engine.filter(|_| probed);
-            // Writing to memory does not fail.
-            let _ = json::render_finding(&finding, engine, &mut self.lines);
-        }
-        if self.report.plan.format != Format::Json || self.report.plan.verbosity > 0 {
-            self.report.findings.push(finding);
+            let (outcome, others) = (outcome.clone(), others.clone());
+            let entry = Entry { id, address: None, port, outcome, others };
+            self.recorder.record(entry, || target.label(port, None));
         }
     }
 }
 
 impl Driver for Session<'_> {
     fn next(&mut self, now: Duration) -> Next {
-        // An answer to a later SYN still counts; for a pool, the time that is left belongs to the
+        // An answer to a later SYN still counts. In a pool, the time that is left belongs to the
         // answers to earlier ones.
-        let in_time = now <= last_call(self.report.plan.timeout) || !self.report.is_pool();
-        if in_time && self.out.backlog().is_some_and(|(bytes, _)| bytes > BACKLOG) {
+        let report = self.recorder.report();
+        let in_time = now <= last_call(report.settings.timeout) || !report.is_pool();
+        if in_time && self.recorder.backlog().is_some_and(|(bytes, _)| bytes > BACKLOG) {
             return Next::Later;
         }
-        match in_time.then(|| self.target_set.poll_endpoint()).flatten() {
+        match in_time.then(|| self.source.poll_endpoint()).flatten() {
             Some((id, remote)) => Next::Target(id, remote),
-            None if self.lookups.is_some() => Next::Later,
+            None if self.source.awaits_names() => Next::Later,
             None => Next::Nothing,
         }
     }
 
-    fn schedule(&self, now: Duration) -> Schedule {
-        let timeout = self.report.plan.timeout;
-        // Neither the pacer nor a late name may cut the waits short: silence that was not heard out
-        // is no verdict.
-        let begun = now.min(last_call(timeout)) + self.report.telling();
-        Schedule::fit(self.retries, timeout.saturating_sub(begun))
+    fn schedule(&mut self, now: Duration) -> Schedule {
+        self.timetable.schedule(now, self.source.total)
     }
 
     fn ended(&mut self, ended: Ended) {
-        let Ended { remote, outcome, .. } = ended;
-        for id in self.target_set.end(remote, &outcome) {
-            self.conclude(id, remote, outcome.clone());
-        }
+        self.source.end(ended.remote, &ended.outcome);
+        self.record_ended();
     }
 
     fn on_send_error(&mut self, remote: SocketAddr, error: &SendError) {
         if let SendError::NoRoute(cause) = error {
-            self.pass_over(remote, *cause);
+            self.source.on_no_route(remote, *cause);
+            self.record_ended();
         }
     }
 
     fn poll_unwanted(&mut self) -> Option<SocketAddr> {
-        self.unwanted.pop()
+        self.source.poll_unwanted()
     }
 
     fn flush(&mut self) {
-        // Whether anybody reads them does not change a verdict.
-        let _ = self.out.write_all(&self.lines).and_then(|()| self.out.flush());
-        self.lines.clear();
+        self.recorder.flush();
     }
 
     fn on_packet(&mut self, at: Duration, packet: &PacketEvent) {
         if let Some(remote) = packet.syn_to() {
-            for id in self.target_set.waiting_for(remote) {
-                self.alternatives.sent(id, remote);
-            }
+            self.source.on_syn(remote);
         }
-        if self.report.plan.verbosity < 2 {
-            return;
-        }
-        if self.report.packets.len() < PACKETS {
-            self.report.packets.push((at, *packet));
-        } else {
-            self.report.more_packets += 1;
-        }
+        self.recorder.record_packet(at, packet);
     }
 
     fn interrupts(&self) -> Vec<Interrupt<'_>> {
-        let lookups = self.lookups.iter().map(|lookups| Interrupt::Readable(lookups.as_fd()));
-        let output = self.out.backlog().map(|(_, output)| Interrupt::Writable(output));
-        lookups.chain(output).chain([Interrupt::Readable(self.signals.as_fd())]).collect()
+        let names = self.source.names().map(Interrupt::Readable);
+        let output = self.recorder.backlog().map(|(_, output)| Interrupt::Writable(output));
+        let signals = Interrupt::Readable(self.signals.as_fd());
+        names.into_iter().chain(output).chain([signals]).collect()
     }
 
     fn handle_interrupts(&mut self, now: Duration) -> ControlFlow<()> {
-        if self.lookups.is_some() {
-            if now > last_call(self.report.plan.timeout) {
-                self.close_lookups();
+        if self.source.awaits_names() {
+            if now > last_call(self.recorder.report().settings.timeout) {
+                self.source.close_lookups();
             }
-            self.take_in_names();
+            self.source.take_in_names();
+            self.record_ended();
         }
-        if let Some(progress) = &mut self.progress {
-            progress.advance(self.report.tally.targets(), self.report.total, now);
-        }
-        self.report.interrupted |= self.signals.take();
-        if self.report.interrupted { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        self.recorder.show_progress(now);
+        let report = self.recorder.report_mut();
+        report.interrupted |= self.signals.take();
+        if report.interrupted { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 

@@ -12,48 +12,34 @@ use crate::target::Target;
 pub struct Plan {
     /// What to check.
     pub targets: Vec<Target>,
+    /// How to check it.
+    pub settings: Settings,
+}
+
+/// The options of a check.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
     /// Which address families may be used.
     pub family: Family,
     /// Whether each address of a name is a target of its own.
     pub every_address: bool,
     /// The whole program's deadline, counted from its start.
     pub timeout: Duration,
-    /// SYNs per second, 0 for no limit.
+    /// The most SYNs per second, 0 for no limit.
     pub rate: u32,
     /// What states and times mean.
     pub policy: Policy,
-    /// When a pool is OK; without it, when each of its targets is.
+    /// How many targets of a pool must be open; without it, each target must be OK.
     pub min_open: Option<MinOpen>,
     /// How the result is written.
     pub format: Format,
-    /// How much is said beside the result, 0 to 3.
+    /// How much is written beside the result, 0 to 3.
     pub verbosity: u8,
 }
 
-impl Plan {
-    /// Returns how many endpoints the targets stand for; a name counts as one address.
-    pub fn total(&self) -> u128 {
-        self.targets.iter().map(Target::count).fold(0, u128::saturating_add)
-    }
-
-    /// Returns why the plan cannot be carried out, if it cannot.
-    pub fn verify(&self) -> Result<(), PlanError> {
-        let (targets, rate, timeout) = (self.total(), self.rate, self.timeout);
-        let least = targets.saturating_sub(1).saturating_mul(1000).checked_div(rate.into());
-        if targets > 1 && least.is_some_and(|least| least >= last_call(timeout).as_millis()) {
-            return Err(PlanError::TooManyTargets { targets, rate, timeout });
-        }
-        let mut addresses = self.targets.iter().filter_map(|target| target.hosts.address());
-        match addresses.find(|address| !self.family.admits(*address)) {
-            Some(address) => Err(WrongFamily(address).into()),
-            None => Ok(()),
-        }
-    }
-
-    /// The plan of a check of `target` that nobody has asked for anything else of.
-    pub fn of(target: Target) -> Self {
+impl Default for Settings {
+    fn default() -> Self {
         Self {
-            targets: vec![target],
             family: Family::Any,
             every_address: false,
             timeout: Duration::from_secs(10),
@@ -66,6 +52,32 @@ impl Plan {
             min_open: None,
             format: Format::Nagios,
             verbosity: 0,
+        }
+    }
+}
+
+impl Plan {
+    /// Returns how many endpoints the targets stand for; a name counts as one address.
+    pub fn total(&self) -> u128 {
+        self.targets.iter().map(Target::count).fold(0, u128::saturating_add)
+    }
+
+    /// Checks that the plan can be carried out as it stands.
+    ///
+    /// # Errors
+    ///
+    /// If there are too many targets for the time, or one is of the wrong address family.
+    pub fn verify(&self) -> Result<(), PlanError> {
+        let Settings { rate, timeout, family, .. } = self.settings;
+        let targets = self.total();
+        let least = targets.saturating_sub(1).saturating_mul(1000).checked_div(rate.into());
+        if targets > 1 && least.is_some_and(|least| least >= last_call(timeout).as_millis()) {
+            return Err(PlanError::TooManyTargets { targets, rate, timeout });
+        }
+        let mut addresses = self.targets.iter().filter_map(|target| target.hosts.address());
+        match addresses.find(|address| !family.admits(*address)) {
+            Some(address) => Err(WrongFamily(address).into()),
+            None => Ok(()),
         }
     }
 }

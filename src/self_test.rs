@@ -12,7 +12,7 @@ use crate::engine::{EngineConfig, OpenEngine};
 use crate::event::{Event, HandshakeEnd};
 use crate::event_loop::PacketEvent;
 use crate::local_error::in_words;
-use crate::plan::{Plan, PlanError};
+use crate::plan::{Plan, PlanError, Settings};
 use crate::report::{nagios, render_packet};
 use crate::signals::Signals;
 use crate::status::Status;
@@ -136,11 +136,12 @@ fn check(
     endpoint: SocketAddr,
     wanted: PortState,
 ) -> Result<Claim, Obstacle> {
-    let plan = Plan {
+    let settings = Settings {
         timeout: start.elapsed() + LIMIT,
         verbosity: 3, // for the packets
-        ..Plan::of(endpoint.into())
+        ..Settings::default()
     };
+    let plan = Plan { targets: vec![endpoint.into()], settings };
     let report = check::check(plan, Ok(engine), signals, start, &mut io::sink(), None)?;
     let outcome = report.findings.into_iter().next().map(|finding| finding.outcome);
     let verdict = outcome.unwrap_or(Err(NoVerdict::Unfinished(EndOfRun::Interrupted)))?;

@@ -1,10 +1,14 @@
 //! What a verdict means to the operator: Nagios status, thresholds, exit codes.
 
+mod pool;
+mod range;
+
 use std::fmt;
-use std::str::FromStr;
+
+pub use self::pool::{MinOpen, MinOpenError, Tally};
+pub use self::range::{Range, RangeError};
 
 use crate::local_error::LocalError;
-use crate::number::whole;
 use crate::verdict::{NoVerdict, Outcome, PortState, Reason, Verdict};
 
 /// A plugin's status (Monitoring Plugins guidelines, "Plugin Return Codes").
@@ -154,117 +158,4 @@ impl Policy {
         };
         Judgement { status, remark: Some(Remark::Threshold(text)) }
     }
-}
-
-/// How many targets of a pool must be open.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum MinOpen {
-    /// That many.
-    Count(u64),
-    /// That share of them, in percent.
-    Percent(f64),
-}
-
-impl MinOpen {
-    /// How many of `total` that is.
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a share of a count, rounded up"
-    )]
-    pub fn of(self, total: u128) -> u128 {
-        match self {
-            Self::Count(count) => count.into(),
-            Self::Percent(share) => (total as f64 * share / 100.0).ceil() as u128,
-        }
-    }
-}
-
-impl FromStr for MinOpen {
-    type Err = MinOpenError;
-
-    fn from_str(text: &str) -> Result<Self, MinOpenError> {
-        let Some(share) = text.strip_suffix('%') else {
-            return whole(text).map(Self::Count).ok_or(MinOpenError);
-        };
-        let share = share.parse().map_err(|_| MinOpenError)?;
-        if (0.0..=100.0).contains(&share) { Ok(Self::Percent(share)) } else { Err(MinOpenError) }
-    }
-}
-
-/// A text that is no number of targets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("write a number of targets, such as 3, or a share from 0% to 100%")]
-pub struct MinOpenError;
-
-/// A Nagios threshold range, `[@]start:end` (Monitoring Plugins guidelines, "Threshold and
-/// Ranges"): alerts outside of start to end, both included, or inside with `@`. Start is 0 when
-/// left out, `~` is minus infinity, an end left out is infinity.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Range {
-    text: String,
-    start: f64,
-    end: f64,
-    alert_inside: bool,
-}
-
-impl Range {
-    /// Why `seconds` raises an alert, or `None` where it does not.
-    fn alert(&self, seconds: f64) -> Option<String> {
-        let inside = (self.start..=self.end).contains(&seconds);
-        match (inside, self.alert_inside) {
-            (true, true) => Some(format!("inside {} s", self.text)),
-            (false, false) if seconds < self.start => Some(format!("under {} s", self.start)),
-            (false, false) => Some(format!("over {} s", self.end)),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Range {
-    /// As it was written.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-/// A text that is no threshold range.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum RangeError {
-    /// Not of the form.
-    #[error("write END, START:, START:END, ~:END or @START:END, in seconds")]
-    Form,
-    /// Start above end.
-    #[error("the start of the range is above its end: write START:END, the smaller number first")]
-    Order,
-}
-
-impl FromStr for Range {
-    type Err = RangeError;
-
-    fn from_str(text: &str) -> Result<Self, RangeError> {
-        let bounds = text.strip_prefix('@').unwrap_or(text);
-        let (start, end) = match bounds.split_once(':') {
-            Some((start, end)) => (start, end),
-            None => ("", bounds),
-        };
-        if start.is_empty() && end.is_empty() {
-            return Err(RangeError::Form);
-        }
-        let start = match start {
-            "" => 0.0,
-            "~" => f64::NEG_INFINITY,
-            number => decimal(number)?,
-        };
-        let end = if end.is_empty() { f64::INFINITY } else { decimal(end)? };
-        if start > end {
-            return Err(RangeError::Order);
-        }
-        Ok(Self { text: text.to_owned(), start, end, alert_inside: text.starts_with('@') })
-    }
-}
-
-fn decimal(text: &str) -> Result<f64, RangeError> {
-    text.parse().ok().filter(|number: &f64| number.is_finite()).ok_or(RangeError::Form)
 }

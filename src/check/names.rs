@@ -2,30 +2,29 @@
 
 use std::net::SocketAddr;
 
-use super::Session;
-use crate::alternatives::{Alternative, Ending};
-use crate::local_error::NoRoute;
+use super::source::{EndedTarget, Source};
+use crate::alternatives::Alternative;
 use crate::resolve::{Addresses, Lookups, NoAddress};
-use crate::verdict::{NoVerdict, Outcome};
+use crate::verdict::NoVerdict;
 
-/// Addresses of a name that are probed at most, and endpoints that they and its ports come to: a
-/// name service is not trusted.
+/// The most addresses of a name that are probed, and the most endpoints that they and the ports
+/// come to: a name service is not trusted.
 const ADDRESSES: usize = 256;
 const ENDPOINTS: usize = 1 << 18;
 
-impl Session<'_> {
-    /// Takes in what the name service has said since.
+impl Source {
+    /// Takes in the look-ups that have ended.
     pub(super) fn take_in_names(&mut self) {
         while let Some((id, found)) = self.lookups.as_mut().and_then(Lookups::poll) {
             if let Ok(addresses) = &found {
-                let name = self.target_set.target(id).hosts.to_string();
-                self.report.addresses.push((name, addresses.clone()));
+                let name = self.target(id).hosts.to_string();
+                self.addresses.push((name, addresses.clone()));
             }
-            match found.and_then(|addresses| self.fitting(addresses)) {
+            match found.and_then(|addresses| self.usable(addresses)) {
                 Ok(addresses) => self.begin(id, &addresses),
                 Err(error) => {
                     self.target_set.resolve(id, &[]);
-                    self.found_all_ports(id, &error.outcome());
+                    self.end_all_ports(id, error.outcome());
                 }
             }
         }
@@ -34,86 +33,59 @@ impl Session<'_> {
         }
     }
 
-    /// Those of a name's addresses that can be reached as the operator wants.
-    fn fitting(&self, addresses: Vec<SocketAddr>) -> Addresses {
-        let barred = |address: &SocketAddr| self.barred[usize::from(address.is_ipv6())].as_ref();
-        let fits = |address: &SocketAddr| barred(address).is_none();
-        match addresses.first().and_then(barred) {
-            Some(cause) if !addresses.iter().any(fits) => {
+    /// Begins no more look-ups.
+    pub(super) fn close_lookups(&mut self) {
+        for (id, error) in self.lookups.as_mut().map(Lookups::close).into_iter().flatten() {
+            self.target_set.resolve(id, &[]);
+            self.not_looked_up.push((id, error));
+        }
+    }
+
+    /// Returns those of a name's addresses that this machine can send to.
+    fn usable(&self, addresses: Vec<SocketAddr>) -> Addresses {
+        let obstacle =
+            |address: &SocketAddr| self.unusable[usize::from(address.is_ipv6())].as_ref();
+        let is_usable = |address: &SocketAddr| obstacle(address).is_none();
+        match addresses.first().and_then(obstacle) {
+            Some(cause) if !addresses.iter().any(is_usable) => {
                 let addresses = addresses.iter().map(SocketAddr::ip).collect();
                 let cause = cause.clone().into();
                 Err(NoAddress::Unusable(NoVerdict::NoAddressFits { addresses, cause }))
             }
-            _ => Ok(addresses.into_iter().filter(fits).collect()),
+            _ => Ok(addresses.into_iter().filter(is_usable).collect()),
         }
     }
 
-    /// The addresses of the name `id` are known.
+    /// Takes in the addresses of the name `id`.
     fn begin(&mut self, id: u32, addresses: &[SocketAddr]) {
-        let ports = self.target_set.target(id).ports.iter();
+        let ports = self.target(id).ports.iter();
         let most = (ENDPOINTS / ports.clone().count()).min(ADDRESSES);
         let (probed, rest) = addresses.split_at(addresses.len().min(most));
         for port in ports {
             let on_port = |address: &SocketAddr| with_port(*address, port);
+            let rest = rest.first().map(on_port);
             let too_many = NoVerdict::TooManyAddresses { addresses: addresses.len(), probed: most };
-            if self.report.plan.every_address {
-                self.report.total += (addresses.len().min(most + 1) - 1) as u128;
-                if let Some(address) = rest.first().map(on_port) {
-                    self.found(id, port, Some(address), Err(too_many), Vec::new());
-                }
+            if self.every_address {
+                self.total += (addresses.len().min(most + 1) - 1) as u128;
+                let (outcome, others) = (Err(too_many), Vec::new());
+                let left_out = rest.map(|address| EndedTarget {
+                    id,
+                    endpoint: Some(address),
+                    outcome,
+                    others,
+                });
+                self.ended.extend(left_out);
             } else if addresses.len() > 1 {
                 let probed = probed.iter().map(on_port).map(Alternative::new);
-                let rest = rest.first().map(on_port);
                 let rest = rest.map(|address| Alternative::left_out(address, too_many));
                 self.alternatives.begin(id, port, probed.chain(rest).collect());
             }
         }
-        let several = addresses.len() > 1 && !self.report.plan.every_address;
+        let several = addresses.len() > 1 && !self.every_address;
         for (endpoint, outcome) in self.target_set.resolve(id, probed) {
-            // One that has ended before may have decided the target.
+            // An endpoint that ended before may have decided the target already.
             if !several || self.alternatives.has(id, endpoint.port()) {
                 self.conclude(id, endpoint, outcome);
-            }
-        }
-    }
-
-    /// No look-up begins any more.
-    pub(super) fn close_lookups(&mut self) {
-        for (id, error) in self.lookups.as_mut().map(Lookups::close).into_iter().flatten() {
-            self.target_set.resolve(id, &[]);
-            self.unasked.push((id, error));
-        }
-    }
-
-    /// An endpoint that the target `id` stands for has ended.
-    pub(super) fn conclude(&mut self, id: u32, remote: SocketAddr, outcome: Outcome) {
-        if !self.alternatives.has(id, remote.port()) {
-            return self.found(id, remote.port(), Some(remote), outcome, Vec::new());
-        }
-        let policy = &self.report.plan.policy;
-        if let Some(ending) = self.alternatives.ended(id, remote, outcome, policy) {
-            self.end_alternatives(id, ending);
-        }
-    }
-
-    pub(super) fn end_alternatives(&mut self, id: u32, ending: Ending) {
-        let Ending { endpoint, outcome, others } = ending;
-        for other in others.iter().filter(|other| !other.ended) {
-            if self.target_set.leave(id, other.endpoint) {
-                self.unwanted.push(other.endpoint);
-            }
-        }
-        let others = others.into_iter().map(|other| (other.endpoint.ip(), other.outcome)).collect();
-        self.found(id, endpoint.port(), Some(endpoint), outcome, others);
-    }
-
-    /// This machine has no route to `remote` for now: a name that has been answered for at all its
-    /// other addresses does not wait.
-    pub(super) fn pass_over(&mut self, remote: SocketAddr, cause: NoRoute) {
-        for id in self.target_set.waiting_for(remote) {
-            let policy = &self.report.plan.policy;
-            if let Some(ending) = self.alternatives.without_route(id, remote, cause, policy) {
-                self.end_alternatives(id, ending);
             }
         }
     }

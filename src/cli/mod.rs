@@ -19,7 +19,7 @@ pub use self::usage::UsageError;
 use self::words::without_blanks;
 use crate::engine::{Egress, EngineConfig};
 use crate::family::Family;
-use crate::plan::Plan;
+use crate::plan::{Plan, Settings};
 use crate::signals::Signals;
 use crate::status::{Expected, Policy, Status};
 use crate::target::{Hosts, Ports, Target, TargetError, excerpt};
@@ -181,8 +181,7 @@ impl Arguments {
                 return Err(UsageError::MinOpen { wanted, total });
             }
         }
-        Ok(Plan {
-            targets,
+        let settings = Settings {
             family: match (self.use_ipv4, self.use_ipv6) {
                 (true, _) => Family::V4,
                 (_, true) => Family::V6,
@@ -199,7 +198,8 @@ impl Arguments {
             min_open: self.min_open,
             format: self.output.into(),
             verbosity: self.verbose,
-        })
+        };
+        Ok(Plan { targets, settings })
     }
 }
 

@@ -47,7 +47,7 @@ pub trait Driver {
     fn next(&mut self, now: Duration) -> Next;
 
     /// When the SYNs of a target go out whose first one leaves at `now`.
-    fn schedule(&self, now: Duration) -> Schedule;
+    fn schedule(&mut self, now: Duration) -> Schedule;
 
     /// A target has ended.
     fn ended(&mut self, ended: Ended);

@@ -6,15 +6,16 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::plain::plain;
-use super::{Finding, Report};
+use super::{Finding, Report, Waits};
 use crate::event::{Event, HandshakeEnd};
 use crate::event_loop::PacketEvent;
+use crate::schedule::Schedule;
 use crate::status::Status;
 use crate::verdict::Outcome;
 
 /// Writes as much as the report's verbosity asks for.
 pub(super) fn render(report: &Report, out: &mut impl Write) -> io::Result<()> {
-    if report.plan.verbosity >= 1 {
+    if report.settings.verbosity >= 1 {
         // What is not OK first: a monitor may cut the rest.
         let (bad, good): (Vec<_>, Vec<_>) =
             report.findings.iter().partition(|finding| finding.judgement.status != Status::Ok);
@@ -28,10 +29,10 @@ pub(super) fn render(report: &Report, out: &mut impl Write) -> io::Result<()> {
         let short = short.map(|(count, what)| format!("{count} {what}"));
         render_list("short of buffers on this machine", ", ", short, out)?;
     }
-    if report.plan.verbosity >= 2 {
+    if report.settings.verbosity >= 2 {
         render_plan(report, out)?;
     }
-    if report.plan.verbosity >= 3 {
+    if report.settings.verbosity >= 3 {
         for (at, packet) in &report.packets {
             render_packet(*at, packet, out)?;
         }
@@ -87,11 +88,30 @@ fn render_plan(report: &Report, out: &mut impl Write) -> io::Result<()> {
     });
     let sources: BTreeSet<_> = sources.collect();
     render_list("sources", " ", sources.iter().map(SocketAddr::to_string), out)?;
-    if let (Some(engine), Some(schedule)) = (report.engine, report.schedule) {
-        let waits: Vec<_> = schedule.waits().map(|wait| format!("{wait:?}")).collect();
-        writeln!(out, "engine: {engine}; rate: {}; waits: {}", report.plan.rate, waits.join(" "))?;
+    if let Some(engine) = report.engine {
+        let waits = report.waits.map(render_waits).unwrap_or_default();
+        writeln!(out, "engine: {engine}; rate: {}{waits}", report.settings.rate)?;
     }
     Ok(())
+}
+
+/// Returns the waits of the first target, and of the last if they were others.
+fn render_waits(Waits { first, last }: Waits) -> String {
+    let (first, last) = (list_waits(first), list_waits(last));
+    let last = Some(last).filter(|last| *last != first);
+    let last = last.map(|last| format!(", of the last target {last}")).unwrap_or_default();
+    format!("; waits: {first}{last}")
+}
+
+/// Returns the waits of a schedule to the millisecond, or to the microsecond if they are short.
+fn list_waits(schedule: Schedule) -> String {
+    let unit = if schedule.first_wait() < 10_000_000 { 1000 } else { 1_000_000 };
+    let rounded = |wait: Duration| {
+        let nanos = wait.subsec_nanos() / unit * unit;
+        Duration::new(wait.as_secs(), nanos)
+    };
+    let waits = schedule.waits().map(|wait| format!("{:?}", rounded(wait)));
+    waits.collect::<Vec<_>>().join(" ")
 }
 
 /// Writes a line with all of `items`, none where there are none.

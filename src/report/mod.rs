@@ -5,6 +5,7 @@ pub mod json;
 pub mod nagios;
 mod plain;
 pub mod progress;
+pub mod recorder;
 pub mod text;
 
 use std::collections::BTreeMap;
@@ -16,11 +17,11 @@ pub use details::render_packet;
 
 use crate::event_loop::PacketEvent;
 use crate::local_error::LocalError;
-use crate::plan::{Format, Plan};
+use crate::plan::{Format, Settings};
 use crate::probe::DiscardReason;
 use crate::schedule::Schedule;
-use crate::status::{Judgement, Status};
-use crate::verdict::{Outcome, PortState, Verdict};
+use crate::status::{Judgement, Status, Tally};
+use crate::verdict::{Outcome, Verdict};
 
 /// Findings kept for the nagios format at most, of those that are OK and of those that are not:
 /// more than fit in what a monitor reads.
@@ -32,8 +33,8 @@ const MEASURED: u128 = 50;
 /// The result of a program run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
-    /// What was asked for, without its targets.
-    pub plan: Plan,
+    /// The options of the check.
+    pub settings: Settings,
     /// How many targets there are.
     pub total: u128,
     /// What kept the whole program from learning anything.
@@ -46,8 +47,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// How targets were probed; `None` where nothing could be sent.
     pub engine: Option<&'static str>,
-    /// When the SYNs of a target go out that is probed at once; `None` where nothing could be sent.
-    pub schedule: Option<Schedule>,
+    /// The schedules that were used; `None` if no target was probed.
+    pub waits: Option<Waits>,
     /// What each name resolved to, in the resolver's order.
     pub addresses: Vec<(String, Vec<SocketAddr>)>,
     /// What arrived and proved nothing.
@@ -65,27 +66,14 @@ pub struct Report {
     pub elapsed: Duration,
 }
 
-/// How many targets ended how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Tally {
-    /// Open.
-    pub open: u128,
-    /// Closed.
-    pub closed: u128,
-    /// Filtered.
-    pub filtered: u128,
-    /// Unreachable.
-    pub unreachable: u128,
-    /// Stale.
-    pub stale: u128,
-    /// Nothing could be learnt.
-    pub unknown: u128,
-    /// Status OK.
-    pub ok: u128,
-    /// Status WARNING.
-    pub warning: u128,
-    /// Status CRITICAL.
-    pub critical: u128,
+/// The schedules of the first target that was probed and of the last one. Of a pool that takes
+/// long, the last one has less time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waits {
+    /// That of the first target.
+    pub first: Schedule,
+    /// That of the last target.
+    pub last: Schedule,
 }
 
 /// What was found of one target.
@@ -121,17 +109,17 @@ impl Finding {
 }
 
 impl Report {
-    /// A report of `plan`, before anything is known of its `total` targets.
-    pub fn new(plan: Plan, total: u128) -> Self {
+    /// Creates the report of a check before anything is known of its `total` targets.
+    pub fn new(settings: Settings, total: u128) -> Self {
         Self {
-            plan,
+            settings,
             total,
             error: None,
             interrupted: false,
             tally: Tally::default(),
             findings: Vec::new(),
             engine: None,
-            schedule: None,
+            waits: None,
             addresses: Vec::new(),
             discarded: BTreeMap::new(),
             lost: 0,
@@ -144,34 +132,7 @@ impl Report {
 
     /// True when there are several targets, or may be.
     pub fn is_pool(&self) -> bool {
-        self.total != 1 || self.plan.every_address
-    }
-
-    /// Counts a target that has ended; says whether its finding is wanted.
-    pub fn count(&mut self, outcome: &Outcome, status: Status) -> bool {
-        self.tally.count(outcome, status);
-        let tally = &self.tally;
-        match self.plan.format {
-            Format::Json | Format::Text => true,
-            Format::Nagios => {
-                let wanted = match status {
-                    Status::Ok => self.total <= MEASURED || self.plan.verbosity > 0,
-                    _ => true,
-                };
-                let told = if status == Status::Ok { tally.ok } else { tally.targets() - tally.ok };
-                wanted && told <= KEPT
-            }
-        }
-    }
-
-    /// How long it takes to tell of all targets at once, at the deadline: a few microseconds each,
-    /// but no more than a tenth of the time there is.
-    pub fn telling(&self) -> Duration {
-        if !self.is_pool() {
-            return Duration::ZERO;
-        }
-        let micros = self.total.saturating_mul(4).try_into().unwrap_or(u64::MAX);
-        Duration::from_micros(micros).min(self.plan.timeout / 10)
+        self.total != 1 || self.settings.every_address
     }
 
     /// Targets of which nothing was said before the program ended.
@@ -179,35 +140,17 @@ impl Report {
         self.total.saturating_sub(self.tally.targets())
     }
 
-    /// The status that the program exits with: the worst of its targets, or what the wanted number
-    /// of open ones makes of their count.
+    /// Returns the status that the program exits with.
     pub fn status(&self) -> Status {
-        let tally = &self.tally;
-        let unknown = tally.unknown + self.not_probed();
         if self.error.is_some() || self.interrupted {
-            Status::Unknown
-        } else if let Some(wanted) = self.wanted_open() {
-            if tally.open >= wanted {
-                Status::Ok
-            } else if tally.open + unknown >= wanted {
-                Status::Unknown
-            } else {
-                Status::Critical
-            }
-        } else if tally.critical > 0 {
-            Status::Critical
-        } else if tally.warning > 0 {
-            Status::Warning
-        } else if unknown > 0 {
-            Status::Unknown
-        } else {
-            Status::Ok
+            return Status::Unknown;
         }
+        self.tally.status(self.not_probed(), self.wanted_open())
     }
 
     /// How many targets must be open, where the operator said so.
     pub fn wanted_open(&self) -> Option<u128> {
-        self.plan.min_open.map(|min_open| min_open.of(self.total))
+        self.settings.min_open.map(|min_open| min_open.of(self.total))
     }
 
     /// Writes the report: the result to `out`, and to `aside` the details that the format has no
@@ -218,7 +161,7 @@ impl Report {
         out: &mut impl Write,
         aside: &mut impl Write,
     ) -> io::Result<()> {
-        match self.plan.format {
+        match self.settings.format {
             Format::Nagios => nagios::render(self, out),
             Format::Json => {
                 json::render_summary(self, out)?;
@@ -228,31 +171,6 @@ impl Report {
                 text::render(self, colour, out)?;
                 details::render(self, out)
             }
-        }
-    }
-}
-
-impl Tally {
-    /// Targets that have ended.
-    pub fn targets(&self) -> u128 {
-        self.open + self.closed + self.filtered + self.unreachable + self.stale + self.unknown
-    }
-
-    fn count(&mut self, outcome: &Outcome, status: Status) {
-        let state = match outcome.as_ref().map(Verdict::state) {
-            Ok(PortState::Open) => &mut self.open,
-            Ok(PortState::Closed) => &mut self.closed,
-            Ok(PortState::Filtered) => &mut self.filtered,
-            Ok(PortState::Unreachable) => &mut self.unreachable,
-            Ok(PortState::Stale) => &mut self.stale,
-            Err(_) => &mut self.unknown,
-        };
-        *state += 1;
-        match status {
-            Status::Ok => self.ok += 1,
-            Status::Warning => self.warning += 1,
-            Status::Critical => self.critical += 1,
-            Status::Unknown => {}
         }
     }
 }

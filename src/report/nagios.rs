@@ -71,14 +71,15 @@ fn render_pool(report: &Report, findings: &[Finding], out: &mut impl Write) -> i
     for finding in findings.iter().filter(|_| total <= MEASURED) {
         let Some(time) = time(report, finding) else { continue };
         // The label stays the same, whichever address answers.
-        let label = if report.plan.every_address { finding.name() } else { finding.target.clone() };
+        let label =
+            if report.settings.every_address { finding.name() } else { finding.target.clone() };
         let datum = format!(" {}={time}", plain::label(&label));
         if first.len() + datum.len() < LONGEST_LINE {
             first.push_str(&datum);
         }
     }
     writeln!(out, "{first}")?;
-    if report.plan.verbosity == 0 {
+    if report.settings.verbosity == 0 {
         for finding in bad {
             writeln!(out, "{}", plain(said(finding)))?;
         }
@@ -89,7 +90,7 @@ fn render_pool(report: &Report, findings: &[Finding], out: &mut impl Write) -> i
 /// How many targets are in the wanted state, and what else the count should be read with.
 pub(super) fn summary(report: &Report) -> String {
     let (tally, total) = (&report.tally, report.total);
-    let (count, state) = match report.plan.policy.expected {
+    let (count, state) = match report.settings.policy.expected {
         Expected::State(PortState::Closed) => (tally.closed, PortState::Closed),
         Expected::State(PortState::Filtered) => (tally.filtered, PortState::Filtered),
         Expected::State(_) | Expected::Open { .. } => (tally.open, PortState::Open),
@@ -147,8 +148,8 @@ fn time(report: &Report, finding: &Finding) -> Option<String> {
     let seconds = verdict.response_time.filter(|_| open)?.as_secs_f64();
     let bound = |range: &Option<Range>| range.as_ref().map(Range::to_string).unwrap_or_default();
     let (warning, critical) =
-        (bound(&report.plan.policy.warning), bound(&report.plan.policy.critical));
-    let longest = report.plan.timeout.as_secs_f64();
+        (bound(&report.settings.policy.warning), bound(&report.settings.policy.critical));
+    let longest = report.settings.timeout.as_secs_f64();
     Some(format!("{seconds:.6}s;{warning};{critical};0;{longest}"))
 }
 

@@ -50,6 +50,47 @@ fn every_second_syn_is_a_retransmission_and_each_wait_doubles() {
     }
 }
 
+/// Of two targets that leave a tenth of a second after one another, the second has less time. The
+/// capture and the program's clock tell how long each was waited for.
+#[test]
+fn the_waits_that_the_details_print_are_those_that_were_used() {
+    let lab = Lab::new();
+    lab.server.nft(
+        "table inet t { chain in { type filter hook input priority 0; tcp dport 80-81 drop; }; }",
+    );
+    let capture = lab.server.capture("server0");
+    let outcome = lab.check(&["-t", "4", "--rate", "10", "-vv", "198.19.0.2", "80-81"]);
+    assert_eq!(outcome.code, 2, "{outcome:#?}");
+    let waits = outcome.stdout.lines().find_map(|line| Some(line.split_once("waits: ")?.1));
+    let (first, last) = waits.and_then(|waits| waits.split_once(", of the last target ")).unwrap();
+    let (first, last) = (milliseconds(first), milliseconds(last));
+    assert_eq!(first, [571, 1142, 2285]);
+
+    let segments = capture.segments();
+    let [second_syn, third_syn] = [1, 2].map(|index| {
+        let mut syns = segments.iter().filter(|syn| syn.destination_port == 80);
+        let first_syn = syns.next().expect("a first SYN");
+        syns.nth(index - 1).expect("three SYNs").after(first_syn).as_millis()
+    });
+    // Or more on a busy machine; the first SYN may be late by less than this.
+    let bounds = [first[0] - 10, first[0] + first[1] - 10];
+    assert!(second_syn >= bounds[0] && third_syn >= bounds[1], "{segments:#?}");
+    let end = Duration::from_millis((100 + last.iter().sum::<u128>()).try_into().unwrap());
+    let waited = outcome.times.expect("an unhurried program").waited;
+    assert!((end..end + Duration::from_millis(50)).contains(&waited), "{end:?}: {outcome:#?}");
+}
+
+/// Reads `571ms 1.142s`.
+fn milliseconds(waits: &str) -> Vec<u128> {
+    let one = |wait: &str| match wait.strip_suffix("ms") {
+        Some(milliseconds) => milliseconds.parse().expect(wait),
+        None => {
+            Duration::from_secs_f64(wait.trim_end_matches('s').parse().expect(wait)).as_millis()
+        }
+    };
+    waits.split(' ').map(one).collect()
+}
+
 #[test]
 fn without_retries_there_is_one_syn() {
     let lab = Lab::new();

@@ -273,7 +273,7 @@ proptest! {
             _ => silent_at(9),
         });
         let mut report = pool(found.collect());
-        report.plan.policy.warning = Some("0.1".parse().unwrap());
+        report.settings.policy.warning = Some("0.1".parse().unwrap());
         let report = judged(report, OPEN);
         let worst = match ends.as_slice() {
             ends if ends.contains(&3) => Status::Critical,
@@ -323,7 +323,7 @@ fn example() -> Report {
 
 fn slow() -> Report {
     let mut report = pool(vec![slow_at(7), slow_at(8), open_at(9)]);
-    report.plan.policy.warning = Some("0.1".parse().unwrap());
+    report.settings.policy.warning = Some("0.1".parse().unwrap());
     judged(report, OPEN)
 }
 

@@ -1,14 +1,18 @@
 //! Reports to render: one of an open port, and what makes others of it.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use halfopen::local_error::LocalError;
-use halfopen::plan::{Format, Plan};
-use halfopen::report::{Finding, Report, Tally, json};
+use halfopen::non_blocking_writer::Output;
+use halfopen::plan::{Format, Settings};
+use halfopen::report::recorder::{Entry, Recorder};
+use halfopen::report::{Finding, Report, Waits};
 use halfopen::schedule::Schedule;
-use halfopen::status::{Expected, Judgement, MinOpen, Policy, Status};
+use halfopen::status::{Expected, Judgement, MinOpen, Policy, Status, Tally};
 use halfopen::verdict::{Outcome, PortState, Reason, Verdict};
 use halfopen::wire::IcmpError;
 
@@ -25,8 +29,8 @@ pub(crate) fn open_after(microseconds: u64, warning: &str, critical: &str) -> Re
     let mut report = of_verdict(V4, 25, answered(Reason::SynAck, microseconds));
     let range =
         |text: &str| Some(text).filter(|text| !text.is_empty()).map(|text| text.parse().unwrap());
-    report.plan.policy.warning = range(warning);
-    report.plan.policy.critical = range(critical);
+    report.settings.policy.warning = range(warning);
+    report.settings.policy.critical = range(critical);
     judged(report, OPEN)
 }
 
@@ -82,9 +86,10 @@ pub(crate) type Found = (String, Option<IpAddr>, Outcome);
 
 /// Any number of targets.
 pub(crate) fn pool(found: Vec<Found>) -> Report {
-    let mut report = Report::new(plan(), found.len() as u128);
+    let mut report = Report::new(Settings::default(), found.len() as u128);
     report.engine = Some("raw");
-    report.schedule = Some(Schedule::fit(2, report.plan.timeout));
+    let schedule = Schedule::fit(2, report.settings.timeout);
+    report.waits = Some(Waits { first: schedule, last: schedule });
     for (id, (target, address, outcome)) in (0..).zip(found) {
         let port = target.rsplit(':').next().unwrap().parse().unwrap();
         let judgement = Judgement { status: Status::Unknown, remark: None };
@@ -96,14 +101,8 @@ pub(crate) fn pool(found: Vec<Found>) -> Report {
 
 /// The report of an operator who is content with so many open targets.
 pub(crate) fn wanting(min_open: MinOpen, mut report: Report) -> Report {
-    report.plan.min_open = Some(min_open);
+    report.settings.min_open = Some(min_open);
     report
-}
-
-/// What nobody has asked for anything else of.
-fn plan() -> Plan {
-    let endpoint = SocketAddr::new(V4.parse().unwrap(), 25);
-    Plan { targets: Vec::new(), ..Plan::of(endpoint.into()) }
 }
 
 /// A verdict on the first SYN, so many microseconds after it.
@@ -123,44 +122,53 @@ pub(crate) const CLOSED: Expected = Expected::State(PortState::Closed);
 
 /// The report, judged by an operator who expects this.
 pub(crate) fn judged(mut report: Report, expected: Expected) -> Report {
-    report.plan.policy = Policy { expected, ..report.plan.policy };
+    report.settings.policy = Policy { expected, ..report.settings.policy };
     report.tally = Tally::default();
     for finding in &mut report.findings {
-        finding.judgement = report.plan.policy.judge(&finding.outcome);
-    }
-    for (outcome, status) in ends(&report) {
-        report.count(&outcome, status);
+        finding.judgement = report.settings.policy.judge(&finding.outcome);
+        report.tally.count(&finding.outcome, finding.judgement.status);
     }
     report
 }
 
-fn ends(report: &Report) -> Vec<(Outcome, Status)> {
-    let end = |finding: &Finding| (finding.outcome.clone(), finding.judgement.status);
-    report.findings.iter().map(end).collect()
+/// What a format makes of a report whose targets end one by one: the result, and what goes aside.
+pub(crate) fn render(report: &Report, format: Format, colour: bool) -> (String, String) {
+    let (mut out, mut aside) = (Memory::default(), Vec::new());
+    let settings = Settings { format, ..report.settings.clone() };
+    let empty = Report { settings, tally: Tally::default(), findings: vec![], ..report.clone() };
+    let mut recorder = Recorder::new(empty, &mut out, None);
+    for finding in &report.findings {
+        let Finding { id, target, address, port, outcome, others, .. } = finding.clone();
+        recorder.record(Entry { id, address, port, outcome, others }, || target);
+    }
+    let full = recorder.finish(report.elapsed);
+    full.render(colour, &mut out, &mut aside).expect("memory takes it all");
+    (String::from_utf8(out.0).unwrap(), String::from_utf8(aside).unwrap())
 }
 
-/// What a format makes of a report, target by target as they end: the result, and what goes aside.
-pub(crate) fn render(report: &Report, format: Format, colour: bool) -> (String, String) {
-    let (mut out, mut aside) = (Vec::new(), Vec::new());
-    let plan = Plan { format, ..report.plan.clone() };
-    let mut growing =
-        Report { plan, tally: Tally::default(), findings: Vec::new(), ..report.clone() };
-    for finding in &report.findings {
-        let wanted = growing.count(&finding.outcome, finding.judgement.status);
-        if format == Format::Json {
-            json::render_finding(finding, report.engine, &mut out).expect("memory takes it all");
-        }
-        if wanted {
-            growing.findings.push(finding.clone());
-        }
+/// Output that is kept.
+#[derive(Default)]
+struct Memory(Vec<u8>);
+
+impl io::Write for Memory {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
     }
-    growing.render(colour, &mut out, &mut aside).expect("memory takes it all");
-    (String::from_utf8(out).unwrap(), String::from_utf8(aside).unwrap())
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Output for Memory {
+    fn backlog(&self) -> Option<(usize, BorrowedFd<'_>)> {
+        None
+    }
 }
 
 /// The same report for somebody who wants to know more, or less.
 pub(crate) fn at_verbosity(verbosity: u8, mut report: Report) -> Report {
-    report.plan.verbosity = verbosity;
+    report.settings.verbosity = verbosity;
     report
 }
 

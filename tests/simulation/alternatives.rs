@@ -100,7 +100,7 @@ impl Driver for FirstAlone {
         Next::Target(0, *remote)
     }
 
-    fn schedule(&self, _now: Duration) -> Schedule {
+    fn schedule(&mut self, _now: Duration) -> Schedule {
         self.schedule
     }
 

@@ -412,7 +412,7 @@ impl Driver for Record {
         Next::Target(u32::try_from(begun).expect("few targets"), *remote)
     }
 
-    fn schedule(&self, _now: Duration) -> Schedule {
+    fn schedule(&mut self, _now: Duration) -> Schedule {
         self.schedule
     }
 

@@ -367,7 +367,7 @@ impl Driver for Log {
         }
     }
 
-    fn schedule(&self, _now: Duration) -> Schedule {
+    fn schedule(&mut self, _now: Duration) -> Schedule {
         self.rounds.schedule
     }
 

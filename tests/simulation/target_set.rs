@@ -7,7 +7,7 @@ use std::process::Command;
 
 use halfopen::family::{Family, WrongFamily};
 use halfopen::local_error::LocalError;
-use halfopen::plan::{Plan, PlanError};
+use halfopen::plan::{Plan, PlanError, Settings};
 use halfopen::target::{Hosts, Target};
 use halfopen::target_set::TargetSet;
 use halfopen::verdict::{Outcome, PortState, Reason, Verdict};
@@ -211,7 +211,8 @@ fn an_address_of_the_other_family_is_refused_at_once() {
         (Family::V6, "[::ffff:192.0.2.7]:25", "192.0.2.7"),
     ] {
         let targets = ["mail:25", target].map(|target| target.parse().unwrap()).to_vec();
-        let plan = Plan { targets, family, rate: 0, ..Plan::of("192.0.2.7:25".parse().unwrap()) };
+        let settings = Settings { family, rate: 0, ..Settings::default() };
+        let plan = Plan { targets, settings };
         let wrong = WrongFamily(address.parse().unwrap());
         assert_eq!(plan.verify(), Err(PlanError::Family(wrong)), "{target}");
     }
