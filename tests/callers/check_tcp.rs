@@ -1,10 +1,13 @@
 //! In place of `check_tcp`: the table of `packaging/README.md`, row by row, with both programs.
 
 use std::fs;
+use std::io::Read;
+use std::net::Shutdown;
 use std::path::Path;
 
 use crate::installed::{Installed, in_the_lab};
-use crate::lab::Outcome;
+use crate::lab::Direction::{In, Out};
+use crate::lab::{Capture, Direction, Outcome};
 use crate::pool::Pool;
 
 const PLUGINS: &str = "/usr/lib/nagios/plugins";
@@ -46,6 +49,42 @@ fn performance_data_means_the_same() {
         assert_eq!(theirs, ours, "warning, critical, least, most of {call}");
         assert_eq!(ours.len(), 4);
     }
+}
+
+/// The comparison in README.md and the picture there.
+#[test]
+fn a_half_open_check_takes_three_packets_and_check_tcp_six_and_a_connection() {
+    let lab = Names::new();
+    let server = &lab.pool.lab.server;
+    let listener = server.listen("198.18.0.7:80".parse().expect("an endpoint"));
+    listener.set_nonblocking(true).expect("a listener of ours");
+    let call = "-H 198.18.0.7 -p 80";
+
+    let capture = server.capture("server0");
+    assert_eq!(lab.run("check_tcp_half_open", call).code, 0);
+    let three = [(In, "SYN"), (Out, "SYN+ACK"), (In, "RST")];
+    assert_eq!(flags(&capture), three.map(|(side, flags)| (side, flags.to_owned())));
+    listener.accept().expect_err("a half-open check leaves nothing to accept");
+
+    let capture = server.capture("server0");
+    assert_eq!(lab.run("check_tcp", call).code, 0);
+    let (mut connection, _) = listener.accept().expect("check_tcp connects");
+    connection.set_nonblocking(false).expect("a socket of ours");
+    assert_eq!(connection.read(&mut [0]).expect("the end of the connection"), 0);
+    connection.shutdown(Shutdown::Write).expect("a connection of ours");
+    let crossed = flags(&capture);
+    let sent_by = |side| {
+        let of_side = crossed.iter().filter(move |(direction, _)| *direction == side);
+        of_side.map(|(_, flags)| &**flags).collect::<Vec<_>>()
+    };
+    assert_eq!(sent_by(In), ["SYN", "ACK", "FIN+ACK", "ACK"]);
+    // A server that is slow to close acknowledges the FIN separately.
+    let answers: Vec<_> = sent_by(Out).into_iter().filter(|flags| *flags != "ACK").collect();
+    assert_eq!(answers, ["SYN+ACK", "FIN+ACK"]);
+}
+
+fn flags(capture: &Capture) -> Vec<(Direction, String)> {
+    capture.segments().into_iter().map(|segment| (segment.direction, segment.flags)).collect()
 }
 
 /// A row of the table: a call, the exit codes of both programs, and why they differ.
