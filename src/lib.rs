@@ -10,6 +10,82 @@
 //! [`event_loop::run`] is the one loop: it owns the clock and moves segments between the pure
 //! [`checker::Checker`] and an [`engine::Engine`]. Everything else is a function from values to
 //! values.
+//!
+//! # Embedding
+//!
+//! Without the default feature `cli` the library has no command line and no reports. A program then
+//! has three things of its own:
+//!
+//! - an engine: [`engine::EngineConfig::open`] opens one for the network, with the privilege that
+//!   [`privilege`] raises before and gives up after; [`engine::SimulatedEngine`] is for tests;
+//! - a [`probe::Secret`] of 16 random bytes;
+//! - an [`event_loop::Driver`], which names the targets and is told how they ended. It may probe a
+//!   target again and again, in rounds ([`event_loop::Next::At`]).
+//!
+//! ```
+//! use std::net::SocketAddr;
+//! use std::ops::ControlFlow;
+//! use std::time::Duration;
+//!
+//! use halfopen::checker::{Checker, Ended};
+//! use halfopen::engine::{Interrupt, SimulatedEngine};
+//! use halfopen::event_loop::{self, Driver, Next, PacketEvent};
+//! use halfopen::pacer::Pacer;
+//! use halfopen::probe::Secret;
+//! use halfopen::schedule::Schedule;
+//! use halfopen::verdict::PortState;
+//! use halfopen::wire::Segment;
+//!
+//! /// Probes one target three times, once per minute.
+//! struct Rounds {
+//!     target: SocketAddr,
+//!     begun: u32,
+//!     states: Vec<PortState>,
+//! }
+//!
+//! impl Driver for Rounds {
+//!     fn next(&mut self, now: Duration) -> Next {
+//!         let due = Duration::from_mins(1) * self.begun;
+//!         match self.begun {
+//!             3 => Next::Nothing,
+//!             _ if now < due => Next::At(due),
+//!             round => {
+//!                 self.begun += 1;
+//!                 Next::Target(round, self.target)
+//!             }
+//!         }
+//!     }
+//!
+//!     fn schedule(&self, _now: Duration) -> Schedule {
+//!         Schedule::fit(2, Duration::from_secs(10))
+//!     }
+//!
+//!     fn ended(&mut self, ended: Ended) {
+//!         self.states.push(ended.outcome.expect("nothing is wrong here").state());
+//!     }
+//!
+//!     fn flush(&mut self) {}
+//!
+//!     fn on_packet(&mut self, _at: Duration, _packet: &PacketEvent) {}
+//!
+//!     fn interrupts(&self) -> Vec<Interrupt<'_>> {
+//!         Vec::new() // descriptors that end a wait: of signals, of name look-ups
+//!     }
+//!
+//!     fn handle_interrupts(&mut self, _now: Duration) -> ControlFlow<()> {
+//!         ControlFlow::Continue(())
+//!     }
+//! }
+//!
+//! let mut engine = SimulatedEngine::new(|_now: Duration, _sent: &Segment| vec![]); // silence
+//! let mut checker = Checker::new(Secret::new([7; 16]), 3);
+//! let mut pacer = Pacer::new(10_000, usize::MAX);
+//! let target = "198.18.0.7:443".parse().unwrap();
+//! let mut rounds = Rounds { target, begun: 0, states: Vec::new() };
+//! event_loop::run(&mut checker, &mut engine, &mut pacer, &mut rounds, None)?;
+//! assert_eq!(rounds.states, [PortState::Filtered; 3]);
+//! # Ok::<(), halfopen::local_error::LocalError>(())
+//! ```
 
 pub mod alternatives;
 pub mod attempt;
@@ -27,7 +103,6 @@ pub mod local_error;
 pub mod non_blocking_writer;
 pub mod number;
 pub mod pacer;
-#[cfg(feature = "cli")]
 pub mod plan;
 pub mod privilege;
 pub mod probe;

@@ -1,9 +1,4 @@
-//! Every target's target: what to send next, what an answer means, when to give up.
-//!
-//! Pure: no sockets, no clock, no randomness of its own. Time comes in as an argument, counted from
-//! any fixed moment and never backwards, but that what arrived may be told of a little later. The
-//! caller admits targets, sends what [`Checker::poll_attempt`] and [`Checker::poll_reset`] ask for,
-//! feeds what arrives to [`Checker::handle`], and takes outcomes from [`Checker::poll_outcome`].
+//! The progress of every target: what to send next, what an answer means, when to give up.
 
 mod answers;
 mod attempts;
@@ -33,13 +28,104 @@ use crate::wire::Segment;
 /// Outcomes that may wait to be told.
 const OUTCOMES: usize = 1024;
 
-/// The progress of any number of targets, each a distinct endpoint. A target takes memory while it
-/// is pending, and none before or after: its sequence numbers are a hash, so even an answer that
-/// comes after the verdict is known for ours.
+/// The progress of any number of targets, each a distinct endpoint.
 ///
-/// Invariants: the slot of a target whose stage is `Due` stands in `due`; one that is `Waiting` or
-/// `Postponed` has an entry in `waiting` with its own time. Entries whose slot has moved on since
-/// are passed over.
+/// A checker is pure: it has no sockets, no clock and no randomness of its own. It stores something
+/// only for targets that are pending; a late answer to one that has ended is recognised by its
+/// numbers, and still gets its RST.
+///
+/// # Call order
+///
+/// [`event_loop::run`](crate::event_loop::run) does all of this. A caller with a loop of its own
+/// repeats these steps:
+///
+/// 1. [`handle_timeout`](Self::handle_timeout) ends timeouts that have passed.
+/// 2. [`poll_outcome`](Self::poll_outcome) returns targets that have ended, until it returns
+///    `None`.
+/// 3. [`admit`](Self::admit) takes on new targets. An endpoint may be admitted again, in a new
+///    round, when it has ended; half a second later or more, because a server that missed our RST
+///    answers a SYN with a slightly higher sequence number with an RST.
+/// 4. [`poll_attempt`](Self::poll_attempt) returns a SYN that is due, [`syn`](Self::syn) writes it.
+///    What became of it is reported before any other call: by [`sent`](Self::sent),
+///    [`on_send_error`](Self::on_send_error), or [`postpone`](Self::postpone).
+/// 5. The caller waits until something arrives, or until [`poll_timeout`](Self::poll_timeout).
+/// 6. [`handle`](Self::handle) takes in everything that has arrived, in the order of arrival.
+/// 7. [`poll_reset`](Self::poll_reset) returns the RSTs to send, until it returns `None`.
+///
+/// # Time
+///
+/// Times are counted from any fixed moment by a monotonic clock, and never go backwards from call
+/// to call. There are two exceptions. `handle` takes the time at which something arrived, which may
+/// be earlier than that of the calls before. `handle_timeout` takes the time up to which everything
+/// that arrived has been handled: if the present were given while answers lie unread, a target that
+/// has answered would be called silent.
+///
+/// # Example
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use halfopen::checker::Checker;
+/// use halfopen::engine::{Engine, SimulatedEngine};
+/// use halfopen::event::Event;
+/// use halfopen::probe::Secret;
+/// use halfopen::schedule::Schedule;
+/// use halfopen::verdict::PortState;
+/// use halfopen::wire::{Flags, Options, Segment, SequenceNumber};
+///
+/// // Every port is open, 3 ms from here.
+/// let mut engine = SimulatedEngine::new(|_now: Duration, sent: &Segment| {
+///     let segment = Segment {
+///         source: sent.destination,
+///         destination: sent.source,
+///         sequence: SequenceNumber(1),
+///         acknowledgement: sent.sequence + 1,
+///         flags: Flags::SYN | Flags::ACK,
+///         window: 65_535,
+///         options: Options::default(),
+///     };
+///     let event = Event::Segment { segment, hop_limit: 64, reset_by_kernel: false };
+///     if sent.flags == Flags::SYN { vec![(Duration::from_millis(3), event)] } else { vec![] }
+/// });
+/// let schedule = Schedule::fit(2, Duration::from_secs(7));
+/// let mut checker = Checker::new(Secret::new([7; 16]), schedule.attempts());
+/// let target = "198.18.0.7:443".parse().unwrap();
+/// let admitted = checker.admit(0, target, schedule, engine.now());
+/// assert!(admitted);
+///
+/// let mut drained_until = engine.now();
+/// let ended = loop {
+///     checker.handle_timeout(drained_until);
+///     if let Some(ended) = checker.poll_outcome() {
+///         break ended;
+///     }
+///     while let Some(due) = checker.poll_attempt() {
+///         let syn = |attempt: &_, local| checker.syn(attempt, local);
+///         let result = engine.send_syns(&[due.attempt], &syn).remove(0);
+///         match result {
+///             Ok(sent) => checker.sent(due, sent.local, sent.at),
+///             Err(error) => checker.on_send_error(due, error, engine.now()),
+///         }
+///     }
+///     let mut events = Vec::new();
+///     if let Some(until) = engine.receive(checker.poll_timeout(), &[], &mut events).unwrap() {
+///         drained_until = until;
+///     }
+///     for (at, event) in events {
+///         let _ = checker.handle(&event, at); // whether it proves anything is for statistics
+///     }
+///     while let Some(rst) = checker.poll_reset() {
+///         engine.send_rsts(&[rst]);
+///     }
+/// };
+/// let verdict = ended.outcome.unwrap();
+/// assert_eq!((ended.remote, verdict.state()), (target, PortState::Open));
+/// assert_eq!(verdict.round_trip(), Some(Duration::from_millis(3)));
+/// assert_eq!(engine.sent().len(), 2); // SYN and RST
+/// ```
+// Invariants: the slot of a target whose stage is `Due` stands in `due`; one that is `Waiting` or
+// `Postponed` has an entry in `waiting` with its own time. Entries whose slot has moved on since
+// are passed over.
 pub struct Checker {
     secret: Secret,
     attempts: usize,
