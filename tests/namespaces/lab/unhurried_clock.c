@@ -123,19 +123,21 @@ static int is_held_up(const char *thread)
 	return is_other && strstr(line, ") S ") == NULL;
 }
 
-/* Waits until no look-up could go on; whatever that takes is not counted. */
-static void let_look_ups_go_on(void)
+/* Waits until no look-up could go on; true if one could. */
+static int let_look_ups_go_on(void)
 {
 	static const struct timespec moment = { 0, MILLISECOND };
 	char entries[4096];
 	long length;
+	int held_up = 0;
 	if (threads < 0 || lseek(threads, 0, SEEK_SET) < 0)
-		return;
+		return 0;
 	while ((length = syscall(SYS_getdents64, threads, entries, sizeof entries)) > 0)
 		for (struct dirent64 *each = (void *)entries; (char *)each < entries + length;
 			each = (void *)((char *)each + each->d_reclen))
-			while (is_held_up(each->d_name))
+			for (; is_held_up(each->d_name); held_up = 1)
 				syscall(SYS_nanosleep, &moment, NULL);
+	return held_up;
 }
 
 struct wait {
@@ -187,6 +189,29 @@ int close(int descriptor)
 	return (int)syscall(SYS_close, descriptor);
 }
 
+static int counted_wait(void *watched, nfds_t number, const struct timespec *timeout, const sigset_t *signals)
+{
+	struct timespec left;
+	struct wait wait;
+	int result;
+	/* One that a look-up was held up in does not count. */
+	do {
+		wait = begin();
+		left = timeout == NULL ? timespec(0) : *timeout;
+		result = (int)syscall(SYS_ppoll, watched, number, timeout == NULL ? NULL : &left, signals, SIGNALS);
+	} while (result == 0 && nanoseconds(timeout) > 0 && let_look_ups_go_on());
+	count(wait, timeout == NULL ? WITHOUT_END : nanoseconds(timeout), result);
+	return result;
+}
+
+static struct pollfd *timer_among(void *watched, nfds_t number)
+{
+	for (struct pollfd *each = watched; each < (struct pollfd *)watched + number; each++)
+		if (each->fd >= 0 && each->fd < TIMERS && timers[each->fd] != 0)
+			return each;
+	return NULL;
+}
+
 /* One of `watched` is a timer: a wait ends when it goes off. */
 static int wait_for_timer(struct pollfd *watched, nfds_t number, struct pollfd *timer, const sigset_t *signals)
 {
@@ -202,19 +227,10 @@ static int wait_for_timer(struct pollfd *watched, nfds_t number, struct pollfd *
 
 int ppoll(struct pollfd *watched, nfds_t number, const struct timespec *timeout, const sigset_t *signals)
 {
-	struct timespec left = timeout == NULL ? timespec(0) : *timeout;
-	for (nfds_t each = 0; timeout == NULL && each < number; each++)
-		if (watched[each].fd >= 0 && watched[each].fd < TIMERS && timers[watched[each].fd] != 0)
-			return wait_for_timer(watched, number, &watched[each], signals);
-	struct wait wait = begin();
-	int result = (int)syscall(SYS_ppoll, watched, number, timeout == NULL ? NULL : &left, signals, SIGNALS);
-	if (result == 0 && nanoseconds(timeout) > 0) {
-		let_look_ups_go_on();
-		left = timespec(0);
-		result = (int)syscall(SYS_ppoll, watched, number, &left, signals, SIGNALS);
-	}
-	count(wait, timeout == NULL ? WITHOUT_END : nanoseconds(timeout), result);
-	return result;
+	struct pollfd *timer = timeout == NULL ? timer_among(watched, number) : NULL;
+	if (timer != NULL)
+		return wait_for_timer(watched, number, timer, signals);
+	return counted_wait(watched, number, timeout, signals);
 }
 
 int poll(struct pollfd *watched, nfds_t number, int timeout)

@@ -19,7 +19,7 @@ const RATE: &str = "1000";
 const WINDOW: Duration = Duration::from_millis(100);
 const MOST: usize = 100 + 5;
 
-const POOL: [&str; 8] = ["-o", "json", "--rate", RATE, "--retries", "1", "-t", "12"];
+const POOL: [&str; 8] = ["-o", "json", "--rate", RATE, "--retries", "1", "-t", "60"];
 
 #[test]
 fn no_window_has_more_syns_than_the_rate_allows() {
