@@ -18,4 +18,5 @@ mod segments;
 mod shortage;
 mod silence;
 mod stale;
+#[cfg(feature = "cli")] // makes plans of command lines
 mod target_set;
