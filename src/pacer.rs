@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 /// How much of a pause may be made up for.
-const SLACK: Duration = Duration::from_millis(1);
+const SLACK: Duration = Duration::from_millis(20);
 
 /// After this long a SYN's answer no longer counts as about to come.
 const FLIGHT: Duration = Duration::from_millis(20);
 
-/// A token bucket (as a generic cell rate algorithm) that holds a millisecond's worth, and a window
+/// A token bucket (as a generic cell rate algorithm) that holds 20 ms' worth, and a window
 /// over the SYNs whose answers may be about to come all at once.
 ///
 /// Time is an argument, as everywhere.

@@ -183,13 +183,13 @@ impl Checker {
         }
     }
 
-    /// An attempt has failed in a way that may pass: the rest still go out, and the last one to
-    /// fail decides.
+    /// An attempt has failed in a way that may pass: the rest still go out, those that are out are
+    /// waited for, and the last one to fail decides.
     fn on_transient_failure(&mut self, slot: Slot, index: usize, reason: Reason, now: Duration) {
         let failures = self.pending.failures(slot);
         failures.evidence = Some(reason);
         failures.lost |= 1 << index;
-        if index + 1 == self.attempts {
+        if self.pending.has_begun_all(slot) && self.pending.outstanding(slot) == 0 {
             self.give_up(slot, now);
         }
     }

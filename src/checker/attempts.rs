@@ -72,7 +72,7 @@ impl Checker {
             SendError::NoRoute(cause) => {
                 let failures = target.failures.get_or_insert_default();
                 failures.evidence = Some(Reason::NoRoute(cause));
-                true
+                self.pending.outstanding(due.slot) == 0
             }
             SendError::LocalError(error) => {
                 target.failures.get_or_insert_default().error = Some(error);

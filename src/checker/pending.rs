@@ -215,9 +215,18 @@ impl Pending {
         self.sent_from(slot, self.sent_from[self.at(slot, index)])
     }
 
-    /// Where a target's next attempt leaves from. A SYN that drew silence is sent again, once, and
-    /// then a fresh port is taken; at once where the server, or something before it, has shown that
-    /// the port stands for something else there.
+    /// Returns the attempts of a target that may still be answered, a bit each.
+    pub(super) fn outstanding(&self, slot: Slot) -> u16 {
+        let target = &self[slot];
+        let failed =
+            target.failures.as_ref().map_or(0, |failures| failures.lost | failures.given_up);
+        target.sent & !failed
+    }
+
+    /// Returns where a target's next attempt leaves from. A SYN that drew silence is sent again,
+    /// once, and then a fresh port is taken; at once where the server, or something before it, has
+    /// shown that the port stands for something else there. If two ports are like that, what stands
+    /// there may want to see the SYN again after our RST.
     pub(super) fn next_port(&self, slot: Slot) -> SourcePort {
         let target = &self[slot];
         let Some(newest) = target.sent.checked_ilog2() else { return SourcePort::Fresh(0) };
@@ -225,7 +234,8 @@ impl Pending {
         let alike = self.alike(slot, newest);
         let disputed = target.failures.as_ref().map_or(0, |s| s.acked | s.misacknowledged);
         let repeats_last = newest + 1 == self.attempts;
-        if repeats_last || (alike.is_power_of_two() && alike & disputed == 0) {
+        let resend = alike & disputed == 0 || disputed & !alike != 0;
+        if repeats_last || (alike.is_power_of_two() && resend) {
             return SourcePort::Same(self.sent_from[self.at(slot, newest)]);
         }
         let sent = (0..=newest).filter(|index| self.was_sent(slot, *index));

@@ -20,7 +20,7 @@ use socket2::Socket;
 use self::handshake::Handshake;
 use self::stream::{Port, stream};
 use self::table::Handshakes;
-use super::netlink::{Flow, SocketOptions};
+use super::netlink::{Flow, NeighbourStatistics, SocketOptions};
 use super::per_family::PerFamily;
 use super::route::Router;
 use super::sockets::{self, errno};
@@ -57,8 +57,10 @@ pub(super) struct ConnectEngine {
     /// Opened when needed: a socket that was opened with `CAP_NET_ADMIN` could change routes, not
     /// only ask for them. A process that keeps that capability cannot open one later.
     router: Option<Router>,
-    /// How often neighbour tables had overflowed when that was last asked.
-    overflows: Option<u64>,
+    /// What neighbour tables had counted before the first SYN.
+    neighbours_before: Option<NeighbourStatistics>,
+    /// What they had counted when that was last asked.
+    neighbours: Option<NeighbourStatistics>,
 }
 
 impl ConnectEngine {
@@ -83,7 +85,8 @@ impl ConnectEngine {
             handshakes: Handshakes::new(descriptors.clamp(1, MAX_HANDSHAKES)),
             given_up: Vec::new(),
             router: None,
-            overflows: None,
+            neighbours_before: None,
+            neighbours: None,
         })
     }
 
@@ -100,8 +103,9 @@ impl ConnectEngine {
         // From its own port the socket would connect to itself.
         let port = port.filter(|port| *port != remote.port());
         let from_port = port.unwrap_or_default();
-        if self.overflows.is_none() {
-            self.overflows = self.count_overflows();
+        if self.neighbours.is_none() {
+            self.neighbours = self.neighbour_statistics();
+            self.neighbours_before = self.neighbours;
         }
         self.handshakes.remove_attempt(remote, index);
         self.make_room();
@@ -149,9 +153,9 @@ impl ConnectEngine {
         self.router.as_ref()
     }
 
-    /// Returns how often neighbour tables have overflowed, if that is known.
-    fn count_overflows(&mut self) -> Option<u64> {
-        self.router().and_then(|router| router.neighbour_overflows().ok())
+    /// Returns what neighbour tables have counted, if that is known.
+    fn neighbour_statistics(&mut self) -> Option<NeighbourStatistics> {
+        self.router().and_then(|router| router.neighbour_statistics().ok())
     }
 
     /// Checks that the routing table allows a handshake.
@@ -210,7 +214,11 @@ impl ConnectEngine {
         let retransmissions = handshake.retransmissions();
         let (at, mut end) = handshake.end(ready.events(), now)?;
         if let HandshakeEnd::Failed(error) = &mut end {
-            error.origin = handshake.origin(error, self.router());
+            let failures_before = self.neighbours_before.map(|before| before.failures);
+            match handshake.origin(error, self.router(), failures_before, now) {
+                Some(origin) => error.origin = origin,
+                None => end = HandshakeEnd::Aborted,
+            }
         }
         Some((at, Event::Handshake { local, remote, index, retransmissions, end }))
     }
@@ -245,9 +253,9 @@ impl Engine for ConnectEngine {
     /// The kernel reports no error if the neighbour table has no room for the next hop of a SYN
     /// (`neigh_alloc()`).
     fn may_have_dropped_syns(&mut self) -> bool {
-        let before = self.overflows;
-        self.overflows = self.count_overflows();
-        before.zip(self.overflows).is_some_and(|(before, now)| now != before)
+        let before = self.neighbours;
+        self.neighbours = self.neighbour_statistics();
+        before.zip(self.neighbours).is_some_and(|(before, now)| now.overflows != before.overflows)
     }
 
     fn cancel(&mut self, remote: SocketAddr) {

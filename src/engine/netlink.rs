@@ -5,11 +5,11 @@
 
 mod flow;
 mod message;
+mod neighbour;
 
 use std::cell::Cell;
 use std::fs;
 use std::net::IpAddr;
-use std::ops::RangeFrom;
 use std::os::fd::AsRawFd;
 
 use nix::errno::Errno;
@@ -18,6 +18,7 @@ use nix::sys::socket::{MsgFlags, recv};
 use socket2::{Domain, Protocol, Socket, Type};
 
 pub(super) use self::flow::{Flow, Route, SocketOptions, scope};
+pub(super) use self::neighbour::{Neighbour, NeighbourStatistics};
 
 use self::message::{
     BODY, HEADER, attributes, family, i32_at, message, push_address, u16_at, u32_at,
@@ -34,13 +35,9 @@ const MAX_ANSWER: usize = 1024;
 /// The length of the longest message of a list in bytes (`netlink_dump()`).
 const MAX_DUMP: usize = 32 << 10;
 
-// Attributes of `linux/fib_rules.h` and `linux/neighbour.h` that libc lacks for some targets.
+// Attributes of `linux/fib_rules.h` that libc lacks for some targets.
 const FRA_SPORT_RANGE: u16 = 23;
 const FRA_DPORT_RANGE: u16 = 24;
-const NDTA_STATS: u16 = 7;
-
-/// The offset of `ndts_table_fulls` in `struct ndt_stats`.
-const TABLE_FULLS: RangeFrom<usize> = 80..;
 
 // `NLMSG_ERROR`, `NLMSG_DONE`, `NLM_F_REQUEST` and `NLM_F_DUMP` in the types of the header.
 const ERROR: u16 = 2;
@@ -82,23 +79,23 @@ impl Netlink {
         Ok(routes.into_iter().next().expect("one for each flow"))
     }
 
-    /// Returns the state of a neighbour (`NUD_REACHABLE` and the others), or the kernel's error if
-    /// it knows none with that address (`RTM_GETNEIGH`).
+    /// Returns a neighbour, or the kernel's error if it knows none with that address
+    /// (`RTM_GETNEIGH`).
     pub(super) fn neighbour(
         &self,
         address: IpAddr,
         device: u32,
-    ) -> Result<Result<u16, Errno>, LocalError> {
+    ) -> Result<Result<Neighbour, Errno>, LocalError> {
         let mut body = [0; BODY];
         body[0] = family(address);
         body[4..8].copy_from_slice(&device.to_ne_bytes());
         let mut request = body.to_vec();
         push_address(&mut request, libc::NDA_DST, address);
-        let mut state = Err(Errno::ENOENT);
+        let mut neighbour = Err(Errno::ENOENT);
         self.ask(libc::RTM_GETNEIGH, [request].into_iter(), |answer| {
-            state = answer.map(|body| u16_at(body, 8));
+            neighbour = answer.map(Neighbour::read);
         })?;
-        Ok(state)
+        Ok(neighbour)
     }
 
     /// Returns true if a routing rule, or the choice between next hops, depends on ports or on
@@ -125,17 +122,11 @@ impl Netlink {
         Ok(depends)
     }
 
-    /// Returns how often this machine's neighbour tables have had no room for an entry since it
-    /// started (`RTM_GETNEIGHTBL`).
-    pub(super) fn neighbour_overflows(&self) -> Result<u64, LocalError> {
-        let mut overflows = 0_u64;
-        self.list(libc::RTM_GETNEIGHTBL, &[0; 4], |table| {
-            let statistics = attributes(table.get(4..).unwrap_or_default())
-                .find_map(|(kind, value)| (kind == NDTA_STATS).then_some(value));
-            let full = statistics.and_then(|value| value.get(TABLE_FULLS)?.first_chunk());
-            overflows = overflows.wrapping_add(full.map_or(0, |full| u64::from_ne_bytes(*full)));
-        })?;
-        Ok(overflows)
+    /// Returns what this machine's neighbour tables have counted (`RTM_GETNEIGHTBL`).
+    pub(super) fn neighbour_statistics(&self) -> Result<NeighbourStatistics, LocalError> {
+        let mut sum = NeighbourStatistics::default();
+        self.list(libc::RTM_GETNEIGHTBL, &[0; 4], |table| sum.add(table))?;
+        Ok(sum)
     }
 
     /// Requests a list, and calls `take` with what follows the header of each of its messages.

@@ -70,6 +70,12 @@ impl IcmpError {
         };
         Some(Self { meaning, name, offender, scope: 0, origin: Origin::Network })
     }
+
+    /// Returns true for what a host sends when nobody answers ARP or neighbour discovery (RFC 1812
+    /// §5.3.3, RFC 4861 §7.2.2).
+    pub fn is_host_unreachable(&self) -> bool {
+        matches!(self.name, "host unreachable" | "address unreachable")
+    }
 }
 
 impl fmt::Display for IcmpError {

@@ -66,8 +66,9 @@ pub(crate) fn established(lab: &Lab) -> usize {
     lab.server.run("ss", &["-Htan", "state", "established"]).lines().count()
 }
 
+/// The second RST has cleared its port, and the SYN that comes again from there is answered.
 #[test]
-fn old_connections_on_every_port_tried_are_stale_and_the_check_clears_them() {
+fn a_server_with_an_old_connection_on_every_port_is_open_once_one_is_cleared() {
     let lab = Lab::new();
     for (client, server) in [(CLIENT_V4, SERVER_V4), (CLIENT_V6, SERVER_V6)] {
         narrow_source_ports(&lab, 32_768, 60_999);
@@ -79,37 +80,29 @@ fn old_connections_on_every_port_tried_are_stale_and_the_check_clears_them() {
 
         let capture = lab.server.capture("server0");
         let verdict = lab.verdict(&["-t", "3", "--retries", "3", &server.to_string(), "80"]);
-        assert_eq!(
-            (verdict.ending(), &*verdict.status),
-            ((Some("stale"), 2), "CRITICAL"),
-            "{verdict:?}"
-        );
-        assert_eq!(
-            (&*verdict.reason, verdict.tries),
-            ("ACK without SYN (old connection)", Some(4))
-        );
+        assert_eq!((verdict.ending(), verdict.tries), ((Some("open"), 0), Some(3)), "{verdict:?}");
 
         let segments = capture.segments();
-        assert_eq!(segments.len(), 12, "{segments:#?}");
+        let flags: Vec<_> = segments.iter().map(|segment| &*segment.flags).collect();
+        assert_eq!(flags, ["SYN", "ACK", "RST", "SYN", "ACK", "RST", "SYN", "SYN+ACK", "RST"]);
         for exchange in segments.chunks(3) {
-            assert_eq!([&*exchange[0].flags, &*exchange[1].flags], ["SYN", "ACK"]);
             assert_bare_reset(&exchange[2], &exchange[1]);
         }
-        let lasted = segments[9].after(&segments[0]);
+        let [first, second, third] = [0, 3, 6].map(|at| segments[at].source_port);
+        assert!(first != second && second == third, "{segments:#?}");
+        let lasted = segments[6].after(&segments[0]);
         assert!(
             lasted < Duration::from_secs(1),
             "an old connection is retried at once, not after a wait: {lasted:?}"
         );
 
-        assert_eq!(established(&lab), 0, "the RSTs cleared the leftovers");
-        for mut leftover in leftovers {
-            assert_eq!(
-                leftover.read(&mut [0]).expect_err("reset").kind(),
-                ErrorKind::ConnectionReset
-            );
-        }
-        let verdict = lab.verdict(&["-t", "1.4", &server.to_string(), "80"]);
-        assert_eq!(verdict.ending(), (Some("open"), 0), "{verdict:?}");
+        assert_eq!(established(&lab), 2, "the RSTs cleared two leftovers");
+        let reset = |mut leftover: &TcpStream| {
+            leftover.set_nonblocking(true).expect("a socket of ours");
+            leftover.read(&mut [0]).expect_err("nothing was sent").kind()
+        };
+        let reset = leftovers.iter().map(reset).filter(|kind| *kind == ErrorKind::ConnectionReset);
+        assert_eq!(reset.count(), 2);
     }
 }
 

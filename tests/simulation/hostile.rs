@@ -245,8 +245,8 @@ struct Decisive {
 }
 
 /// What came first for this target, before the wait for its last attempt was over: an answer that
-/// is final, or the failure of the last attempt. Told from the packets alone, in the order in which
-/// they crossed.
+/// is final, or the failure of the last attempt that was left. Told from the packets alone, in the
+/// order in which they crossed.
 fn first_decisive(run: &Run, remote: SocketAddr) -> Option<Decisive> {
     let mut syns: Vec<(Duration, Segment)> = Vec::new();
     let mut failed = [false; TRIES];
@@ -284,7 +284,7 @@ fn first_decisive(run: &Run, remote: SocketAddr) -> Option<Decisive> {
             && let Some(fails) = answered.iter().find(|number| !failed[**number])
         {
             failed[*fails] = true;
-            if *fails == TRIES - 1 {
+            if failed.iter().all(|failed| *failed) {
                 return Some(Decisive { state: PortState::Unreachable, round_trip: None });
             }
         }

@@ -103,14 +103,27 @@ fn an_error_about_an_earlier_try_does_not_end_the_last_one() {
 }
 
 #[test]
-fn an_error_about_the_last_try_alone_decides_at_once() {
+fn an_error_about_the_last_try_decides_when_the_others_have_been_waited_for() {
     let run = check(on_syn(|number, syn| match number {
         2 => vec![(millis(20), icmp((11, 0), ROUTER.parse().unwrap(), syn))],
         _ => vec![],
     }));
     assert_eq!(run.verdict().state(), PortState::Filtered);
     assert_eq!(run.verdict().reason.to_string(), "ICMP TTL exceeded from 198.18.0.1");
-    assert_eq!(run.end, millis(3020));
+    assert_eq!(run.end, secs(7));
+}
+
+/// Two next hops, one slow and one dead: the SYNs from one port take the one, those from another
+/// port the other.
+#[test]
+fn a_late_answer_counts_after_the_last_try_has_failed() {
+    let run = check(on_syn(|number, syn| match number {
+        0 => vec![(millis(3500), syn_ack(syn))],
+        1 => vec![],
+        _ => vec![(millis(20), icmp((3, 1), ROUTER.parse().unwrap(), syn))],
+    }));
+    assert_eq!(run.verdict().state(), PortState::Open);
+    assert_eq!(run.end, millis(3500));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use crate::network::{Conditions, Run, check_under, millis, on_syn, remotes, secs, syn_ack};
 
 /// How much of a pause may be made up for: what the bucket holds.
-const SLACK: Duration = millis(1);
+const SLACK: Duration = millis(20);
 
 #[test]
 fn a_steady_sender_keeps_to_the_rate() {
@@ -55,7 +55,7 @@ fn a_pause_is_not_made_up_for() {
             pacer.sent(pause);
             burst += 1;
         }
-        let allowed = 1 + rate / 1000; // a millisecond's worth, and the one that was due
+        let allowed = 1 + rate / 50; // 20 ms of them, and the one that was due
         assert!((1..=allowed).contains(&burst), "{burst} at once at {rate}/s");
     }
 }

@@ -55,7 +55,8 @@ fn a_syn_ack_during_the_last_wait_is_open() {
             arrivals
         }));
         assert_eq!(run.verdict().state(), PortState::Open, "try {answered} answered");
-        assert_eq!(run.verdict().round_trip(), Some(secs(4)));
+        // The last SYN repeats the second.
+        assert_eq!(run.verdict().round_trip(), Some(secs(4)).filter(|_| answered == 0));
         assert_eq!(run.resets().len(), 4);
     }
 }
@@ -164,9 +165,7 @@ fn unreachable_on_the_last_try_outweighs_old_acks_before() {
         _ => vec![(millis(20), challenge_ack(syn))],
     }));
     assert_eq!(run.verdict().state(), PortState::Unreachable);
-    assert_eq!(run.end, millis(60));
-    let (_, last) = run.syns()[2];
-    assert!(run.resets().iter().all(|(_, rst)| rst.source != last.source));
+    assert_eq!((run.end, run.resets().len()), (millis(40) + secs(4), 2));
 }
 
 /// Anybody who knows our port can send an ACK: one alone hides no silence.

@@ -18,7 +18,7 @@ use crate::engine::route::Router;
 use crate::engine::sockets::errno;
 use crate::event::HandshakeEnd;
 use crate::local_error::LocalError;
-use crate::wire::{IcmpError, Meaning, Origin};
+use crate::wire::{IcmpError, Origin};
 
 sockopt_impl!(
     /// The state of a connection (`TCP_INFO`): the 32-bit words that every kernel returns.
@@ -110,26 +110,40 @@ impl Handshake {
         getsockopt(&self.socket, Info).ok()
     }
 
-    /// Returns who sent the ICMP error that ended it.
-    pub(super) fn origin(&self, error: &IcmpError, router: Option<&Router>) -> Origin {
+    /// Returns who sent the ICMP error that ended it, if that can be known at `now`.
+    /// `failures_before` counts the neighbours that had failed before the first SYN.
+    pub(super) fn origin(
+        &self,
+        error: &IcmpError,
+        router: Option<&Router>,
+        failures_before: Option<u64>,
+        now: Duration,
+    ) -> Option<Origin> {
         let Self { socket, local, remote, .. } = self;
         let asked = |router: &Router| -> Result<_, LocalError> {
             let options = SocketOptions::of(socket)?;
             let flow =
                 Flow { to: *remote, from: Some(local.ip()), from_port: local.port(), options };
-            let from_here = router.is_from_here(error, *remote, options)?;
-            let unreachable = from_here && error.meaning == Meaning::Unreachable;
-            Ok((from_here, unreachable && router.awaits_neighbour(flow)?))
+            if !router.is_from_here(error, *remote, options)? {
+                return Ok(Some(Origin::Network));
+            }
+            if !error.is_host_unreachable() {
+                return Ok(Some(Origin::LocalFirewall));
+            }
+            let sent_ago = now.saturating_sub(self.begun);
+            let failed = router.has_neighbour_failed(flow, sent_ago, failures_before)?;
+            Ok(failed
+                .map(|failed| if failed { Origin::NoNeighbour } else { Origin::LocalFirewall }))
         };
-        // Without a router, the address that the SYN left from is known to be ours.
-        let ours = error.offender == local.ip() && local.ip() != remote.ip();
-        let guess = (ours, ours && error.meaning == Meaning::Unreachable);
-        let answer = router.and_then(|router| asked(router).ok());
-        match answer.unwrap_or(guess) {
-            (false, _) => Origin::Network,
-            (true, false) => Origin::LocalFirewall,
-            (true, true) => Origin::NoNeighbour,
-        }
+        router.and_then(|router| asked(router).ok()).unwrap_or_else(|| {
+            // Without a router, the address that the SYN left from is known to be ours.
+            match (error.offender == local.ip(), error.is_host_unreachable()) {
+                _ if local.ip() == remote.ip() => Some(Origin::Network),
+                (false, _) => Some(Origin::Network),
+                (true, false) => Some(Origin::LocalFirewall),
+                (true, true) => None,
+            }
+        })
     }
 
     /// Returns the ICMP error that ended it (the kernel keeps it from Linux 5.9 on,

@@ -4,6 +4,7 @@
 
 mod crowd;
 mod descriptors;
+mod neighbour;
 mod options;
 mod overflow;
 mod peer;

@@ -1,5 +1,5 @@
-//! `--rate` on the wire: an upper bound at every moment, for retransmissions too, and nothing made
-//! up for.
+//! `--rate` on the wire: an upper bound at every moment, for retransmissions too, and next to nothing
+//! made up for.
 
 use std::process::Command;
 use std::thread;
@@ -14,10 +14,10 @@ use crate::lab::{Captured, HALFOPEN};
 /// SYNs a second.
 const RATE: &str = "1000";
 
-/// What is looked at, and how many SYNs may leave in it; a few more because the clock that paces is
-/// read before the send.
+/// What is looked at, and how many SYNs may leave in it: 20 ms are made up for, and a few more may
+/// leave because the clock that paces is read before the send.
 const WINDOW: Duration = Duration::from_millis(100);
-const MOST: usize = 100 + 5;
+const MOST: usize = 100 + 20 + 5;
 
 const POOL: [&str; 8] = ["-o", "json", "--rate", RATE, "--retries", "1", "-t", "60"];
 

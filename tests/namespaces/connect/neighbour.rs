@@ -1,0 +1,55 @@
+//! ICMP errors of this machine about its own SYN: its firewall rejects, or the next hop is silent.
+//! Both look alike, and the neighbour table tells them apart, if it can.
+
+use nix::sys::signal::Signal;
+
+use crate::foreign_traffic::{signal, wait_until};
+use crate::lab::{Lab, halfopen};
+
+const FAMILIES: [(&str, &str); 2] = [("ipv4", "198.19.0.99"), ("ipv6", "2001:db8::99")];
+
+/// The entry is left from an outage; the SYN that is rejected never asks for the next hop.
+#[test]
+fn a_next_hop_that_has_failed_before_is_not_blamed_for_our_firewall() {
+    let lab = Lab::new();
+    for kind in ["host-unreachable", "no-route"] {
+        lab.client.nft(&format!(
+            "flush ruleset; table inet t {{ chain out {{
+                 type filter hook output priority 0;
+                 tcp dport 81 reject with icmpx type {kind};
+             }}; }}",
+        ));
+        for (family, target) in FAMILIES {
+            lab.client.sysctl(&format!("net.{family}.neigh.client0.retrans_time_ms"), "100");
+            let dead = lab.verdict(&["--engine", "connect", target, "80"]);
+            assert_eq!(dead.ending(), (Some("unreachable"), 2), "{dead:?}");
+            assert!(neighbours(&lab, target).contains("FAILED"));
+            let rejected = lab.verdict(&["--engine", "connect", "-t", "1", target, "81"]);
+            assert_eq!(rejected.ending(), (None, 3), "{kind}: {rejected:?}");
+            assert!(rejected.reason.contains("local firewall"), "{kind}: {rejected:?}");
+        }
+    }
+}
+
+/// The entry is gone when the program gets to read of its failure.
+#[test]
+fn a_next_hop_that_is_forgotten_since_is_no_firewall_of_ours() {
+    let lab = Lab::new();
+    for (family, target) in FAMILIES {
+        lab.client.sysctl(&format!("net.{family}.neigh.client0.retrans_time_ms"), "700");
+        let check =
+            lab.client.spawn(halfopen(&["--engine", "connect", "-o", "json", target, "80"]));
+        wait_until(|| neighbours(&lab, target).contains("INCOMPLETE"));
+        signal(&check, Signal::SIGSTOP);
+        wait_until(|| neighbours(&lab, target).contains("FAILED"));
+        lab.client.configure(&[&format!("neigh del {target} dev client0")]);
+        signal(&check, Signal::SIGCONT);
+        let verdict = check.wait().verdict();
+        assert!(!verdict.reason.contains("firewall"), "{verdict:?}");
+        assert!(verdict.ending() == (None, 3) || verdict.reason.starts_with("no answer to "));
+    }
+}
+
+fn neighbours(lab: &Lab, target: &str) -> String {
+    lab.client.run("ip", &["neigh", "show", "to", target])
+}
