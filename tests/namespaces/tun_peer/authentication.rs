@@ -134,10 +134,10 @@ fn a_syn_ack_from_elsewhere_is_told_of(family: Family) {
         let (outcome, sent) = Scenario::new(family)
             .on_syn(to_each(move |syn| from(syn, family)))
             .play(|namespace, _| {
-                let mut command = std::process::Command::new(crate::lab::HALFOPEN);
-                command.args(["-o", "json", "-t", "0.3", "--retries", "1"]);
-                command.args([family.peer().to_string(), PORT.to_string()]);
-                namespace.outcome(command)
+                let options = ["-o", "json", "-t", "0.3", "--retries", "1"];
+                let target = [family.peer().to_string(), PORT.to_string()];
+                let words = [&options[..], &target.each_ref().map(|word| &**word)].concat();
+                namespace.outcome(crate::lab::halfopen(&words))
             });
         let verdict = outcome.verdict();
         assert_eq!(verdict.ending(), (Some("filtered"), 2), "{outcome:#?}");
