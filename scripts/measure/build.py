@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 TARGET = (ROOT / os.environ.get("CARGO_TARGET_DIR", "target")).resolve()
 HALFOPEN, FLOOR, CHECKER = TARGET / "release/halfopen", TARGET / "floor", TARGET / "checker"
+EMPTY, BURST, STAGES = TARGET / "empty", TARGET / "burst", TARGET / "stages.so"
 UNCONFINED = TARGET / "unconfined/release/halfopen"
 
 # Program → the Debian package that has it.
@@ -33,6 +34,9 @@ def all_of(sections):
     subprocess.run(build, cwd=ROOT, check=True)
     subprocess.run([*build, "--no-default-features", "--features", "cli", "--target-dir", TARGET / "unconfined"], cwd=ROOT, check=True)
     subprocess.run(["cc", "-O2", "-o", FLOOR, ROOT / "scripts/floor.c"], check=True)
+    subprocess.run(["cc", "-O2", "-o", BURST, ROOT / "scripts/burst.c"], check=True)
+    subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", STAGES, ROOT / "scripts/stages.c"], check=True)
+    subprocess.run(["cc", "-O2", "-x", "c", "-o", EMPTY, "-"], input=b"int main(void) { return 0; }", check=True)
     if any(section.BENCHES for section in sections):
         checker()
 

@@ -5,12 +5,17 @@ import os
 import platform
 import random
 import re
+import shutil
 import statistics
 import subprocess
 import sys
 import time
+from array import array
 from dataclasses import dataclass, field
 from pathlib import Path
+
+# The descriptor that scripts/stages.c writes to, higher than any of ours.
+MARKS = 100
 
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 
@@ -25,9 +30,11 @@ class Contender:
     targets: int = 1
     every: int = 1  # runs every so many rounds: a program that takes a hundred times as long runs less often
     tolerated: bool = False  # it may miss targets
+    stages: Path = None  # scripts/stages.c as a library to preload; what it writes goes to marks
     seconds: list = field(default_factory=list)
     cpu_seconds: list = field(default_factory=list)
     found: list = field(default_factory=list)
+    marks: list = field(default_factory=list)
     peak_kib: int = 0
 
     def wall(self):
@@ -37,27 +44,35 @@ class Contender:
         return statistics.median(self.cpu_seconds)
 
 
-def race(contenders, rounds):
-    """Runs all of them round by round, in a new order each time, and records the times."""
+def race(contenders, rounds, copies=None):
+    """Runs all of them, or copies of them, round by round, in a new order each time, and records the times."""
     for contender in contenders:
         # This is also the warm-up of page cache, neighbour table and kernel paths.
         measure_memory(contender)
     gc.disable()
     order = random.Random(1)
     for number in range(rounds):
+        if copies:
+            copies.turn(number)
         starters = [contender for contender in contenders if number % contender.every == 0]
         for contender in order.sample(starters, len(starters)):
-            measure_time(contender)
+            measure_time(contender, copies)
 
 
-def measure_time(contender):
+def measure_time(contender, copies):
     """Wall and processor time."""
+    program, *arguments = contender.command
+    command = [copies.of(program) if copies else program, *arguments]
+    preload = {"LD_PRELOAD": str(contender.stages)} if contender.stages else {}
     with Output() as output:
-        start = time.perf_counter()
-        exit_code, usage = run(contender.command, output)
-        contender.seconds.append(time.perf_counter() - start)
+        start = time.perf_counter_ns()
+        exit_code, usage = run(command, output, preload)
+        end = time.perf_counter_ns()
+        contender.seconds.append((end - start) / 1e9)
         contender.cpu_seconds.append(usage.ru_utime + usage.ru_stime)
         judge(contender, exit_code, output.read())
+        if contender.stages:
+            contender.marks.append([start, *output.read_marks(), end])
 
 
 def measure_memory(contender):
@@ -71,10 +86,37 @@ def measure_memory(contender):
     contender.peak_kib = max(contender.peak_kib, int(peak.group(1)))
 
 
-def run(command, output):
-    process = os.posix_spawn(command[0], command, ENVIRONMENT, file_actions=output.redirections)
+def run(command, output, preload=None):
+    environment = ENVIRONMENT | (preload or {})
+    process = os.posix_spawn(command[0], command, environment, file_actions=output.redirections)
     _, status, usage = os.wait4(process, 0)
     return os.waitstatus_to_exitcode(status), usage
+
+
+class Copies:
+    """Copies of each program, used in turn. All of them are read into memory again after each turn: where the pages of a
+    file happen to lie in memory makes it faster or slower for as long as they stay there."""
+
+    NUMBER = 4
+
+    def __init__(self, directory):
+        self.directory, self.copies, self.number = directory, {}, 0
+
+    def turn(self, number):
+        self.number = number
+        if number % self.NUMBER == 0:
+            for copy in sum(self.copies.values(), []):
+                with open(copy, "rb") as file:
+                    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                    file.read()
+
+    def of(self, program):
+        if program not in self.copies:
+            self.copies[program] = [Path(self.directory, f"{len(self.copies)}-{n}") for n in range(self.NUMBER)]
+            for copy in self.copies[program]:
+                shutil.copy(program, copy)
+            os.sync()  # pages that are not on the disk yet cannot be dropped
+        return str(self.copies[program][self.number % self.NUMBER])
 
 
 class Output:
@@ -82,11 +124,18 @@ class Output:
 
     def __enter__(self):
         self.file = os.memfd_create("output")
-        self.redirections = [(os.POSIX_SPAWN_DUP2, self.file, 1), (os.POSIX_SPAWN_DUP2, self.file, 2)]
+        self.marks = os.memfd_create("marks")
+        to = [(self.file, 1), (self.file, 2), (self.marks, MARKS)]
+        self.redirections = [(os.POSIX_SPAWN_DUP2, ours, theirs) for ours, theirs in to]
         return self
 
     def __exit__(self, *_):
         os.close(self.file)
+        os.close(self.marks)
+
+    def read_marks(self):
+        """Times that scripts/stages.c wrote, in nanoseconds of the clock that perf_counter_ns() reads."""
+        return array("q", os.pread(self.marks, 4096, 0))
 
     def read(self):
         return os.pread(self.file, os.fstat(self.file).st_size, 0).decode(errors="replace")

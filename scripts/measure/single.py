@@ -1,15 +1,28 @@
 """One open port."""
 
 import shutil
+import statistics
+import tempfile
 
 from . import build
 from .lab import CLIENT, PORT, SERVER
-from .program import Contender, machine, race, version_of
+from .program import Contender, Copies, machine, race, version_of
 
 ROUNDS = 200
 CHECK_TCP = "/usr/lib/nagios/plugins/check_tcp"
 NEEDED = {"nmap": "nmap", CHECK_TCP: "monitoring-plugins-basic"}
 BENCHES = False
+
+# What ends with each mark of scripts/stages.c, and with the process.
+STAGES = (
+    "start: exec, libraries, relocations",
+    "runtime, signals, arguments",
+    "sockets",
+    "giving up privileges",
+    "filter of system calls",
+    "routes, packets, closing sockets",
+    "output and exit",
+)
 
 
 def markdown(_lab, rounds):
@@ -40,8 +53,11 @@ def markdown(_lab, rounds):
         r"^\d+/tcp open ",
         every=10,
     )
-    contenders = [floor, halfopen, connect, unconfined, check_tcp, nmap]
-    race(contenders, rounds)
+    empty = Contender("an empty C program", [str(build.EMPTY)], r"\Z")
+    staged = Contender("", halfopen.command, halfopen.proof, stages=build.STAGES)
+    contenders = [empty, floor, halfopen, connect, unconfined, check_tcp, nmap]
+    with tempfile.TemporaryDirectory(dir=build.TARGET) as directory:
+        race([*contenders, staged], rounds, Copies(directory))
     return "\n".join(
         [
             f"Whole process, one open port, median of {rounds} alternating runs ({len(nmap.seconds)} of nmap), over a veth pair on",
@@ -50,8 +66,22 @@ def markdown(_lab, rounds):
             "| program | wall time | halfopen takes | peak memory |",
             "|---|---:|---:|---:|",
             *(row(contender, halfopen) for contender in contenders),
+            "",
+            "The stages of halfopen:",
+            "",
+            "| stage | wall time |",
+            "|---|---:|",
+            *stages(halfopen, staged),
         ]
     )
+
+
+def stages(halfopen, staged):
+    """Median times. The first stage is what the others leave of the whole: the library that takes the times is loaded in it."""
+    between = [[end - start for start, end in zip(run, run[1:])] for run in staged.marks]
+    medians = [statistics.median(stage) / 1e3 for stage in zip(*between)]
+    medians[0] = halfopen.wall() * 1e6 - sum(medians[1:])
+    return [f"| {name} | {median:.0f} µs |" for name, median in zip(STAGES, medians, strict=True)]
 
 
 def row(contender, ours):
