@@ -15,7 +15,8 @@ NETWORKS = ("open", "closed", "silent")
 
 # The functions that the loop calls. None of them calls another.
 INTERFACE = (
-    "new|admit|cancel|pending|handle_timeout|due|has_repeats|poll_attempt|syn|sent|on_send_error|postpone|handle"
+    "new|admit|cancel|pending|handle_timeout|poll_waited_for|due|has_repeats|poll_attempt|syn|sent|on_send_error|postpone"
+    "|handle|poll_reset|poll_outcome|poll_timeout|stop|discarded"
     "|poll_waited_for|distrust_silence|poll_reset|poll_outcome|poll_timeout|stop|discarded"
 )
 

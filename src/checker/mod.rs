@@ -192,9 +192,6 @@ impl Checker {
         schedule: Schedule,
         now: Duration,
     ) -> bool {
-        if self.pending.find(remote).is_some() {
-            return false;
-        }
         let target = PendingTarget {
             remote: remote.into(),
             until: nanos(now),
@@ -207,7 +204,7 @@ impl Checker {
             begun: 0,
             stage: Stage::Due,
         };
-        let slot = self.pending.insert(target);
+        let Some(slot) = self.pending.insert(target) else { return false };
         self.due.push_front(slot);
         true
     }

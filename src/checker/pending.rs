@@ -6,6 +6,7 @@ use std::ops::{Index, IndexMut};
 use std::time::Duration;
 
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use super::endpoint::Endpoint;
 use super::sources::{SourceId, Sources};
@@ -128,11 +129,14 @@ impl Pending {
         self.by_remote.iter().copied().collect()
     }
 
-    /// Takes in a target, whose endpoint must be new.
-    pub(super) fn insert(&mut self, target: PendingTarget) -> Slot {
+    /// Takes in a target, unless its endpoint is pending already.
+    pub(super) fn insert(&mut self, target: PendingTarget) -> Option<Slot> {
         let hash = self.secret.hash(target.remote);
+        let same = |slot: &Slot| self.slots[*slot as usize].remote == target.remote;
+        let rehash = |slot: &Slot| self.secret.hash(self.slots[*slot as usize].remote);
+        let Entry::Vacant(entry) = self.by_remote.entry(hash, same, rehash) else { return None };
         let slot = if let Some(slot) = self.free.pop() {
-            self[slot] = target;
+            self.slots[slot as usize] = target;
             slot
         } else {
             self.slots.push(target);
@@ -140,9 +144,8 @@ impl Pending {
             self.sent_from.resize(self.slots.len() * self.attempts, 0);
             Slot::try_from(self.slots.len() - 1).expect("fewer than 2³² pending")
         };
-        let rehash = |slot: &Slot| self.secret.hash(self.slots[*slot as usize].remote);
-        self.by_remote.insert_unique(hash, slot, rehash);
-        slot
+        entry.insert(slot);
+        Some(slot)
     }
 
     /// The slot is free from now on.

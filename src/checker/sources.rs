@@ -14,13 +14,22 @@ pub(super) struct Sources {
     used: Vec<(SocketAddr, u32)>,
     free: Vec<SourceId>,
     by_address: HashMap<SocketAddr, SourceId>,
+    /// The one acquired last, which most targets share: it is found without a hash.
+    newest: SourceId,
 }
 
 impl Sources {
     /// Returns the address of `local` for one more target.
     pub(super) fn acquire(&mut self, mut local: SocketAddr) -> SourceId {
         local.set_port(0);
-        let Self { used, free, by_address } = self;
+        if let Some((address, targets)) = self.used.get_mut(self.newest as usize)
+            && *address == local
+            && *targets > 0
+        {
+            *targets += 1;
+            return self.newest;
+        }
+        let Self { used, free, by_address, .. } = self;
         let id = *by_address.entry(local).or_insert_with(|| {
             free.pop().unwrap_or_else(|| {
                 used.push((local, 0));
@@ -30,6 +39,7 @@ impl Sources {
         let (address, targets) = &mut used[id as usize];
         *address = local;
         *targets += 1;
+        self.newest = id;
         id
     }
 
