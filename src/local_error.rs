@@ -30,7 +30,7 @@ pub enum LocalError {
     #[error("cannot prepare a socket ({})", .0.desc())]
     SocketSetup(Errno),
     /// The source address is not one of this machine's.
-    #[error("cannot send from {address} ({}); --source takes an address of this machine", .errno.desc())]
+    #[error("cannot send from {address} ({}); {}", .errno.desc(), source_fix(*address))]
     Source {
         /// The address asked for.
         address: IpAddr,
@@ -150,6 +150,15 @@ fn raw_socket_fix(errno: Errno) -> String {
             format!("try: setcap cap_net_raw+p {}", program.display())
         }
         _ => fix_or(errno, FAMILY).to_owned(),
+    }
+}
+
+fn source_fix(address: IpAddr) -> &'static str {
+    match address {
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => {
+            "--source takes a link-local address of this machine together with --interface"
+        }
+        _ => "--source takes an address of this machine",
     }
 }
 

@@ -45,6 +45,18 @@ fn a_source_that_is_not_ours_is_a_fault_and_sends_nothing() {
     assert!(capture.segments().is_empty());
 }
 
+/// The kernel cannot tell which link is meant.
+#[test]
+fn a_link_local_source_without_its_interface_is_refused_with_advice() {
+    let lab = Lab::new();
+    for engine in ["raw", "connect"] {
+        let target = ["-S", "fe80::1", "fe80::2%client0", "80"];
+        let verdict = lab.verdict(&[&["--engine", engine], &target[..]].concat());
+        assert_eq!(verdict.ending(), (None, 3), "{verdict:?}");
+        assert!(verdict.reason.ends_with("together with --interface"), "{}", verdict.reason);
+    }
+}
+
 #[test]
 fn interface_is_the_one_that_all_packets_leave_by() {
     let lab = Lab::new();
