@@ -9,13 +9,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use halfopen::attempt::Attempts;
 use halfopen::checker::{Checker, Ended};
 use halfopen::engine::{Interrupt, SimulatedEngine};
 use halfopen::event::Event;
 use halfopen::event_loop::{Driver, Next, PacketEvent, run};
 use halfopen::pacer::Pacer;
 use halfopen::probe::Secret;
-use halfopen::schedule::Schedule;
 use halfopen::verdict::{PortState, Verdict};
 use halfopen::wire::{Flags, Options, Segment};
 
@@ -48,7 +48,8 @@ fn check(targets: u32, flags: Option<Flags>, state: PortState) -> u32 {
         flags.map(|flags| (ROUND_TRIP, answer(segment, flags))).into_iter().collect()
     };
     let mut engine = SimulatedEngine::new(network);
-    let mut checker = Checker::new(Secret::new([7; 16]), usize::from(RETRIES) + 1);
+    let attempts = Attempts::with_retries(RETRIES).expect("few");
+    let mut checker = Checker::new(Secret::new([7; 16]), attempts);
     let mut pool = Pool { left: 0..targets, state, ended: 0 };
     run(&mut checker, &mut engine, &mut Pacer::new(0, WINDOW), &mut pool, Some(TIMEOUT))
         .expect("the simulated network has no faults");
@@ -83,8 +84,8 @@ impl Driver for Pool {
         })
     }
 
-    fn schedule(&mut self, _now: Duration) -> Schedule {
-        Schedule::fit(RETRIES, TIMEOUT)
+    fn time_limit(&mut self, _now: Duration) -> Duration {
+        TIMEOUT
     }
 
     fn ended(&mut self, ended: Ended) {

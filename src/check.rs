@@ -25,7 +25,6 @@ use crate::probe::Secret;
 use crate::report::Report;
 use crate::report::progress::Progress;
 use crate::report::recorder::{Entry, Recorder};
-use crate::schedule::Schedule;
 use crate::signals::Signals;
 use crate::verdict::{EndOfRun, LookupFailure, NoVerdict, Reason, Verdict};
 
@@ -58,8 +57,8 @@ pub fn check(
     plan.verify()?;
     let (source, settings) = Source::new(plan)?;
     let report = Report::new(settings, source.total);
-    let retries = engine.as_ref().map_or(0, |engine| engine.retries());
-    let timetable = Timetable::new(retries, &report.settings, report.is_pool());
+    let attempts = engine.as_ref().ok().map(|engine| engine.attempts());
+    let timetable = Timetable::new(&report.settings, report.is_pool());
     let recorder = Recorder::new(report, out, progress);
     let mut session = Session { source, timetable, recorder, signals, listed: 0 };
     if let Err(error) = engine.and_then(|engine| session.probe(engine)) {
@@ -68,7 +67,7 @@ pub fn check(
     let Session { source, timetable, mut recorder, .. } = session;
     let report = recorder.report_mut();
     report.addresses = source.addresses;
-    report.waits = timetable.used();
+    report.waits = attempts.and_then(|attempts| timetable.waits(attempts));
     Ok(recorder.finish(start.elapsed()))
 }
 
@@ -90,7 +89,7 @@ impl Session<'_> {
         let (settings, is_pool) = (&report.settings, report.is_pool());
         let window = if is_pool { engine.enable_batching() } else { usize::MAX };
         let mut pacer = Pacer::new(settings.rate, window);
-        let mut checker = Checker::new(secret()?, self.timetable.attempts());
+        let mut checker = Checker::new(secret()?, engine.attempts());
         let deadline = settings.timeout + GRACE;
         self.source.start_lookups()?;
         run(&mut checker, engine.as_engine(), &mut pacer, self, Some(deadline))?;
@@ -188,8 +187,8 @@ impl Driver for Session<'_> {
         }
     }
 
-    fn schedule(&mut self, now: Duration) -> Schedule {
-        self.timetable.schedule(now, self.source.total)
+    fn time_limit(&mut self, now: Duration) -> Duration {
+        self.timetable.time_limit(now, self.source.total)
     }
 
     fn ended(&mut self, ended: Ended) {

@@ -219,8 +219,8 @@ impl<C: Driver> EventLoop<'_, C> {
     }
 
     fn admit(&mut self, id: u32, remote: SocketAddr, now: Duration) {
-        let schedule = self.driver.schedule(now);
-        if !self.checker.admit(id, remote, schedule, now) {
+        let limit = self.driver.time_limit(now);
+        if !self.checker.admit(id, remote, limit, now) {
             let outcome = Err(NoVerdict::AlreadyPending);
             self.driver.ended(Ended { id, remote, outcome });
         }

@@ -27,12 +27,12 @@
 //! use std::ops::ControlFlow;
 //! use std::time::Duration;
 //!
+//! use halfopen::attempt::Attempts;
 //! use halfopen::checker::{Checker, Ended};
 //! use halfopen::engine::{Interrupt, SimulatedEngine};
 //! use halfopen::event_loop::{self, Driver, Next, PacketEvent};
 //! use halfopen::pacer::Pacer;
 //! use halfopen::probe::Secret;
-//! use halfopen::schedule::Schedule;
 //! use halfopen::verdict::PortState;
 //! use halfopen::wire::Segment;
 //!
@@ -56,8 +56,8 @@
 //!         }
 //!     }
 //!
-//!     fn schedule(&self, _now: Duration) -> Schedule {
-//!         Schedule::fit(2, Duration::from_secs(10))
+//!     fn time_limit(&mut self, _now: Duration) -> Duration {
+//!         Duration::from_secs(10)
 //!     }
 //!
 //!     fn ended(&mut self, ended: Ended) {
@@ -78,7 +78,8 @@
 //! }
 //!
 //! let mut engine = SimulatedEngine::new(|_now: Duration, _sent: &Segment| vec![]); // silence
-//! let mut checker = Checker::new(Secret::new([7; 16]), 3);
+//! let attempts = Attempts::with_retries(2).unwrap();
+//! let mut checker = Checker::new(Secret::new([7; 16]), attempts);
 //! let mut pacer = Pacer::new(10_000, usize::MAX);
 //! let target = "198.18.0.7:443".parse().unwrap();
 //! let mut rounds = Rounds { target, begun: 0, states: Vec::new() };

@@ -1,45 +1,43 @@
-//! When the SYNs of each target of a check go out.
+//! How much time each target of a check has.
 
 use std::time::Duration;
 
+use crate::attempt::Attempts;
 use crate::plan::{Settings, last_call};
 use crate::report::Waits;
 use crate::schedule::Schedule;
 
-/// Gives each target its schedule, from the settings of the check and the number of its targets.
+/// Gives each target its time limit, from the settings of the check and the number of its targets.
 pub(super) struct Timetable {
-    retries: u8,
     timeout: Duration,
     is_pool: bool,
-    used: Option<Waits>,
+    /// The limits of the first target and of the last one, so far.
+    used: Option<(Duration, Duration)>,
 }
 
 impl Timetable {
-    /// Creates the timetable of targets that have `retries` retransmissions each.
-    pub(super) fn new(retries: u8, settings: &Settings, is_pool: bool) -> Self {
-        Self { retries, timeout: settings.timeout, is_pool, used: None }
+    /// Creates the timetable of a check.
+    pub(super) fn new(settings: &Settings, is_pool: bool) -> Self {
+        Self { timeout: settings.timeout, is_pool, used: None }
     }
 
-    /// Returns how many SYNs each target has at most.
-    pub(super) fn attempts(&self) -> usize {
-        usize::from(self.retries) + 1
-    }
-
-    /// Returns the schedule of a target whose first SYN leaves at `now`, one of `targets`.
+    /// Returns the time limit of a target whose first SYN leaves at `now`, one of `targets`.
     ///
     /// Neither the pacer nor a name found late cuts it shorter than that of a target that begins at
     /// the last call: less silence would be a guess.
-    pub(super) fn schedule(&mut self, now: Duration, targets: u128) -> Schedule {
+    pub(super) fn time_limit(&mut self, now: Duration, targets: u128) -> Duration {
         let begun = now.min(last_call(self.timeout)) + self.reporting(targets);
-        let schedule = Schedule::fit(self.retries, self.timeout.saturating_sub(begun));
-        let first = self.used.map_or(schedule, |used| used.first);
-        self.used = Some(Waits { first, last: schedule });
-        schedule
+        let limit = self.timeout.saturating_sub(begun);
+        let first = self.used.map_or(limit, |(first, _)| first);
+        self.used = Some((first, limit));
+        limit
     }
 
     /// Returns the schedules of the first target and of the last one, so far.
-    pub(super) fn used(&self) -> Option<Waits> {
-        self.used
+    pub(super) fn waits(&self, attempts: Attempts) -> Option<Waits> {
+        let (first, last) = self.used?;
+        let fit = |limit| Schedule::fit(attempts, limit);
+        Some(Waits { first: fit(first), last: fit(last) })
     }
 
     /// Returns how much time is set aside for writing down how the targets of a pool ended: a few

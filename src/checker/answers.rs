@@ -178,7 +178,7 @@ impl Checker {
         let target = &mut self.pending[slot];
         target.sent &= !(1 << index);
         target.failures.get_or_insert_default().error = Some(local_error);
-        if index + 1 == self.attempts && target.sent == 0 {
+        if index == self.attempts.last() && target.sent == 0 {
             self.give_up(slot, now);
         }
     }
@@ -207,7 +207,7 @@ impl Checker {
         let target = &mut self.pending[slot];
         let newest = usize::from(target.begun) - 1;
         let is_from_there = from & (1 << newest) != 0;
-        if target.stage == Stage::Waiting && is_from_there && newest + 1 < self.attempts {
+        if target.stage == Stage::Waiting && is_from_there && newest < self.attempts.last() {
             target.stage = Stage::Due;
             target.until = nanos(now);
             self.due.push_back(slot);

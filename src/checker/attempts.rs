@@ -47,8 +47,8 @@ impl Checker {
         let port = self.pending.next_port(slot);
         let target = &mut self.pending[slot];
         target.stage = Stage::Sending;
-        let index = usize::from(target.begun).min(self.attempts - 1);
-        target.begun += u8::from(usize::from(target.begun) < self.attempts);
+        let index = usize::from(target.begun).min(self.attempts.last());
+        target.begun += u8::from(usize::from(target.begun) < self.attempts.count());
         let (remote, clock) = (target.remote.into(), target.clock);
         Some(DueAttempt { slot, attempt: Attempt { remote, index, port, clock } })
     }
@@ -83,7 +83,7 @@ impl Checker {
                 return self.end(due.slot, Ok(Verdict::without_probe(Reason::OwnPort)));
             }
         };
-        if hopeless && due.attempt.index + 1 == self.attempts {
+        if hopeless && due.attempt.index == self.attempts.last() {
             self.give_up(due.slot, now);
         } else {
             self.wait(due, now);

@@ -36,7 +36,7 @@ impl Checker {
         now: Duration,
     ) {
         let alike = self.pending.alike(slot, index);
-        let repeats = if alike >> (self.attempts - 1) == 1 { self.repeats(slot) } else { 0 };
+        let repeats = if alike >> self.attempts.last() == 1 { self.repeats(slot) } else { 0 };
         let first = alike.trailing_zeros() as usize;
         let mut verdict = self.verdict(slot, index, reason);
         verdict.response_time = Some(self.pending.since(slot, first, now));
@@ -61,7 +61,7 @@ impl Checker {
                 return self.end(slot, Err(error.map_or(out_of_time, NoVerdict::from)));
             }
             // Not all that was to be asked has been asked.
-            (None, Some(error)) if (sent.count_ones() as usize) < self.attempts => {
+            (None, Some(error)) if (sent.count_ones() as usize) < self.attempts.count() => {
                 return self.end(slot, Err(error.into()));
             }
             (None, _) if acked == sent => Reason::BareAck,

@@ -19,6 +19,7 @@ pub use self::attempts::DueAttempt;
 use self::clock::Clock;
 use self::due::Due;
 use self::pending::{Pending, PendingTarget, Slot, Stage, nanos};
+use crate::attempt::Attempts;
 use crate::event::Event;
 use crate::probe::{DiscardReason, Secret};
 use crate::schedule::Schedule;
@@ -65,11 +66,11 @@ const OUTCOMES: usize = 1024;
 /// ```
 /// use std::time::Duration;
 ///
+/// use halfopen::attempt::Attempts;
 /// use halfopen::checker::Checker;
 /// use halfopen::engine::{Engine, SimulatedEngine};
 /// use halfopen::event::Event;
 /// use halfopen::probe::Secret;
-/// use halfopen::schedule::Schedule;
 /// use halfopen::verdict::PortState;
 /// use halfopen::wire::{Flags, Options, Segment, SequenceNumber};
 ///
@@ -87,10 +88,10 @@ const OUTCOMES: usize = 1024;
 ///     let event = Event::Segment { segment, hop_limit: 64, reset_by_kernel: false };
 ///     if sent.flags == Flags::SYN { vec![(Duration::from_millis(3), event)] } else { vec![] }
 /// });
-/// let schedule = Schedule::fit(2, Duration::from_secs(7));
-/// let mut checker = Checker::new(Secret::new([7; 16]), schedule.attempts());
+/// let attempts = Attempts::with_retries(2).unwrap();
+/// let mut checker = Checker::new(Secret::new([7; 16]), attempts);
 /// let target = "198.18.0.7:443".parse().unwrap();
-/// let admitted = checker.admit(0, target, schedule, engine.now());
+/// let admitted = checker.admit(0, target, Duration::from_secs(7), engine.now());
 /// assert!(admitted);
 ///
 /// let mut drained_until = engine.now();
@@ -128,7 +129,7 @@ const OUTCOMES: usize = 1024;
 // are passed over.
 pub struct Checker {
     secret: Secret,
-    attempts: usize,
+    attempts: Attempts,
     clock: Clock,
     pending: Pending,
     due: Due,
@@ -158,9 +159,9 @@ pub struct Ended {
 
 impl Checker {
     /// A checker without targets that gives each of them so many attempts.
-    pub fn new(secret: Secret, attempts: usize) -> Self {
+    pub fn new(secret: Secret, attempts: Attempts) -> Self {
         Self {
-            pending: Pending::new(secret.clone(), attempts),
+            pending: Pending::new(secret.clone(), attempts.count()),
             secret,
             attempts,
             clock: Clock::default(),
@@ -176,8 +177,8 @@ impl Checker {
         }
     }
 
-    /// Takes on `remote` at `now`; `id` comes back with its outcome. The schedule has as many
-    /// attempts as the checker. The first one is the next to leave.
+    /// Takes on `remote` at `now`; `id` comes back with its outcome. All attempts and their timeouts
+    /// fit into `limit`. The first one is the next to leave.
     ///
     /// Returns false, and takes on nothing, if `remote` is pending already.
     ///
@@ -185,20 +186,14 @@ impl Checker {
     ///
     /// Panics if 2³² targets are pending.
     #[must_use]
-    pub fn admit(
-        &mut self,
-        id: u32,
-        remote: SocketAddr,
-        schedule: Schedule,
-        now: Duration,
-    ) -> bool {
+    pub fn admit(&mut self, id: u32, remote: SocketAddr, limit: Duration, now: Duration) -> bool {
         let target = PendingTarget {
             remote: remote.into(),
             until: nanos(now),
             failures: None,
             id,
             clock: self.clock.tick(now),
-            first_wait: schedule.first_wait(),
+            first_wait: Schedule::fit(self.attempts, limit).first_wait(),
             sent: 0,
             source: None,
             begun: 0,
@@ -333,7 +328,7 @@ impl Checker {
     /// were lost on this machine.
     fn is_over(&self, slot: Slot, now: Duration) -> bool {
         let target = &self.pending[slot];
-        let index = self.attempts - 1;
+        let index = self.attempts.last();
         let waited = target.stage == Stage::Waiting
             && self.pending.has_begun_all(slot)
             && target.until <= nanos(now);

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, ValueEnum};
 
-use super::values::{address, mark, number, timeout};
+use super::values::{address, attempts, mark, number, timeout};
+use crate::attempt::Attempts;
 use crate::engine::EngineKind;
 use crate::plan::Format;
 use crate::status::{MinOpen, Range};
@@ -176,8 +177,8 @@ pub(super) struct Time {
     pub(super) timeout: Duration,
 
     /// SYN retransmissions after the first
-    #[arg(long, value_name = "N", default_value_t = Self::default().retries, value_parser = number(0..=10u8))]
-    pub(super) retries: u8,
+    #[arg(long = "retries", value_name = "N", default_value = RETRIES, value_parser = attempts)]
+    pub(super) attempts: Attempts,
 
     /// SYNs per second, 0 for no limit
     #[arg(long, value_name = "N", default_value_t = Self::default().rate, value_parser = number(0..=u32::MAX))]
@@ -187,10 +188,14 @@ pub(super) struct Time {
 /// The default deadline, as `--help` shows it.
 const TIMEOUT: &str = "10";
 
+/// The default number of retransmissions, likewise.
+const RETRIES: &str = "2";
+
 impl Default for Time {
     fn default() -> Self {
         let timeout = timeout(TIMEOUT).expect("a number of seconds");
-        Self { timeout, retries: 2, rate: 10_000 }
+        let attempts = attempts(RETRIES).expect("a number of retransmissions");
+        Self { timeout, attempts, rate: 10_000 }
     }
 }
 

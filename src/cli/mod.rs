@@ -87,7 +87,7 @@ impl CheckArgs {
                 dscp: *dscp,
                 ttl: *ttl,
             },
-            retries: self.0.time.retries,
+            attempts: self.0.time.attempts,
             v4: !self.0.use_ipv6 && !self.all_hosts(IpAddr::is_ipv6),
             v6: !self.0.use_ipv4 && !self.all_hosts(IpAddr::is_ipv4),
         }

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::attempt::Attempts;
 use crate::number::whole;
 
 /// A value that cannot be read. The message says what to write instead.
@@ -44,6 +45,13 @@ pub(super) fn number<T: Copy + FromStr + Into<u32> + PartialOrd + Send + Sync + 
         let (first, last) = ((*range.start()).into(), (*range.end()).into());
         number.ok_or_else(|| padded_or(text, ValueError::Number(first, last)))
     }
+}
+
+/// Reads a number of retransmissions, and returns the number of SYNs.
+pub(super) fn attempts(text: &str) -> Result<Attempts, ValueError> {
+    let last = u32::try_from(Attempts::MAX.last()).expect("a small number");
+    let attempts = whole(text).and_then(Attempts::with_retries);
+    attempts.ok_or_else(|| padded_or(text, ValueError::Number(0, last)))
 }
 
 /// Reads a firewall mark, decimal or hexadecimal.

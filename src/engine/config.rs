@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::connect::ConnectEngine;
 use super::raw::RawEngine;
 use super::{Engine, sockets};
+use crate::attempt::Attempts;
 use crate::local_error::LocalError;
 
 /// Which engine to use.
@@ -42,8 +43,8 @@ pub struct EngineConfig {
     pub kind: EngineKind,
     /// How segments leave.
     pub egress: Egress,
-    /// SYN retransmissions after the first SYN.
-    pub retries: u8,
+    /// The number of SYNs that a target gets at most: as many source ports are reserved.
+    pub attempts: Attempts,
     /// True if there may be IPv4 targets.
     pub v4: bool,
     /// True if there may be IPv6 targets.
@@ -77,11 +78,6 @@ impl EngineConfig {
         };
         Ok(OpenEngine { config: self.clone(), engine })
     }
-
-    /// Returns the number of SYNs that a target gets at most.
-    pub(super) fn attempts(&self) -> usize {
-        usize::from(self.retries) + 1
-    }
 }
 
 /// An engine on real sockets, and what it was opened for.
@@ -104,9 +100,9 @@ impl OpenEngine {
         }
     }
 
-    /// Returns the number of retransmissions that it was opened for.
-    pub fn retries(&self) -> u8 {
-        self.config.retries
+    /// Returns the number of attempts that it was opened for.
+    pub fn attempts(&self) -> Attempts {
+        self.config.attempts
     }
 
     /// Returns true if the privilege that is left is enough for the sockets that are yet to be

@@ -70,7 +70,7 @@ impl ConnectEngine {
         let egress = &config.egress;
         let ports = PerFamily::open(config, |domain| {
             sockets::check_source(egress.source, domain)?;
-            match sockets::reserve(config.attempts(), || Port::reserve(domain, egress)) {
+            match sockets::reserve(config.attempts.count(), || Port::reserve(domain, egress)) {
                 Err(LocalError::SourcePort(Errno::EADDRINUSE)) => Ok(Vec::new()),
                 ports => ports,
             }

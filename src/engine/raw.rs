@@ -32,8 +32,9 @@ impl RawEngine {
         let clock = Clock::new(start);
         let timer = Timer::open(start)?;
         let egress = &config.egress;
-        let sockets =
-            PerFamily::open(config, |domain| RawSocket::open(domain, egress, config.attempts()));
+        let sockets = PerFamily::open(config, |domain| {
+            RawSocket::open(domain, egress, config.attempts.count())
+        });
         Ok(Self { clock, egress: egress.clone(), sockets, timer })
     }
 

@@ -9,7 +9,6 @@ use crate::engine::Interrupt;
 use crate::event::Event;
 use crate::local_error::SendError;
 use crate::probe::DiscardReason;
-use crate::schedule::Schedule;
 use crate::wire::{Flags, Segment};
 
 /// Something that crossed between us and the network, for those who want to watch.
@@ -46,8 +45,9 @@ pub trait Driver {
     /// The next target, when there is one by now.
     fn next(&mut self, now: Duration) -> Next;
 
-    /// When the SYNs of a target go out whose first one leaves at `now`.
-    fn schedule(&mut self, now: Duration) -> Schedule;
+    /// Returns the time limit of a target whose first SYN leaves at `now`: all attempts and their
+    /// timeouts fit into it.
+    fn time_limit(&mut self, now: Duration) -> Duration;
 
     /// A target has ended.
     fn ended(&mut self, ended: Ended);

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
+use halfopen::attempt::Attempts;
 use halfopen::local_error::LocalError;
 use halfopen::non_blocking_writer::Output;
 use halfopen::plan::{Format, Settings};
@@ -88,7 +89,7 @@ pub(crate) type Found = (String, Option<IpAddr>, Outcome);
 pub(crate) fn pool(found: Vec<Found>) -> Report {
     let mut report = Report::new(Settings::default(), found.len() as u128);
     report.engine = Some("raw");
-    let schedule = Schedule::fit(2, report.settings.timeout);
+    let schedule = Schedule::fit(Attempts::with_retries(2).unwrap(), report.settings.timeout);
     report.waits = Some(Waits { first: schedule, last: schedule });
     for (id, (target, address, outcome)) in (0..).zip(found) {
         let port = target.rsplit(':').next().unwrap().parse().unwrap();

@@ -16,7 +16,7 @@ use halfopen::status::{Expected, Policy, Status};
 use halfopen::verdict::{EndOfRun, NoVerdict, Outcome, PortState, Reason, Verdict};
 use halfopen::wire::{Flags, Segment};
 
-use crate::network::{millis, on_syn, remotes, secs, syn_ack};
+use crate::network::{millis, on_syn, remotes, schedule_of, secs, syn_ack};
 
 const OPEN: Policy = policy(Expected::Open { refused: Status::Critical });
 const CLOSED: Policy = policy(Expected::State(PortState::Closed));
@@ -40,7 +40,7 @@ fn what_is_not_wanted_any_more_is_not_asked_again_and_its_late_answer_gets_an_rs
         let delay = answers_after(syn.destination);
         delay.map(|delay| (delay, syn_ack(syn))).into_iter().collect()
     }));
-    let schedule = Schedule::fit(2, secs(10));
+    let schedule = schedule_of(2, secs(10));
     let mut checker = Checker::new(Secret::new([7; 16]), schedule.attempts());
     let mut driver = FirstAlone { schedule, remotes: remotes.clone(), ..FirstAlone::default() };
     let ran = run(&mut checker, &mut engine, &mut Pacer::new(0, 64), &mut driver, Some(secs(10)));
@@ -60,11 +60,11 @@ fn what_is_not_wanted_any_more_is_not_asked_again_and_its_late_answer_gets_an_rs
 #[test]
 fn a_target_in_the_place_of_a_cancelled_one_is_asked_once_at_a_time() {
     let remotes = remotes(2);
-    let schedule = Schedule::fit(2, secs(10));
-    let mut checker = Checker::new(Secret::new([7; 16]), schedule.attempts());
-    assert!(checker.admit(0, remotes[0], schedule, secs(0)));
+    let attempts = schedule_of(2, secs(10)).attempts();
+    let mut checker = Checker::new(Secret::new([7; 16]), attempts);
+    assert!(checker.admit(0, remotes[0], secs(10), secs(0)));
     checker.cancel(remotes[0]);
-    assert!(checker.admit(1, remotes[1], schedule, secs(0)));
+    assert!(checker.admit(1, remotes[1], secs(10), secs(0)));
 
     assert_eq!(checker.poll_attempt().map(|due| due.attempt.remote), Some(remotes[1]));
     assert_eq!(checker.poll_attempt(), None);
@@ -83,7 +83,7 @@ struct FirstAlone {
 impl Default for FirstAlone {
     fn default() -> Self {
         Self {
-            schedule: Schedule::fit(2, secs(10)),
+            schedule: schedule_of(2, secs(10)),
             remotes: Vec::new(),
             begun: 0,
             ended: Vec::new(),
@@ -100,8 +100,8 @@ impl Driver for FirstAlone {
         Next::Target(0, *remote)
     }
 
-    fn schedule(&mut self, _now: Duration) -> Schedule {
-        self.schedule
+    fn time_limit(&mut self, _now: Duration) -> Duration {
+        self.schedule.waits().sum()
     }
 
     fn ended(&mut self, ended: Ended) {

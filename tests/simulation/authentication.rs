@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use halfopen::engine::simulated::Network;
 use halfopen::event::Event;
-use halfopen::schedule::Schedule;
 use halfopen::verdict::{PortState, Reason};
 use halfopen::wire::{Flags, Segment, SequenceNumber};
 
 use crate::network::{
     SERVER, SERVER_V6, SYN_ACK, answer, arrive, challenge_ack, check, check_all, check_by, millis,
-    on_syn, ports, secs, syn_ack,
+    on_syn, ports, schedule_of, secs, syn_ack,
 };
 
 /// The RST takes its number from the wrong acknowledgement (RFC 9293 §3.10.7.3), and the next SYN
@@ -37,7 +36,7 @@ fn a_client_that_resets_the_wrong_syn_ack_is_admitted() {
 fn a_retransmission_is_admitted_where_first_syns_are_dropped() {
     for (retries, limit) in [(1, secs(10)), (2, secs(10)), (2, millis(200)), (4, secs(1))] {
         let mut seen = Vec::new();
-        let schedule = Schedule::fit(retries, limit);
+        let schedule = schedule_of(retries, limit);
         let run = check_by(
             schedule,
             &[SERVER],

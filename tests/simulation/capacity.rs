@@ -7,13 +7,13 @@ use std::time::Duration;
 use halfopen::engine::simulated::Network;
 use halfopen::event::Event;
 use halfopen::local_error::LocalError;
-use halfopen::schedule::Schedule;
 use halfopen::verdict::{EndOfRun, NoVerdict, PortState, Reason};
 use halfopen::wire::Segment;
 use proptest::prelude::*;
 
 use crate::network::{
-    Conditions, DEAF, Run, check_under, millis, on_syn, remotes, rst_ack, secs, syn_ack,
+    Conditions, DEAF, Run, check_under, millis, on_syn, remotes, rst_ack, schedule_of, secs,
+    syn_ack,
 };
 
 #[test]
@@ -53,7 +53,7 @@ fn a_full_house_still_retries() {
 
 #[test]
 fn targets_that_wait_for_room_at_the_deadline_are_not_begun() {
-    let schedule = Schedule::fit(2, secs(7));
+    let schedule = schedule_of(2, secs(7));
     let conditions = Conditions { capacity: 2, deadline: secs(10), ..Conditions::of(schedule) };
     let run = check_under(conditions, &remotes(60), on_syn(|_, _| Vec::new()));
     assert_eq!(run.outcomes.len(), 22, "two a second, and two at the deadline");
@@ -70,7 +70,7 @@ fn what_is_left_when_the_engine_fails_is_released_too() {
     let conditions = Conditions {
         capacity: 5,
         deaf_at: Some(secs(2)),
-        ..Conditions::of(Schedule::fit(2, secs(10)))
+        ..Conditions::of(schedule_of(2, secs(10)))
     };
     let run = check_under(conditions, &remotes(20), on_syn(|_, _| Vec::new()));
     assert_eq!(run.outcomes.len(), 15);
@@ -100,7 +100,7 @@ fn dead_targets_leave_room_for_live_ones() {
 /// Where not all can be asked in time, those that were asked first are asked to the end.
 #[test]
 fn of_many_dead_targets_some_have_a_verdict_in_time() {
-    let schedule = Schedule::fit(2, secs(7));
+    let schedule = schedule_of(2, secs(7));
     let conditions = Conditions { capacity: 4, deadline: secs(12), ..Conditions::of(schedule) };
     let run = check_under(conditions, &remotes(12), on_syn(|_, _| Vec::new()));
     let verdicts = run.outcomes.iter().filter(|(_, outcome)| outcome.is_ok()).count();
@@ -137,7 +137,7 @@ fn a_repeated_syn_takes_no_room() {
         0 => vec![(millis(500), Event::SegmentsLost(1))],
         _ => vec![(millis(1), syn_ack(syn))],
     });
-    let schedule = Schedule::fit(0, secs(1));
+    let schedule = schedule_of(0, secs(1));
     let conditions = Conditions { capacity: 1, deadline: secs(5), ..Conditions::of(schedule) };
     let run = check_under(conditions, &remotes(2), network);
     assert!(run.outcomes.iter().all(|(_, outcome)| outcome.is_ok()), "{:?}", run.outcomes);
@@ -152,7 +152,7 @@ fn targets_that_no_syn_can_leave_to_take_no_room() {
             25 => Err(LocalError::Firewall(syn.destination)),
             _ => Ok(()),
         },
-        ..Conditions::of(Schedule::fit(1, secs(10)))
+        ..Conditions::of(schedule_of(1, secs(10)))
     };
     let [first, mut second] = remotes(2)[..] else { unreachable!("two of them") };
     second.set_port(26);
@@ -174,7 +174,7 @@ proptest! {
         count in 1..120_usize,
     ) {
         let conditions =
-            Conditions { rate, capacity, ..Conditions::of(Schedule::fit(2, secs(7))) };
+            Conditions { rate, capacity, ..Conditions::of(schedule_of(2, secs(7))) };
         let run = check_under(conditions, &remotes(count), on_syn(deserved));
         prop_assert!(run.most_held <= capacity, "{} at a time", run.most_held);
         assert_each_has_what_it_deserves(&run, count);
@@ -183,7 +183,7 @@ proptest! {
 }
 
 fn check_within(capacity: usize, count: usize, network: impl Network) -> Run {
-    let conditions = Conditions { capacity, ..Conditions::of(Schedule::fit(2, secs(10))) };
+    let conditions = Conditions { capacity, ..Conditions::of(schedule_of(2, secs(10))) };
     check_under(conditions, &remotes(count), network)
 }
 

@@ -7,12 +7,11 @@ use halfopen::attempt::Attempt;
 use halfopen::engine::simulated::{FIRST_PORT, Network};
 use halfopen::event::{Event, HandshakeEnd};
 use halfopen::local_error::LocalError;
-use halfopen::schedule::Schedule;
 use halfopen::verdict::{PortState, Reason};
 use halfopen::wire::{IcmpError, Origin, Segment};
 
 use crate::network::{
-    Conditions, SERVER, SERVER_V6, check, check_all, check_under, millis, on_syn, secs,
+    Conditions, SERVER, SERVER_V6, check, check_all, check_under, millis, on_syn, schedule_of, secs,
 };
 
 const ROUTER: &str = "198.19.0.2";
@@ -253,7 +252,7 @@ fn ends_after_the_verdict_change_nothing() {
 #[test]
 fn an_end_in_the_last_moment_counts() {
     let conditions =
-        Conditions { deadline: millis(500), ..Conditions::of(Schedule::fit(0, secs(1))) };
+        Conditions { deadline: millis(500), ..Conditions::of(schedule_of(0, secs(1))) };
     let network =
         by_kernel(|number, syn| vec![(millis(500), ended(number, syn, HandshakeEnd::Completed))]);
     assert_eq!(check_under(conditions, &[SERVER], network).verdict().state(), PortState::Open);

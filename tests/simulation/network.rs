@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use halfopen::attempt::Attempt;
+use halfopen::attempt::{Attempt, Attempts};
 use halfopen::checker::{Checker, Ended};
 use halfopen::engine::simulated::{FIRST_PORT, Network, SimulatedEngine};
 use halfopen::engine::{Engine, Interrupt, SentSyn};
@@ -19,7 +19,7 @@ use halfopen::verdict::{Outcome, Verdict};
 use halfopen::wire::{Flags, IcmpError, Options, Quote, Segment, SequenceNumber};
 
 /// Attempts at a target, as many as an operator may ask for.
-const MOST_ATTEMPTS: usize = 11;
+const MOST_ATTEMPTS: usize = Attempts::MAX.count();
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 19, 0, 1));
 pub(crate) const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 18, 0, 7)), 25);
@@ -107,7 +107,11 @@ pub(crate) fn check(network: impl Network) -> Run {
 
 /// Checks these by the default schedule.
 pub(crate) fn check_all(remotes: &[SocketAddr], network: impl Network) -> Run {
-    check_by(Schedule::fit(2, secs(10)), remotes, network)
+    check_by(schedule_of(2, secs(10)), remotes, network)
+}
+
+pub(crate) fn schedule_of(retries: u8, limit: Duration) -> Schedule {
+    Schedule::fit(Attempts::with_retries(retries).expect("few"), limit)
 }
 
 pub(crate) fn check_by(schedule: Schedule, remotes: &[SocketAddr], network: impl Network) -> Run {
@@ -412,8 +416,8 @@ impl Driver for Record {
         Next::Target(u32::try_from(begun).expect("few targets"), *remote)
     }
 
-    fn schedule(&mut self, _now: Duration) -> Schedule {
-        self.schedule
+    fn time_limit(&mut self, _now: Duration) -> Duration {
+        self.schedule.waits().sum()
     }
 
     fn ended(&mut self, ended: Ended) {

@@ -7,12 +7,13 @@ use std::time::Duration;
 use halfopen::engine::simulated::Network;
 use halfopen::event_loop::PacketEvent;
 use halfopen::pacer::Pacer;
-use halfopen::schedule::Schedule;
 use halfopen::verdict::PortState;
 use halfopen::wire::Flags;
 use proptest::prelude::*;
 
-use crate::network::{Conditions, Run, check_under, millis, on_syn, remotes, secs, syn_ack};
+use crate::network::{
+    Conditions, Run, check_under, millis, on_syn, remotes, schedule_of, secs, syn_ack,
+};
 
 /// How much of a pause may be made up for: what the bucket holds.
 const SLACK: Duration = millis(20);
@@ -229,7 +230,7 @@ fn a_delay_of_one_try_does_not_postpone_the_verdict() {
 }
 
 fn under(rate: u32, window: usize, targets: usize, network: impl Network) -> Run {
-    let conditions = Conditions { rate, window, ..Conditions::of(Schedule::fit(2, secs(10))) };
+    let conditions = Conditions { rate, window, ..Conditions::of(schedule_of(2, secs(10))) };
     check_under(conditions, &remotes(targets), network)
 }
 

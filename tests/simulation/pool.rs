@@ -9,14 +9,13 @@ use halfopen::engine::simulated::{FIRST_PORT, Network};
 use halfopen::event::Event;
 use halfopen::event_loop::PacketEvent;
 use halfopen::local_error::{LocalError, SendError};
-use halfopen::schedule::Schedule;
 use halfopen::verdict::{EndOfRun, NoVerdict, PortState};
 use halfopen::wire::Segment;
 use proptest::prelude::*;
 
 use crate::network::{
     Conditions, DEAF, Routed, Run, SERVER, check_all, check_under, millis, on_syn, remotes,
-    rst_ack, secs, syn_ack,
+    rst_ack, schedule_of, secs, syn_ack,
 };
 
 #[test]
@@ -345,7 +344,7 @@ fn planned(plan: HashMap<SocketAddr, (usize, u8, u64)>) -> impl Network {
 }
 
 fn default_conditions() -> Conditions {
-    Conditions::of(Schedule::fit(2, secs(10)))
+    Conditions::of(schedule_of(2, secs(10)))
 }
 
 fn received(run: &Run) -> usize {

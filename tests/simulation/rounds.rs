@@ -17,7 +17,8 @@ use halfopen::wire::{Flags, Segment, SequenceNumber};
 use proptest::prelude::*;
 
 use crate::network::{
-    RST_ACK, SERVER, SYN_ACK, answer, arrive, icmp, millis, remotes, rst_ack, secs, syn_ack,
+    RST_ACK, SERVER, SYN_ACK, answer, arrive, icmp, millis, remotes, rst_ack, schedule_of, secs,
+    syn_ack,
 };
 
 /// A router, whose errors quote our SYNs.
@@ -87,13 +88,13 @@ fn only_the_exact_number_decides_a_round() {
 
 #[test]
 fn a_pending_endpoint_is_not_taken_on_again() {
-    let mut checker = Checker::new(Secret::new([7; 16]), 1);
-    let schedule = Schedule::fit(0, secs(1));
-    assert!(checker.admit(0, SERVER, schedule, secs(0)));
-    assert!(!checker.admit(1, SERVER, schedule, secs(0)));
+    let attempts = schedule_of(0, secs(1)).attempts();
+    let mut checker = Checker::new(Secret::new([7; 16]), attempts);
+    assert!(checker.admit(0, SERVER, secs(1), secs(0)));
+    assert!(!checker.admit(1, SERVER, secs(1), secs(0)));
     assert_eq!(checker.pending(), 1);
     checker.cancel(SERVER);
-    assert!(checker.admit(2, SERVER, schedule, secs(0)));
+    assert!(checker.admit(2, SERVER, secs(1), secs(0)));
 }
 
 /// The loop goes on with the first of them.
@@ -146,7 +147,7 @@ proptest! {
     ) {
         let mut drawn = answers.iter().cycle();
         let rounds = Rounds {
-            schedule: Schedule::fit(retries, millis(timeout)),
+            schedule: schedule_of(retries, millis(timeout)),
             secret,
             rest: millis(rest),
             ..Rounds::of(&remotes(targets), 12)
@@ -183,7 +184,7 @@ struct Rounds {
 impl Rounds {
     fn of(remotes: &[SocketAddr], count: usize) -> Self {
         Self {
-            schedule: Schedule::fit(1, secs(3)),
+            schedule: schedule_of(1, secs(3)),
             secret: [7; 16],
             remotes: remotes.to_vec(),
             count,
@@ -367,8 +368,8 @@ impl Driver for Log {
         }
     }
 
-    fn schedule(&mut self, _now: Duration) -> Schedule {
-        self.rounds.schedule
+    fn time_limit(&mut self, _now: Duration) -> Duration {
+        self.rounds.schedule.waits().sum()
     }
 
     fn ended(&mut self, ended: Ended) {

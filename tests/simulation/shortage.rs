@@ -7,14 +7,13 @@ use std::time::Duration;
 use halfopen::engine::simulated::{FIRST_PORT, Network};
 use halfopen::event::Event;
 use halfopen::local_error::LocalError;
-use halfopen::schedule::Schedule;
 use halfopen::verdict::{EndOfRun, NoVerdict, PortState};
 use halfopen::wire::{Flags, Segment};
 use nix::errno::Errno;
 
 use crate::network::{
     Conditions, NOBODY, Run, SERVER, challenge_ack, check, check_under, millis, on_syn, remotes,
-    secs, syn_ack,
+    schedule_of, secs, syn_ack,
 };
 
 /// Everybody answers after a millisecond; the kernel refuses segments by a rule that may count
@@ -111,7 +110,7 @@ fn a_repeated_syn_without_room_counts_as_sent_before() {
         }
     }
     let until = |deadline| {
-        let conditions = Conditions { deadline, ..Conditions::of(Schedule::fit(0, secs(1))) };
+        let conditions = Conditions { deadline, ..Conditions::of(schedule_of(0, secs(1))) };
         check_under(conditions, &remotes(1), Lossy(0))
     };
     let run = until(secs(5));
@@ -197,7 +196,7 @@ fn an_rst_that_comes_back_leaves_again_soon() {
     });
     let conditions = Conditions {
         returns_resets_after: Some(millis(10)),
-        ..Conditions::of(Schedule::fit(2, secs(10)))
+        ..Conditions::of(schedule_of(2, secs(10)))
     };
     let run = check_under(conditions, &[SERVER, NOBODY], network);
     let [(handed_over, first), (at, again)] = run.resets()[..] else { panic!("two RSTs") };
@@ -214,7 +213,7 @@ fn rsts_that_never_find_room_are_given_up_at_the_deadline() {
 }
 
 fn under(rate: u32, count: usize, network: impl Network) -> Run {
-    let schedule = Schedule::fit(2, secs(10));
+    let schedule = schedule_of(2, secs(10));
     let conditions = Conditions { rate, deadline: secs(5), ..Conditions::of(schedule) };
     check_under(conditions, &remotes(count), network)
 }

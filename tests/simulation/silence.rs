@@ -6,13 +6,12 @@ use std::time::Duration;
 use halfopen::attempt::{Attempt, SourcePort};
 use halfopen::engine::simulated::{FIRST_PORT, Network};
 use halfopen::event::Event;
-use halfopen::schedule::Schedule;
 use halfopen::verdict::{PortState, Reason};
 use halfopen::wire::{Flags, Options, Segment};
 
 use crate::network::{
-    Run, SERVER, SERVER_V6, check, check_by, check_with_secret, millis, on_syn, ports, secs,
-    syn_ack,
+    Run, SERVER, SERVER_V6, check, check_by, check_with_secret, millis, on_syn, ports, schedule_of,
+    secs, syn_ack,
 };
 
 #[test]
@@ -30,7 +29,7 @@ fn three_syns_in_seven_seconds_are_the_default() {
 
 #[test]
 fn two_seconds_are_used_up_and_not_exceeded() {
-    let run = check_by(Schedule::fit(2, secs(2)), &[SERVER], silence());
+    let run = check_by(schedule_of(2, secs(2)), &[SERVER], silence());
     assert_eq!(run.syn_times(), [0, 285, 857]); // 2 s · 1/7, 2 s · 3/7
     assert_about(run.end, 2.0);
     assert!(run.end <= secs(2));
@@ -38,7 +37,7 @@ fn two_seconds_are_used_up_and_not_exceeded() {
 
 #[test]
 fn without_retries_one_second_decides() {
-    let run = check_by(Schedule::fit(0, secs(10)), &[SERVER], silence());
+    let run = check_by(schedule_of(0, secs(10)), &[SERVER], silence());
     assert_eq!(run.syn_times(), [0]);
     assert_eq!(run.end, secs(1));
     assert_eq!(run.verdict().reason.to_string(), "no answer to 1 SYN in 1.0 s");
@@ -46,7 +45,7 @@ fn without_retries_one_second_decides() {
 
 #[test]
 fn without_retries_a_deadline_below_a_second_decides() {
-    let run = check_by(Schedule::fit(0, millis(500)), &[SERVER], silence());
+    let run = check_by(schedule_of(0, millis(500)), &[SERVER], silence());
     assert_eq!(run.end, millis(500));
     assert_eq!(run.verdict().reason.to_string(), "no answer to 1 SYN in 500 ms");
 }
@@ -58,7 +57,7 @@ fn every_schedule_fits_its_deadline() {
     for retries in 0..=10_u8 {
         for deadline in [0.001, 0.5, 1.0, 2.0, 6.9, 7.0, 7.1, 60.0, 2047.0, 86_400.0] {
             let limit = Duration::from_secs_f64(deadline);
-            let run = check_by(Schedule::fit(retries, limit), &[SERVER], silence());
+            let run = check_by(schedule_of(retries, limit), &[SERVER], silence());
             let attempts = i32::from(retries) + 1;
             let parts = 2_f64.powi(attempts) - 1.0;
             let first_wait = f64::min(1.0, deadline / parts);
@@ -78,7 +77,7 @@ fn every_schedule_fits_its_deadline() {
 fn every_second_try_is_a_retransmission_of_the_one_before() {
     for remote in [SERVER, SERVER_V6] {
         for retries in 0..=10_u8 {
-            let run = check_by(Schedule::fit(retries, secs(10)), &[remote], silence());
+            let run = check_by(schedule_of(retries, secs(10)), &[remote], silence());
             let numbers: Vec<_> = (0..=u16::from(retries)).map(|number| number / 2).collect();
             assert_eq!(ports(&run), numbers);
             for pair in run.syns().chunks(2) {
@@ -97,7 +96,7 @@ fn with_one_port_all_tries_are_retransmissions() {
     assert_eq!(run.syn_times(), [0, 1000, 3000]);
     assert_eq!(ports(&run), [0, 0, 0]);
     assert_eq!(run.verdict().reason, Reason::NoAnswer { syns: 3, waited: secs(7) });
-    let run = check_by(Schedule::fit(5, secs(63)), &[SERVER], FewPorts(2));
+    let run = check_by(schedule_of(5, secs(63)), &[SERVER], FewPorts(2));
     assert_eq!(ports(&run), [0, 0, 1, 1, 0, 0]);
 }
 
@@ -120,7 +119,7 @@ impl Network for FewPorts {
 
 #[test]
 fn another_secret_means_other_sequence_numbers() {
-    let schedule = Schedule::fit(10, secs(10));
+    let schedule = schedule_of(10, secs(10));
     let sequences = |secret| -> HashSet<u32> {
         let run = check_with_secret(secret, schedule, &[SERVER], silence());
         run.syns().iter().map(|(_, syn)| syn.sequence.0).collect()
@@ -131,7 +130,7 @@ fn another_secret_means_other_sequence_numbers() {
 #[test]
 fn targets_next_to_each_other_get_unrelated_sequence_numbers() {
     let remotes: Vec<_> = (1..=1000).map(|port| (SERVER.ip(), port).into()).collect();
-    let run = check_by(Schedule::fit(0, secs(1)), &remotes, silence());
+    let run = check_by(schedule_of(0, secs(1)), &remotes, silence());
     let sequences: Vec<_> = run.syns().iter().map(|(_, syn)| syn.sequence.0).collect();
     let steps: HashSet<_> =
         sequences.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
@@ -143,7 +142,7 @@ fn targets_next_to_each_other_get_unrelated_sequence_numbers() {
 #[test]
 fn a_syn_looks_like_that_of_any_other_stack() {
     for (remote, max_segment_size) in [(SERVER, 1460), (SERVER_V6, 1440)] {
-        let run = check_by(Schedule::fit(2, secs(10)), &[remote], silence());
+        let run = check_by(schedule_of(2, secs(10)), &[remote], silence());
         for (_, syn) in run.syns() {
             assert_eq!(syn.destination, remote);
             assert_eq!(syn.flags, Flags::SYN);
@@ -173,7 +172,7 @@ fn an_answer_in_the_last_moment_is_in_time() {
 
 #[test]
 fn nothing_to_check_ends_at_once() {
-    let run: Run = check_by(Schedule::fit(2, secs(10)), &[], silence());
+    let run: Run = check_by(schedule_of(2, secs(10)), &[], silence());
     assert!(run.outcomes.is_empty() && run.packets.is_empty());
     assert_eq!(run.end, Duration::ZERO);
 }

@@ -2,13 +2,12 @@
 //! 5961 §4).
 
 use halfopen::probe::DiscardReason;
-use halfopen::schedule::Schedule;
 use halfopen::verdict::{PortState, Reason};
 use halfopen::wire::{Flags, SequenceNumber};
 
 use crate::network::{
     NOBODY, SERVER, challenge_ack, check, check_all, check_by, icmp, millis, on_syn, ports,
-    rst_ack, secs, syn_ack,
+    rst_ack, schedule_of, secs, syn_ack,
 };
 
 #[test]
@@ -83,7 +82,7 @@ fn more_old_acks_do_not_use_up_more_tries() {
 #[test]
 fn an_old_ack_to_an_earlier_port_does_not_hurry_the_next_try() {
     let run = check_by(
-        Schedule::fit(3, secs(15)),
+        schedule_of(3, secs(15)),
         &[SERVER],
         on_syn(|number, syn| match number {
             0 => vec![(millis(3500), challenge_ack(syn))],
@@ -149,7 +148,7 @@ fn an_old_ack_to_a_port_this_target_was_not_tried_from_is_not_held_against_it() 
 #[test]
 fn without_retries_an_old_ack_leaves_only_waiting() {
     let stale = check_by(
-        Schedule::fit(0, secs(10)),
+        schedule_of(0, secs(10)),
         &[SERVER],
         on_syn(|_, syn| vec![(millis(20), challenge_ack(syn))]),
     );
