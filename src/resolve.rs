@@ -1,24 +1,23 @@
 //! Names and interfaces to addresses: the only name look-up.
 
-use std::borrow::Cow;
-use std::collections::{HashMap, HashSet, VecDeque};
+mod name;
+
+use std::collections::{HashMap, VecDeque};
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 use std::{io, mem, thread};
 
-use dns_lookup::{AddrInfoHints, LookupError, LookupErrorKind, getaddrinfo};
 use nix::errno::Errno;
-use nix::libc;
 use nix::net::if_::{if_indextoname, if_nametoindex};
 
+use self::name::look_up;
 use crate::descriptors::Descriptors;
-use crate::family::{Family, WrongFamily};
+use crate::family::Family;
 use crate::local_error::LocalError;
-use crate::target::is_one_host;
 use crate::verdict::{LookupFailure, NoVerdict, Outcome, Reason, Verdict};
 
 /// Look-ups under way at once: so many names may hang before others have to wait for them.
@@ -251,87 +250,6 @@ impl Queue {
 
 fn no_threads(error: &io::Error) -> LocalError {
     LocalError::Threads(errno(error))
-}
-
-/// The addresses of `name` that are of `family`.
-///
-/// When a name has none, it may have others: what is at fault then is the family that was asked
-/// for.
-fn look_up(name: &str, family: Family) -> Addresses {
-    let Some(name) = ascii(name) else { return Err(LookupFailure::NotAName.into()) };
-    let found = resolve(&name, family);
-    if family == Family::Any || found != Err(LookupFailure::NotFound.into()) {
-        return found;
-    }
-    // IPv4 addresses in IPv6 form are among them.
-    let (fitting, others): (Vec<_>, Vec<_>) =
-        resolve(&name, Family::Any)?.into_iter().partition(|address| family.admits(address.ip()));
-    match others.first() {
-        Some(other) if fitting.is_empty() => Err(NoAddress::Unusable(NoVerdict::NoAddressFits {
-            addresses: others.iter().map(SocketAddr::ip).collect(),
-            cause: WrongFamily(other.ip()).into(),
-        })),
-        _ => Ok(fitting),
-    }
-}
-
-fn resolve(name: &str, family: Family) -> Addresses {
-    let hints = AddrInfoHints {
-        address: match family {
-            Family::Any => libc::AF_UNSPEC,
-            Family::V4 => libc::AF_INET,
-            Family::V6 => libc::AF_INET6,
-        },
-        socktype: libc::SOCK_STREAM,
-        ..AddrInfoHints::default()
-    };
-    let found = getaddrinfo(Some(name), None, Some(hints));
-    let addresses = found.map_err(no_address)?.flatten().map(|info| canonical(info.sockaddr));
-    let mut known = HashSet::new();
-    let (hosts, others): (Vec<_>, Vec<_>) = addresses
-        .filter(|address| family.admits(address.ip()) && known.insert(*address))
-        .partition(|address| is_one_host(address.ip()));
-    match others.first() {
-        _ if !hosts.is_empty() => Ok(hosts),
-        Some(other) => Err(LookupFailure::NotOneHost(other.ip()).into()),
-        None => Err(LookupFailure::NotFound.into()),
-    }
-}
-
-/// The name as name services know it: an international one in ASCII (UTS #46), but for multicast
-/// DNS (RFC 6762 §16).
-fn ascii(name: &str) -> Option<Cow<'_, str>> {
-    let last = name.trim_end_matches('.').rsplit('.').next();
-    let multicast = last.is_some_and(|label| label.eq_ignore_ascii_case("local"));
-    if name.is_ascii() || multicast {
-        return Some(Cow::Borrowed(name));
-    }
-    idna::domain_to_ascii(name).ok().map(Cow::Owned)
-}
-
-/// IPv4-mapped IPv6 addresses are IPv4 ones.
-fn canonical(address: SocketAddr) -> SocketAddr {
-    match address.ip().to_canonical() {
-        v4 @ IpAddr::V4(_) => SocketAddr::new(v4, address.port()),
-        IpAddr::V6(_) => address,
-    }
-}
-
-fn no_address(error: LookupError) -> NoAddress {
-    match error.kind() {
-        LookupErrorKind::NoName | LookupErrorKind::NoData | LookupErrorKind::Family => {
-            LookupFailure::NotFound.into()
-        }
-        LookupErrorKind::Again => LookupFailure::Temporary.into(),
-        LookupErrorKind::Memory => LocalError::Lookup(Errno::ENOMEM).into(),
-        LookupErrorKind::System => match errno(&error.into()) {
-            errno @ (Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM) => {
-                LocalError::Lookup(errno).into()
-            }
-            _ => LookupFailure::Failed.into(),
-        },
-        _ => LookupFailure::Failed.into(),
-    }
 }
 
 fn errno(error: &io::Error) -> Errno {

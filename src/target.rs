@@ -1,9 +1,14 @@
 //! Targets as people write them.
 
+mod error;
+mod ports;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::ops::RangeInclusive;
 use std::str::FromStr;
+
+pub use self::error::TargetError;
+pub use self::ports::Ports;
 
 use ipnetwork::IpNetwork;
 
@@ -28,59 +33,6 @@ pub enum Hosts {
     LinkLocal(IpAddr, Box<str>),
     /// A name to look up.
     Name(Box<str>),
-}
-
-/// Ports, ascending, each once; at least one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ports(Box<[RangeInclusive<u16>]>);
-
-/// Why a target cannot be understood.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TargetError {
-    /// HOST without PORT.
-    #[error("{0:?} has no port: write HOST PORT, HOST:PORT or [V6]:PORT")]
-    NoPort(String),
-    /// PORT without HOST.
-    #[error("{0:?} is a port without a host: write HOST PORT or HOST:PORT")]
-    NoHost(String),
-    /// HOST:PORT and another PORT.
-    #[error("{0:?} has a port already, and {1:?} is another: leave one of them out")]
-    TwoPorts(String, String),
-    /// HOST PORT and more.
-    #[error("{0:?} is more than HOST PORT: write several ports as 25,80, and one target a line")]
-    TooMuch(String),
-    /// Not a number from 1 to 65535, nor a list or range of them.
-    #[error("{0:?} is not a port: write a number from 1 to 65535, or several as 25,80,8000-8010")]
-    Port(String),
-    /// 080.
-    #[error(
-        "{0:?} is not a port: write it without leading zeros, which are octal to some programs"
-    )]
-    PaddedPort(String),
-    /// 8010-8000.
-    #[error("the range of ports {0:?} ends before it begins")]
-    ReversedPorts(String),
-    /// Neither an address nor a name.
-    #[error("{0:?} is neither an address nor a host name")]
-    Host(String),
-    /// `198.18.1.010`, `198.18.1`, `0xc6120101`.
-    #[error(
-        "programs read {0:?} differently: write an address as four decimal numbers without \
-         leading zeros, such as 192.0.2.7; a name does not end in a number"
-    )]
-    Ambiguous(String),
-    /// `198.18.0.0/33`, `198.18.0.0/024`.
-    #[error("{0:?} is not a block: write ADDRESS/LENGTH, as in 198.18.0.0/24 or 2001:db8::/120")]
-    Block(String),
-    /// `fe80::1` without `%eth0`.
-    #[error("{0} is link-local: say on which interface, as in {0}%eth0")]
-    NoScope(IpAddr),
-    /// Multicast, broadcast, unspecified.
-    #[error("{0} is not the address of one host")]
-    NotOneHost(IpAddr),
-    /// `198.18.0.1/16`.
-    #[error("the block {0} has host bits: write {network}/{prefix}", network = .0.network(), prefix = .0.prefix())]
-    HostBits(IpNetwork),
 }
 
 impl Target {
@@ -118,8 +70,7 @@ impl Target {
 
 impl From<SocketAddr> for Target {
     fn from(endpoint: SocketAddr) -> Self {
-        let port = endpoint.port();
-        Self { hosts: Hosts::Block(endpoint.ip().into()), ports: Ports([port..=port].into()) }
+        Self { hosts: Hosts::Block(endpoint.ip().into()), ports: endpoint.port().into() }
     }
 }
 
@@ -203,42 +154,6 @@ impl FromStr for Hosts {
     }
 }
 
-impl Ports {
-    /// One after the other.
-    pub fn iter(&self) -> impl Iterator<Item = u16> + Clone + use<> {
-        self.0.clone().into_iter().flatten()
-    }
-
-    /// Apart from one another, ascending.
-    pub fn ranges(&self) -> &[RangeInclusive<u16>] {
-        &self.0
-    }
-}
-
-impl FromStr for Ports {
-    type Err = TargetError;
-
-    /// Reads `25`, `25,80` and `25,80,8000-8010`.
-    fn from_str(text: &str) -> Result<Self, TargetError> {
-        let range = |part: &str| match part {
-            "" => Err(TargetError::Port(excerpt(text))),
-            part => port_range(part),
-        };
-        let mut ranges = text.split(',').map(range).collect::<Result<Vec<_>, _>>()?;
-        ranges.sort_unstable_by_key(|range| *range.start());
-        let mut merged: Vec<RangeInclusive<u16>> = Vec::new();
-        for range in ranges {
-            match merged.last_mut() {
-                Some(last) if range.start() <= last.end() => {
-                    *last = *last.start()..=*last.end().max(range.end());
-                }
-                _ => merged.push(range),
-            }
-        }
-        Ok(Self(merged.into()))
-    }
-}
-
 fn in_brackets(text: &str) -> Option<&str> {
     text.strip_prefix('[')?.strip_suffix(']')
 }
@@ -295,23 +210,6 @@ fn ends_in_a_number(text: &str) -> bool {
         Some(digits) => digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
         None => !label.is_empty() && label.chars().all(char::is_numeric), // of any script
     }
-}
-
-fn port_range(text: &str) -> Result<RangeInclusive<u16>, TargetError> {
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let (first, last) = (port(first)?, port(last)?);
-    if first > last {
-        return Err(TargetError::ReversedPorts(excerpt(text)));
-    }
-    Ok(first..=last)
-}
-
-fn port(text: &str) -> Result<u16, TargetError> {
-    let port = |text| whole(text).filter(|port| *port != 0);
-    port(text).ok_or_else(|| match port(text.trim_start_matches('0')) {
-        Some(_) => TargetError::PaddedPort(excerpt(text)),
-        None => TargetError::Port(excerpt(text)),
-    })
 }
 
 /// The beginning of what was written, for a message: there is no end to what a file may hold.
