@@ -27,5 +27,5 @@ impl Family {
 
 /// An address that is not of the family that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{0} is not of the address family asked for with -4 or -6")]
+#[error("{0} is not of the address family asked for")]
 pub struct WrongFamily(pub IpAddr);

@@ -1,4 +1,4 @@
-//! Faults of this machine: why nothing could be learnt. Never a port state.
+//! What is wrong on this machine, so that nothing can be learnt. Never a port state.
 
 use std::env;
 use std::io;
@@ -6,11 +6,11 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use nix::errno::Errno;
 
-/// Why this machine kept a check from learning anything; each message names the fix where there is
-/// one.
+/// Something that is wrong on this machine. Each message names the fix, if there is one, but no
+/// option of a program.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LocalError {
-    /// `socket()` refused a raw socket, for want of privilege most of the time.
+    /// `socket()` refused a raw socket, most often for lack of privilege.
     #[error("cannot open a raw socket ({}); {}", .0.desc(), raw_socket_fix(*.0))]
     RawSocket(Errno),
     /// `socket()` refused an ordinary socket.
@@ -19,7 +19,7 @@ pub enum LocalError {
     /// A socket option that the operator asked for was refused.
     #[error("cannot set {option} {value} ({})", .errno.desc())]
     Option {
-        /// As on the command line.
+        /// Its name, such as `mark`.
         option: &'static str,
         /// What it should be.
         value: String,
@@ -38,7 +38,7 @@ pub enum LocalError {
         errno: Errno,
     },
     /// The source address and the target are of different families.
-    #[error("--source {0} is not of the target's address family")]
+    #[error("the source address {0} is not of the target's address family")]
     SourceFamily(IpAddr),
     /// There is no interface of that name.
     #[error("there is no network interface {0:?}")]
@@ -55,22 +55,22 @@ pub enum LocalError {
     #[error("{0} is a broadcast address")]
     Broadcast(IpAddr),
     /// A link-local target without the interface whose link it is on.
-    #[error("{0} is link-local: write {0}%INTERFACE, or use --interface")]
+    #[error("{0} is link-local: write {0}%INTERFACE, or choose an interface")]
     NoScope(Ipv6Addr),
     /// A link-local target on the link of another interface than the operator wants.
-    #[error("{0} is on the link of another interface than --interface")]
+    #[error("{0} is on the link of another interface than the chosen one")]
     OtherScope(Ipv6Addr),
     /// Nothing leaves this machine from a loopback address.
     #[error("cannot send from {0} to another machine: it is a loopback address")]
     LoopbackSource(IpAddr),
     /// Routing would send the SYN of a raw socket another way than a connection.
     #[error(
-        "a raw socket's SYN to {0} would not go the way of connections (see ip rule, ip route); try --engine connect"
+        "a raw socket's SYN to {0} would not go the way of connections (see ip rule, ip route); try the connect engine"
     )]
     OtherWay(SocketAddr),
     /// The kernel ended its handshake, and does not say why.
     #[error(
-        "this machine's kernel gave up the handshake with {0}; with --engine raw the cause can be seen"
+        "this machine's kernel gave up the handshake with {0}; the raw engine can show the cause"
     )]
     Abandoned(SocketAddr),
     /// The kernel could not send for another reason, such as a full queue.
@@ -84,16 +84,16 @@ pub enum LocalError {
     /// The kernel would not say where segments go (rtnetlink(7)).
     #[error("cannot ask the routing table ({}); {}", .0.desc(), fix_or(*.0, NETLINK))]
     RoutingTable(Errno),
-    /// There is nothing to measure waits with.
+    /// No timer could be set.
     #[error("cannot set a timer ({}); {}", .0.desc(), fix_or(*.0, TIMERS))]
     Timer(Errno),
     /// Waiting for answers, or reading them, failed.
     #[error("cannot receive answers ({})", .0.desc())]
     Receive(Errno),
-    /// A thread could not be started, or what it takes to hear from it.
+    /// A thread could not be started, or the socket pair that it reports by could not be opened.
     #[error("cannot start a thread ({}); {}", .0.desc(), fix_or(*.0, PROCESSES))]
     Threads(Errno),
-    /// This machine is short of something that a name look-up takes.
+    /// This machine is short of something that a name look-up needs.
     #[error("cannot look the name up ({})", .0.desc())]
     Lookup(Errno),
     /// Signals could not be made readable.
@@ -104,14 +104,14 @@ pub enum LocalError {
     Random,
 }
 
-/// What an error of the system says, without its number.
+/// Returns what an error of the system says, without its number.
 pub fn in_words(error: &io::Error) -> String {
     let errno = error.raw_os_error().map(Errno::from_raw);
     errno.map_or_else(|| error.to_string(), |errno| errno.desc().to_owned())
 }
 
 impl LocalError {
-    /// True when this machine had no room for a SYN just then: it counts as no attempt.
+    /// Returns true if this machine had no room for a SYN just then: it counts as no attempt.
     pub fn is_shortage(&self) -> bool {
         match self {
             Self::Send { errno, .. } => is_shortage(*errno),
@@ -120,8 +120,8 @@ impl LocalError {
         }
     }
 
-    /// True when it keeps every address of a family from being used, and the other family is not
-    /// concerned.
+    /// Returns true if it keeps every address of a family from being used, and does not concern the
+    /// other family.
     pub fn bars_family(&self) -> bool {
         matches!(
             self,
@@ -132,7 +132,8 @@ impl LocalError {
     }
 }
 
-/// True for errors of a send that no ICMP message causes: this machine is short of something.
+/// Returns true for errors of a send that no ICMP message causes: this machine is short of
+/// something.
 pub fn is_shortage(errno: Errno) -> bool {
     matches!(errno, Errno::EAGAIN | Errno::ENOBUFS | Errno::ENOMEM)
 }
@@ -156,9 +157,9 @@ fn raw_socket_fix(errno: Errno) -> String {
 fn source_fix(address: IpAddr) -> &'static str {
     match address {
         IpAddr::V6(v6) if v6.is_unicast_link_local() => {
-            "--source takes a link-local address of this machine together with --interface"
+            "a link-local source must be an address of this machine and needs its interface"
         }
-        _ => "--source takes an address of this machine",
+        _ => "the source must be an address of this machine",
     }
 }
 
@@ -169,7 +170,7 @@ fn send_fix(errno: Errno) -> &'static str {
     }
 }
 
-/// What helps against `errno` when this machine is short of something, `other` if it is not.
+/// Returns what helps against `errno` if this machine is short of something, `other` if it is not.
 fn fix_or(errno: Errno, other: &'static str) -> &'static str {
     match errno {
         _ if no_descriptor(errno) => "try: a higher limit on open files",

@@ -100,7 +100,7 @@ pub enum PlanError {
         timeout: Duration,
     },
     /// A target is an address of the wrong family.
-    #[error(transparent)]
+    #[error("{0} with -4 or -6")]
     Family(#[from] WrongFamily),
     /// A target is on a network interface that does not exist.
     #[error(transparent)]

@@ -26,8 +26,8 @@ pub struct Target {
 /// A host, by address or by name, or a block of addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hosts {
-    /// The addresses of a block, of a single one (`/32`, `/128`) most of the time. IPv4-mapped IPv6
-    /// addresses are IPv4 ones.
+    /// The addresses of a block, most often a single one (`/32`, `/128`). IPv4-mapped IPv6 addresses
+    /// are IPv4 addresses.
     Block(IpNetwork),
     /// A link-local IPv6 address and the interface behind its `%`.
     LinkLocal(IpAddr, Box<str>),
@@ -45,7 +45,7 @@ impl Target {
         Ok(Self { hosts, ports: port.parse()? })
     }
 
-    /// How many endpoints it stands for: a name stands for one address.
+    /// Returns how many endpoints it stands for; a name counts as one address.
     pub fn count(&self) -> u128 {
         let addresses = match &self.hosts {
             Hosts::Block(block) => {
@@ -57,7 +57,7 @@ impl Target {
         addresses.saturating_mul(self.ports.iter().count() as u128)
     }
 
-    /// What it, or its part on that port and endpoint, is called in reports.
+    /// Returns what reports call it, or its part with that port and endpoint.
     pub fn label(&self, port: u16, endpoint: Option<SocketAddr>) -> String {
         match (&self.hosts, endpoint) {
             (Hosts::Block(_), Some(endpoint)) => endpoint.to_string(),
@@ -158,7 +158,7 @@ fn in_brackets(text: &str) -> Option<&str> {
     text.strip_prefix('[')?.strip_suffix(']')
 }
 
-/// False for addresses that no TCP connection can have (RFC 9293 §3.9.2.3).
+/// Returns false for addresses that no TCP connection can have (RFC 9293 §3.9.2.3).
 pub fn is_one_host(address: IpAddr) -> bool {
     let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
     !(address.is_multicast() || address.is_unspecified() || broadcast)
@@ -168,7 +168,7 @@ fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 
-/// Reads ADDRESS/LENGTH or ADDRESS/MASK; `None` where it is not of that form.
+/// Reads ADDRESS/LENGTH or ADDRESS/MASK; `None` if it is not of that form.
 fn block(text: &str) -> Option<Result<Hosts, TargetError>> {
     let (_, length) = text.split_once('/')?;
     if whole::<u8>(length).is_none() && length.parse::<Ipv4Addr>().is_err() {
@@ -194,7 +194,7 @@ fn block(text: &str) -> Option<Result<Hosts, TargetError>> {
     })
 }
 
-/// Why `text`, which names `host`, names no host.
+/// Returns why `text` names no host; `host` is the part of it that should.
 fn no_host(host: &str, text: &str) -> TargetError {
     let ambiguous = is_name(host) && ends_in_a_number(host);
     if ambiguous { TargetError::Ambiguous(excerpt(text)) } else { TargetError::Host(excerpt(text)) }
@@ -212,7 +212,7 @@ fn ends_in_a_number(text: &str) -> bool {
     }
 }
 
-/// The beginning of what was written, for a message: there is no end to what a file may hold.
+/// Returns the beginning of what was written, for a message: a line of a file may be of any length.
 pub fn excerpt(text: &str) -> String {
     const LONGEST: usize = 80;
     match text.char_indices().nth(LONGEST) {
@@ -228,8 +228,8 @@ fn is_interface(text: &str) -> bool {
     (1..=15).contains(&text.len()) && text.chars().all(fits)
 }
 
-/// Letters and digits of any script, `.`, `-`, `_`: what a name service may know. The rest is a
-/// slip of the pen.
+/// Returns true for letters and digits of any script, `.`, `-` and `_`: what a name service may
+/// know.
 fn is_name(text: &str) -> bool {
     let fits = |c: char| c.is_alphanumeric() || ".-_".contains(c);
     (1..=253).contains(&text.len()) && text.chars().all(fits) && !text.starts_with('-')

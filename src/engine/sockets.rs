@@ -175,16 +175,16 @@ pub(super) fn check_source(source: Option<IpAddr>, domain: Domain) -> Result<(),
 pub(super) fn apply(egress: &Egress, socket: &Socket, domain: Domain) -> Result<(), LocalError> {
     let v4 = domain == Domain::IPV4;
     if let Some(mark) = egress.mark {
-        socket.set_mark(mark).map_err(|error| refused("--mark", mark, &error))?;
+        socket.set_mark(mark).map_err(|error| refused("mark", mark, &error))?;
     }
     if let Some(dscp) = egress.dscp {
         let class = u32::from(dscp) << 2; // RFC 2474 §3: the upper six bits
         let set = if v4 { socket.set_tos_v4(class) } else { socket.set_tclass_v6(class) };
-        set.map_err(|error| refused("--dscp", dscp, &error))?;
+        set.map_err(|error| refused("dscp", dscp, &error))?;
     }
     if let Some(ttl) = egress.ttl.map(u32::from) {
         let set = if v4 { socket.set_ttl_v4(ttl) } else { socket.set_unicast_hops_v6(ttl) };
-        set.map_err(|error| refused("--ttl", ttl, &error))?;
+        set.map_err(|error| refused("ttl", ttl, &error))?;
     }
     Ok(())
 }
@@ -194,7 +194,7 @@ pub(super) fn bind_interface(egress: &Egress, socket: &Socket) -> Result<(), Loc
     let Some(interface) = &egress.interface else { return Ok(()) };
     socket
         .bind_device(Some(interface.as_bytes()))
-        .map_err(|error| refused("--interface", interface, &error))
+        .map_err(|error| refused("interface", interface, &error))
 }
 
 /// Index of the interface that `socket` is bound to, by anybody; 0 for none.

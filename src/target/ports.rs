@@ -11,12 +11,12 @@ use crate::number::whole;
 pub struct Ports(Box<[RangeInclusive<u16>]>);
 
 impl Ports {
-    /// One after the other.
+    /// Iterates over the ports in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = u16> + Clone + use<> {
         self.0.clone().into_iter().flatten()
     }
 
-    /// Apart from one another, ascending.
+    /// Returns the ports as ranges that do not overlap, in ascending order.
     pub fn ranges(&self) -> &[RangeInclusive<u16>] {
         &self.0
     }

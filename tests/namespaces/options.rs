@@ -53,7 +53,7 @@ fn a_link_local_source_without_its_interface_is_refused_with_advice() {
         let target = ["-S", "fe80::1", "fe80::2%client0", "80"];
         let verdict = lab.verdict(&[&["--engine", engine], &target[..]].concat());
         assert_eq!(verdict.ending(), (None, 3), "{verdict:?}");
-        assert!(verdict.reason.ends_with("together with --interface"), "{}", verdict.reason);
+        assert!(verdict.reason.ends_with("needs its interface"), "{}", verdict.reason);
     }
 }
 

@@ -187,8 +187,8 @@ fn addresses_that_do_not_go_together_are_no_routes() {
         for (words, cause) in [
             (["-S", "127.0.0.1", "198.19.0.2:80"], "loopback address"),
             (["-S", "::1", "[2001:db8::2]:80"], "loopback address"),
-            (["-I", "lo", "[fe80::1%client0]:80"], "another interface than --interface"),
-            (["-I", "client1", "[fe80::1%client0]:80"], "another interface than --interface"),
+            (["-I", "lo", "[fe80::1%client0]:80"], "another interface than the chosen one"),
+            (["-I", "client1", "[fe80::1%client0]:80"], "another interface than the chosen one"),
         ] {
             let verdict = check(&lab, engine, &[&["-t", "1"], &words[..]].concat());
             assert_eq!(verdict.ending(), (None, 3), "{engine}: {verdict:?}");

@@ -72,7 +72,7 @@ fn kinds(interface: &str) -> Vec<Report> {
     let of =
         |outcome| (format!("[fe80::1%{interface}]:25"), Some("fe80::1".parse().unwrap()), outcome);
     let (value, errno) = (interface.to_owned(), nix::errno::Errno::ENODEV);
-    let error = LocalError::Option { option: "--interface", value, errno };
+    let error = LocalError::Option { option: "interface", value, errno };
     let found = [open(360), Ok(answered(Reason::RstAck, 360)), Err(error.into())].map(of).to_vec();
     let singles = found.iter().map(|found| pool(vec![found.clone()]));
     singles.chain([pool(found.clone())]).collect()
