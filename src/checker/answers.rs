@@ -47,9 +47,11 @@ impl Checker {
         match answer {
             Answer::SynAck => self.conclude_if_pending(acknowledged, Reason::SynAck, now),
             Answer::RstAck => self.conclude_if_pending(acknowledged, Reason::RstAck, now),
-            Answer::BareAck => self.dispute(here.ok_or(DiscardReason::NotOurs)?, answer, now),
+            Answer::BareAck => {
+                self.on_unacceptable_ack(here.ok_or(DiscardReason::NotOurs)?, answer, now);
+            }
             Answer::WrongSynAck => match here {
-                Some(here) => self.dispute(here, answer, now),
+                Some(here) => self.on_unacceptable_ack(here, answer, now),
                 None => self.note_answered_by(segment)?,
             },
         }
@@ -96,7 +98,7 @@ impl Checker {
             let probe = Probe::new(&self.secret, local, target.remote.into(), target.clock);
             self.pending.sent_from(*slot, local.port()) != 0 && probe.is_acknowledged_by(segment)
         });
-        self.pending.failures(slot.ok_or(DiscardReason::NotOurs)?).answered_by =
+        self.pending.incidents(slot.ok_or(DiscardReason::NotOurs)?).answered_by =
             Some(segment.source);
         Ok(())
     }
@@ -112,7 +114,7 @@ impl Checker {
         let (slot, from) = sent.ok_or(DiscardReason::IcmpNotOurs)?;
         // The quote does not tell a SYN from its retransmission: each ends one of them, the last
         // one last.
-        let lost = self.pending[slot].failures.as_ref().map_or(0, |failures| failures.lost);
+        let lost = self.pending[slot].incidents.as_ref().map_or(0, |incidents| incidents.lost);
         let left = Some(from & !lost).filter(|left| *left != 0).unwrap_or(from);
         let index = left.trailing_zeros() as usize;
         let local = self.pending.local(slot, index);
@@ -140,7 +142,7 @@ impl Checker {
             HandshakeEnd::Completed => conclude(Reason::SynAck),
             HandshakeEnd::Refused => conclude(Reason::RstAck),
             HandshakeEnd::Failed(error) => self.on_icmp_error(slot, index, error, now),
-            HandshakeEnd::GivenUp => self.pending.failures(slot).given_up |= 1 << index,
+            HandshakeEnd::GivenUp => self.pending.incidents(slot).given_up |= 1 << index,
             HandshakeEnd::Aborted => {
                 self.retract_attempt(slot, index, LocalError::Abandoned(remote), now);
             }
@@ -177,7 +179,7 @@ impl Checker {
     ) {
         let target = &mut self.pending[slot];
         target.sent &= !(1 << index);
-        target.failures.get_or_insert_default().error = Some(local_error);
+        target.incidents.get_or_insert_default().error = Some(local_error);
         if index == self.attempts.last() && target.sent == 0 {
             self.give_up(slot, now);
         }
@@ -186,9 +188,9 @@ impl Checker {
     /// An attempt has failed in a way that may pass: the rest still go out, those that are out are
     /// waited for, and the last one to fail decides.
     fn on_transient_failure(&mut self, slot: Slot, index: usize, reason: Reason, now: Duration) {
-        let failures = self.pending.failures(slot);
-        failures.evidence = Some(reason);
-        failures.lost |= 1 << index;
+        let incidents = self.pending.incidents(slot);
+        incidents.evidence = Some(reason);
+        incidents.lost |= 1 << index;
         if self.pending.has_begun_all(slot) && self.pending.outstanding(slot) == 0 {
             self.give_up(slot, now);
         }
@@ -198,11 +200,11 @@ impl Checker {
     /// one that equipment on the way wants to see aborted. Our RST clears it (RFC 9293 §3.10.7.3),
     /// and the next attempt goes out at once. The last one is waited out, because such an answer is
     /// proven by its endpoints alone and a SYN+ACK may still be on its way.
-    fn dispute(&mut self, (slot, from): (Slot, u16), answer: Answer, now: Duration) {
-        let failures = self.pending.failures(slot);
+    fn on_unacceptable_ack(&mut self, (slot, from): (Slot, u16), answer: Answer, now: Duration) {
+        let incidents = self.pending.incidents(slot);
         match answer {
-            Answer::WrongSynAck => failures.misacknowledged |= from,
-            _ => failures.acked |= from,
+            Answer::WrongSynAck => incidents.misacknowledged |= from,
+            _ => incidents.acked |= from,
         }
         let target = &mut self.pending[slot];
         let newest = usize::from(target.begun) - 1;

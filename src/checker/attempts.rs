@@ -70,12 +70,12 @@ impl Checker {
         let target = &mut self.pending[due.slot];
         let hopeless = match error {
             SendError::NoRoute(cause) => {
-                let failures = target.failures.get_or_insert_default();
-                failures.evidence = Some(Reason::NoRoute(cause));
+                let incidents = target.incidents.get_or_insert_default();
+                incidents.evidence = Some(Reason::NoRoute(cause));
                 self.pending.outstanding(due.slot) == 0
             }
             SendError::LocalError(error) => {
-                target.failures.get_or_insert_default().error = Some(error);
+                target.incidents.get_or_insert_default().error = Some(error);
                 target.sent == 0
             }
             SendError::NoPortLeft => false,
@@ -99,11 +99,11 @@ impl Checker {
         let target = &mut self.pending[due.slot];
         target.begun -= u8::from(!begun);
         target.stage = Stage::Postponed;
-        let failures = target.failures.get_or_insert_default();
-        failures.error = Some(error);
-        failures.due_again = nanos(now) + (POSTPONEMENT << failures.postponed);
-        failures.postponed = DOUBLINGS.min(failures.postponed + 1);
-        self.waiting.push(Reverse(Wait { until: failures.due_again, slot: due.slot }));
+        let incidents = target.incidents.get_or_insert_default();
+        incidents.error = Some(error);
+        incidents.due_again = nanos(now) + (POSTPONEMENT << incidents.postponed);
+        incidents.postponed = DOUBLINGS.min(incidents.postponed + 1);
+        self.waiting.push(Reverse(Wait { until: incidents.due_again, slot: due.slot }));
     }
 
     /// The targets that are furthest along come first: where there is no room for all, some reach a

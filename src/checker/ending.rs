@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::answers::Acknowledged;
-use super::pending::{Slot, SoftFailures, Stage};
+use super::pending::{Incidents, Slot, Stage};
 use super::{Checker, Ended};
 use crate::verdict::{EndOfRun, NoVerdict, Outcome, Reason, Verdict};
 
@@ -35,12 +35,12 @@ impl Checker {
         reason: Reason,
         now: Duration,
     ) {
-        let alike = self.pending.alike(slot, index);
-        let repeats = if alike >> self.attempts.last() == 1 { self.repeats(slot) } else { 0 };
-        let first = alike.trailing_zeros() as usize;
+        let same_port = self.pending.sharing_port_with(slot, index);
+        let repeats = if same_port >> self.attempts.last() == 1 { self.repeats(slot) } else { 0 };
+        let first = same_port.trailing_zeros() as usize;
         let mut verdict = self.verdict(slot, index, reason);
         verdict.response_time = Some(self.pending.since(slot, first, now));
-        verdict.retransmissions = alike.count_ones() as usize - 1 + repeats + by_kernel;
+        verdict.retransmissions = same_port.count_ones() as usize - 1 + repeats + by_kernel;
         verdict.attempts += by_kernel;
         self.end(slot, Ok(verdict));
     }
@@ -49,10 +49,10 @@ impl Checker {
     pub(super) fn give_up(&mut self, slot: Slot, now: Duration) {
         let target = &self.pending[slot];
         let sent = target.sent;
-        let failures = target.failures.as_deref().cloned().unwrap_or_default();
-        let SoftFailures { evidence, acked, misacknowledged, answered_by, given_up, error, .. } =
-            failures;
-        let disputed = acked | misacknowledged;
+        let incidents = target.incidents.as_deref().cloned().unwrap_or_default();
+        let Incidents { evidence, acked, misacknowledged, answered_by, given_up, error, .. } =
+            incidents;
+        let unacceptable = acked | misacknowledged;
         let reason = match (evidence, error) {
             (Some(reason), _) => reason,
             // Nothing has been heard out.
@@ -65,9 +65,9 @@ impl Checker {
                 return self.end(slot, Err(error.into()));
             }
             (None, _) if acked == sent => Reason::BareAck,
-            (None, _) if disputed == sent => Reason::WrongAcknowledgement,
+            (None, _) if unacceptable == sent => Reason::WrongAcknowledgement,
             (None, _) => answered_by.map_or_else(
-                || self.silence(slot, sent & !given_up, disputed, now),
+                || self.silence(slot, sent & !given_up, unacceptable, now),
                 Reason::AnsweredBy,
             ),
         };
@@ -77,9 +77,9 @@ impl Checker {
     }
 
     /// Silence counts from the first of the attempts that were `heard` to the end.
-    fn silence(&self, slot: Slot, heard: u16, disputed: u16, now: Duration) -> Reason {
+    fn silence(&self, slot: Slot, heard: u16, unacceptable: u16, now: Duration) -> Reason {
         Reason::NoAnswer {
-            syns: (heard & !disputed).count_ones() as usize + self.repeats(slot),
+            syns: (heard & !unacceptable).count_ones() as usize + self.repeats(slot),
             waited: self.pending.since(slot, heard.trailing_zeros() as usize, now),
         }
     }
@@ -99,6 +99,6 @@ impl Checker {
     }
 
     fn repeats(&self, slot: Slot) -> usize {
-        self.pending[slot].failures.as_ref().map_or(0, |failures| failures.repeats).into()
+        self.pending[slot].incidents.as_ref().map_or(0, |incidents| incidents.repeats).into()
     }
 }

@@ -190,7 +190,7 @@ impl Checker {
         let target = PendingTarget {
             remote: remote.into(),
             until: nanos(now),
-            failures: None,
+            incidents: None,
             id,
             clock: self.clock.tick(now),
             first_wait: Schedule::fit(self.attempts, limit).first_wait(),
@@ -300,7 +300,7 @@ impl Checker {
                 continue;
             }
             let target = &mut self.pending[slot];
-            let own = target.failures.take().and_then(|failures| failures.error);
+            let own = target.incidents.take().and_then(|incidents| incidents.error);
             let out_of_time = *reason == NoVerdict::Unfinished(EndOfRun::OutOfTime);
             let own = own.filter(|_| out_of_time && target.sent == 0);
             let reason =
@@ -332,7 +332,7 @@ impl Checker {
         let waited = target.stage == Stage::Waiting
             && self.pending.has_begun_all(slot)
             && target.until <= nanos(now);
-        let repeated_at = target.failures.as_ref().map_or(0, |failures| failures.repeated_at);
+        let repeated_at = target.incidents.as_ref().map_or(0, |incidents| incidents.repeated_at);
         let sent_at = nanos(now.saturating_sub(self.pending.since(slot, index, now)));
         let sent_at = sent_at.max(repeated_at);
         let missed = self.lost_at.is_some_and(|lost_at| sent_at <= lost_at);

@@ -28,7 +28,7 @@ pub(super) struct Pending {
     /// When each attempt of each slot was sent, in microseconds, wrapping: `attempts` entries a
     /// slot.
     sent_at: Vec<u32>,
-    /// The source port of each, likewise. Tries with the same one are retransmissions: they have
+    /// The source port of each, likewise. Attempts with the same one are retransmissions: they have
     /// the sequence number in common, too.
     sent_from: Vec<u16>,
     /// All source ports so far, for IPv4 and for IPv6.
@@ -41,8 +41,8 @@ pub(super) struct PendingTarget {
     pub(super) remote: Endpoint,
     /// When the wait for its newest attempt ends, in nanoseconds.
     pub(super) until: u64,
-    /// What stood in the way so far.
-    pub(super) failures: Option<Box<SoftFailures>>,
+    /// What has happened so far, if anything.
+    pub(super) incidents: Option<Box<Incidents>>,
     pub(super) id: u32,
     /// RFC 6528's M, of which the sequence numbers of all its SYNs are made.
     pub(super) clock: u32,
@@ -52,13 +52,14 @@ pub(super) struct PendingTarget {
     pub(super) sent: u16,
     /// Where the newest of them left from.
     pub(super) source: Option<SourceId>,
-    /// Tries begun, whether or not their SYN could leave.
+    /// Attempts begun, whether or not their SYN could leave.
     pub(super) begun: u8,
     pub(super) stage: Stage,
 }
 
+/// What has happened to a target beside silence. Few targets have any of it.
 #[derive(Default, Clone)]
-pub(super) struct SoftFailures {
+pub(super) struct Incidents {
     /// The latest that the network or the routing table said, short of a final answer.
     pub(super) evidence: Option<Reason>,
     /// The attempts that an ICMP error has ended, a bit each.
@@ -99,7 +100,7 @@ impl PendingTarget {
     pub(super) fn waits_until(&self) -> Option<u64> {
         match self.stage {
             Stage::Waiting => Some(self.until),
-            Stage::Postponed => self.failures.as_ref().map(|failures| failures.due_again),
+            Stage::Postponed => self.incidents.as_ref().map(|incidents| incidents.due_again),
             Stage::Due | Stage::Sending | Stage::Ended => None,
         }
     }
@@ -177,13 +178,13 @@ impl Pending {
             self.sources.release(former);
         }
         target.sent |= 1 << index;
-        if let Some(failures) = &mut target.failures {
-            failures.postponed = 0;
+        if let Some(incidents) = &mut target.incidents {
+            incidents.postponed = 0;
         }
         if repeated {
-            let failures = target.failures.get_or_insert_default();
-            failures.repeats = failures.repeats.saturating_add(1);
-            failures.repeated_at = nanos(now);
+            let incidents = target.incidents.get_or_insert_default();
+            incidents.repeats = incidents.repeats.saturating_add(1);
+            incidents.repeated_at = nanos(now);
         } else {
             self.sent_at[at] = wrapped(now);
             self.sent_from[at] = local.port();
@@ -214,7 +215,7 @@ impl Pending {
 
     /// The attempts that have left from the port of that one, a bit each: one connection to the
     /// other end.
-    pub(super) fn alike(&self, slot: Slot, index: usize) -> u16 {
+    pub(super) fn sharing_port_with(&self, slot: Slot, index: usize) -> u16 {
         self.sent_from(slot, self.sent_from[self.at(slot, index)])
     }
 
@@ -222,7 +223,7 @@ impl Pending {
     pub(super) fn outstanding(&self, slot: Slot) -> u16 {
         let target = &self[slot];
         let failed =
-            target.failures.as_ref().map_or(0, |failures| failures.lost | failures.given_up);
+            target.incidents.as_ref().map_or(0, |incidents| incidents.lost | incidents.given_up);
         target.sent & !failed
     }
 
@@ -234,11 +235,11 @@ impl Pending {
         let target = &self[slot];
         let Some(newest) = target.sent.checked_ilog2() else { return SourcePort::Fresh(0) };
         let newest = newest as usize;
-        let alike = self.alike(slot, newest);
-        let disputed = target.failures.as_ref().map_or(0, |s| s.acked | s.misacknowledged);
+        let same_port = self.sharing_port_with(slot, newest);
+        let unacceptable = target.incidents.as_ref().map_or(0, |s| s.acked | s.misacknowledged);
         let repeats_last = newest + 1 == self.attempts;
-        let resend = alike & disputed == 0 || disputed & !alike != 0;
-        if repeats_last || (alike.is_power_of_two() && resend) {
+        let resend = same_port & unacceptable == 0 || unacceptable & !same_port != 0;
+        if repeats_last || (same_port.is_power_of_two() && resend) {
             return SourcePort::Same(self.sent_from[self.at(slot, newest)]);
         }
         let sent = (0..=newest).filter(|index| self.was_sent(slot, *index));
@@ -246,8 +247,8 @@ impl Pending {
         SourcePort::Fresh(ports.len())
     }
 
-    pub(super) fn failures(&mut self, slot: Slot) -> &mut SoftFailures {
-        self[slot].failures.get_or_insert_default()
+    pub(super) fn incidents(&mut self, slot: Slot) -> &mut Incidents {
+        self[slot].incidents.get_or_insert_default()
     }
 
     /// The address that a target's SYNs leave from, without port.
