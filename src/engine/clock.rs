@@ -1,72 +1,75 @@
-//! When segments arrived, on a clock that nobody sets.
+//! Converts the times at which segments arrived to a monotonic clock.
 //!
-//! The kernel stamps what arrives, so that a pause of this program does not show in round-trip
-//! times (`SO_TIMESTAMPNS`). Its stamps are of the wall clock, which may be stepped.
+//! The kernel stamps what arrives (`SO_TIMESTAMPNS`), so a pause of this program does not show in
+//! round-trip times. Its stamps are wall-clock times, and that clock may be set.
 
 use std::time::{Duration, Instant, SystemTime};
 
-/// A wall clock that has moved so far against the other one was stepped.
+/// The least by which the two clocks drift apart if the wall clock has been set.
 const STEP: Duration = Duration::from_millis(1);
 
-/// The kernel stamps a segment before it queues it; hardly ever by more than this.
-const ON_ITS_WAY: Duration = Duration::from_millis(10);
+/// The most time between the kernel's stamp and the moment at which a segment can be read.
+const MAX_QUEUEING: Duration = Duration::from_millis(10);
 
-/// Two clocks that are read one after the other within this are read at one moment.
+/// The most time between readings of two clocks that count as simultaneous.
 const MOMENT: Duration = Duration::from_micros(10);
 
-/// How often that is tried.
+/// How often to try for simultaneous readings.
 const READINGS: usize = 4;
 
-/// Sending a segment takes a few microseconds; this long it takes only where this program is held
-/// up.
-const AT_MOST_EACH: Duration = Duration::from_micros(50);
+/// The most time that sending a segment takes unless this program is held up: a few microseconds
+/// are usual.
+const MAX_SENDING: Duration = Duration::from_micros(50);
 
 /// The monotonic clock, and the wall clock beside it.
 pub(super) struct Clock {
     start: Instant,
-    /// Both, before the receive queues were last seen empty: what is read later was stamped later,
-    /// but for [`ON_ITS_WAY`].
+    /// Both clocks before the receive queues were last seen empty: what is read later was stamped
+    /// later, or at most [`MAX_QUEUEING`] earlier.
     baseline: Moment,
 }
 
 /// Both clocks at one moment.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moment {
-    /// Since the start.
+    /// The time since the start.
     pub(super) at: Duration,
-    /// By how much the wall clock, counted from 1970, is ahead of that.
+    /// The wall clock's time since 1970, less `at`.
     ahead: Option<Duration>,
 }
 
 impl Clock {
-    /// Time counts from `start`.
+    /// Creates a clock that counts from `start`.
     pub(super) fn new(start: Instant) -> Self {
         Self { start, baseline: Moment::read(start) }
     }
 
+    /// Returns the time since the start.
     pub(super) fn now(&self) -> Duration {
         self.at(Instant::now())
     }
 
+    /// Returns the time between the start and `instant`.
     pub(super) fn at(&self, instant: Instant) -> Duration {
         instant.saturating_duration_since(self.start)
     }
 
+    /// Reads both clocks.
     pub(super) fn moment(&self) -> Moment {
         Moment::read(self.start)
     }
 
-    /// The receive queues have been seen empty after `moment`.
+    /// Notes that the receive queues have been seen empty after `moment`.
     pub(super) fn seen_empty(&mut self, moment: Moment) {
         self.baseline = moment;
     }
 
-    /// When that arrived which has been read by `read` and bears `stamp`, the wall clock's time
-    /// since 1970. It is the time of reading where there is no stamp, or none to be trusted: the
-    /// wall clock has been stepped since the queues were last seen empty, or the stamp is older
-    /// than that, or is of the future.
+    /// Returns when a segment arrived that was read before `read` and has `stamp`, the wall clock's
+    /// time since 1970. That is the time of reading if there is no stamp, or it cannot be trusted:
+    /// the wall clock has been set since the queues were last seen empty, or the stamp is older
+    /// than that, or is in the future.
     pub(super) fn arrival(&self, stamp: Option<Duration>, read: Moment) -> Duration {
-        let earliest = self.baseline.at.saturating_sub(ON_ITS_WAY);
+        let earliest = self.baseline.at.saturating_sub(MAX_QUEUEING);
         let trusted = || {
             let (stamp, ahead) = (stamp?, read.ahead?);
             let steady = ahead.abs_diff(self.baseline.ahead?) <= STEP;
@@ -86,7 +89,7 @@ impl Moment {
             if after.saturating_sub(at) <= MOMENT {
                 break;
             }
-            // This program was held up in between.
+            // This program was paused in between.
             (at, wall) = (after, SystemTime::now());
         }
         let wall = wall.duration_since(SystemTime::UNIX_EPOCH).ok();
@@ -94,9 +97,9 @@ impl Moment {
     }
 }
 
-/// When each segment of a batch left that one system call has sent, which began and ended then: one
-/// after the other. Where it took too long for that, something has come in between, nobody knows
-/// where, and they are taken to have left at once.
+/// Returns when each segment of a batch left that one system call has sent, which began and ended
+/// at these times: one after the other. If the call took longer than that explains, something has
+/// come in between at an unknown place, and all are taken to have left at its beginning.
 pub(super) fn departures(
     begun: Instant,
     ended: Instant,
@@ -104,7 +107,7 @@ pub(super) fn departures(
 ) -> impl Iterator<Item = Instant> {
     let count = u32::try_from(count).expect("a batch");
     let each = ended.duration_since(begun) / count.max(1);
-    let each = if each <= AT_MOST_EACH { each } else { Duration::ZERO };
+    let each = if each <= MAX_SENDING { each } else { Duration::ZERO };
     (0..count).map(move |number| begun + each * number)
 }
 
@@ -152,7 +155,7 @@ mod tests {
 
     #[test]
     fn stamps_of_another_clock_count_for_nothing() {
-        let before = AHEAD + STAMPED.checked_sub(2 * ON_ITS_WAY).unwrap();
+        let before = AHEAD + STAMPED.checked_sub(2 * MAX_QUEUEING).unwrap();
         let after = AHEAD + READ + STEP;
         for stamp in [before, after, Duration::ZERO, 2 * AHEAD, Duration::MAX] {
             assert_eq!(clock().arrival(Some(stamp), read(AHEAD)), READ, "{stamp:?}");

@@ -62,7 +62,7 @@ impl EngineConfig {
     /// [`OpenEngine::check_families`].
     pub fn open(&self, start: Instant) -> Result<OpenEngine, LocalError> {
         if let Some(source) = self.egress.source {
-            sockets::own(source)?;
+            sockets::check_own_address(source)?;
         }
         let engine = match self.kind {
             EngineKind::Auto => {

@@ -1,21 +1,21 @@
-//! The packet filter in front of a raw socket: a raw TCP socket is offered every TCP segment of the
-//! machine, and a load balancer has many.
+//! The packet filter of a raw socket. The kernel offers every TCP segment of the machine to a raw
+//! TCP socket, and a load balancer has many.
 
 use nix::libc::{
     BPF_ABS, BPF_B, BPF_H, BPF_IND, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_LDX, BPF_MSH, BPF_RET,
 };
 use socket2::{Domain, SockFilter};
 
-/// The longest message that is read, bytes: headers and the payload of an Ethernet frame. An answer
-/// to a SYN without a cookie has no more.
+/// The length of the longest message that is read, in bytes: headers and the payload of an Ethernet
+/// frame. An answer to a SYN without a cookie is no longer.
 pub(super) const LONGEST: u32 = 2048;
 
-/// Offset of the destination port in a TCP header.
+/// The offset of the destination port in a TCP header.
 const DESTINATION_PORT: u32 = 2;
 
-/// A classic BPF program that lets segments to `ports` through, and nothing else. What is too long
-/// to be read is cut to one byte more, so that it is seen to be (`MSG_TRUNC`), and takes no more
-/// room in the queue.
+/// Returns a classic BPF program that accepts segments to `ports`, and nothing else. It cuts what
+/// is too long to be read to one byte more, so that `MSG_TRUNC` shows it, and it takes no more room
+/// in the queue.
 ///
 /// For IPv4 the program sees the IP header first, for IPv6 the TCP header.
 pub(super) fn to_ports(domain: Domain, ports: &[u16]) -> Vec<SockFilter> {

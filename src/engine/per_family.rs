@@ -1,4 +1,4 @@
-//! What an engine has for each address family.
+//! What an engine has per address family.
 
 use std::net::SocketAddr;
 
@@ -7,15 +7,15 @@ use socket2::Domain;
 use super::EngineConfig;
 use crate::local_error::LocalError;
 
-/// What is there for IPv4 and for IPv6; `None` where the family is not wanted, a fault where it
-/// cannot be had.
+/// A value for IPv4 and one for IPv6: `None` if the family is not wanted, an error if it cannot be
+/// used.
 pub(super) struct PerFamily<T> {
     v4: Option<Result<T, LocalError>>,
     v6: Option<Result<T, LocalError>>,
 }
 
 impl<T> PerFamily<T> {
-    /// Opens what is wanted.
+    /// Opens the families that `config` wants.
     pub(super) fn open(
         config: &EngineConfig,
         mut open: impl FnMut(Domain) -> Result<T, LocalError>,
@@ -26,7 +26,7 @@ impl<T> PerFamily<T> {
         }
     }
 
-    /// Fails where there is nothing for any of the families that are wanted now.
+    /// Checks that at least one of the families that are wanted now can be used.
     pub(super) fn check(&self, v4: bool, v6: bool) -> Result<(), LocalError> {
         let mut error = None;
         for (_, there) in [(v4, &self.v4), (v6, &self.v6)].into_iter().filter(|(wanted, _)| *wanted)
@@ -37,12 +37,16 @@ impl<T> PerFamily<T> {
         error.map_or(Ok(()), |error| Err(error.clone()))
     }
 
-    /// Why families cannot be had that are wanted.
+    /// Returns why families that are wanted cannot be used.
     pub(super) fn errors(&self) -> impl Iterator<Item = &LocalError> {
         [&self.v4, &self.v6].into_iter().flatten().filter_map(|there| there.as_ref().err())
     }
 
-    /// What sends to and from addresses like `address`.
+    /// Returns the value for the family of `address`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if that family was not wanted.
     pub(super) fn of(&mut self, address: SocketAddr) -> Result<&mut T, LocalError> {
         let there = if address.is_ipv4() { &mut self.v4 } else { &mut self.v6 };
         let there = there.as_mut().expect("opened for the family of every target");

@@ -18,7 +18,7 @@ use crate::event::Event;
 use crate::local_error::{LocalError, SendError};
 use crate::wire::Segment;
 
-/// One socket an address family.
+/// An engine with one raw socket per address family.
 pub(super) struct RawEngine {
     clock: Clock,
     egress: Egress,
@@ -27,7 +27,8 @@ pub(super) struct RawEngine {
 }
 
 impl RawEngine {
-    /// Opens all sockets that it will ever need. That takes `CAP_NET_RAW`; using them takes none.
+    /// Opens all sockets that it will ever need. That takes `CAP_NET_RAW`; using them takes no
+    /// privilege.
     pub(super) fn open(start: Instant, config: &EngineConfig) -> Result<Self, LocalError> {
         let clock = Clock::new(start);
         let timer = Timer::open(start)?;
@@ -60,8 +61,10 @@ impl RawEngine {
         self.sockets.iter_mut().map(RawSocket::enable_batching).min().unwrap_or_default()
     }
 
-    /// Sends segments, a batch of those with one source address and one info at a time; says when
-    /// each of them left, or why not.
+    /// Sends segments in batches of those that have one source address and one [`PacketInfo`].
+    /// Returns when each of them left, or why it did not.
+    ///
+    /// [`PacketInfo`]: super::route::PacketInfo
     fn send(&mut self, segments: &[Segment]) -> Vec<Result<Instant, LocalError>> {
         let mut sent = Vec::with_capacity(segments.len());
         let mut alike = |a: &Segment, b: &Segment| {
@@ -162,11 +165,11 @@ impl Engine for RawEngine {
     }
 }
 
-/// Why a SYN could not be sent from `source`: that may be gone.
+/// Returns why a SYN could not be sent from `source`, which may have been removed.
 fn cause(error: LocalError, source: Option<IpAddr>) -> LocalError {
     match (&error, source) {
         (LocalError::Send { errno: Errno::EINVAL, .. }, Some(source)) => {
-            sockets::own(source).err().unwrap_or(error)
+            sockets::check_own_address(source).err().unwrap_or(error)
         }
         _ => error,
     }

@@ -1,4 +1,4 @@
-//! The raw socket of one address family and the ports that its probes leave from.
+//! The raw socket of one address family, and the source ports of its SYNs.
 
 mod drain;
 
@@ -22,96 +22,81 @@ use crate::attempt::{Attempt, SourcePort};
 use crate::local_error::{LocalError, SendError};
 use crate::wire::{Flags, Segment};
 
-/// Segments handed over with one system call at most, and taken in where there is a crowd.
+/// The most segments per system call: that are sent, and that are received if there are many
+/// targets.
 pub(super) const BATCH: usize = 64;
 
-/// Segments taken in with one system call at most where there is one target.
+/// The most segments that are received per system call if there is one target.
 const FEW: usize = 4;
 
-/// So many RSTs at once are worth a thread.
+/// The number of RSTs from which a thread of their own pays.
 const CROWD: usize = 16;
 
-/// More segments than the default receive buffer has room for.
+/// The most segments that the default receive buffer holds, rounded up.
 const LONGEST_QUEUE: usize = 1024;
 
-/// What the receive queue should hold, bytes of kernel memory; a small segment takes about a
+/// The size of the receive buffer in bytes of kernel memory. A small segment takes about a
 /// thousand.
 const RECEIVE_BUFFER: usize = 32 << 20;
 
-/// What may be on its way out, bytes of kernel memory: a SYN to a host of the own link that does
-/// not answer ARP is kept for three seconds, 832 bytes of it.
+/// The size of the send buffer in bytes of kernel memory. A SYN to a host on this link that does
+/// not answer ARP takes 832 bytes of it for three seconds.
 const SEND_BUFFER: usize = 64 << 20;
 
-/// Kernel memory that a queued answer takes at most, bytes.
+/// The most kernel memory that a queued answer takes, in bytes.
 const ANSWER_SIZE: usize = 1024;
 
 /// Room for one message.
 type Buffer = [u8; LONGEST as usize];
 
-/// The raw socket of one address family and the ports that its probes leave from.
+/// The raw socket of one address family, and the source ports of its SYNs.
 pub(super) struct RawSocket {
     domain: Domain,
     raw: Socket,
     router: Router,
     options: SocketOptions,
-    /// Chooses source addresses where routes depend on them: IPv6 alone.
+    /// Finds source addresses if routes depend on them, which is so in IPv6 only.
     chooser: Option<Socket>,
-    /// What the sockets are told of the way that segments take, and of that of segments to a target
-    /// from a port, where it is something else.
+    /// What the sockets are told about the route of a segment by default.
     default_info: PacketInfo,
+    /// What they are told instead for segments to a target from a port, if that differs.
     detours: HashMap<(SocketAddr, u16), PacketInfo>,
-    /// Sends the RSTs of crowds. Dropped before the reserved ports: RSTs leave while the ports are
-    /// ours.
+    /// Sends RSTs if there are many. Dropped before the reserved ports, so that RSTs leave while
+    /// the ports are ours.
     resets: RstSender,
-    /// The source ports: as many as attempts, or fewer where there are no more.
+    /// The source ports: one per attempt, or fewer if there are no more.
     reserved_ports: Vec<ReservedPort>,
-    /// How many segments are taken in with one system call.
+    /// How many segments are received per system call.
     batch: usize,
-    /// What they are read into.
+    /// What they are received into.
     buffers: Vec<Buffer>,
-    /// Answers lost to a full queue so far, as the kernel counts them.
+    /// How many answers found the queue full, as the kernel counts them.
     lost: u32,
-    /// The address of this machine that answers are received at: unspecified for all of them, none
-    /// before the first SYN.
+    /// The address of this machine that the socket receives at: unspecified for all addresses,
+    /// `None` before the first SYN.
     receiving: Option<IpAddr>,
-    /// ICMP errors that have been read while segments were still queued: one of those may have
-    /// arrived before.
-    held: Vec<Received>,
+    /// ICMP errors that were read while segments were still queued, which may have arrived earlier.
+    held_errors: Vec<Received>,
 }
 
 impl RawSocket {
-    /// Opens the socket, with a source port for each of `attempts` where there are so many, and
-    /// buffers for crowds.
+    /// Opens the socket with a source port for each of `attempts`, or fewer if there are no more,
+    /// and with buffers for many answers.
     ///
-    /// Without `CAP_NET_ADMIN` the limits of the buffers are `net.core.rmem_max` and
-    /// `net.core.wmem_max`.
+    /// Without `CAP_NET_ADMIN`, `net.core.rmem_max` and `net.core.wmem_max` limit the buffers.
     pub(super) fn open(
         domain: Domain,
         egress: &Egress,
         attempts: usize,
     ) -> Result<Self, LocalError> {
         let raw = sockets::raw(domain, egress)?;
-        sockets::bind_nowhere(&raw, domain)?;
-        if domain == Domain::IPV4 {
-            setsockopt(&raw, sockopt::Ipv4RecvErr, &true)
-        } else {
-            setsockopt(&raw, sockopt::Ipv6RecvErr, &true)
-                .and_then(|()| setsockopt(&raw, sockopt::Ipv6RecvPacketInfo, &true))
-                .and_then(|()| setsockopt(&raw, sockopt::Ipv6RecvHopLimit, &true))
-        }
-        .map_err(LocalError::SocketSetup)?;
-        // Without time stamps, segments arrive when they are read.
-        let _ = setsockopt(&raw, sockopt::ReceiveTimestampns, &true);
-        let _ = setsockopt(&raw, sockopt::RcvBufForce, &RECEIVE_BUFFER)
-            .or_else(|_| setsockopt(&raw, sockopt::RcvBuf, &RECEIVE_BUFFER));
-        let _ = setsockopt(&raw, sockopt::SndBufForce, &SEND_BUFFER)
-            .or_else(|_| setsockopt(&raw, sockopt::SndBuf, &SEND_BUFFER));
+        prepare(&raw, domain)?;
         let router = Router::open(egress)?;
         let options = SocketOptions::of(&raw)?;
         let chooser =
-            (domain == Domain::IPV6).then(|| sockets::deaf(domain, egress)).transpose()?;
+            (domain == Domain::IPV6).then(|| sockets::send_only(domain, egress)).transpose()?;
         let default_info = router.default_info(domain);
-        let resets = RstSender::new(sockets::deaf(domain, egress)?, default_info);
+        let resets = RstSender::new(sockets::send_only(domain, egress)?, default_info);
         let reserved_ports = sockets::reserve(attempts, || ReservedPort::open(domain, egress))?;
         let mut raw_socket = Self {
             domain,
@@ -127,22 +112,22 @@ impl RawSocket {
             buffers: Vec::new(),
             lost: 0,
             receiving: None,
-            held: Vec::new(),
+            held_errors: Vec::new(),
         };
         raw_socket.attach_filter()?;
         raw_socket.empty_queue();
-        raw_socket.newly_lost(); // no answers yet
+        raw_socket.newly_lost(); // not answers
         Ok(raw_socket)
     }
 
-    /// Makes ready for crowds; gives how many answers the receive queue holds for certain.
+    /// Prepares for many targets. Returns how many answers the receive queue is certain to hold.
     pub(super) fn enable_batching(&mut self) -> usize {
         self.batch = BATCH;
         self.resets.start();
         self.raw.recv_buffer_size().unwrap_or_default() / ANSWER_SIZE
     }
 
-    /// Where the SYN of each attempt leaves from. From now on their answers are received.
+    /// Returns where the SYN of each attempt leaves from. The answers are received from now on.
     pub(super) fn local_endpoints(
         &mut self,
         attempts: &[Attempt],
@@ -170,6 +155,7 @@ impl RawSocket {
         locals
     }
 
+    /// Returns the source port that an attempt asks for.
     fn port(&self, asked: SourcePort) -> u16 {
         match asked {
             SourcePort::Same(port) => port,
@@ -179,17 +165,17 @@ impl RawSocket {
         }
     }
 
-    /// Fails where `remote` is one of the guarded ports: the guard would drop the SYN, and the port
-    /// look filtered.
+    /// Fails if `remote` is one of the reserved ports: its socket would drop the SYN, and the port
+    /// would look filtered.
     fn check_not_own_port(&self, remote: SocketAddr) -> Result<(), SendError> {
-        let guarded = self.reserved_ports.iter().any(|guard| guard.port() == remote.port());
-        if guarded && self.router.is_here(port_less(remote), self.options)? {
+        let is_ours = self.reserved_ports.iter().any(|reserved| reserved.port() == remote.port());
+        if is_ours && self.router.is_here(port_less(remote), self.options)? {
             return Err(SendError::OwnPort);
         }
         Ok(())
     }
 
-    /// What is told of the way that `segment` takes.
+    /// Returns what the socket is told about the route of `segment`.
     pub(super) fn info(&self, segment: &Segment) -> PacketInfo {
         let of = |detours: &HashMap<_, _>| {
             detours.get(&(segment.destination, segment.source.port())).copied()
@@ -200,19 +186,19 @@ impl RawSocket {
             .unwrap_or(self.default_info)
     }
 
-    /// Nothing will be sent to `remote` any more.
+    /// Forgets what is known about `remote`. Nothing is sent there any more.
     pub(super) fn forget(&mut self, remote: SocketAddr) {
         if !self.detours.is_empty() {
-            for guard in &self.reserved_ports {
-                self.detours.remove(&(remote, guard.port()));
+            for reserved in &self.reserved_ports {
+                self.detours.remove(&(remote, reserved.port()));
             }
         }
     }
 
-    /// Receives what comes to the source address of `way`, and to this machine's other addresses
-    /// only once there is another source: what is passed over costs next to nothing, and is no
-    /// answer anyway. A socket that is not to be told its source address is not bound to it either;
-    /// and not every one can be bound to (one of a VRF, a link-local one).
+    /// Makes the socket receive at the source address of `route`; at all addresses of this machine
+    /// once there is a second one. Segments to other addresses are no answers, and passing them
+    /// over costs next to nothing. A socket that is not told its source address is not bound to it
+    /// either. Some addresses cannot be bound to: those of a VRF, and link-local ones.
     fn receive_at(&mut self, route: RawRoute, egress: &Egress) -> Result<(), LocalError> {
         let all = match route.local {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -231,8 +217,8 @@ impl RawSocket {
         Ok(())
     }
 
-    /// Has the kernel drop what is not for a guarded port before it is queued: a raw socket is
-    /// offered every TCP segment of the machine, and a few large ones fill its queue.
+    /// Makes the kernel drop what is not for a reserved port before it is queued: the kernel offers
+    /// every TCP segment to a raw socket, and a few large ones fill its queue.
     fn attach_filter(&self) -> Result<(), LocalError> {
         let ports: Vec<_> = self.reserved_ports.iter().map(ReservedPort::port).collect();
         self.raw
@@ -240,7 +226,7 @@ impl RawSocket {
             .map_err(|error| LocalError::SocketSetup(errno(&error)))
     }
 
-    /// Throws away what was queued before there was a filter, to make room for answers.
+    /// Discards what was queued before the filter was attached.
     fn empty_queue(&self) {
         let mut nothing = [0; 1];
         for _ in 0..LONGEST_QUEUE {
@@ -250,8 +236,8 @@ impl RawSocket {
         }
     }
 
-    /// Sends segments that have one source address and one info, a batch at most; says when each of
-    /// them left, or why not.
+    /// Sends at most a batch of segments that have one source address and one [`PacketInfo`].
+    /// Returns when each of them left, or why it did not.
     pub(super) fn send(&self, segments: &[Segment]) -> Vec<Result<Instant, LocalError>> {
         let info = self.info(&segments[0]);
         let crowd = segments.len() >= CROWD && segments[0].flags == Flags::RST;
@@ -262,12 +248,12 @@ impl RawSocket {
         }
     }
 
-    /// True while RSTs that were handed over have yet to leave.
+    /// Returns true while RSTs that were accepted have neither left nor been taken back.
     pub(super) fn has_pending_rsts(&self) -> bool {
         self.resets.has_pending()
     }
 
-    /// RSTs that were handed over and found no room.
+    /// Returns the RSTs that were accepted and then found no room.
     pub(super) fn take_unsent_rsts(&self) -> Vec<Segment> {
         self.resets.take_unsent()
     }
@@ -277,4 +263,24 @@ impl AsFd for RawSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.raw.as_fd()
     }
+}
+
+/// Sets the options of a raw socket that receives.
+fn prepare(raw: &Socket, domain: Domain) -> Result<(), LocalError> {
+    sockets::bind_nowhere(raw, domain)?;
+    if domain == Domain::IPV4 {
+        setsockopt(raw, sockopt::Ipv4RecvErr, &true)
+    } else {
+        setsockopt(raw, sockopt::Ipv6RecvErr, &true)
+            .and_then(|()| setsockopt(raw, sockopt::Ipv6RecvPacketInfo, &true))
+            .and_then(|()| setsockopt(raw, sockopt::Ipv6RecvHopLimit, &true))
+    }
+    .map_err(LocalError::SocketSetup)?;
+    // Without timestamps, segments count as arriving when they are read.
+    let _ = setsockopt(raw, sockopt::ReceiveTimestampns, &true);
+    let _ = setsockopt(raw, sockopt::RcvBufForce, &RECEIVE_BUFFER)
+        .or_else(|_| setsockopt(raw, sockopt::RcvBuf, &RECEIVE_BUFFER));
+    let _ = setsockopt(raw, sockopt::SndBufForce, &SEND_BUFFER)
+        .or_else(|_| setsockopt(raw, sockopt::SndBuf, &SEND_BUFFER));
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! From what `recvmsg()` gives to an [`Event`].
+//! Reads what `recvmsg()` returns into an [`Event`].
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::time::Duration;
@@ -9,18 +9,18 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, RecvMsg, SockaddrStorage};
 use crate::event::Event;
 use crate::wire::{IcmpError, Quote, Segment, Unsound, ipv4};
 
-/// Something that arrived, and the kernel's stamp on it: the wall clock's time since 1970.
+/// An event, and the kernel's timestamp: the wall clock's time since 1970.
 pub(super) struct Received {
     pub(super) stamp: Option<Duration>,
     pub(super) event: Event,
 }
 
-/// Reads a message of a raw TCP socket, from its queue or from its error queue: what arrived,
-/// `None` where that is not sound.
+/// Reads a message of a raw TCP socket, from its queue or its error queue. Returns `None` if it is
+/// malformed.
 ///
-/// In the queue, an IPv4 message begins with the IP header; an IPv6 one does not, and what its
-/// header said is in control messages. In the error queue the message is the quoted segment, its
-/// address the one that it went to.
+/// In the queue, an IPv4 message begins with the IP header. An IPv6 message does not, and control
+/// messages have what the header said. In the error queue, the message is the quoted segment, and
+/// its address the one that the segment was sent to.
 pub(super) fn read(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<Received> {
     let (mut to, mut hop_limit) = (None, None);
     let (mut error, mut stamp) = (None, None);
@@ -49,9 +49,10 @@ pub(super) fn read(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<Receive
     Some(Received { stamp, event })
 }
 
+/// Returns the event of a segment, given that it was `cut` or not.
 fn verified(parsed: Result<(Segment, u8), Unsound>, cut: bool) -> Option<Event> {
     match parsed {
-        // What is not all there cannot be verified.
+        // Part of a segment cannot be verified.
         Ok((Segment { source, destination, .. }, _)) if cut => {
             Some(Event::WrongChecksum { source, destination })
         }
@@ -65,8 +66,8 @@ fn verified(parsed: Result<(Segment, u8), Unsound>, cut: bool) -> Option<Event> 
     }
 }
 
-/// The ICMP error in a control message of an error queue; `None` for other messages, for errors
-/// that do not come from the network, and for those that prove nothing about a port.
+/// Returns the ICMP error in a control message of an error queue, or `None` for other messages, for
+/// errors that do not come from the network, and for those that prove nothing about a port.
 pub(super) fn read_error(control: &ControlMessageOwned) -> Option<IcmpError> {
     let (error, origin, offender, scope) = match control {
         ControlMessageOwned::Ipv4RecvErr(error, Some(offender)) => {
@@ -89,8 +90,8 @@ fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
     v4.or_else(|| address.as_sockaddr_in6().map(|v6| SocketAddrV6::from(*v6).into()))
 }
 
-/// The local address of a datagram; link-local ones mean something only together with their
-/// interface.
+/// Returns the local address of a message. A link-local one has the index of its interface as
+/// scope.
 fn arrived_at(info: &libc::in6_pktinfo) -> SocketAddr {
     let address = Ipv6Addr::from(info.ipi6_addr.s6_addr);
     let scope = if address.is_unicast_link_local() { info.ipi6_ifindex } else { 0 };

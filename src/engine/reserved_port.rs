@@ -1,4 +1,4 @@
-//! The reserved source port that keeps the kernel quiet.
+//! A reserved source port, for which the kernel sends no RST.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -10,8 +10,8 @@ use super::sockets::{apply, bind_interface, errno};
 use super::{Egress, filter};
 use crate::local_error::LocalError;
 
-/// What the guard listens to: only segments that have crossed no router and were sent with the
-/// highest value there is.
+/// The hop limit that the socket accepts: that of segments that have crossed no router, and were
+/// sent with the highest value.
 const MINIMUM_HOP_LIMIT: i32 = 255;
 
 sockopt_impl!(
@@ -23,20 +23,20 @@ sockopt_impl!(
     MinimumHopCount, SetOnly, libc::IPPROTO_IPV6, libc::IPV6_MINHOPCOUNT, i32
 );
 
-/// A listening TCP socket that hears next to nothing.
+/// A listening TCP socket that receives next to nothing.
 ///
-/// Without it the kernel answers a SYN+ACK for a port that it does not know with an RST of its own:
-/// two RSTs on the wire, the first one without our mark. With it the kernel finds a socket for the
-/// segment and drops it there for its hop limit (`tcp_v4_rcv`, `tcp_v6_rcv`), after the raw socket
-/// has had its copy. It holds the port against every other process as well. No privilege is needed.
+/// Without it, the kernel answers a SYN+ACK for a port that it does not know with an RST: two RSTs
+/// would leave, the first one without our mark. With it, the kernel finds a socket for the segment
+/// and drops the segment for its hop limit (`tcp_v4_rcv`, `tcp_v6_rcv`), after the raw socket has
+/// received its copy. It also keeps the port from every other process. No privilege is needed.
 ///
-/// A segment that arrives with hop limit 255 gets through, and the kernel answers it with an RST
-/// that carries this socket's mark, but not its code point or time to live. Where those are asked
-/// for, a filter makes the guard wholly deaf; that takes `CAP_NET_ADMIN`.
+/// The kernel answers a segment that arrives with hop limit 255 with an RST that carries this
+/// socket's mark, but not its code point or time to live. If those are wanted, a filter makes the
+/// socket drop everything, which takes `CAP_NET_ADMIN`.
 pub(super) struct ReservedPort {
     _socket: Socket,
     port: u16,
-    wholly_deaf: bool,
+    drops_everything: bool,
 }
 
 impl ReservedPort {
@@ -54,23 +54,23 @@ impl ReservedPort {
             socket.set_only_v6(true).map_err(source_port)?;
             SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))
         };
-        let wholly_deaf = (egress.dscp.is_some() || egress.ttl.is_some())
+        let drops_everything = (egress.dscp.is_some() || egress.ttl.is_some())
             && socket.attach_filter(&filter::to_ports(domain, &[])).is_ok();
         socket.bind(&any.into()).map_err(source_port)?;
         socket.listen(1).map_err(source_port)?;
         let bound = socket.local_addr().map_err(source_port)?.as_socket();
         let port = bound.expect("an internet socket").port();
-        Ok(Self { _socket: socket, port, wholly_deaf })
+        Ok(Self { _socket: socket, port, drops_everything })
     }
 
-    /// The port that is ours as long as the guard lives.
+    /// Returns the port, which is reserved as long as this lives.
     pub(super) fn port(&self) -> u16 {
         self.port
     }
 
-    /// True when the kernel sends the RST that a segment with this hop limit calls for.
+    /// Returns true if the kernel sends the RST that a segment with this hop limit calls for.
     pub(super) fn lets_kernel_reset(&self, hop_limit: u8) -> bool {
-        !self.wholly_deaf && i32::from(hop_limit) >= MINIMUM_HOP_LIMIT
+        !self.drops_everything && i32::from(hop_limit) >= MINIMUM_HOP_LIMIT
     }
 }
 

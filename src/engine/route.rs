@@ -240,7 +240,7 @@ impl Router {
     /// Returns the meaning of the kernel's error about `flow`.
     fn no_route(&self, flow: &Flow, errno: Errno) -> Result<SendError, LocalError> {
         if let Some(source) = self.source {
-            sockets::own(source)?; // it may have been removed
+            sockets::check_own_address(source)?; // it may have been removed
             let free = self.netlink.route(Flow { from: None, ..*flow })?;
             if source.is_loopback() && free.is_ok_and(|route| !route.is_local()) {
                 return Ok(SendError::LocalError(LocalError::LoopbackSource(source)));

@@ -1,5 +1,4 @@
-//! The RSTs of a crowd leave on a thread of their own: a second core sends while the first takes in
-//! answers.
+//! Sends RSTs on a thread of their own, so that one core sends while another receives answers.
 
 use std::mem;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -13,48 +12,48 @@ use super::send;
 use crate::local_error::LocalError;
 use crate::wire::Segment;
 
-/// Batches that may wait for the thread.
+/// The most batches that wait for the thread.
 const BATCHES: usize = 64;
 
-/// The thread, once it is started. Everything handed over that there is room for has left when this
-/// is dropped.
+/// The thread, once it is started. When this is dropped, everything that was accepted and found
+/// room has left.
 pub(super) struct RstSender {
-    /// Its own: on one, two senders would wait for each other (`lock_sock()`).
+    /// A socket of its own: two senders on one socket wait for each other (`lock_sock()`).
     socket: Option<Socket>,
     info: PacketInfo,
     queue: Option<SyncSender<Vec<Segment>>>,
     thread: Option<JoinHandle<()>>,
-    owed: Arc<Mutex<Owed>>,
+    pending: Arc<Mutex<Pending>>,
 }
 
 #[derive(Default)]
-struct Owed {
-    /// How many batches the thread has yet to send.
+struct Pending {
+    /// The number of batches that the thread has yet to send.
     waiting: usize,
-    /// Segments that found no room and have not been taken back.
+    /// Segments that found no room, and have not been taken back.
     returned: Vec<Segment>,
 }
 
 impl RstSender {
-    /// No thread yet, but what it will send with and is told of the way.
+    /// Creates a sender that has no thread yet.
     pub(super) fn new(socket: Socket, info: PacketInfo) -> Self {
-        Self { socket: Some(socket), info, queue: None, thread: None, owed: Arc::default() }
+        Self { socket: Some(socket), info, queue: None, thread: None, pending: Arc::default() }
     }
 
-    /// Starts the thread, if one can be started.
+    /// Starts the thread, if that is possible.
     pub(super) fn start(&mut self) {
         let Some(socket) = self.socket.take() else { return };
         let info = self.info;
         let (queue, batches) = sync_channel::<Vec<Segment>>(BATCHES);
-        let owed = Arc::clone(&self.owed);
+        let pending = Arc::clone(&self.pending);
         let thread = thread::Builder::new().name("RSTs".to_owned()).spawn(move || {
             for segments in batches {
                 let results = send::send(&socket, &segments, info);
                 let sent = segments.into_iter().zip(results);
                 let short = sent.filter(|(_, result)| is_short(result)).map(|(segment, _)| segment);
-                let mut owed = lock(&owed);
-                owed.returned.extend(short);
-                owed.waiting -= 1;
+                let mut pending = lock(&pending);
+                pending.returned.extend(short);
+                pending.waiting -= 1;
             }
         });
         if let Ok(thread) = thread {
@@ -63,30 +62,30 @@ impl RstSender {
         }
     }
 
-    /// Hands over segments that have one source address; false where there is no thread, or too
-    /// much before them.
+    /// Hands over segments that have one source address. Returns false if there is no thread, or
+    /// too many batches wait for it.
     pub(super) fn send(&self, segments: &[Segment]) -> bool {
         let Some(queue) = &self.queue else { return false };
-        let mut owed = lock(&self.owed);
+        let mut pending = lock(&self.pending);
         let taken = queue.try_send(segments.to_vec()).is_ok();
-        owed.waiting += usize::from(taken);
+        pending.waiting += usize::from(taken);
         taken
     }
 
-    /// True while something that was handed over has neither left nor been taken back.
+    /// Returns true while something that was accepted has neither left nor been taken back.
     pub(super) fn has_pending(&self) -> bool {
-        let owed = lock(&self.owed);
-        owed.waiting > 0 || !owed.returned.is_empty()
+        let pending = lock(&self.pending);
+        pending.waiting > 0 || !pending.returned.is_empty()
     }
 
-    /// What was handed over and found no room.
+    /// Returns what was accepted and found no room.
     pub(super) fn take_unsent(&self) -> Vec<Segment> {
-        mem::take(&mut lock(&self.owed).returned)
+        mem::take(&mut lock(&self.pending).returned)
     }
 }
 
-fn lock(owed: &Mutex<Owed>) -> MutexGuard<'_, Owed> {
-    owed.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(pending: &Mutex<Pending>) -> MutexGuard<'_, Pending> {
+    pending.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn is_short<T>(result: &Result<T, LocalError>) -> bool {
@@ -151,7 +150,7 @@ mod tests {
             options: Options::default(),
         };
         assert!(resets.send(&[reset]));
-        while lock(&resets.owed).waiting > 0 {
+        while lock(&resets.pending).waiting > 0 {
             thread::sleep(Duration::from_millis(1));
         }
         assert!(resets.has_pending());

@@ -1,4 +1,4 @@
-//! Segments to `sendmmsg()`.
+//! Sends segments with `sendmmsg()`.
 
 use std::io::IoSlice;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -16,38 +16,46 @@ use super::sockets::port_less;
 use crate::local_error::{LocalError, is_shortage};
 use crate::wire::Segment;
 
-/// How often a send is tried whose error may be that of another flow.
+/// How often to repeat a send whose error may be that of another flow.
 const SEND_ATTEMPTS: usize = 16;
 
-/// Sends segments that have one source address and one info, a batch at most, without waiting for
-/// room; says when each of them left, or why not.
-///
-/// With the error queue on, a send fails with the pending ICMP error of any flow of this machine
-/// (`sock_error()`); that clears it, so what counts is an error that stays. The target is never to
-/// blame: whether there is a route has been asked before.
+/// Sends at most a batch of segments that have one source address and one [`PacketInfo`], without
+/// waiting for room. Returns when each of them left, or why it did not.
 pub(super) fn send(
     socket: &Socket,
     segments: &[Segment],
     info: PacketInfo,
 ) -> Vec<Result<Instant, LocalError>> {
-    let mut results = Vec::with_capacity(segments.len());
-    let (v4, v6);
-    let source = match segments[0].source.ip() {
-        source if info.source => source,
-        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let source = match source {
-        IpAddr::V4(address) => {
-            v4 = from_v4(address, info.device);
-            ControlMessage::Ipv4PacketInfo(&v4)
+    match segments[0].source.ip() {
+        IpAddr::V4(source) => {
+            let source = if info.source { source } else { Ipv4Addr::UNSPECIFIED };
+            let packet_info = from_v4(source, info.device);
+            let control = [ControlMessage::Ipv4PacketInfo(&packet_info)];
+            // Up to 36 bytes the kernel takes them on its stack (`____sys_sendmsg()`).
+            let space = nix::cmsg_space!(libc::in_pktinfo);
+            send_all(socket, segments, control, space)
         }
-        IpAddr::V6(address) => {
-            v6 = from_v6(address, info.device);
-            ControlMessage::Ipv6PacketInfo(&v6)
+        IpAddr::V6(source) => {
+            let source = if info.source { source } else { Ipv6Addr::UNSPECIFIED };
+            let packet_info = from_v6(source, info.device);
+            let control = [ControlMessage::Ipv6PacketInfo(&packet_info)];
+            let space = nix::cmsg_space!(libc::in6_pktinfo);
+            send_all(socket, segments, control, space)
         }
-    };
-    let control = [source];
+    }
+}
+
+/// Sends segments with as few system calls as possible.
+///
+/// With the error queue on, a send fails with the pending ICMP error of any flow of this machine
+/// (`sock_error()`). That clears the error, so only one that stays counts. It is never the
+/// target's: the kernel has been asked for a route before.
+fn send_all(
+    socket: &Socket,
+    segments: &[Segment],
+    control: [ControlMessage<'_>; 1],
+    space: Vec<u8>,
+) -> Vec<Result<Instant, LocalError>> {
     let mut buffers = vec![[0; Segment::LONGEST]; segments.len()];
     let bytes: Vec<_> = segments
         .iter()
@@ -58,32 +66,24 @@ pub(super) fn send(
         .iter()
         .map(|segment| Some(SockaddrStorage::from(port_less(segment.destination))))
         .collect();
-    // Up to 36 bytes the kernel takes them on its stack (`____sys_sendmsg()`).
-    let space = match segments[0].source {
-        SocketAddr::V4(_) => nix::cmsg_space!(libc::in_pktinfo),
-        SocketAddr::V6(_) => nix::cmsg_space!(libc::in6_pktinfo),
-    };
+    let mut results = Vec::with_capacity(segments.len());
     let mut headers = MultiHeaders::preallocate(segments.len(), Some(space));
-    let (mut done, mut attempts) = (0, 0);
-    while done < segments.len() {
-        let raw = socket.as_raw_fd();
+    let mut attempts = 0;
+    while results.len() < segments.len() {
+        let (raw, done) = (socket.as_raw_fd(), results.len());
         let (bytes, to) = (&bytes[done..], &to[done..]);
         let begun = Instant::now();
         match sendmmsg(raw, &mut headers, bytes, to, control, MsgFlags::MSG_DONTWAIT) {
             Ok(sent) => {
-                let sent = sent.count();
-                results.extend(departures(begun, Instant::now(), sent).map(Ok));
-                done += sent;
+                results.extend(departures(begun, Instant::now(), sent.count()).map(Ok));
                 attempts = 0;
             }
             Err(errno) => {
                 attempts += 1;
-                // A lack of room may be that of one neighbour, queue or rule: the rest are asked
-                // for themselves.
+                // A lack of room may concern one neighbour, queue or rule, so the rest are tried.
                 let certain = errno == Errno::EPERM || is_shortage(errno);
                 if certain || attempts == SEND_ATTEMPTS {
                     results.push(Err(send_error(errno, segments[done].destination)));
-                    done += 1;
                     attempts = 0;
                 }
             }

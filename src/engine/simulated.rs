@@ -1,4 +1,4 @@
-//! A network that exists only as a rule, with a clock that jumps from event to event.
+//! A network that exists only as a rule, and a clock that jumps from event to event.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,15 +10,18 @@ use crate::event::Event;
 use crate::local_error::{LocalError, SendError};
 use crate::wire::Segment;
 
-/// The first source port; the next ones follow.
+/// The first source port. The next ones follow it.
 pub const FIRST_PORT: u16 = 40_000;
 
-/// The rule: what becomes of each segment.
+/// The rule of a simulated network: what becomes of each segment.
+///
+/// A closure that returns what [`Network::carry`] returns is such a rule.
 pub trait Network {
-    /// What `segment`, sent at `now`, brings back, and how much later.
+    /// Returns the events that `segment`, sent at `now`, causes, each with the time until it
+    /// arrives.
     fn carry(&mut self, now: Duration, segment: &Segment) -> Vec<(Duration, Event)>;
 
-    /// Where `attempt` leaves from.
+    /// Returns the source port of `attempt`.
     fn port(&self, attempt: &Attempt) -> u16 {
         match attempt.port {
             SourcePort::Same(port) => port,
@@ -26,12 +29,12 @@ pub trait Network {
         }
     }
 
-    /// Whether this machine has a way to `remote` for attempt `index`.
-    fn route(&mut self, _remote: SocketAddr, _number: usize) -> Result<(), SendError> {
+    /// Fails if this machine has no route to `remote` for an attempt.
+    fn route(&mut self, _remote: SocketAddr, _index: usize) -> Result<(), SendError> {
         Ok(())
     }
 
-    /// Whether this machine takes `segment` to send it.
+    /// Fails if this machine cannot send `segment`.
     fn admit(&mut self, _segment: &Segment) -> Result<(), LocalError> {
         Ok(())
     }
@@ -43,7 +46,7 @@ impl<F: FnMut(Duration, &Segment) -> Vec<(Duration, Event)>> Network for F {
     }
 }
 
-/// An [`Engine`] over a [`Network`]; waits take no time.
+/// An [`Engine`] over a [`Network`]. Waits take no time.
 pub struct SimulatedEngine<N> {
     network: N,
     now: Duration,
@@ -53,11 +56,12 @@ pub struct SimulatedEngine<N> {
 }
 
 impl<N: Network> SimulatedEngine<N> {
-    /// Address of IPv4 probes.
+    /// The local address for IPv4 targets.
     pub const V4: Ipv4Addr = Ipv4Addr::new(198, 19, 0, 1);
-    /// Address of IPv6 probes.
+    /// The local address for IPv6 targets.
     pub const V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
-    /// The clock begins at zero.
+
+    /// Creates an engine whose clock starts at zero.
     pub fn new(network: N) -> Self {
         Self {
             network,
@@ -68,7 +72,7 @@ impl<N: Network> SimulatedEngine<N> {
         }
     }
 
-    /// Every segment sent so far, and when.
+    /// Returns all segments that were sent so far, each with its time.
     pub fn sent(&self) -> &[(Duration, Segment)] {
         &self.sent
     }

@@ -1,4 +1,4 @@
-//! Sockets as the operator wants them.
+//! Opens sockets and sets their options as the operator wants them.
 
 use std::fmt::Display;
 use std::io;
@@ -16,23 +16,23 @@ use super::Egress;
 use crate::local_error::LocalError;
 
 sockopt_impl!(
-    /// Leaves the choice of the port to `connect()`, which may share it with other connections
+    /// Leaves the choice of the port to `connect()`, which may take one that other connections have
     /// (`IP_BIND_ADDRESS_NO_PORT`).
     BindAddressNoPort, SetOnly, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, bool
 );
 sockopt_impl!(
-    /// Whether datagrams may be fragmented on their way (`IP_MTU_DISCOVER`).
+    /// Whether routers may fragment datagrams (`IP_MTU_DISCOVER`).
     PathMtuDiscovery, SetOnly, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, i32
 );
 
-/// A raw TCP socket that sends as `egress` says. Needs `CAP_NET_RAW`.
+/// Opens a raw TCP socket that sends as `egress` says, which takes `CAP_NET_RAW`.
 pub(super) fn raw(domain: Domain, egress: &Egress) -> Result<Socket, LocalError> {
     let socket = Socket::new(domain, Type::RAW, Some(Protocol::TCP))
         .map_err(|error| LocalError::RawSocket(errno(&error)))?;
     if domain == Domain::IPV4 {
-        // The DF bit is set either way, but so the kernel need not choose an identification, which
-        // takes a tenth of what a SYN costs (`__ip_select_ident()`): an atomic datagram needs none
-        // (RFC 6864 §4.1).
+        // The DF bit is set in any case. This saves the kernel from choosing an identification
+        // (`__ip_select_ident()`), a tenth of the cost of a SYN. An atomic datagram needs none (RFC
+        // 6864 §4.1).
         setsockopt(&socket, PathMtuDiscovery, &libc::IP_PMTUDISC_PROBE)
             .map_err(LocalError::SocketSetup)?;
     }
@@ -43,9 +43,9 @@ pub(super) fn raw(domain: Domain, egress: &Egress) -> Result<Socket, LocalError>
     Ok(socket)
 }
 
-/// Fails where `address` is not one of this machine's. `bind()` would take any other as well where
+/// Fails if `address` is not one of this machine's. `bind()` takes any other as well if
 /// `net.ipv4.ip_nonlocal_bind` is set.
-pub(super) fn own(address: IpAddr) -> Result<(), LocalError> {
+pub(super) fn check_own_address(address: IpAddr) -> Result<(), LocalError> {
     let mut interfaces = getifaddrs().map_err(LocalError::SocketSetup)?;
     let assigned = interfaces.any(|interface| interface.address.and_then(ip) == Some(address));
     if assigned || address.is_loopback() || is_locally_routed(address)? {
@@ -60,7 +60,7 @@ fn ip(address: SockaddrStorage) -> Option<IpAddr> {
     v4.or_else(|| address.as_sockaddr_in6().map(|v6| v6.ip().into()))
 }
 
-/// Source ports, so many, or fewer where there are no more; fails where there is none.
+/// Reserves `count` source ports, or fewer if there are no more. Fails if there is none.
 pub(super) fn reserve<T>(
     count: usize,
     mut port: impl FnMut() -> Result<T, LocalError>,
@@ -75,8 +75,8 @@ pub(super) fn reserve<T>(
     Ok(ports)
 }
 
-/// True for an address of a block that routing takes for this machine's (`ip route add local`):
-/// what goes there comes from there.
+/// Returns true if `address` is in a block that routing delivers to this machine (`ip route add
+/// local`): segments to such an address also leave from it.
 fn is_locally_routed(address: IpAddr) -> Result<bool, LocalError> {
     let there = SocketAddr::new(address, 0);
     let socket = datagram(Domain::for_address(there))?;
@@ -85,15 +85,15 @@ fn is_locally_routed(address: IpAddr) -> Result<bool, LocalError> {
     Ok(local.is_some_and(|local| local.ip() == address))
 }
 
-/// Whether the privilege that there is now is enough to mark another socket, and to bind it to an
-/// interface, as `egress` says: kernels differ (`sk_setsockopt()`: `CAP_NET_RAW` marks from Linux
-/// 5.17 on, binding takes none from 5.7 on).
+/// Returns true if the privilege that is left is enough to mark another socket, and to bind it to
+/// an interface, as `egress` says. Kernels differ (`sk_setsockopt()`: `CAP_NET_RAW` may mark from
+/// Linux 5.17 on, and binding takes no privilege from 5.7 on).
 pub(super) fn can_open_another(egress: &Egress) -> bool {
     let Egress { mark, interface, .. } = egress;
     if mark.is_none() && interface.is_none() {
         return true;
     }
-    // Of either family: neither option depends on it.
+    // The family does not matter to these options.
     let socket = [Domain::IPV4, Domain::IPV6].into_iter().find_map(|domain| datagram(domain).ok());
     socket.is_some_and(|socket| {
         mark.is_none_or(|mark| socket.set_mark(mark).is_ok())
@@ -101,21 +101,21 @@ pub(super) fn can_open_another(egress: &Egress) -> bool {
     })
 }
 
-/// A socket that is good for asking the routing table, without privilege.
+/// Opens a socket to look up routes with, which takes no privilege.
 pub(super) fn datagram(domain: Domain) -> Result<Socket, LocalError> {
     Socket::new(domain, Type::DGRAM, None).map_err(|error| LocalError::Socket(errno(&error)))
 }
 
-/// A raw TCP socket that sends, but is offered no segments: nobody would read them.
-pub(super) fn deaf(domain: Domain, egress: &Egress) -> Result<Socket, LocalError> {
+/// Opens a raw TCP socket that sends, but receives nothing.
+pub(super) fn send_only(domain: Domain, egress: &Egress) -> Result<Socket, LocalError> {
     let socket = raw(domain, egress)?;
     disconnect(&socket, egress.source)?;
     Ok(socket)
 }
 
-/// Forgets the peer of `socket`, the source address that went with it, and all that the socket was
-/// bound to; takes it off the list of those that are offered segments, too (`__udp_disconnect()`).
-/// Its interface, whoever bound it there, and `source` are restored.
+/// Forgets the peer of `socket`, its source address, and everything that it is bound to, and takes
+/// it off the list of sockets that receive segments (`__udp_disconnect()`). The interface, whoever
+/// has set it, and `source` are set again.
 pub(super) fn disconnect(socket: &Socket, source: Option<IpAddr>) -> Result<(), LocalError> {
     let device = socket.device().map_err(|error| LocalError::SocketSetup(errno(&error)))?;
     let nobody = SockaddrIn::from(libc::sockaddr_in {
@@ -133,12 +133,12 @@ pub(super) fn disconnect(socket: &Socket, source: Option<IpAddr>) -> Result<(), 
     bind_source(socket, source)
 }
 
-/// Keeps `socket` to `source`, if there is one.
+/// Binds `socket` to `source`, if there is one.
 fn bind_source(socket: &Socket, source: Option<IpAddr>) -> Result<(), LocalError> {
     source.map_or(Ok(()), |source| bind_address(socket, source))
 }
 
-/// Keeps `socket` to an address of this machine; to none, where it is the unspecified one. Takes no
+/// Binds `socket` to an address of this machine, or to none if it is the unspecified one. Takes no
 /// privilege.
 pub(super) fn bind_address(socket: &Socket, address: IpAddr) -> Result<(), LocalError> {
     let source = SocketAddr::new(address, 0);
@@ -147,10 +147,11 @@ pub(super) fn bind_address(socket: &Socket, address: IpAddr) -> Result<(), Local
         .map_err(|error| LocalError::Source { address, errno: errno(&error) })
 }
 
-/// Keeps `socket` to an address that no segment is sent to: a reserved one for many hosts (RFC 5771
-/// §4, RFC 4291 §2.7.1). A raw socket is offered every segment of the machine, and the kernel
-/// copies each before the socket's filter sees it; such a socket it passes over (`raw_v4_match()`,
-/// `raw_v6_match()`). Once off the list, a socket could not be put there again.
+/// Binds `socket` to an address to which nothing is sent: a reserved multicast address (RFC 5771
+/// §4, RFC 4291 §2.7.1). The kernel offers every segment of the machine to each raw socket, and
+/// copies it before the socket's filter sees it; but not to one that is bound like this
+/// (`raw_v4_match()`, `raw_v6_match()`). A socket that was taken off the list could not be put on
+/// it again.
 pub(super) fn bind_nowhere(socket: &Socket, domain: Domain) -> Result<(), LocalError> {
     let nowhere = if domain == Domain::IPV4 {
         Ipv4Addr::new(224, 0, 0, 0).into()
@@ -161,7 +162,7 @@ pub(super) fn bind_nowhere(socket: &Socket, domain: Domain) -> Result<(), LocalE
     socket.bind(&nowhere.into()).map_err(|error| LocalError::SocketSetup(errno(&error)))
 }
 
-/// Fails where there is a source address that is not of the family of `domain`.
+/// Fails if there is a source address that is not of the family of `domain`.
 pub(super) fn check_source(source: Option<IpAddr>, domain: Domain) -> Result<(), LocalError> {
     match source {
         Some(source) if Domain::for_address(SocketAddr::new(source, 0)) != domain => {
@@ -171,7 +172,7 @@ pub(super) fn check_source(source: Option<IpAddr>, domain: Domain) -> Result<(),
     }
 }
 
-/// Makes `socket` send as `egress` says, but for where it is bound.
+/// Sets the options of `egress` on `socket`, except those that bind it.
 pub(super) fn apply(egress: &Egress, socket: &Socket, domain: Domain) -> Result<(), LocalError> {
     let v4 = domain == Domain::IPV4;
     if let Some(mark) = egress.mark {
@@ -189,7 +190,7 @@ pub(super) fn apply(egress: &Egress, socket: &Socket, domain: Domain) -> Result<
     Ok(())
 }
 
-/// Keeps `socket` to the interface of `egress`.
+/// Binds `socket` to the interface of `egress`.
 pub(super) fn bind_interface(egress: &Egress, socket: &Socket) -> Result<(), LocalError> {
     let Some(interface) = &egress.interface else { return Ok(()) };
     socket
@@ -197,7 +198,7 @@ pub(super) fn bind_interface(egress: &Egress, socket: &Socket) -> Result<(), Loc
         .map_err(|error| refused("interface", interface, &error))
 }
 
-/// Index of the interface that `socket` is bound to, by anybody; 0 for none.
+/// Returns the index of the interface that `socket` is bound to, whoever has bound it, or 0.
 pub(super) fn device(socket: &Socket) -> Result<u32, LocalError> {
     let name = socket.device().map_err(|error| LocalError::SocketSetup(errno(&error)))?;
     name.map_or(Ok(0), |name| if_nametoindex(&*name).map_err(LocalError::SocketSetup))
@@ -207,13 +208,13 @@ fn refused(option: &'static str, value: impl Display, error: &io::Error) -> Loca
     LocalError::Option { option, value: value.to_string(), errno: errno(error) }
 }
 
-/// The address of a raw socket, whose port field is the protocol for IPv6 and nothing for IPv4.
+/// Returns the address of a raw socket, which has no port. (For IPv6 the field is the protocol.)
 pub(super) fn port_less(mut address: SocketAddr) -> SocketAddr {
     address.set_port(0);
     address
 }
 
-/// The error number behind an error of a system call.
+/// Returns the error number of a failed system call.
 pub(super) fn errno(error: &io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::UnknownErrno, Errno::from_raw)
 }

@@ -1,4 +1,4 @@
-//! Waits that end at a point in time, whatever becomes of the process until then.
+//! Waits that end at a point in time, even if the process is stopped until then.
 
 use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -17,20 +17,20 @@ use crate::local_error::LocalError;
 const SIMULTANEOUS: Duration = Duration::from_micros(100);
 const COMPARISONS: usize = 1000;
 
-/// A descriptor that can be read from a point in time on.
+/// A descriptor that is ready to be read from a point in time on.
 ///
-/// `ppoll()` has a timeout of its own; but a process that is stopped and continued waits for what
-/// was left of it when it was stopped (`poll_select_finish()`).
+/// A timeout of `ppoll()` would not do: after a process has been stopped and continued, it waits
+/// for what was left of the timeout when it was stopped (`poll_select_finish()`).
 pub(super) struct Timer {
     descriptor: TimerFd,
-    /// When time counts from, by the kernel's monotonic clock.
+    /// The start of time, by the kernel's monotonic clock.
     origin: Duration,
-    /// What it is set to, from there.
+    /// The time that it is set to, counted from `origin`.
     set: Cell<Option<Duration>>,
 }
 
 impl Timer {
-    /// Not set; time counts from `start`.
+    /// Creates a timer that is not set. Time counts from `start`.
     pub(super) fn open(start: Instant) -> Result<Self, LocalError> {
         let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
         let descriptor =
@@ -39,8 +39,8 @@ impl Timer {
         Ok(Self { descriptor, origin, set: Cell::new(None) })
     }
 
-    /// Waits until one of `queues` can be read, there is one of `interrupts`, or `deadline` has
-    /// come, if there is one.
+    /// Waits until one of `queues` or of `interrupts` is ready, or `deadline` has come, if there is
+    /// one.
     pub(super) fn wait<'a>(
         &'a self,
         deadline: Option<Duration>,
@@ -61,8 +61,8 @@ impl Timer {
         }
     }
 
-    /// Unless it is set to that already. Zero stops it, and so does a time that the kernel cannot
-    /// count to: no wait lasts for three centuries.
+    /// Sets the timer, unless it is set to that time already. Zero stops it, and so does a time
+    /// that the kernel cannot count to: no wait lasts three centuries.
     fn set(&self, deadline: Option<Duration>) -> Result<(), LocalError> {
         if self.set.replace(deadline) == deadline {
             return Ok(());
@@ -74,7 +74,7 @@ impl Timer {
     }
 }
 
-/// When `start` was by the kernel's monotonic clock, or a moment later: a wait that ended too early
+/// Returns `start` by the kernel's monotonic clock, or a moment later: a wait that ended too early
 /// would begin again and again.
 fn origin(start: Instant) -> Result<Duration, Errno> {
     let mut comparisons = 0;

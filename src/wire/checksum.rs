@@ -1,19 +1,22 @@
-//! The checksum of a TCP segment, as it may stand in one that has arrived (RFC 9293 §3.1, RFC
-//! 1071).
+//! Verifies the checksum of a TCP segment that has arrived (RFC 9293 §3.1, RFC 1071).
 
 use std::net::IpAddr;
 
 use pnet::packet::ip::IpNextHeaderProtocols;
 
-/// Where it stands in the TCP header.
+/// The offset of the checksum in the TCP header.
 const FIELD: usize = 16;
 
-/// True where the checksum of `segment`, a whole header at least, is correct, or is the bare sum of
-/// the pseudo-header.
+/// Returns true if the checksum of `segment`, at least a whole header, is correct, or is the sum of
+/// the pseudo-header alone.
 ///
-/// That is what a sender leaves to its network card to complete, and what stays where there is no
-/// card: on loopback, veth and virtio, from this machine's own firewall, and in segments that were
+/// Senders leave that sum to their network card to complete. It remains if there is no card: on
+/// loopback, veth and virtio, in segments of this machine's own firewall, and in segments that were
 /// merged on arrival (`CHECKSUM_PARTIAL`; see `__tcp_v4_send_check()`, `tcp4_gro_complete()`).
+///
+/// # Panics
+///
+/// Panics if `segment` is shorter than a header.
 pub(super) fn holds(segment: &[u8], source: IpAddr, destination: IpAddr) -> bool {
     let pseudo_header = address(source)
         + address(destination)
@@ -30,13 +33,13 @@ fn address(address: IpAddr) -> u64 {
     }
 }
 
-/// The sum of 16-bit words, an odd byte filled up with zeros.
+/// Returns the sum of the 16-bit words, the last of them padded with zeros.
 fn words(bytes: &[u8]) -> u64 {
     let word = |pair: &[u8]| u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)]);
     bytes.chunks(2).map(|pair| u64::from(word(pair))).sum()
 }
 
-/// In one's complement; zero for zero alone.
+/// Folds a sum into 16 bits of one's complement. Only zero becomes zero.
 fn fold(mut sum: u64) -> u16 {
     loop {
         match u16::try_from(sum) {

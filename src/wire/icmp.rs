@@ -5,18 +5,19 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::SequenceNumber;
 
-/// An ICMP error that says something about a TCP port, and who said it.
+/// An ICMP error that says something about a TCP port, and who sent it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IcmpError {
     /// What it means for the port.
     pub meaning: Meaning,
-    /// What the protocol calls it.
+    /// The name that the protocol gives it.
     pub name: &'static str,
     /// The host that sent it.
     pub offender: IpAddr,
-    /// Index of the interface on whose link that is, for link-local addresses; 0 for others.
+    /// The index of the interface whose link `offender` is on if that is a link-local address, else
+    /// 0.
     pub scope: u32,
-    /// What kind of host that is.
+    /// Whose host that is.
     pub origin: Origin,
 }
 
@@ -25,18 +26,18 @@ pub struct IcmpError {
 pub enum Origin {
     /// The target, or a router on the way to it.
     Network,
-    /// This machine, which is not the target: its own firewall rejected the segment.
+    /// This machine, which is not the target: its firewall rejected the segment.
     LocalFirewall,
-    /// This machine: nobody answered its ARP or neighbour discovery for the next hop.
+    /// This machine: the next hop did not answer ARP or neighbour discovery.
     NoNeighbour,
 }
 
 impl IcmpError {
-    /// The ICMP error of `kind` (the type field) and `code`, of the version that goes with the
-    /// family of `offender`, from the network.
+    /// Returns the ICMP error with this type (`kind`) and `code`, from the network. The family of
+    /// `offender` tells the version of ICMP.
     ///
-    /// `None` for messages that prove nothing about a port: packet too big, source quench,
-    /// redirects, reassembly time-outs, anything that is not an error.
+    /// Returns `None` for messages that prove nothing about a port: packet too big, source quench,
+    /// redirects, reassembly timeouts, and anything that is not an error.
     pub fn new(kind: u8, code: u8, offender: IpAddr) -> Option<Self> {
         use Meaning::{Closed, HopsExceeded, Prohibited, Unreachable};
         let (meaning, name) = match (offender, kind, code) {
@@ -87,30 +88,30 @@ impl fmt::Display for IcmpError {
 /// What an ICMP error means for a TCP port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {
-    /// The host is there, the port is not: final.
+    /// The host is there, but not the port. Final.
     Closed,
-    /// A firewall forbids it: final.
+    /// A firewall forbids it. Final.
     Prohibited,
-    /// No way to the host: may be a routing flap.
+    /// There is no way to the host. Routes may be changing.
     Unreachable,
-    /// Went in circles, or the time to live was too small: may be a routing flap.
+    /// The segment went in circles, or its time to live was too small. Routes may be changing.
     HopsExceeded,
 }
 
-/// The head of the segment that an ICMP error quotes: what proves whose it is.
+/// The start of the segment that an ICMP error quotes, which proves whose it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quote {
-    /// Where the segment went.
+    /// The endpoint that the segment was sent to.
     pub remote: SocketAddr,
-    /// The port that it came from.
+    /// The port that it was sent from.
     pub local_port: u16,
     /// SEG.SEQ.
     pub sequence: SequenceNumber,
 }
 
 impl Quote {
-    /// Reads the quoted TCP header: at least the 8 bytes that RFC 792 promises, sent to the address
-    /// of `remote` (its port is overwritten by the one in the header).
+    /// Reads the quoted TCP header, sent to the address of `remote`, whose port is replaced by the
+    /// one in the header. Returns `None` for less than the 8 bytes that RFC 792 promises.
     pub fn parse(mut remote: SocketAddr, bytes: &[u8]) -> Option<Self> {
         let &[s0, s1, d0, d1, q0, q1, q2, q3, ..] = bytes else {
             return None;

@@ -1,4 +1,4 @@
-//! The IPv4 header (RFC 791 §3.1) that a raw IPv4 socket delivers in front of each segment; a raw
+//! Reads the IPv4 header (RFC 791 §3.1) that a raw IPv4 socket delivers before each segment. A raw
 //! IPv6 socket delivers none.
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -8,10 +8,12 @@ use pnet::packet::ipv4::Ipv4Packet;
 
 use super::{Segment, Unsound};
 
-/// Reads a TCP segment with the IPv4 header before it; gives the time to live that was left on
-/// arrival as well.
+/// Reads a TCP segment behind an IPv4 header, and the time to live that it arrived with.
 ///
-/// Malformed are other protocols, fragments but the first, and lengths that lie, too.
+/// # Errors
+///
+/// Returns [`Unsound::Malformed`] also for other protocols, for fragments except the first, and for
+/// wrong lengths.
 pub fn parse(bytes: &[u8]) -> Result<(Segment, u8), Unsound> {
     let packet = Ipv4Packet::new(bytes).ok_or(Unsound::Malformed)?;
     let header = usize::from(packet.get_header_length()) * 4;

@@ -1,7 +1,6 @@
-//! Bytes ⇄ values, pure: the only folder that knows the layout of a packet.
+//! Converts packets to values and back. Only this folder knows the layout of a packet.
 //!
-//! Parsing rejects nonsense once (never with a panic), so that the rest of the crate never meets
-//! it.
+//! Parsing rejects malformed packets, and never panics; the rest of the crate need not check again.
 
 mod checksum;
 pub mod icmp;

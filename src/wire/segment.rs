@@ -11,36 +11,39 @@ use pnet::packet::tcp::{
 
 use super::checksum;
 
-/// Header without options, bytes.
+/// The length of a header without options in bytes.
 const HEADER: usize = 20;
 
-/// A TCP segment with its endpoints; payload is of no interest here and not kept.
+/// A TCP segment with its endpoints, without its payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segment {
-    /// Address and port it comes from.
+    /// The endpoint that it comes from.
     pub source: SocketAddr,
-    /// Address and port it goes to, of the same family.
+    /// The endpoint that it goes to, of the same family.
     pub destination: SocketAddr,
     /// SEG.SEQ.
     pub sequence: SequenceNumber,
-    /// SEG.ACK; means something only with [`Flags::ACK`].
+    /// SEG.ACK, which has a meaning only with [`Flags::ACK`].
     pub acknowledgement: SequenceNumber,
-    /// Control bits.
+    /// The control bits.
     pub flags: Flags,
-    /// SEG.WND as written, not scaled.
+    /// SEG.WND as in the header, not scaled.
     pub window: u16,
     /// The options that a SYN may carry.
     pub options: Options,
 }
 
 impl Segment {
-    /// The most that [`Segment::emit`] writes: a header with every option of [`Options`], bytes.
+    /// The most bytes that [`Segment::emit`] writes: a header with every option of [`Options`].
     pub const LONGEST: usize = HEADER + 12;
 
-    /// Reads a segment that travelled from the address of `source` to that of `destination`; their
-    /// ports are overwritten by those of the header.
+    /// Reads a segment that travelled from the address of `source` to that of `destination`. Their
+    /// ports are replaced by those of the header. `bytes` is the whole segment, because the
+    /// checksum covers the payload, too.
     ///
-    /// The bytes are all of the segment: the checksum covers its payload, too.
+    /// # Errors
+    ///
+    /// Returns an error if the header is malformed, or the checksum is wrong.
     pub fn parse(
         mut source: SocketAddr,
         mut destination: SocketAddr,
@@ -67,7 +70,7 @@ impl Segment {
         })
     }
 
-    /// Header and options, bytes.
+    /// Returns the length of header and options in bytes.
     pub fn header_len(&self) -> usize {
         HEADER + self.options.len()
     }
@@ -76,7 +79,8 @@ impl Segment {
     /// included, and returns them.
     ///
     /// # Panics
-    /// When `buffer` is shorter, or the endpoints are of different families.
+    ///
+    /// Panics if `buffer` is shorter, or the endpoints are of different families.
     pub fn emit<'a>(&self, buffer: &'a mut [u8]) -> &'a [u8] {
         let bytes = &mut buffer[..self.header_len()];
         bytes.fill(0);
@@ -99,16 +103,16 @@ impl Segment {
     }
 }
 
-/// Why bytes are not taken for a segment.
+/// Why bytes are not accepted as a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unsound {
     /// A header is cut short, or a length points outside the bytes.
     Malformed,
-    /// Something has changed on the way; perhaps the endpoints, too.
+    /// The segment was changed on its way, perhaps with its endpoints.
     WrongChecksum {
-        /// Where it seems to come from.
+        /// The endpoint that it seems to come from.
         source: SocketAddr,
-        /// Where it seems to go to.
+        /// The endpoint that it seems to go to.
         destination: SocketAddr,
     },
 }
@@ -157,12 +161,12 @@ impl Flags {
 
     const NAMES: [&str; 8] = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"];
 
-    /// True when every bit of `other` is set.
+    /// Returns true if every bit of `other` is set.
     pub fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// True when any bit of `other` is set.
+    /// Returns true if any bit of `other` is set.
     pub fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
@@ -199,8 +203,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// The first of each kind; unknown ones are passed over, and what follows a lie
-    /// (`tcp_parse_options` stops there too).
+    /// Reads the first option of each kind, and skips unknown ones. Stops at an option whose length
+    /// is wrong, as `tcp_parse_options()` does.
     fn parse(packet: &TcpPacket<'_>) -> Self {
         let mut options = Self::default();
         for option in packet.get_options_iter() {

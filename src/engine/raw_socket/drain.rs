@@ -14,44 +14,46 @@ use super::{BATCH, Buffer, RawSocket};
 use crate::event::Event;
 use crate::wire::{Flags, Meaning, Origin};
 
-/// How often a queue is asked before the other one has its turn.
+/// How often a queue is read before it is the other one's turn.
 const LOOKS: usize = 4;
 
-/// ICMP errors that are held back at most.
-const MOST_HELD: usize = 1024;
+/// The most ICMP errors that are held back.
+const MAX_HELD: usize = 1024;
 
 sockopt_impl!(
-    /// What a socket holds and what it has dropped (`SO_MEMINFO`).
+    /// The memory of a socket, and how many messages it has dropped (`SO_MEMINFO`).
     MemoryInfo, GetOnly, libc::SOL_SOCKET, libc::SO_MEMINFO, [u32; 9]
 );
 
-/// Where in that the dropped messages stand (`SK_MEMINFO_DROPS` of `linux/sock_diag.h`).
-const LOST: usize = 8;
+/// The index of the messages that were dropped (`SK_MEMINFO_DROPS` of `linux/sock_diag.h`).
+const DROPS: usize = 8;
 
 impl RawSocket {
-    /// Takes in a batch of what waits in the socket's queues; true when both were seen empty.
+    /// Reads a batch of each of the socket's queues. Returns true if both were seen empty.
     ///
-    /// No ICMP error is handed over before every segment that arrived ahead of it: the error queue
-    /// is read first, and its errors wait until the other queue has been seen empty. A SYN+ACK with
-    /// an ICMP error behind it is an open port.
+    /// Every segment that arrived before an ICMP error is handed over before it: the error queue is
+    /// read first, and its errors are held until the other queue has been seen empty. A SYN+ACK
+    /// with an ICMP error behind it is an open port.
     pub(in crate::engine) fn drain(&mut self, events: &mut Vec<Received>) -> bool {
-        let mut held = mem::take(&mut self.held);
-        // What is too much to hold stays with the kernel, which limits it.
-        let all_errors = held.len() < MOST_HELD && self.read(MsgFlags::MSG_ERRQUEUE, &mut held);
+        let mut held = mem::take(&mut self.held_errors);
+        // What is too much to hold stays in the kernel's queue, which has a limit.
+        let all_errors = held.len() < MAX_HELD && self.read(MsgFlags::MSG_ERRQUEUE, &mut held);
         let all_segments = self.read(MsgFlags::empty(), events);
         let lost = self.newly_lost().map(Event::SegmentsLost);
         events.extend(lost.map(|event| Received { stamp: None, event }));
         if all_segments {
             events.append(&mut held);
         }
-        self.held = held;
+        self.held_errors = held;
         all_errors && all_segments
     }
 
-    /// Reads a batch, or less, from one of the socket's queues; true when the queue was seen empty.
+    /// Reads at most a batch from one of the socket's queues. Returns true if the queue was seen
+    /// empty.
+    ///
     /// Fewer messages than there was room for do not prove that, because a pending error ends a
-    /// batch, too (`do_recvmmsg()`). It is that of some flow, and cleared by being returned; its
-    /// story is in the error queue.
+    /// batch, too (`do_recvmmsg()`). That error may be of any flow, returning it clears it, and the
+    /// error queue has the details.
     fn read(&mut self, queue: MsgFlags, events: &mut Vec<Received>) -> bool {
         let mut buffers = mem::take(&mut self.buffers);
         buffers.resize(self.batch, [0; LONGEST as usize]);
@@ -59,7 +61,7 @@ impl RawSocket {
         for _ in 0..LOOKS {
             match self.read_batch(queue, &mut buffers, events) {
                 Ok(count) if count == buffers.len() => {
-                    self.batch = BATCH; // somebody floods us
+                    self.batch = BATCH; // this is a flood
                     break;
                 }
                 Err(Errno::EAGAIN) => {
@@ -73,8 +75,8 @@ impl RawSocket {
         empty
     }
 
-    /// Reads what one system call gives, and leaves out what is not for a guarded port; gives how
-    /// many messages it was.
+    /// Reads messages with one system call, and drops what is not for a reserved port. Returns how
+    /// many messages there were.
     fn read_batch(
         &self,
         queue: MsgFlags,
@@ -96,38 +98,39 @@ impl RawSocket {
         let mut count = 0;
         for message in messages {
             count += 1;
-            events.extend(recv::read(&message).and_then(|read| self.own(read)));
+            events.extend(recv::read(&message).and_then(|read| self.complete(read)));
         }
         Ok(count)
     }
 
-    /// How many messages the queue has had no room for since this was asked last. `SO_RXQ_OVFL`
-    /// would tell of them with the next message that there is room for; the last ones of a burst
-    /// would stay unknown.
+    /// Returns how many messages the queue has had no room for since the last call. `SO_RXQ_OVFL`
+    /// would tell with the next message that there is room for, so the last ones of a burst would
+    /// stay unknown.
     pub(super) fn newly_lost(&mut self) -> Option<u32> {
-        let lost = getsockopt(&self.raw, MemoryInfo).ok()?[LOST];
+        let lost = getsockopt(&self.raw, MemoryInfo).ok()?[DROPS];
         let newly = lost.wrapping_sub(mem::replace(&mut self.lost, lost));
         (newly > 0).then_some(newly)
     }
 
-    /// Knows whether the guard of the port that `event` is about leaves the RST to us, and
-    /// whether an ICMP error comes from this machine.
-    fn own(&self, mut received: Received) -> Option<Received> {
-        let guard = |port| self.reserved_ports.iter().find(|guard| guard.port() == port);
+    /// Adds what this machine has to do with an event: whether the kernel answers a segment, and
+    /// whether an ICMP error comes from here. Returns `None` if it is not about a reserved port.
+    fn complete(&self, mut received: Received) -> Option<Received> {
+        let reserved = |port| self.reserved_ports.iter().find(|reserved| reserved.port() == port);
         match &mut received.event {
             Event::Segment { segment, hop_limit, reset_by_kernel } => {
-                let guard = guard(segment.destination.port())?;
+                let reserved = reserved(segment.destination.port())?;
                 *reset_by_kernel =
-                    guard.lets_kernel_reset(*hop_limit) && !segment.flags.contains(Flags::RST);
+                    reserved.lets_kernel_reset(*hop_limit) && !segment.flags.contains(Flags::RST);
             }
             Event::WrongChecksum { destination, .. } => {
-                guard(destination.port())?;
+                reserved(destination.port())?;
             }
             Event::Icmp(error, quote) => {
-                guard(quote.local_port)?;
+                reserved(quote.local_port)?;
                 match self.router.is_from_here(error, quote.remote, self.options) {
                     Ok(false) => {}
-                    // What our own firewall rejects has not left (EPERM): the next hop is meant.
+                    // A SYN that the local firewall rejects has not left (EPERM), so this is about
+                    // the next hop.
                     Ok(true) if error.meaning == Meaning::Unreachable => {
                         error.origin = Origin::NoNeighbour;
                     }
