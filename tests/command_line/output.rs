@@ -62,7 +62,7 @@ fn json_says_null_where_there_is_nothing() {
     let object = wrong.json();
     assert_eq!((wrong.code, &object["state"]), (3, &Value::Null));
     assert_eq!(object["status"], "UNKNOWN");
-    assert!(object["reason"].as_str().unwrap().contains("--interface"), "{object}");
+    assert!(object["reason"].as_str().unwrap().contains("interface nowhere0"), "{object}");
 }
 
 #[test]

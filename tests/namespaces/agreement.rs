@@ -71,7 +71,7 @@ const ALIKE: &[(&[&str], Ending)] = &[
     (&["198.19.0.255:80"], (None, "198.19.0.255 is a broadcast address")),
     (&["--source 198.19.0.77 198.19.0.2:80"], (None, "cannot send from 198.19.0.77 ")),
     (&["--source 2001:db8::77 [2001:db8::2]:80"], (None, "cannot send from 2001:db8::77 ")),
-    (&["--source 2001:db8::1 198.19.0.2:80"], (None, "--source 2001:db8::1 is not of ")),
+    (&["--source 2001:db8::1 198.19.0.2:80"], (None, "the source address 2001:db8::1 is not of ")),
     (&["--interface nowhere0 198.19.0.2:80"], (None, "cannot set interface nowhere0 ")),
     // This machine's own firewall says so by ICMP, from the very address that the SYN should have
     // left from.

@@ -107,7 +107,7 @@ fn a_rule_for_ports_chooses_the_way_or_the_check_says_that_it_cannot_follow() {
         assert_eq!(check(&lab, "connect", &[&server, "80"]).ending(), (Some("open"), 0));
         let verdict = check(&lab, "raw", &["-t", "1", &server, "80"]);
         assert_eq!(verdict.ending(), (None, 3), "{verdict:?}");
-        assert!(verdict.reason.contains("--engine connect"), "{verdict:?}");
+        assert!(verdict.reason.contains("the connect engine"), "{verdict:?}");
         // Other ports are not concerned.
         assert_eq!(check(&lab, "raw", &[&server, "81"]).ending(), (Some("closed"), 2));
 

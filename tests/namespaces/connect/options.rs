@@ -106,7 +106,7 @@ fn a_source_that_is_not_ours_is_a_fault_and_sends_nothing() {
                 assert_refused_by_name(
                     &outcome,
                     &format!("cannot send from {source} "),
-                    "--source",
+                    "the source must be",
                 );
             }
         }
