@@ -23,8 +23,8 @@ pub enum SourcePort {
     /// ports have been used. A fresh port avoids what is left of an old connection at the server or
     /// at a firewall.
     Fresh(usize),
-    /// The port of an earlier attempt, whose SYN is retransmitted. Some equipment drops the first SYN
-    /// of a connection and admits the second.
+    /// The port of an earlier attempt, whose SYN is retransmitted. Some equipment drops the first
+    /// SYN of a connection and admits the second.
     Same(u16),
 }
 

@@ -189,7 +189,8 @@ impl<C: Driver> EventLoop<'_, C> {
             let room = self.engine.room().saturating_sub(batch.len());
             let repeats = self.checker.has_repeats();
             if room == 0 && !repeats {
-                return Outlook::Full; // who begins, and whether in time, is asked when there is room
+                // Who begins, and whether in time, is asked when there is room.
+                return Outlook::Full;
             }
             let due = self.checker.due();
             // Those that are silent do not take the room of those that may answer.

@@ -3,8 +3,8 @@
 //! Data flows one way:
 //!
 //! ```text
-//! command line ─► Plan ─► TargetSet ─► endpoints ─► Checker ⇄ Engine ─► outcomes ─► Report ─► exit code
-//!     cli          plan    target_set     resolve     checker   engine     verdict    status, report
+//! command line ► Plan ► TargetSet ► endpoints ► Checker ⇄ Engine ► outcomes ► Report ► exit code
+//!     cli        plan   target_set   resolve    checker  engine   verdict     status, report
 //! ```
 //!
 //! [`event_loop::run`] is the one loop: it owns the clock and moves segments between the pure

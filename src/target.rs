@@ -26,8 +26,8 @@ pub struct Target {
 /// A host, by address or by name, or a block of addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hosts {
-    /// The addresses of a block, most often a single one (`/32`, `/128`). IPv4-mapped IPv6 addresses
-    /// are IPv4 addresses.
+    /// The addresses of a block, most often a single one (`/32`, `/128`). IPv4-mapped IPv6
+    /// addresses are IPv4 addresses.
     Block(IpNetwork),
     /// A link-local IPv6 address and the interface behind its `%`.
     LinkLocal(IpAddr, Box<str>),

@@ -201,6 +201,28 @@ fn files_are_short() {
     assert!(long.is_empty(), "more than 300 lines without tests: {long:?}");
 }
 
+/// rustfmt wraps code; stable rustfmt leaves comments as they are.
+#[test]
+fn comments_end_at_column_100() {
+    let folders = ["src", "tests", "benches", "fuzz/fuzz_targets", "packaging"];
+    let files: Vec<_> =
+        folders.iter().flat_map(|folder| rust_files(&root().join(folder))).collect();
+    assert!(files.len() > 200, "{} files", files.len());
+    let too_long = |path: &PathBuf| {
+        let text = fs::read_to_string(path).unwrap();
+        let long = text.lines().zip(1..).filter(|(line, _)| has_long_comment(line));
+        long.map(|(_, number)| format!("{}:{number}", path.display())).collect::<Vec<_>>()
+    };
+    let long: Vec<_> = files.iter().flat_map(too_long).collect();
+    assert!(long.is_empty(), "comments beyond column 100: {long:#?}");
+}
+
+/// A `//` inside a string literal has an odd number of quotation marks before it.
+fn has_long_comment(line: &str) -> bool {
+    let in_code = |at: usize| line[..at].matches('"').count().is_multiple_of(2);
+    line.chars().count() > 100 && line.match_indices("//").any(|(at, _)| in_code(at))
+}
+
 /// A file of `src`, without its unit tests and comments.
 struct SourceFile {
     path: String,
@@ -253,19 +275,23 @@ fn imports() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 fn source_files() -> Vec<SourceFile> {
+    let files: Vec<_> =
+        rust_files(&root().join("src")).iter().map(|path| source_file(path)).collect();
+    assert!(files.iter().any(|file| file.path == "main.rs"), "no sources found");
+    files
+}
+
+/// The `.rs` files in a folder and its folders.
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
-    let mut folders = vec![root().join("src")];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                files.push(source_file(&path));
-            }
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
         }
     }
-    assert!(files.iter().any(|file| file.path == "main.rs"), "no sources found");
     files
 }
 

@@ -177,8 +177,8 @@ impl Checker {
         }
     }
 
-    /// Takes on `remote` at `now`; `id` comes back with its outcome. All attempts and their timeouts
-    /// fit into `limit`. The first one is the next to leave.
+    /// Takes on `remote` at `now`; `id` comes back with its outcome. All attempts and their
+    /// timeouts fit into `limit`. The first one is the next to leave.
     ///
     /// Returns false, and takes on nothing, if `remote` is pending already.
     ///

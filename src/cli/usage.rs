@@ -37,7 +37,8 @@ pub enum UsageError {
     /// A rate that the caller could not reach without the privilege of this program.
     #[error("--rate {0} is only for root and callers with CAP_NET_RAW: use 1 to {LENT_RATE}")]
     LentRate(u32),
-    /// A deadline that is too long for a caller who could not open raw sockets without this program.
+    /// A deadline that is too long for a caller who could not open raw sockets without this
+    /// program.
     #[error(
         "--timeout {} is only for root and callers with CAP_NET_RAW: use at most {} s",
         .0.as_secs_f64(), LENT_TIMEOUT.as_secs()

@@ -80,7 +80,8 @@ fn fields(block: &str) -> BTreeMap<&str, &str> {
 fn start(pool: &Pool, installed: &Installed) -> Daemon {
     installed.write("nagios.cfg", &snippet("nagios.cfg"));
     installed.write("nagios-services.cfg", &snippet("nagios-services.cfg"));
-    installed.write("resource.cfg", "$USER1$=/usr/lib/nagios/plugins\n"); // Debian's is the daemon's alone
+    // Only the daemon may read Debian's.
+    installed.write("resource.cfg", "$USER1$=/usr/lib/nagios/plugins\n");
     let user = installed.user("nagios", &["var", "var/results"]);
     let group = if user == "root" { "root" } else { "nagios" };
     let here = installed.path("").display().to_string();

@@ -110,8 +110,8 @@ fn consul_gets_its_three_states() {
     }
 }
 
-/// In a container without privileges, without capabilities to gain. The kubelet's patience is longer
-/// than the probe's by half a second.
+/// In a container without privileges, without capabilities to gain. The kubelet waits half a second
+/// longer than the probe.
 #[test]
 fn a_kubernetes_probe_needs_no_privilege() {
     let (pool, installed) = (Pool::new(), Installed::new());

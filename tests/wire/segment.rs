@@ -145,7 +145,8 @@ fn options_are_found_behind_padding_and_unknown_ones() {
         (&[1, 2, 4, 5, 0xb4, 0, 0, 0], mss),         // not on a word's boundary
         (&[254, 4, 0xf9, 0x89, 2, 4, 5, 0xb4], mss), // an experiment (RFC 6994) first
         (&[34, 2, 1, 1, 2, 4, 5, 0xb4], mss),        // a Fast Open request first
-        (&[19, 18, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 1, 1, 2, 4, 5, 0xb4], mss), // MD5 first
+        // MD5 first
+        (&[19, 18, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 1, 1, 2, 4, 5, 0xb4], mss),
         (&[4, 2, 3, 3, 7, 2, 4, 5, 0xb4, 0, 0, 0], all), // in no usual order
         (&[2, 4, 5, 0xb4, 0, 3, 3, 7, 4, 2, 0, 0], mss), // behind the end there is nothing
     ] {

@@ -64,8 +64,8 @@ impl Router {
     /// neighbours that had failed before.
     ///
     /// The kernel notes when it gives up (`neigh_timer_handler()`): an entry that has not changed
-    /// since the segment left has not failed. One that has changed to another state, or is gone, may
-    /// have failed before that.
+    /// since the segment left has not failed. One that has changed to another state, or is gone,
+    /// may have failed before that.
     pub(in crate::engine) fn has_neighbour_failed(
         &self,
         flow: Flow,

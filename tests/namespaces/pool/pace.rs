@@ -1,5 +1,5 @@
-//! `--rate` on the wire: an upper bound at every moment, for retransmissions too, and next to nothing
-//! made up for.
+//! `--rate` on the wire: an upper bound at every moment, for retransmissions too, and almost no
+//! catching up.
 
 use std::process::Command;
 use std::thread;
