@@ -136,6 +136,8 @@ pub(crate) struct Conditions {
     pub(crate) window: usize,
     /// How many targets may be pending at once.
     pub(crate) capacity: usize,
+    /// What the clock shows when the run begins.
+    pub(crate) start: Duration,
     pub(crate) deadline: Duration,
     /// Gives up when so many targets have ended.
     pub(crate) patience: usize,
@@ -159,6 +161,7 @@ impl Conditions {
             rate: 0,
             window: usize::MAX,
             capacity: usize::MAX,
+            start: Duration::ZERO,
             deadline: secs(10_000),
             patience: usize::MAX,
             kernel: |_| Ok(()),
@@ -174,7 +177,8 @@ pub(crate) fn check_under(
     network: impl Network,
 ) -> Run {
     let Conditions { secret, schedule, rate, window, capacity, .. } = conditions;
-    let Conditions { deadline, patience, kernel, deaf_at, returns_resets_after, .. } = conditions;
+    let Conditions { start, deadline, patience, kernel, deaf_at, returns_resets_after, .. } =
+        conditions;
     let mut checker = Checker::new(Secret::new(secret), schedule.attempts());
     let mut engine = Restful {
         engine: SimulatedEngine::new(Moody { network, kernel }),
@@ -191,6 +195,7 @@ pub(crate) fn check_under(
         returning: None,
         returned: 0,
     };
+    engine.wait(Some(start), &[]).expect("nothing fails here");
     let mut pacer = Pacer::new(rate, window);
     let mut record = Record {
         schedule,
