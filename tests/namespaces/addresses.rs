@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::process::Command;
 
 use crate::lab::{HALFOPEN, Lab, Outcome, ROUTED_V4, ROUTED_V6, SERVER_V4, SERVER_V6, halfopen};
-use crate::names::Names;
-use crate::pool::crowd::{Crowd, Findings};
+use crate::support::crowd::{Crowd, Findings};
+use crate::support::names::Names;
 
 const ENGINES: [&str; 2] = ["raw", "connect"];
 

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::lab::{HALFOPEN, Lab, Outcome, SERVER_V4, SERVER_V6, unhurried};
-use crate::preloaded::Preloaded;
+use crate::support::preloaded::Preloaded;
 
 fn run(lab: &Lab, clock: &Preloaded, program: &str, arguments: &[&str]) -> Outcome {
     let mut command = Command::new(program);

@@ -1,21 +1,16 @@
 //! Other traffic of the same machine: it must neither confuse a check nor slow it down.
 
-use std::io::{Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::thread;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use socket2::{Domain, Socket, Type};
 
-use crate::lab::{HALFOPEN, Lab, Running, SERVER_V4, SERVER_V6};
-
-/// A bound on hanging.
-const PATIENCE: Duration = Duration::from_mins(5);
+use crate::lab::{HALFOPEN, Lab, SERVER_V4, SERVER_V6};
+use crate::support::bulk_transfer::BulkTransfer;
+use crate::support::process::{signal, state, wait_until};
 
 #[test]
 fn a_bulk_transfer_between_the_same_hosts_confuses_no_check() {
@@ -104,71 +99,6 @@ fn icmp_errors_of_other_connections_blame_no_target() {
     });
 }
 
-/// One connection between client and server, as busy as it can be in one direction until the value
-/// is dropped.
-pub(crate) struct BulkTransfer {
-    ends: [TcpStream; 2],
-    threads: [Option<JoinHandle<()>>; 2],
-    received: Arc<AtomicU64>,
-}
-
-impl BulkTransfer {
-    /// From the client to the server.
-    pub(crate) fn start(lab: &Lab, server: IpAddr) -> Self {
-        let (client, server) = connection(lab, SocketAddr::new(server, 5001));
-        Self::from(client, server)
-    }
-
-    /// From the server to the client.
-    pub(crate) fn back(lab: &Lab, server: IpAddr) -> Self {
-        let (client, server) = connection(lab, SocketAddr::new(server, 5002));
-        Self::from(server, client)
-    }
-
-    fn from(source: TcpStream, sink: TcpStream) -> Self {
-        let ends = [&source, &sink].map(|end| end.try_clone().expect("a descriptor"));
-        let received = Arc::new(AtomicU64::new(0));
-        let count = Arc::clone(&received);
-        let threads =
-            [thread::spawn(|| send(source)), thread::spawn(move || receive(sink, &count))];
-        Self { ends, threads: threads.map(Some), received }
-    }
-
-    pub(crate) fn bytes(&self) -> u64 {
-        self.received.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for BulkTransfer {
-    fn drop(&mut self) {
-        for end in &self.ends {
-            let _ = end.shutdown(Shutdown::Both);
-        }
-        for thread in self.threads.iter_mut().filter_map(Option::take) {
-            let _ = thread.join();
-        }
-    }
-}
-
-/// The client's end and the server's.
-fn connection(lab: &Lab, address: SocketAddr) -> (TcpStream, TcpStream) {
-    let listener = lab.server.listen(address);
-    let client = lab.client.enter(|| TcpStream::connect(address).expect("the server listens"));
-    (client, listener.accept().expect("a connection").0)
-}
-
-fn send(mut stream: TcpStream) {
-    let chunk = vec![0; 65_536];
-    while stream.write_all(&chunk).is_ok() {}
-}
-
-fn receive(mut stream: TcpStream, received: &AtomicU64) {
-    let mut chunk = vec![0; 65_536];
-    while let Ok(length @ 1..) = stream.read(&mut chunk) {
-        received.fetch_add(length as u64, Ordering::Relaxed);
-    }
-}
-
 fn be_rejected(address: SocketAddr, stop: &AtomicBool, rejected: &AtomicU64) {
     while !stop.load(Ordering::Relaxed) {
         let socket =
@@ -203,25 +133,4 @@ fn raw_socket(line: &str) -> (u64, u64) {
     let words: Vec<_> = line.split_whitespace().collect();
     let (_, queued) = words[4].split_once(':').expect("tx_queue:rx_queue");
     (u64::from_str_radix(queued, 16).expect("hexadecimal"), words[12].parse().expect("a number"))
-}
-
-/// The letter of `proc_pid_stat(5)`: S is asleep.
-pub(crate) fn state(running: &Running) -> char {
-    let status =
-        std::fs::read_to_string(format!("/proc/{}/stat", running.child.id())).expect("it runs");
-    let (_, rest) = status.rsplit_once(") ").expect("the name in parentheses");
-    rest.chars().next().expect("a state")
-}
-
-pub(crate) fn signal(running: &Running, signal: Signal) {
-    kill(Pid::from_raw(running.child.id().cast_signed()), signal).expect("it runs");
-}
-
-#[track_caller]
-pub(crate) fn wait_until(condition: impl Fn() -> bool) {
-    let patience = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < patience, "not within {PATIENCE:?}: what is waited for here");
-        thread::sleep(Duration::from_millis(1));
-    }
 }

@@ -2,30 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::lab::{Lab, Namespace, SERVER_V4, SERVER_V6, Verdict};
-
-/// A firewall's way to reject, the ICMP type and code that it sends, and the state and exit code
-/// that they mean.
-pub(crate) type Rejection = (&'static str, &'static str, &'static str);
-
-pub(crate) const REJECTIONS_V4: [Rejection; 7] = [
-    ("net-unreachable", "ICMP 3/0", "unreachable"),
-    ("host-unreachable", "ICMP 3/1", "unreachable"),
-    ("prot-unreachable", "ICMP 3/2", "unreachable"),
-    ("port-unreachable", "ICMP 3/3", "closed"),
-    ("net-prohibited", "ICMP 3/9", "filtered"),
-    ("host-prohibited", "ICMP 3/10", "filtered"),
-    ("admin-prohibited", "ICMP 3/13", "filtered"),
-];
-
-pub(crate) const REJECTIONS_V6: [Rejection; 6] = [
-    ("no-route", "ICMP 1/0", "unreachable"),
-    ("admin-prohibited", "ICMP 1/1", "filtered"),
-    ("addr-unreachable", "ICMP 1/3", "unreachable"),
-    ("port-unreachable", "ICMP 1/4", "closed"),
-    ("policy-fail", "ICMP 1/5", "filtered"),
-    ("reject-route", "ICMP 1/6", "filtered"),
-];
+use crate::lab::{Lab, SERVER_V4, SERVER_V6, Verdict};
+use crate::support::rejections::{
+    REJECTIONS_V4, REJECTIONS_V6, Rejection, host_behind_the_server, send_every_icmp_error,
+};
 
 #[test]
 fn each_rejection_of_an_ipv4_firewall_has_its_state() {
@@ -148,26 +128,4 @@ fn a_router_without_a_way_makes_a_target_unreachable() {
     // Nobody has these addresses on the far link; the router gives up on them after three seconds.
     told(&lab.verdict(&["198.19.2.99", "80"]), SERVER_V4);
     told(&lab.verdict(&["2001:db8:3::99", "80"]), SERVER_V6);
-}
-
-/// A host, 198.19.2.2 and `2001:db8:3::2`, for which the server is the router.
-pub(crate) fn host_behind_the_server(lab: &Lab) -> Namespace {
-    let far = Namespace::new();
-    lab.server.cable("server2", &far, "far0");
-    lab.server.sysctl("net.ipv4.ip_forward", "1");
-    lab.server.sysctl("net.ipv6.conf.all.forwarding", "1");
-    lab.server.address("server2", &["198.19.2.1/24", "2001:db8:3::1/64"]);
-    far.address("far0", &["198.19.2.2/24", "2001:db8:3::2/64"]);
-    far.configure(&["route add default via 198.19.2.1", "route add default via 2001:db8:3::1"]);
-    lab.client.configure(&[
-        "route add 198.19.2.0/24 via 198.19.0.2",
-        "route add 2001:db8:3::/64 via 2001:db8::2",
-    ]);
-    far
-}
-
-/// A kernel sends one host six errors at once and then one a second; here every one counts.
-pub(crate) fn send_every_icmp_error(host: &Namespace) {
-    host.sysctl("net.ipv4.icmp_ratelimit", "0");
-    host.sysctl("net.ipv6.icmp.ratelimit", "0");
 }

@@ -4,29 +4,11 @@
 //! leave by the other cable, where the server's firewall does not know the connection, and the
 //! server stays in `SYN_RECV`.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 
-use crate::exchange::{assert_bare_reset, assert_half_open, assert_refused};
 use crate::lab::{CLIENT_V4, CLIENT_V6, Lab, ROUTED_V4, ROUTED_V6};
-
-pub(crate) const MARKED_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 19, 1, 1));
-pub(crate) const MARKED_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 1));
-
-/// The lab with a second cable, client1 to server1, for packets with mark 7 or 0x80000001.
-pub(crate) fn lab_with_a_marked_way() -> Lab {
-    let lab = Lab::new();
-    lab.second_cable();
-    lab.client.configure(&[
-        "route add 198.18.0.0/16 via 198.19.1.2 table 100",
-        "route add 2001:db8:1::/64 via 2001:db8:2::2 table 100",
-    ]);
-    for mark in ["7", "0x80000001"] {
-        for family in ["-4", "-6"] {
-            lab.client.run("ip", &[family, "rule", "add", "fwmark", mark, "lookup", "100"]);
-        }
-    }
-    lab
-}
+use crate::support::exchange::{assert_bare_reset, assert_half_open, assert_refused};
+use crate::support::marked_way::{MARKED_V4, MARKED_V6, lab_with_a_marked_way};
 
 fn let_the_server_send_with_hop_limit_255(lab: &Lab) {
     lab.server.sysctl("net.ipv4.ip_default_ttl", "255");

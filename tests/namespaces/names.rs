@@ -1,68 +1,22 @@
 //! Names: which address is taken, and a name service that fails or hangs.
-//!
-//! The files that the resolver reads are replaced in a mount namespace of the program's own.
 
-use std::fs;
-use std::net::{SocketAddr, UdpSocket};
-use std::process::Command;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use tempfile::TempDir;
-
-use crate::lab::{Lab, Outcome, SERVER_V4, SERVER_V6, halfopen};
+use crate::lab::{Lab, SERVER_V4, SERVER_V6};
+use crate::support::names::{Names, address, answer, denial, name_service};
 
 const HOSTS: &str = "127.0.0.1 localhost
 198.19.0.2 both.test four.test
 2001:db8::2 both.test six.test
 ";
 
-/// Hosts, switch and resolver files, for the program that [`Names::command`] starts.
-pub(crate) struct Names(TempDir);
-
-impl Names {
-    fn new() -> Self {
-        Self::with_hosts(HOSTS)
-    }
-
-    /// Names that need no name service; for the others there is one on the client's 127.0.0.1, when
-    /// a test makes it.
-    pub(crate) fn with_hosts(hosts: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a scratch directory");
-        let write = |name: &str, text: &str| {
-            fs::write(folder.path().join(name), text).expect("a scratch file");
-        };
-        write("hosts", hosts);
-        write("nsswitch.conf", "hosts: files dns\n");
-        write("resolv.conf", "nameserver 127.0.0.1\noptions timeout:30 attempts:5\n");
-        Self(folder)
-    }
-
-    fn check(&self, lab: &Lab, arguments: &[&str]) -> Outcome {
-        lab.client.outcome(self.command(arguments))
-    }
-
-    /// The program with `-o json`, and these names.
-    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        self.shown_to(&halfopen(&[&["-o", "json"], arguments].concat()))
-    }
-
-    /// The same program and words, where these names are known and no others.
-    pub(crate) fn shown_to(&self, command: &Command) -> Command {
-        let mount = r#"for file in hosts nsswitch.conf resolv.conf; do mount --bind "$0/$file" "/etc/$file" || exit 99; done; exec "$@""#;
-        let mut shown = Command::new("unshare");
-        shown.args(["--mount", "sh", "-c", mount]).arg(self.0.path());
-        shown.arg(command.get_program()).args(command.get_args());
-        shown.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        shown
-    }
-}
-
 #[test]
 fn a_name_with_both_families_gives_the_one_asked_for() {
-    let (lab, names) = (Lab::new(), Names::new());
+    let (lab, names) = (Lab::new(), Names::with_hosts(HOSTS));
     let _listeners =
         [SERVER_V4, SERVER_V6].map(|server| lab.server.listen(SocketAddr::new(server, 80)));
     for (option, address) in
@@ -82,7 +36,7 @@ fn a_name_with_both_families_gives_the_one_asked_for() {
 
 #[test]
 fn a_name_without_the_family_asked_for_is_not_said_to_be_down() {
-    let (lab, names) = (Lab::new(), Names::new());
+    let (lab, names) = (Lab::new(), Names::with_hosts(HOSTS));
     answer(name_service(&lab), denial);
     let _listeners =
         [SERVER_V4, SERVER_V6].map(|server| lab.server.listen(SocketAddr::new(server, 80)));
@@ -99,7 +53,7 @@ fn a_name_without_the_family_asked_for_is_not_said_to_be_down() {
 
 #[test]
 fn a_name_that_does_not_exist_is_unreachable() {
-    let (lab, names) = (Lab::new(), Names::new());
+    let (lab, names) = (Lab::new(), Names::with_hosts(HOSTS));
     answer(name_service(&lab), denial);
     let verdict = names.check(&lab, &["no-such-name.test", "80"]).verdict();
     assert_eq!(
@@ -127,7 +81,7 @@ fn an_international_name_is_looked_up_in_ascii() {
 
 #[test]
 fn without_a_name_service_a_name_is_unreachable() {
-    let (lab, names) = (Lab::new(), Names::new());
+    let (lab, names) = (Lab::new(), Names::with_hosts(HOSTS));
     let verdict = names.check(&lab, &["-t", "3", "no-such-name.test", "80"]).verdict();
     assert_eq!(
         (verdict.ending(), verdict.address),
@@ -140,7 +94,7 @@ fn without_a_name_service_a_name_is_unreachable() {
 /// for its end.
 #[test]
 fn a_name_service_that_hangs_does_not_outlast_the_deadline() {
-    let (lab, names) = (Lab::new(), Names::new());
+    let (lab, names) = (Lab::new(), Names::with_hosts(HOSTS));
     let _dns = name_service(&lab);
     let verdict = names.check(&lab, &["-t", "500ms", "no-such-name.test", "80"]).verdict();
     assert_eq!((verdict.ending(), verdict.address), ((Some("unreachable"), 2), None));
@@ -151,7 +105,7 @@ fn a_name_service_that_hangs_does_not_outlast_the_deadline() {
 
 #[test]
 fn the_time_for_the_name_is_part_of_the_deadline() {
-    let (lab, names) = (Lab::new(), Names::new());
+    let (lab, names) = (Lab::new(), Names::with_hosts(HOSTS));
     answer(name_service(&lab), |question| {
         thread::sleep(Duration::from_millis(1500));
         address(question)
@@ -174,7 +128,7 @@ fn the_time_for_the_name_is_part_of_the_deadline() {
 /// does not.
 #[test]
 fn a_name_that_is_found_late_is_open_but_not_filtered() {
-    let (lab, names) = (Lab::new(), Names::new());
+    let (lab, names) = (Lab::new(), Names::with_hosts(HOSTS));
     answer(name_service(&lab), |question| {
         thread::sleep(Duration::from_secs(8));
         address(question)
@@ -208,7 +162,7 @@ fn an_address_whose_turn_comes_late_is_not_filtered() {
 
 #[test]
 fn a_name_that_is_there_many_times_is_looked_up_once() {
-    let (lab, names) = (Lab::new(), Names::new());
+    let (lab, names) = (Lab::new(), Names::with_hosts(HOSTS));
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
     answer(name_service(&lab), move |question| {
@@ -222,36 +176,4 @@ fn a_name_that_is_there_many_times_is_looked_up_once() {
     assert_eq!(outcome.code, 0, "{outcome:?}");
     assert_eq!(outcome.stdout.matches(r#""state":"open""#).count(), 80, "{outcome:?}");
     assert_eq!(asked.load(Ordering::SeqCst), 1);
-}
-
-/// A name service in the client's namespace, which hears every question and answers none.
-pub(crate) fn name_service(lab: &Lab) -> UdpSocket {
-    lab.client.enter(|| UdpSocket::bind("127.0.0.1:53").expect("a free port"))
-}
-
-/// Has it answer from now on.
-pub(crate) fn answer(socket: UdpSocket, answer: impl Fn(&[u8]) -> Vec<u8> + Send + 'static) {
-    thread::spawn(move || {
-        let mut question = [0; 512];
-        while let Ok((length, asker)) = socket.recv_from(&mut question) {
-            let _ = socket.send_to(&answer(&question[..length]), asker);
-        }
-    });
-}
-
-/// "No such name" (RFC 1035 §4.1.1): the question itself, as a response with RCODE 3.
-pub(crate) fn denial(question: &[u8]) -> Vec<u8> {
-    let mut message = question.to_vec();
-    message[2..4].copy_from_slice(&[0x81, 0x83]);
-    message
-}
-
-/// The server's IPv4 address: the question itself, as a response with one answer.
-pub(crate) fn address(question: &[u8]) -> Vec<u8> {
-    let mut message = question.to_vec();
-    message[2..4].copy_from_slice(&[0x81, 0x80]);
-    message[7] = 1; // ANCOUNT
-    // The name at offset 12 (RFC 1035 §4.1.4), type A, class IN, for a minute, four bytes.
-    message.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 198, 19, 0, 2]);
-    message
 }

@@ -4,11 +4,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
 
-use crate::foreign_traffic::wait_until;
 use crate::lab::{CLIENT_V4, CLIENT_V6, HALFOPEN, Lab, ROUTED_V4, ROUTED_V6, Verdict};
-use crate::marks::{MARKED_V4, MARKED_V6};
-use crate::names::Names;
-use crate::preloaded::Preloaded;
+use crate::support::marked_way::{MARKED_V4, MARKED_V6};
+use crate::support::names::Names;
+use crate::support::preloaded::Preloaded;
+use crate::support::process::wait_until;
 
 const ENGINES: [&str; 2] = ["raw", "connect"];
 

@@ -12,7 +12,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::lab::{HALFOPEN, Namespace, unhurried};
-use crate::names::Names;
+use crate::support::names::Names;
 
 const OPEN: [&str; 4] = ["198.18.0.7:25", "198.18.0.7:80", "198.18.0.10:25", "[2001:db8::7]:25"];
 /// One host is silent, and another loses the first of two SYNs.

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use crate::lab::{Captured, Direction, HALFOPEN, Lab, SERVER_V4, SERVER_V6};
-use crate::pool::crowd::{Crowd, Finding, Findings};
+use crate::support::crowd::{Crowd, Finding, Findings};
 
 #[test]
 fn a_syn_that_is_dropped_once_where_it_leaves_is_sent_again() {

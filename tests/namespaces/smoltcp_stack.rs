@@ -12,7 +12,7 @@ use smoltcp::time::Instant;
 use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
 
 use super::lab::{HALFOPEN, Verdict};
-use super::tun::{Family, FarEnd, TunHost, in_both_families};
+use crate::support::tun::{Family, FarEnd, TunHost, in_both_families};
 
 const OPEN: u16 = 7;
 const CLOSED: u16 = 9;

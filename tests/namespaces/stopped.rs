@@ -8,9 +8,9 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::faults::ENGINES;
-use crate::foreign_traffic::{signal, state, wait_until};
 use crate::lab::{HALFOPEN, Lab, Running};
-use crate::names::{Names, name_service};
+use crate::support::names::{Names, name_service};
+use crate::support::process::{signal, state, wait_until};
 
 /// What the programs here are given, and wait for in vain.
 const TIMEOUT: Duration = Duration::from_secs(8);

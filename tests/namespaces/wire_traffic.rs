@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::exchange::{assert_half_open, assert_refused};
 use crate::lab::{
     CLIENT_V4, CLIENT_V6, Direction, Lab, ROUTED_V4, ROUTED_V6, SERVER_V4, SERVER_V6,
 };
+use crate::support::exchange::{assert_half_open, assert_refused};
 
 /// On the link and behind a route, in both families: the client's address, and the server's.
 const PATHS: [(IpAddr, IpAddr); 4] = [

@@ -10,8 +10,8 @@ use std::time::Duration;
 use nix::unistd::Pid;
 
 use crate::lab::{HALFOPEN, Lab, Running, unhurried};
-use crate::pool::crowd::{CLOSED, Crowd, Findings, OPEN, expected};
-use crate::tun::{FarEnd, TunHost};
+use crate::support::crowd::{CLOSED, Crowd, Findings, OPEN, expected};
+use crate::support::tun::{FarEnd, TunHost};
 use crate::tun_peer::scenario::Standstill;
 use crate::tun_peer::sent::Sent;
 

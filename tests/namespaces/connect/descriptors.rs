@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::lab::{HALFOPEN, Outcome, unhurried};
-use crate::pool::crowd::{CLOSED, Crowd, DROPPED, Findings, OPEN, expected};
+use crate::support::crowd::{CLOSED, Crowd, DROPPED, Findings, OPEN, expected};
 
 /// Dead targets that wait in the same place for the same descriptors.
 const DEAD: u32 = 24;

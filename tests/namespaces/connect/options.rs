@@ -7,8 +7,8 @@ use super::assert_cut_short;
 use crate::lab::{
     CLIENT_V4, CLIENT_V6, Captured, Lab, Outcome, ROUTED_V4, ROUTED_V6, SERVER_V4, SERVER_V6,
 };
-use crate::marks::{MARKED_V4, MARKED_V6, lab_with_a_marked_way};
-use crate::privilege::Caller;
+use crate::support::caller::Caller;
+use crate::support::marked_way::{MARKED_V4, MARKED_V6, lab_with_a_marked_way};
 
 #[test]
 fn source_is_where_all_packets_come_from() {

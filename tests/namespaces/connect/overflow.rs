@@ -11,7 +11,7 @@ use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::Ipv4RecvErr;
 
 use crate::lab::Lab;
-use crate::pool::crowd::Findings;
+use crate::support::crowd::Findings;
 
 /// More dead hosts than a table has room for, unless it is told to have more (`gc_thresh3` is
 /// 1,024).

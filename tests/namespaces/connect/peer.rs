@@ -9,8 +9,8 @@ use nix::unistd::Pid;
 use smoltcp::wire::TcpSeqNumber;
 
 use crate::lab::{Outcome, Verdict, halfopen};
-use crate::pool::crowd::Findings;
-use crate::tun::{Family, in_both_families};
+use crate::support::crowd::Findings;
+use crate::support::tun::{Family, in_both_families};
 use crate::tun_peer::answer::{ACK, Answer, FIN, RST, SYN};
 use crate::tun_peer::icmp::{
     errors_behind_a_segment, final_errors, meaningless_errors, passing_errors,

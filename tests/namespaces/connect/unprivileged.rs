@@ -4,9 +4,9 @@
 use std::net::SocketAddr;
 
 use super::assert_cut_short;
-use crate::exchange::assert_refused;
 use crate::lab::{CLIENT_V4, CLIENT_V6, Lab, Outcome, SERVER_V4, SERVER_V6};
-use crate::privilege::Caller;
+use crate::support::caller::Caller;
+use crate::support::exchange::assert_refused;
 
 /// Nobody has to ask for this engine.
 #[test]

@@ -11,8 +11,8 @@ use nix::unistd::mkfifo;
 
 use super::{ENGINES, Stage, preloading, program, right, writer_to};
 use crate::lab::{Outcome, unhurried};
-use crate::names::{Names, address, answer, name_service};
-use crate::preloaded::Preloaded;
+use crate::support::names::{Names, address, answer, name_service};
+use crate::support::preloaded::Preloaded;
 
 /// Open, closed and silent, in both families.
 const POOL: [&str; 2] = ["198.19.0.2:80,81,82", "[2001:db8::2]:80,81,82"];

@@ -8,8 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::{ENGINES, Stage, limited, right};
-use crate::names::{Names, address, answer, name_service};
-use crate::pool::crowd::Findings;
+use crate::support::crowd::Findings;
+use crate::support::names::{Names, address, answer, name_service};
 
 /// The loader needs one beside the standard streams, to read the C library.
 const FEWEST: u32 = 4;

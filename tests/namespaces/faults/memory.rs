@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::{ENGINES, Stage, limited, right};
 use crate::lab::{HALFOPEN, Lab, Outcome};
-use crate::names::{Names, address, answer, name_service};
+use crate::support::names::{Names, address, answer, name_service};
 
 /// Kilobytes of address space from one limit to the next.
 const STEP: u32 = 32;

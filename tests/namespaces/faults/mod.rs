@@ -19,9 +19,9 @@ use std::process::Command;
 use nix::fcntl::OFlag;
 use serde_json::Value;
 
-use crate::foreign_traffic::wait_until;
 use crate::lab::{HALFOPEN, Lab, Outcome, SERVER_V4, SERVER_V6};
-use crate::preloaded::Preloaded;
+use crate::support::preloaded::Preloaded;
+use crate::support::process::wait_until;
 
 pub(crate) const ENGINES: [&str; 2] = ["raw", "connect"];
 

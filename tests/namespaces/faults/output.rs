@@ -12,8 +12,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::{ENGINES, Stage, program};
-use crate::foreign_traffic::wait_until;
 use crate::lab::{Capture, Direction};
+use crate::support::process::wait_until;
 
 #[test]
 fn a_reader_who_comes_late_gets_it_all() {

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::{Stage, program};
-use crate::names::{Names, address, denial, name_service};
+use crate::support::names::{Names, address, denial, name_service};
 
 /// Makes datagrams of a question for an IPv4 address.
 type Service = fn(&[u8]) -> Vec<Vec<u8>>;

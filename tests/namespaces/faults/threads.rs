@@ -1,8 +1,8 @@
 //! Too few threads. Root is under no such limit, so these programs are an ordinary user's.
 
 use super::{Stage, assert_unknown_in_one_line, program, right};
-use crate::names::Names;
-use crate::privilege::Caller;
+use crate::support::caller::Caller;
+use crate::support::names::Names;
 
 #[test]
 fn without_a_thread_no_name_is_looked_up() {

@@ -1,7 +1,7 @@
 //! ICMP errors that quote something else than a SYN of ours: no whole check hangs on them, and no
 //! error queue is the worse.
 
-use crate::tun::Family;
+use crate::support::tun::Family;
 use crate::tun_peer::answer::IcmpError;
 use crate::tun_peer::sent::Sent;
 

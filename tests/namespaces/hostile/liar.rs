@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use smoltcp::wire::{IpProtocol, IpVersion};
 
 use super::ip;
-use crate::tun::FarEnd;
+use crate::support::tun::FarEnd;
 use crate::tun_peer::answer::Answer;
 use crate::tun_peer::sent::Sent;
 

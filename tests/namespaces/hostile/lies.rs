@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use smoltcp::wire::{IpProtocol, TcpPacket};
 
 use super::{icmp, ip};
-use crate::tun::Family;
+use crate::support::tun::Family;
 use crate::tun_peer::answer::{ACK, Answer, FIN, RST, SYN, ip_packet};
 use crate::tun_peer::sent::Sent;
 

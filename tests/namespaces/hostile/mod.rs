@@ -16,7 +16,7 @@ use self::liar::{CLOSED, FILTERED, Liar, OPEN, SILENT, Siege};
 use self::lies::Lies;
 use crate::faults::{ENGINES, limited};
 use crate::lab::{Outcome, unhurried};
-use crate::tun::{Family, TunHost, in_both_families};
+use crate::support::tun::{Family, TunHost, in_both_families};
 use crate::tun_peer::answer::{ACK, Answer, PSH, URG};
 use crate::tun_peer::sent::Sent;
 

@@ -1,6 +1,6 @@
 //! A network that loses one packet in twenty, each way.
 
-use super::crowd::{Crowd, Findings};
+use crate::support::crowd::{Crowd, Findings};
 
 /// Targets of a pool here.
 const TARGETS: u16 = 16_384;

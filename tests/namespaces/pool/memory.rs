@@ -4,8 +4,8 @@
 use std::fs;
 use std::process::Command;
 
-use super::crowd::{CLOSED, Crowd, DROPPED, Findings, expected};
 use crate::lab::{HALFOPEN, Outcome, unhurried};
+use crate::support::crowd::{CLOSED, Crowd, DROPPED, Findings, expected};
 
 /// Runs a pool that the kernel gives no more than so much memory to write to (`RLIMIT_DATA`): a
 /// program that asks for more dies of it.

@@ -4,10 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
 use std::thread;
 
-use super::crowd::{Crowd, Finding, Findings, lines};
-use crate::icmp::{REJECTIONS_V4, REJECTIONS_V6, Rejection, send_every_icmp_error};
 use crate::lab::{Lab, SERVER_V4, SERVER_V6};
-use crate::names::{Names, answer, denial, name_service};
+use crate::support::crowd::{Crowd, Finding, Findings, lines};
+use crate::support::names::{Names, answer, denial, name_service};
+use crate::support::rejections::{REJECTIONS_V4, REJECTIONS_V6, Rejection, send_every_icmp_error};
 
 /// The first of the server's ports that its firewall rejects, a kind each.
 const REJECTED: u16 = 9000;

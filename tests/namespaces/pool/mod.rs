@@ -1,6 +1,5 @@
 //! Pools: many targets in one process, every verdict as right as if it were the only one.
 
-pub(crate) mod crowd;
 mod duplicates;
 mod foreign_load;
 mod interrupt;

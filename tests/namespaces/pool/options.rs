@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::crowd::Crowd;
 use crate::lab::{Captured, Direction};
-use crate::marks::{MARKED_V4, MARKED_V6, lab_with_a_marked_way};
+use crate::support::crowd::Crowd;
+use crate::support::marked_way::{MARKED_V4, MARKED_V6, lab_with_a_marked_way};
 
 /// Targets of a pool here: enough for batches, of SYNs and of RSTs.
 const TARGETS: usize = 1024;

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::crowd::{Crowd, Findings, expected};
-use crate::foreign_traffic::{signal, wait_until};
 use crate::lab::{Captured, HALFOPEN};
+use crate::support::crowd::{Crowd, Findings, expected};
+use crate::support::process::{signal, wait_until};
 
 /// SYNs a second.
 const RATE: &str = "1000";

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::crowd::{Crowd, Findings, OPEN, expected};
-use crate::foreign_traffic::{signal, state, wait_until};
 use crate::lab::{HALFOPEN, Running};
-use crate::preloaded::Preloaded;
+use crate::support::crowd::{Crowd, Findings, OPEN, expected};
+use crate::support::preloaded::Preloaded;
+use crate::support::process::{signal, state, wait_until};
 
 /// Stands still from its last SYN until the last wait is over. Not more targets than what a kernel
 /// queues between two interfaces (`netdev_max_backlog`, 1000).

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::crowd::{CLOSED, Crowd, Findings, expected, lines};
-use crate::foreign_traffic::{signal, wait_until};
 use crate::lab::{Direction, HALFOPEN, Outcome, Running};
-use crate::names::{Names, name_service};
+use crate::support::crowd::{CLOSED, Crowd, Findings, expected, lines};
+use crate::support::names::{Names, name_service};
+use crate::support::process::{signal, wait_until};
 
 /// Whole lines that a program at work has printed by now.
 fn lines_of(running: &Running) -> usize {

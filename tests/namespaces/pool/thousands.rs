@@ -3,8 +3,8 @@
 
 use std::process::Command;
 
-use super::crowd::{CLOSED, Crowd, DROPPED, Findings, OPEN, expected};
 use crate::lab::HALFOPEN;
+use crate::support::crowd::{CLOSED, Crowd, DROPPED, Findings, OPEN, expected};
 
 #[test]
 fn each_of_65536_addresses_gets_its_verdicts_as_fast_as_the_machine_goes() {

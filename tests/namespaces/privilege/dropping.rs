@@ -13,11 +13,11 @@ use nix::sys::stat::Mode;
 use nix::unistd::{geteuid, mkfifo};
 use tempfile::TempDir;
 
-use super::caller::Caller;
-use crate::foreign_traffic::wait_until;
 use crate::lab::{Lab, Outcome, Running, SERVER_V4};
-use crate::preloaded::Preloaded;
-use crate::scratch::{folder_for_everybody, set_mode};
+use crate::support::caller::Caller;
+use crate::support::preloaded::Preloaded;
+use crate::support::process::wait_until;
+use crate::support::scratch::{folder_for_everybody, set_mode};
 
 /// As bits of the sets in /proc/PID/status.
 pub(super) const NOTHING: u64 = 0;

@@ -8,8 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use crate::lab::{HALFOPEN, Lab, Outcome, SERVER_V4};
-use crate::names::{Names, address, answer, name_service};
-use crate::preloaded::Preloaded;
+use crate::support::names::{Names, address, answer, name_service};
+use crate::support::preloaded::Preloaded;
 
 /// What each attempt ended with, by thread, in the order in which they were made.
 struct Attempts(Vec<(String, String, String)>);

@@ -4,10 +4,10 @@
 use std::net::SocketAddr;
 use std::process::Command;
 
-use crate::exchange::{assert_half_open, assert_refused};
 use crate::lab::{HALFOPEN, Lab, Outcome, ROUTED_V4, ROUTED_V6};
-use crate::marks::{MARKED_V4, MARKED_V6, lab_with_a_marked_way};
-use crate::preloaded::Preloaded;
+use crate::support::exchange::{assert_half_open, assert_refused};
+use crate::support::marked_way::{MARKED_V4, MARKED_V6, lab_with_a_marked_way};
+use crate::support::preloaded::Preloaded;
 
 /// Runs the program as the load balancer does: through a shell, with the hook in front.
 fn marked_check(lab: &Lab, hook: &Preloaded, words: &str) -> Outcome {

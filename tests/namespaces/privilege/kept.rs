@@ -3,15 +3,15 @@
 
 use std::net::SocketAddr;
 
-use super::caller::Caller;
 use super::dropping::{Held, NOTHING};
 use crate::lab::{Lab, ROUTED_V4};
 #[cfg(feature = "seccomp")]
 use crate::lab::{Outcome, SERVER_V4, SERVER_V6};
-use crate::marks::{MARKED_V4, lab_with_a_marked_way};
+use crate::support::caller::Caller;
+use crate::support::marked_way::{MARKED_V4, lab_with_a_marked_way};
 #[cfg(feature = "seccomp")]
-use crate::names::Names;
-use crate::preloaded::Preloaded;
+use crate::support::names::Names;
+use crate::support::preloaded::Preloaded;
 
 const NET_ADMIN: u64 = 1 << 12;
 const NET_RAW: u64 = 1 << 13;

@@ -1,7 +1,6 @@
 //! The privilege that a caller has, is lent by the program's file, or lacks: what checks make of
 //! it, and what is left of it.
 
-mod caller;
 mod dropping;
 mod environment;
 #[cfg(feature = "seccomp")]
@@ -13,5 +12,3 @@ mod owner;
 mod reading;
 mod waiting;
 mod ways;
-
-pub(crate) use caller::Caller;

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::process::Command;
 
-use super::caller::Caller;
-use crate::exchange::{assert_half_open, assert_refused};
 use crate::lab::{CLIENT_V4, CLIENT_V6, Captured, HALFOPEN, Lab, Outcome, SERVER_V4, SERVER_V6};
+use crate::support::caller::Caller;
+use crate::support::exchange::{assert_half_open, assert_refused};
 
 const RAW: &str = "raw";
 const CONNECT: &str = "connect";

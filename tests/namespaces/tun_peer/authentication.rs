@@ -3,7 +3,7 @@
 
 use std::iter;
 
-use crate::tun::{Family, in_both_families};
+use crate::support::tun::{Family, in_both_families};
 
 use super::answer::Answer;
 use super::open::assert_reset;

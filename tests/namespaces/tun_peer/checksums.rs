@@ -2,7 +2,7 @@
 //! network card was to complete, but no card did, are as good as others: that is how this machine's
 //! kernel, and virtual ones on it, send them.
 
-use crate::tun::{Family, in_both_families};
+use crate::support::tun::{Family, in_both_families};
 
 use super::answer::{Answer, Checksum};
 use super::malformed::ip_options;

@@ -5,7 +5,7 @@ use std::iter;
 use std::process::Command;
 
 use crate::lab::HALFOPEN;
-use crate::tun::{Family, in_both_families};
+use crate::support::tun::{Family, in_both_families};
 
 use super::answer::{ACK, Answer, FIN, PSH, RST, SYN, URG};
 use super::open::assert_open_at_once;

@@ -3,7 +3,7 @@
 
 use smoltcp::wire::TcpSeqNumber;
 
-use crate::tun::{Family, in_both_families};
+use crate::support::tun::{Family, in_both_families};
 
 use super::answer::IcmpError;
 use super::open::{THREE_TRIES, assert_open_at_once, assert_reset};

@@ -1,7 +1,7 @@
 //! Headers that are unusual, cut short or lie: never a crash, and no true answer is lost behind
 //! them.
 
-use crate::tun::{Family, in_both_families};
+use crate::support::tun::{Family, in_both_families};
 
 use super::answer::Answer;
 use super::open::assert_open_at_once;

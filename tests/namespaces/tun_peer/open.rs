@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::lab::Verdict;
-use crate::tun::{Family, in_both_families};
+use crate::support::tun::{Family, in_both_families};
 
 use super::answer::{ACK, Answer, FIN, PSH, RST, URG};
 use super::icmp::final_errors;

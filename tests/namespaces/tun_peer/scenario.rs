@@ -10,7 +10,7 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
 use crate::lab::{HALFOPEN, Namespace, Outcome, Verdict, unhurried};
-use crate::tun::{Family, FarEnd, TunHost};
+use crate::support::tun::{Family, FarEnd, TunHost};
 
 use super::answer::{Answer, IcmpError, RST};
 use super::sent::Sent;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::tun::{Family, in_both_families};
+use crate::support::tun::{Family, in_both_families};
 
 use super::answer::{ACK, Answer, FIN, PSH};
 use super::open::assert_reset;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use smoltcp::phy::{self, Device as _, Medium, RxToken as _, TunTapInterface, TxToken as _};
 
-use super::lab::Namespace;
+use crate::lab::Namespace;
 
 /// A bound on hanging: no test needs its far end for longer, on the busiest machine.
 const LIFE: Duration = Duration::from_mins(5);
@@ -55,10 +55,10 @@ impl Family {
 macro_rules! in_both_families {
     ($($behaviour:ident),+ $(,)?) => {
         mod v4 {
-            $(#[test] fn $behaviour() { super::$behaviour(crate::tun::Family::V4); })+
+            $(#[test] fn $behaviour() { super::$behaviour(crate::support::tun::Family::V4); })+
         }
         mod v6 {
-            $(#[test] fn $behaviour() { super::$behaviour(crate::tun::Family::V6); })+
+            $(#[test] fn $behaviour() { super::$behaviour(crate::support::tun::Family::V6); })+
         }
     };
 }

@@ -7,8 +7,8 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use serde::Deserialize;
 use socket2::{Domain, Socket, Type};
 
-use crate::foreign_traffic::wait_until;
 use crate::lab::{Lab, Outcome};
+use crate::support::process::wait_until;
 
 /// On every address of the server: this port is open, the next is closed, and nothing is heard of
 /// the third.

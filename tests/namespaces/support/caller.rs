@@ -11,7 +11,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::lab::{HALFOPEN, Lab, Outcome};
-use crate::scratch::{folder_for_everybody, set_mode};
+use crate::support::scratch::{folder_for_everybody, set_mode};
 
 const NOBODY: u32 = 65_534;
 
@@ -21,12 +21,12 @@ pub(crate) struct Caller {
     before: Vec<String>,
     pub(crate) program: PathBuf,
     /// The user and the group.
-    pub(super) id: u32,
+    pub(crate) id: u32,
     _folder: TempDir,
 }
 
 impl Caller {
-    pub(super) fn root(lab: &Lab) -> Self {
+    pub(crate) fn root(lab: &Lab) -> Self {
         let folder = folder_for_everybody();
         let program = folder.path().join("halfopen");
         // By another process: a file that this one writes is busy while any of its threads starts a
@@ -36,12 +36,12 @@ impl Caller {
     }
 
     /// Root with these options of `setpriv`.
-    pub(super) fn root_with(lab: &Lab, privileges: &[&str]) -> Self {
+    pub(crate) fn root_with(lab: &Lab, privileges: &[&str]) -> Self {
         Self::root(lab).becoming("setpriv", privileges)
     }
 
     /// In a user namespace that the network does not belong to, with these options of `unshare`.
-    pub(super) fn in_user_namespace(lab: &Lab, options: &[&str]) -> Self {
+    pub(crate) fn in_user_namespace(lab: &Lab, options: &[&str]) -> Self {
         Self::root(lab).becoming("unshare", &[&["--user"], options].concat())
     }
 
@@ -60,20 +60,20 @@ impl Caller {
     }
 
     /// A user of whom a service manager takes care (`AmbientCapabilities=CAP_NET_RAW`).
-    pub(super) fn user_with_ambient_net_raw(lab: &Lab) -> Self {
+    pub(crate) fn user_with_ambient_net_raw(lab: &Lab) -> Self {
         Self::user_with(lab, &["--inh-caps=-all,+net_raw", "--ambient-caps=-all,+net_raw"])
     }
 
     /// Ordinary users with each kind of lent privilege that there can be: setuid takes a second
     /// user.
-    pub(super) fn lent(lab: &Lab) -> Vec<Self> {
+    pub(crate) fn lent(lab: &Lab) -> Vec<Self> {
         let by_file = ["+p", "+ep"].map(|flags| Self::user(lab).with_file_capability(flags));
         let by_owner = nobody_exists().then(|| Self::user(lab).with_setuid_and_setgid());
         by_file.into_iter().chain(by_owner).collect()
     }
 
     /// Gives the file `CAP_NET_RAW`, by `+p` or `+ep`.
-    pub(super) fn with_file_capability(self, flags: &str) -> Self {
+    pub(crate) fn with_file_capability(self, flags: &str) -> Self {
         let lent = format!("cap_net_raw{flags}");
         let set = Command::new("setcap").arg(lent).arg(&self.program).output();
         let set = set.expect("setcap: scripts/test installs what the tests need");
@@ -82,7 +82,7 @@ impl Caller {
     }
 
     /// Gives the file to root, with the bits that make it run as its owner and group.
-    pub(super) fn with_setuid_and_setgid(self) -> Self {
+    pub(crate) fn with_setuid_and_setgid(self) -> Self {
         assert!(
             nobody_exists(),
             "setuid needs a second user id: run the tests as root, or give their user subordinate ids (subuid(5))"
@@ -97,7 +97,7 @@ impl Caller {
     }
 
     /// The program, run by this caller.
-    pub(super) fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         self.command_of(&self.program, arguments)
     }
 

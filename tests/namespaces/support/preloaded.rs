@@ -6,7 +6,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::lab::{Lab, Outcome};
-use crate::scratch::folder_for_everybody;
+use crate::support::scratch::folder_for_everybody;
 
 /// A library that every user may load.
 pub(crate) struct Preloaded {

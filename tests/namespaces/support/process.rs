@@ -1,0 +1,33 @@
+//! Programs at work: their state, signals to them, and waiting for what they do.
+
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::lab::Running;
+
+/// A bound on hanging.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// The letter of `proc_pid_stat(5)`: S is asleep.
+pub(crate) fn state(running: &Running) -> char {
+    let status = fs::read_to_string(format!("/proc/{}/stat", running.child.id())).expect("it runs");
+    let (_, rest) = status.rsplit_once(") ").expect("the name in parentheses");
+    rest.chars().next().expect("a state")
+}
+
+pub(crate) fn signal(running: &Running, signal: Signal) {
+    kill(Pid::from_raw(running.child.id().cast_signed()), signal).expect("it runs");
+}
+
+#[track_caller]
+pub(crate) fn wait_until(condition: impl Fn() -> bool) {
+    let patience = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < patience, "not within {PATIENCE:?}: what is waited for here");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
