@@ -1,4 +1,4 @@
-//! Names with several addresses: one target, whichever of them answers.
+//! Names with several addresses: each is one target, whichever address answers.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -7,11 +7,11 @@ use crate::local_error::NoRoute;
 use crate::status::Policy;
 use crate::verdict::{EndOfRun, NoVerdict, Outcome, PortState, Reason, Verdict};
 
-/// The targets that have several addresses and have not ended, each by its place and its port.
+/// The targets that have several addresses and have not ended, by index and port.
 ///
 /// Such a target is open as soon as one address is. If none is, it ends with the last of them, and
-/// the outcome with the highest [`Policy::precedence`] stands for all. An address that this machine
-/// has no route to is not waited for once every other address has ended.
+/// its outcome is the one with the highest [`Policy::precedence`]. An address without a route is
+/// not waited for once every other address has ended.
 #[derive(Default)]
 pub struct Alternatives(HashMap<(u32, u16), Vec<Alternative>>);
 
@@ -20,19 +20,19 @@ pub struct Alternatives(HashMap<(u32, u16), Vec<Alternative>>);
 pub struct Alternative {
     /// The address and the port.
     pub endpoint: SocketAddr,
-    /// How it ended, or that there is no route to it so far; `None` while nothing is known.
+    /// How it ended, or that there is no route to it yet; `None` while nothing is known.
     pub outcome: Option<Outcome>,
     /// False while it is still probed.
     pub ended: bool,
 }
 
 impl Alternative {
-    /// Yet to be probed.
+    /// Creates an address that is still to be probed.
     pub fn new(endpoint: SocketAddr) -> Self {
         Self { endpoint, outcome: None, ended: false }
     }
 
-    /// Not to be probed, for this reason.
+    /// Creates an address that is not probed, because of `error`.
     pub fn left_out(endpoint: SocketAddr, error: NoVerdict) -> Self {
         Self { endpoint, outcome: Some(Err(error)), ended: true }
     }
@@ -45,7 +45,7 @@ impl Alternative {
 /// How a target with several addresses has ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ending {
-    /// The address that stands for all.
+    /// The address whose outcome is the target's.
     pub endpoint: SocketAddr,
     /// How it ended.
     pub outcome: Outcome,
@@ -54,17 +54,18 @@ pub struct Ending {
 }
 
 impl Alternatives {
-    /// Takes in the addresses of a target, in the resolver's order; more than one.
+    /// Adds a target with its addresses, at least two, in the resolver's order.
     pub fn begin(&mut self, id: u32, port: u16, addresses: Vec<Alternative>) {
         self.0.insert((id, port), addresses);
     }
 
-    /// True when the target `id` has several addresses on that port and has not ended.
+    /// Returns true if the target `id` has several addresses on `port` and has not ended.
     pub fn has(&self, id: u32, port: u16) -> bool {
         self.0.contains_key(&(id, port))
     }
 
-    /// An address of a target has ended. Gives the end of the target where that decides it.
+    /// Records that an address of a target has ended. Returns the end of the target if this decides
+    /// it.
     pub fn ended(
         &mut self,
         id: u32,
@@ -76,8 +77,8 @@ impl Alternatives {
         self.decide(id, endpoint.port(), policy)
     }
 
-    /// This machine has had no route to an address of a target, and tries again. Gives the end of
-    /// the target where there is nothing else to wait for.
+    /// Records that this machine has no route to an address of a target, and will try again.
+    /// Returns the end of the target if there is nothing else to wait for.
     pub fn without_route(
         &mut self,
         id: u32,
@@ -90,7 +91,7 @@ impl Alternatives {
         self.decide(id, endpoint.port(), policy)
     }
 
-    /// A SYN has left for an address of a target: there is a route.
+    /// Records that a SYN has left for an address of a target, so there is a route.
     pub fn sent(&mut self, id: u32, endpoint: SocketAddr) {
         let mut addresses = self.0.get_mut(&(id, endpoint.port())).into_iter().flatten();
         if let Some(address) = addresses.find(|other| other.endpoint == endpoint && !other.ended) {
@@ -98,8 +99,8 @@ impl Alternatives {
         }
     }
 
-    /// Ends one of the targets that are left; its addresses that have not ended were left unasked
-    /// for the reason `unasked`.
+    /// Ends one of the remaining targets. The reason for its addresses that have not ended is
+    /// `unasked`. Returns `None` if no target remains.
     pub fn give_up(&mut self, unasked: &NoVerdict, policy: &Policy) -> Option<(u32, Ending)> {
         let (id, port) = *self.0.keys().next()?;
         let mut addresses = self.0.remove(&(id, port))?;
@@ -119,9 +120,9 @@ impl Alternatives {
     fn decide(&mut self, id: u32, port: u16, policy: &Policy) -> Option<Ending> {
         let addresses = self.0.get(&(id, port))?;
         let open = addresses.iter().any(Alternative::is_open);
-        let all_told = addresses.iter().all(|address| address.outcome.is_some())
+        let all_known = addresses.iter().all(|address| address.outcome.is_some())
             && addresses.iter().any(|address| address.ended);
-        if !(open || all_told) {
+        if !(open || all_known) {
             return None;
         }
         self.0.remove(&(id, port)).map(|addresses| ending(addresses, policy))

@@ -1,8 +1,8 @@
-//! How many descriptors may be open, and who gets how many of them.
+//! How many descriptors may be open, and what they are for.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// What all name look-ups may take at once, where there are enough.
+/// The most that all name look-ups together may use.
 const LOOKUPS: usize = 640;
 
 /// Descriptors that may be open at once.
@@ -15,7 +15,7 @@ pub struct Descriptors {
 }
 
 impl Descriptors {
-    /// Raises this process's limit as far as it may be.
+    /// Raises this process's limit as far as the system allows, and divides it.
     pub fn raise() -> Self {
         let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, hard)| {
             let raised = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);

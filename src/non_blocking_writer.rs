@@ -1,4 +1,4 @@
-//! Output to a reader who may be slow.
+//! Output to a slow reader.
 
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
@@ -11,20 +11,20 @@ use nix::unistd::write;
 
 use crate::signals::{Signals, Wake};
 
-/// Written at once at most, bytes: a pipe that can be written takes so many without waiting
-/// (`PIPE_BUF`, pipe(7)).
+/// The most bytes per write. A pipe that is ready takes as many without blocking (`PIPE_BUF`,
+/// pipe(7)).
 const CHUNK: usize = 4096;
 
-/// And a terminal, for which it is less: 256 bytes at least (`tty_buffer_alloc()`).
+/// The same for a terminal, which takes at least 256 bytes (`tty_buffer_alloc()`).
 const TERMINAL_CHUNK: usize = 128;
 
-/// How long a reader may take nothing of what is left to say after a signal.
+/// After a signal, how long the reader may take nothing before the rest is discarded.
 const LAST_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Where the lines of a check go while it goes on.
+/// Takes the lines of a check while it runs.
 pub trait Output: Write {
-    /// How many bytes wait for the reader, if any do, and what can be written to when he has taken
-    /// some.
+    /// Returns how many bytes wait for the reader, if any, and a descriptor that can be written
+    /// when the reader has taken some.
     fn backlog(&self) -> Option<(usize, BorrowedFd<'_>)>;
 }
 
@@ -34,30 +34,30 @@ impl Output for io::Sink {
     }
 }
 
-/// Takes everything, and passes it on as the reader takes it: he holds up nothing but the end of
-/// the program.
+/// A writer that takes everything at once and passes it on as the reader takes it. A slow reader
+/// delays only the end of the program.
 pub struct NonBlockingWriter<W> {
     out: W,
     is_terminal: bool,
     waiting: VecDeque<u8>,
-    /// Nobody reads, or there is no room where it goes: nobody is left to tell.
+    /// Writing has failed: the reader is gone, or the disk is full.
     closed: bool,
 }
 
 impl<W: AsFd + IsTerminal> NonBlockingWriter<W> {
-    /// Nothing is written to `out` in another way.
+    /// Creates a writer to `out`. Nothing else may write to `out`.
     pub fn new(out: W) -> Self {
         let is_terminal = out.is_terminal();
         Self { out, is_terminal, waiting: VecDeque::new(), closed: false }
     }
 
-    /// True when nothing waits for the reader.
+    /// Returns true if nothing waits for the reader.
     pub fn is_idle(&self) -> bool {
         self.waiting.is_empty()
     }
 
     /// Waits until everything has been written, or a signal asks the program to end. If one has
-    /// asked already, the reader is waited for only as long as he reads.
+    /// arrived already, waits only while the reader goes on reading.
     pub fn finish(mut self, signals: &Signals) {
         let patience = signals.have_come().then_some(LAST_PATIENCE);
         while self.pass_on() {
@@ -67,7 +67,7 @@ impl<W: AsFd + IsTerminal> NonBlockingWriter<W> {
         }
     }
 
-    /// Writes as much as the reader takes without delay; true when something is left.
+    /// Writes as much as the reader takes without blocking. Returns true if something is left.
     fn pass_on(&mut self) -> bool {
         while !self.waiting.is_empty() && self.takes_more() {
             let (next, _) = self.waiting.as_slices();
@@ -90,8 +90,8 @@ impl<W: AsFd + IsTerminal> NonBlockingWriter<W> {
     }
 }
 
-/// How much of `bytes` a terminal takes at once: a line break, which becomes two bytes, or what is
-/// before it. For the rest it looks again whether there is room (`n_tty_write()`).
+/// Returns how much of `bytes` to write to a terminal at once: a line break, which becomes two
+/// bytes, or what precedes it. Then it must be asked again whether it has room (`n_tty_write()`).
 fn piece(bytes: &[u8]) -> usize {
     let bytes = &bytes[..bytes.len().min(TERMINAL_CHUNK)];
     bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |end| end.max(1))
@@ -111,7 +111,7 @@ impl<W: AsFd + IsTerminal> Write for NonBlockingWriter<W> {
         Ok(bytes.len())
     }
 
-    /// Does not wait for the reader.
+    /// Writes what the reader takes without blocking.
     fn flush(&mut self) -> io::Result<()> {
         self.pass_on();
         Ok(())

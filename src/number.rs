@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 
-/// Reads decimal digits, without sign and without leading zeros: to programs that know octal
-/// numbers, `010` is 8.
+/// Parses decimal digits, without sign and without leading zeros: programs that know octal numbers
+/// read `010` as 8.
 pub fn whole<T: FromStr>(text: &str) -> Option<T> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let padded = text.len() > 1 && text.starts_with('0');

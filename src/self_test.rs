@@ -1,4 +1,4 @@
-//! Proof on this very machine, over loopback, that checks work and are half open.
+//! Tests over loopback whether checks work on this machine and are half-open.
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
@@ -28,8 +28,7 @@ const NO_LOOPBACK: &str = "there is no loopback address to test on: try `ip link
 const SYN_ACK: Flags = Flags(Flags::SYN.0 | Flags::ACK.0);
 const RST_ACK: Flags = Flags(Flags::RST.0 | Flags::ACK.0);
 
-/// Listens on every loopback address that there is and that `config` can send to, for
-/// [`self_test`].
+/// Listens on every loopback address of this machine that `config` can send to, for [`self_test`].
 pub fn listen(config: &EngineConfig) -> Vec<TcpListener> {
     let v4 = config.v4.then_some(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let v6 = config.v6.then_some(IpAddr::V6(Ipv6Addr::LOCALHOST));
@@ -39,9 +38,13 @@ pub fn listen(config: &EngineConfig) -> Vec<TcpListener> {
     loopbacks.filter_map(|loopback| TcpListener::bind((loopback, 0)).ok()).collect()
 }
 
-/// Runs the test by `engine` in a program that began at `start` and writes what came of it. Gives
-/// the status to exit with: OK when all held, CRITICAL when something did not, UNKNOWN when checks
-/// cannot be made at all.
+/// Runs the test with `engine` in a program that began at `start`, and writes the results. Returns
+/// the status to exit with: OK if every claim holds, CRITICAL if one does not, UNKNOWN if the test
+/// cannot be run.
+///
+/// # Errors
+///
+/// Returns the error of writing to `out`.
 pub fn self_test(
     start: Instant,
     engine: &mut OpenEngine,
@@ -75,14 +78,14 @@ pub fn self_test(
     Ok(status)
 }
 
-/// Something that should be true, whether it is, and the packets that showed it.
+/// Something that should be true, whether it is, and the packets that show it.
 struct Claim {
     text: String,
     held: bool,
     packets: Vec<(Duration, PacketEvent)>,
 }
 
-/// Why nothing can be proven.
+/// Why the test cannot be run.
 #[derive(Debug, thiserror::Error)]
 enum Obstacle {
     #[error(transparent)]
@@ -113,7 +116,7 @@ fn test_on(
     let _connection = connected.map_err(|error| Obstacle::Loopback(open, error))?;
     claims.push(Claim::of("it did have a full connect, made to compare", open, accepts(listener)));
 
-    // Bound, so that nobody else listens there, but not listening.
+    // Bound, so that no other program listens there, but not listening.
     let silent = Socket::new(Domain::for_address(open), Type::STREAM, None)?;
     silent.bind(&SocketAddr::new(open.ip(), 0).into())?;
     if let Some(closed) = silent.local_addr()?.as_socket() {
@@ -128,7 +131,8 @@ impl Claim {
     }
 }
 
-/// Claims that a check finds `wanted` and that the segments cross that belong to it, no more.
+/// Checks `endpoint`. Claims that its state is `wanted`, and that only the segments of a half-open
+/// check were exchanged.
 fn check(
     start: Instant,
     engine: &mut OpenEngine,
@@ -160,7 +164,8 @@ fn check(
     })
 }
 
-/// The segments that crossed with this one: itself, and the RST that the kernel answered it with.
+/// Returns the flags of the segments that `packet` shows: its own, and those of the RST with which
+/// the kernel answered it.
 fn flags(packet: &PacketEvent) -> Vec<Flags> {
     match packet {
         PacketEvent::Received(Event::Segment { segment, reset_by_kernel: true, .. }, _) => {

@@ -13,8 +13,8 @@ use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFl
 
 use crate::local_error::LocalError;
 
-/// What a supervisor, a terminal or a limit sends: it does nothing but make a descriptor readable.
-/// Death by a signal would say nothing to some callers, and to others that all is well.
+/// The signals of supervisors, terminals and limits. They only make a descriptor readable: some
+/// callers learn nothing from a program that a signal has killed, and others take it for success.
 pub struct Signals {
     descriptor: SignalFd,
     have_come: Cell<bool>,
@@ -38,16 +38,21 @@ const ENDINGS: [Signal; 12] = [
 /// Why a wait is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wake {
-    /// What was waited for is there.
+    /// The descriptor is ready.
     Ready,
-    /// The program is asked to end.
+    /// A signal asks the program to end.
     Signal,
-    /// Patience is over.
+    /// The time is over.
     Late,
 }
 
 impl Signals {
-    /// To be called before there is another thread: threads inherit what is blocked.
+    /// Blocks the signals, to be read from a descriptor. Call it before starting a thread: threads
+    /// inherit the blocked signals.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`LocalError::Signals`] if the kernel refuses.
     pub fn watch() -> Result<Self, LocalError> {
         let endings = SigSet::from_iter(ENDINGS);
         let mut blocked = endings;
@@ -58,25 +63,25 @@ impl Signals {
         Ok(Self { descriptor, have_come: Cell::new(false) })
     }
 
-    /// True once for each signal that has come.
+    /// Takes a signal that has arrived, if there is one. Returns true if there was.
     pub fn take(&self) -> bool {
         let come = matches!(self.descriptor.read_signal(), Ok(Some(_)));
         self.have_come.set(self.have_come() || come);
         come
     }
 
-    /// True once [`Signals::take`] has been.
+    /// Returns true if [`Signals::take`] has ever returned true.
     pub fn have_come(&self) -> bool {
         self.have_come.get()
     }
 
-    /// Waits until `descriptor` can be read, as long as there is patience.
+    /// Waits until `descriptor` can be read, for at most `patience`.
     pub fn wait_to_read(&self, descriptor: BorrowedFd<'_>, patience: Duration) -> Wake {
         self.wait(descriptor, PollFlags::POLLIN, Some(patience))
     }
 
-    /// Waits until `descriptor` can be written, as long as there is patience: without limit if that
-    /// is `None`.
+    /// Waits until `descriptor` can be written, for at most `patience`; without limit if that is
+    /// `None`.
     pub fn wait_to_write(&self, descriptor: BorrowedFd<'_>, patience: Option<Duration>) -> Wake {
         self.wait(descriptor, PollFlags::POLLOUT, patience)
     }
@@ -87,8 +92,8 @@ impl Signals {
         ready_for: PollFlags,
         patience: Option<Duration>,
     ) -> Wake {
-        // It goes on while the process is stopped. The timeout of `ppoll()` does not, but takes no
-        // descriptor.
+        // A timer runs on while the process is stopped. The timeout of `ppoll()` does not, but
+        // needs no descriptor.
         let timer = patience.and_then(|patience| timer(patience).ok());
         let timeout = patience.filter(|_| timer.is_none()).map(TimeSpec::from_duration);
         let mut watched =
@@ -105,7 +110,7 @@ impl Signals {
     }
 }
 
-/// Can be read when `patience` is over.
+/// Returns a timer that can be read when `patience` is over.
 fn timer(patience: Duration) -> Result<TimerFd, Errno> {
     let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC)?;
     // Zero would mean never.
@@ -115,7 +120,7 @@ fn timer(patience: Duration) -> Result<TimerFd, Errno> {
 }
 
 impl AsFd for Signals {
-    /// Can be read when a signal has come.
+    /// Returns a descriptor that can be read when a signal has arrived.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()
     }

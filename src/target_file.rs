@@ -1,4 +1,4 @@
-//! A file of targets: one a line, with comments and blank lines.
+//! A file of targets: one per line, with comments and blank lines.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -12,10 +12,10 @@ use crate::local_error::in_words;
 use crate::signals::{Signals, Wake};
 use crate::target::{Target, TargetError};
 
-/// The longest file that is read, bytes.
+/// The longest file that is read, in bytes.
 const LONGEST: u64 = 64 << 20;
 
-/// The most targets that are read; each takes some hundred bytes until the program ends.
+/// The most targets that are read; each takes about a hundred bytes until the program ends.
 const MOST: usize = 1 << 20;
 
 /// What messages call the file `-`.
@@ -32,7 +32,7 @@ pub enum FileError {
         /// The system's error.
         source: io::Error,
     },
-    /// What it takes to read the file could not be had: a thread, and descriptors to hear from it.
+    /// The thread that reads the file, or its descriptors, could not be created.
     #[error(
         "cannot start to read {file}: {}; try: higher limits on processes and open files",
         in_words(source)
@@ -58,7 +58,7 @@ pub enum FileError {
         file: String,
         /// Counted from 1.
         line: usize,
-        /// Bytes into the line, counted from 1.
+        /// In bytes, counted from 1.
         column: usize,
         /// What is wrong.
         cause: LineError,
@@ -77,7 +77,7 @@ pub enum FileError {
 /// Why a line is not a target.
 #[derive(Debug, thiserror::Error)]
 pub enum LineError {
-    /// It cannot be understood.
+    /// It cannot be parsed.
     #[error(transparent)]
     Target(#[from] TargetError),
     /// It is not text.
@@ -85,8 +85,12 @@ pub enum LineError {
     NotText,
 }
 
-/// Reads the targets of the file of that name, or of standard input where it is `-`, within `limit`
-/// and until a signal comes: a pipe may have no end, and nobody at the other one.
+/// Reads the targets of the file `name`, or of standard input if it is `-`. Gives up after `limit`
+/// or if a signal arrives, because a pipe may have no writer or no end.
+///
+/// # Errors
+///
+/// Returns an error if the file cannot be read to its end in time, or is not a list of targets.
 pub fn read_within(
     limit: Duration,
     name: &str,
@@ -104,7 +108,7 @@ pub fn read_within(
             Err(source) => Err(FileError::Read { file: path, source }),
         },
     };
-    // Left behind, where it hangs, and ended with the program.
+    // Not joined: if it hangs, it ends with the program.
     let thread = thread::Builder::new().spawn(move || {
         let _ = sender.send(reader());
         drop(ring); // the other end can be read now
@@ -118,7 +122,11 @@ pub fn read_within(
     }
 }
 
-/// Reads the targets of `input`, which messages call `file`. What follows a `#` is a comment.
+/// Reads the targets of `input`, which messages call `file`. A `#` begins a comment.
+///
+/// # Errors
+///
+/// Returns an error if `input` cannot be read or is not a list of targets.
 pub fn read(file: &str, input: impl Read) -> Result<Vec<Target>, FileError> {
     let mut bytes = Vec::new();
     input

@@ -1,4 +1,4 @@
-//! What the network said of a target: the state of its port, and the evidence.
+//! The result for a target: the state of its port, and the evidence.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -11,35 +11,35 @@ use crate::wire::{IcmpError, Meaning};
 /// How a target ends: a verdict, or why there is none.
 pub type Outcome = Result<Verdict, NoVerdict>;
 
-/// What the network said of one target.
+/// The result of probing one target.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verdict {
     /// The evidence.
     pub reason: Reason,
-    /// From the SYN to the answer that decided, where the SYN was sent again from the first of
-    /// them: what a client waits. `None` where silence or this machine decided.
+    /// The time from the SYN to the decisive answer; from the first SYN if it was retransmitted, as
+    /// a client waits. `None` if silence or this machine decided.
     pub response_time: Option<Duration>,
-    /// How often the SYN that was answered had been sent again.
+    /// How often the SYN that was answered had been retransmitted.
     pub retransmissions: usize,
-    /// SYNs sent until then.
+    /// How many SYNs were sent before the verdict.
     pub attempts: usize,
-    /// Where the SYN that was answered, or the last one, came from.
+    /// The source of the SYN that was answered, or of the last one.
     pub local: Option<SocketAddr>,
 }
 
 impl Verdict {
-    /// A verdict that was reached before a single SYN could leave.
+    /// Creates a verdict that was reached before a SYN could leave.
     pub fn without_probe(reason: Reason) -> Self {
         Self { reason, response_time: None, retransmissions: 0, attempts: 0, local: None }
     }
 
-    /// The response time, unless nobody can tell to which of several SYNs the answer is (Karn's
-    /// algorithm, RFC 6298 §3).
+    /// Returns the response time, unless the SYN was retransmitted: then it is unknown which of
+    /// them was answered (Karn's algorithm, RFC 6298 §3).
     pub fn round_trip(&self) -> Option<Duration> {
         self.response_time.filter(|_| self.retransmissions == 0)
     }
 
-    /// The state that the evidence amounts to.
+    /// Returns the state that the evidence shows.
     pub fn state(&self) -> PortState {
         self.reason.state()
     }
@@ -48,7 +48,7 @@ impl Verdict {
 /// Why there is no verdict on a target.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoVerdict {
-    /// Something is wrong on this machine.
+    /// This machine could not probe it.
     #[error(transparent)]
     LocalError(#[from] LocalError),
     /// The run ended after the first SYN and before the verdict.
@@ -57,7 +57,7 @@ pub enum NoVerdict {
     /// The run ended before the first SYN.
     #[error("not probed: {} before its first SYN", .0.event())]
     NotProbed(EndOfRun),
-    /// The endpoint was pending when it was to be probed a second time.
+    /// The endpoint was already being probed.
     #[error("not probed: it is being probed already")]
     AlreadyPending,
     /// None of a name's addresses can be used.
@@ -83,7 +83,7 @@ pub enum NoVerdict {
 pub enum EndOfRun {
     /// The operator, or a supervisor, asked for it.
     Interrupted,
-    /// The deadline came.
+    /// The deadline passed.
     OutOfTime,
 }
 
@@ -91,7 +91,7 @@ pub enum EndOfRun {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(transparent)]
 pub enum Unusable {
-    /// Another family was asked for.
+    /// The operator asked for the other family.
     Family(#[from] WrongFamily),
     /// This machine cannot send to its family.
     LocalError(#[from] LocalError),
@@ -141,9 +141,9 @@ pub enum PortState {
     Open,
     /// Its host refuses connections to it.
     Closed,
-    /// Something on the way swallows or forbids the SYN, or the host is too busy to answer it.
+    /// Something on the path drops or rejects the SYN, or the host is too busy to answer it.
     Filtered,
-    /// There is no way to its host.
+    /// There is no path to its host.
     Unreachable,
     /// The server still holds an old connection on every port tried.
     Stale,
@@ -164,23 +164,22 @@ impl fmt::Display for PortState {
 /// The evidence behind a verdict.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reason {
-    /// SYN+ACK acknowledging our SYN.
+    /// A SYN+ACK that acknowledges the SYN.
     SynAck,
-    /// RST+ACK acknowledging our SYN.
+    /// An RST+ACK that acknowledges the SYN.
     RstAck,
-    /// Only ACKs without SYN: the server takes our SYN for part of an old connection (RFC 9293
+    /// Only ACKs without SYN: the server takes the SYN for a segment of an old connection (RFC 9293
     /// §3.5.1).
     BareAck,
     /// Only SYN+ACKs that acknowledge something else.
     WrongAcknowledgement,
-    /// Silence, but for a SYN+ACK that acknowledges our SYN and comes from there.
+    /// Only a SYN+ACK that acknowledges the SYN but comes from this other endpoint.
     AnsweredBy(SocketAddr),
-    /// Nobody listens: the port is one of this machine's that the check itself holds.
+    /// Nothing listens: the endpoint is a source port of this check itself.
     OwnPort,
-    /// An ICMP error quoting our SYN.
+    /// An ICMP error that quotes the SYN.
     Icmp(IcmpError),
-    /// This machine's own ICMP error: nobody on the link answered ARP or neighbour discovery for
-    /// the next hop.
+    /// This machine's own ICMP error: no answer to ARP or neighbour discovery for the next hop.
     NoNeighbour(IcmpError),
     /// This machine has no route.
     NoRoute(NoRoute),
@@ -188,15 +187,15 @@ pub enum Reason {
     NameNotResolved(LookupFailure),
     /// Silence.
     NoAnswer {
-        /// SYNs sent in vain.
+        /// How many SYNs were sent.
         syns: usize,
-        /// From the first SYN to the verdict.
+        /// The time from the first SYN to the verdict.
         waited: Duration,
     },
 }
 
 impl Reason {
-    /// What the evidence amounts to.
+    /// Returns the state that the evidence shows.
     pub fn state(&self) -> PortState {
         match self {
             Self::SynAck => PortState::Open,
@@ -244,19 +243,19 @@ impl fmt::Display for Reason {
 /// Why a name gave no address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LookupFailure {
-    /// NXDOMAIN, or no address of the family asked for.
+    /// NXDOMAIN, or no address of the family that was asked for.
     #[error("name does not resolve: not found")]
     NotFound,
     /// The name service could not answer now (`EAI_AGAIN`).
     #[error("name does not resolve: temporary failure")]
     Temporary,
-    /// The name service refused or answered garbage.
+    /// The name service refused, or its answer was malformed.
     #[error("name does not resolve: name service failed")]
     Failed,
     /// Not a name in any script (UTS #46).
     #[error("name does not resolve: not an international domain name")]
     NotAName,
-    /// 0.0.0.0, broadcast, multicast.
+    /// An unspecified, broadcast or multicast address.
     #[error("name does not resolve: {0} is not the address of one host")]
     NotOneHost(IpAddr),
     /// No answer from the name service before the deadline.
@@ -264,7 +263,7 @@ pub enum LookupFailure {
     TimedOut,
 }
 
-/// A waiting time the way a person says it: `7.0 s`, `250 ms`.
+/// Displays a duration for people: `7.0 s`, `250 ms`.
 struct Rough(Duration);
 
 impl fmt::Display for Rough {

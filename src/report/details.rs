@@ -13,7 +13,7 @@ use crate::schedule::Schedule;
 use crate::status::Status;
 use crate::verdict::Outcome;
 
-/// Writes as much as the report's verbosity asks for.
+/// Writes the details for the report's verbosity.
 pub(super) fn render(report: &Report, out: &mut impl Write) -> io::Result<()> {
     if report.settings.verbosity >= 1 {
         // What is not OK first: a monitor may cut the rest.
@@ -114,7 +114,7 @@ fn list_waits(schedule: Schedule) -> String {
     waits.collect::<Vec<_>>().join(" ")
 }
 
-/// Writes a line with all of `items`, none where there are none.
+/// Writes a line with all of `items`; nothing if there are none.
 fn render_list(
     name: &str,
     separator: &str,
@@ -128,7 +128,12 @@ fn render_list(
     writeln!(out, "{name}: {}", items.join(separator))
 }
 
-/// Writes a line for a packet: when, which way, what, and why it proves nothing where it does not.
+/// Writes a line for a packet: its time, direction and content, and why it was discarded, if it
+/// was.
+///
+/// # Errors
+///
+/// Returns the error of writing to `out`.
 pub fn render_packet(at: Duration, packet: &PacketEvent, out: &mut impl Write) -> io::Result<()> {
     let seconds = at.as_secs_f64();
     match packet {
@@ -166,7 +171,7 @@ pub fn render_packet(at: Duration, packet: &PacketEvent, out: &mut impl Write) -
     }
 }
 
-/// What the kernel saw.
+/// Returns what the kernel received, in words.
 fn end_of(handshake: &HandshakeEnd) -> String {
     match handshake {
         HandshakeEnd::Completed => "SYN+ACK (the kernel sends the RST)".to_owned(),

@@ -1,4 +1,4 @@
-//! JSON Lines: an object for each target as soon as it has ended, and one that sums a pool up.
+//! JSON Lines: an object per target as soon as it has ended, and a summary of a pool.
 
 use std::io::{self, Write};
 use std::net::IpAddr;
@@ -9,7 +9,11 @@ use serde::Serialize;
 use super::{Finding, Report};
 use crate::verdict::Verdict;
 
-/// Writes a target's object on a line of its own, and makes sure that a reader has it.
+/// Writes a target's object on a line of its own, and flushes `out`.
+///
+/// # Errors
+///
+/// Returns the error of writing to `out`.
 pub fn render_finding(
     finding: &Finding,
     engine: Option<&'static str>,
@@ -30,7 +34,11 @@ pub fn render_finding(
     write_line(&object, out)
 }
 
-/// Writes what the targets of a pool come to; nothing for a single one.
+/// Writes the summary of a pool; nothing for a single target.
+///
+/// # Errors
+///
+/// Returns the error of writing to `out`.
 pub fn render_summary(report: &Report, out: &mut impl Write) -> io::Result<()> {
     if !report.is_pool() {
         return Ok(());
@@ -52,7 +60,7 @@ pub fn render_summary(report: &Report, out: &mut impl Write) -> io::Result<()> {
     write_line(&Closing { summary }, out)
 }
 
-/// The fields keep their names and meanings for good; `null` where there is nothing to say.
+/// The names and meanings of the fields never change. A field without a value is `null`.
 #[derive(Serialize)]
 struct Object<'a> {
     target: &'a str,
@@ -61,7 +69,7 @@ struct Object<'a> {
     state: Option<String>,
     reason: String,
     status: String,
-    /// Seconds.
+    /// In seconds.
     rtt: Option<f64>,
     tries: usize,
     engine: Option<&'static str>,
@@ -83,10 +91,10 @@ struct Summary {
     unknown: u128,
     not_probed: u128,
     status: String,
-    /// What kept the whole program from learning anything; left out where nothing did.
+    /// Why nothing could be probed; left out if there was no such error.
     #[serde(skip_serializing_if = "Option::is_none")]
     fault: Option<String>,
-    /// Seconds.
+    /// In seconds.
     elapsed: f64,
 }
 
@@ -96,7 +104,7 @@ fn write_line(object: &impl Serialize, out: &mut (impl Write + ?Sized)) -> io::R
     out.flush()
 }
 
-/// Seconds to the microsecond.
+/// Returns `time` in seconds, rounded to the microsecond.
 fn microseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e6
 }

@@ -1,4 +1,4 @@
-//! The result, and the ways to write it: each a pure function from a [`Report`] to text.
+//! The result, and its output formats: each a pure function from a [`Report`] to text.
 
 mod details;
 pub mod json;
@@ -23,11 +23,11 @@ use crate::schedule::Schedule;
 use crate::status::{Judgement, Status, Tally};
 use crate::verdict::{Outcome, Verdict};
 
-/// Findings kept for the nagios format at most, of those that are OK and of those that are not:
-/// more than fit in what a monitor reads.
+/// The most findings that are kept for the nagios format, of those that are OK and of the others:
+/// more than a monitor reads.
 const KEPT: u128 = 500;
 
-/// Pools up to this size have performance data for each of their targets.
+/// The largest pool that has performance data for each of its targets.
 const MEASURED: u128 = 50;
 
 /// The result of a program run.
@@ -37,32 +37,32 @@ pub struct Report {
     pub settings: Settings,
     /// How many targets there are.
     pub total: u128,
-    /// What kept the whole program from learning anything.
+    /// Why nothing could be probed.
     pub error: Option<LocalError>,
-    /// True when the program was asked to end early.
+    /// True if the program was asked to end early.
     pub interrupted: bool,
-    /// How many targets ended how.
+    /// How many targets ended in each state.
     pub tally: Tally,
-    /// What was found; not all of it where there is more than can be said.
+    /// The results of the targets; not all of them if there are more than are reported.
     pub findings: Vec<Finding>,
-    /// How targets were probed; `None` where nothing could be sent.
+    /// The name of the engine; `None` if nothing could be sent.
     pub engine: Option<&'static str>,
     /// The schedules that were used; `None` if no target was probed.
     pub waits: Option<Waits>,
     /// What each name resolved to, in the resolver's order.
     pub addresses: Vec<(String, Vec<SocketAddr>)>,
-    /// What arrived and proved nothing.
+    /// How many packets were discarded, by reason.
     pub discarded: BTreeMap<DiscardReason, usize>,
-    /// Answers lost to this machine's receive queue.
+    /// How many answers were lost because this machine's receive queue was full.
     pub lost: u64,
-    /// SYNs that this machine had no room for at first.
+    /// How many SYNs were postponed because this machine had no room for them.
     pub postponed: u64,
-    /// Packets both ways, and when, from the start of the program; where the verbosity asks for
-    /// them.
+    /// The packets sent and received, with their times since the start of the program, if the
+    /// verbosity asks for them.
     pub packets: Vec<(Duration, PacketEvent)>,
-    /// Packets that there were beside those.
+    /// How many packets were not kept.
     pub more_packets: u64,
-    /// How long the program took.
+    /// How long the program ran.
     pub elapsed: Duration,
 }
 
@@ -76,14 +76,14 @@ pub struct Waits {
     pub last: Schedule,
 }
 
-/// What was found of one target.
+/// The result of one target.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Finding {
-    /// The place of its target on the command line or in the file.
+    /// The index of its target on the command line or in the file.
     pub id: u32,
-    /// As it was written.
+    /// The target as it was written.
     pub target: String,
-    /// Its address; `None` when its name does not resolve.
+    /// Its address; `None` if its name does not resolve.
     pub address: Option<IpAddr>,
     /// Its port.
     pub port: u16,
@@ -91,12 +91,12 @@ pub struct Finding {
     pub outcome: Outcome,
     /// What that means to the operator.
     pub judgement: Judgement,
-    /// The other addresses of its name, and what became of them; `None` where that is not known.
+    /// The other addresses of its name, and how they ended; `None` if that is not known.
     pub others: Vec<(IpAddr, Option<Outcome>)>,
 }
 
 impl Finding {
-    /// The target as it was written, and its address where that says more.
+    /// Returns the target as it was written, and its address if that differs.
     pub fn name(&self) -> String {
         let written = |address: &IpAddr| {
             self.target.trim_start_matches('[').starts_with(&address.to_string())
@@ -130,12 +130,12 @@ impl Report {
         }
     }
 
-    /// True when there are several targets, or may be.
+    /// Returns true if there are several targets, or may be.
     pub fn is_pool(&self) -> bool {
         self.total != 1 || self.settings.every_address
     }
 
-    /// Targets of which nothing was said before the program ended.
+    /// Returns how many targets had not been probed when the program ended.
     pub fn not_probed(&self) -> u128 {
         self.total.saturating_sub(self.tally.targets())
     }
@@ -148,13 +148,17 @@ impl Report {
         self.tally.status(self.not_probed(), self.wanted_open())
     }
 
-    /// How many targets must be open, where the operator said so.
+    /// Returns how many targets must be open, if the operator set a number.
     pub fn wanted_open(&self) -> Option<u128> {
         self.settings.min_open.map(|min_open| min_open.of(self.total))
     }
 
-    /// Writes the report: the result to `out`, and to `aside` the details that the format has no
-    /// place for; in colour where it is for people and `colour` says so.
+    /// Writes the result to `out`, and to `aside` the details that have no place in the format. The
+    /// text format is in colour if `colour` is true.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of writing.
     pub fn render(
         &self,
         colour: bool,
@@ -175,13 +179,13 @@ impl Report {
     }
 }
 
-/// How many SYNs it took to get an answer, where that was more than one.
+/// Returns how many SYNs it took to get an answer, if more than one.
 fn syns(verdict: &Verdict) -> Option<String> {
     let answered = verdict.response_time.is_some() && verdict.attempts > 1;
     answered.then(|| format!("{} SYNs", verdict.attempts))
 }
 
-/// A response time the way a person reads it.
+/// Returns a response time for people.
 fn milliseconds(time: Duration) -> String {
     format!("{:.2} ms", time.as_secs_f64() * 1e3)
 }

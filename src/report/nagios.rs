@@ -1,5 +1,5 @@
-//! A line, performance data, and more lines for pools and details (Monitoring Plugins guidelines,
-//! "Plugin Output for Nagios").
+//! The status line, performance data, and more lines for pools and details (Monitoring Plugins
+//! guidelines, "Plugin Output for Nagios").
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -12,16 +12,20 @@ use crate::verdict::PortState;
 /// The first words of every line that a monitor reads.
 pub const SERVICE: &str = "TCP HALF-OPEN";
 
-/// What Nagios reads of a plugin (`MAX_PLUGIN_OUTPUT_LENGTH`), bytes.
+/// How many bytes Nagios reads from a plugin (`MAX_PLUGIN_OUTPUT_LENGTH`).
 const LONGEST: usize = 8192;
 
-/// Room for the first line.
+/// The most bytes of the first line.
 const LONGEST_LINE: usize = 4096;
 
-/// How much of the first line the targets that are not OK may take.
+/// How many targets that are not OK the first line names.
 const NAMED: usize = 3;
 
-/// Writes the status line, and what the verbosity and the kind of report add.
+/// Writes the status line, and the lines that a pool and the verbosity add.
+///
+/// # Errors
+///
+/// Returns the error of writing to `out`.
 pub fn render(report: &Report, out: &mut impl Write) -> io::Result<()> {
     let mut text = Vec::new();
     match (&report.error, report.findings.as_slice()) {
@@ -36,7 +40,11 @@ pub fn render(report: &Report, out: &mut impl Write) -> io::Result<()> {
     out.write_all(&text)
 }
 
-/// Writes a line that is a status and what is to say of it.
+/// Writes a line with a status and a message.
+///
+/// # Errors
+///
+/// Returns the error of writing to `out`.
 pub fn line(status: Status, message: impl Display, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{SERVICE} {status} - {}", plain(message))
 }
@@ -87,7 +95,7 @@ fn render_pool(report: &Report, findings: &[Finding], out: &mut impl Write) -> i
     Ok(())
 }
 
-/// How many targets are in the wanted state, and what else the count should be read with.
+/// Returns how many targets are in the wanted state, and what qualifies this count.
 pub(super) fn summary(report: &Report) -> String {
     let (tally, total) = (&report.tally, report.total);
     let (count, state) = match report.settings.policy.expected {
@@ -106,7 +114,7 @@ pub(super) fn summary(report: &Report) -> String {
     )
 }
 
-/// What became of a target, in a few words.
+/// Returns a target and its state.
 fn brief(finding: &Finding) -> String {
     match &finding.outcome {
         Ok(verdict) => format!("{} {}", finding.name(), verdict.state()),
@@ -114,7 +122,7 @@ fn brief(finding: &Finding) -> String {
     }
 }
 
-/// The same, and what makes an open port not OK.
+/// Returns the same, and why an open port is not OK.
 fn brief_and_why(finding: &Finding) -> String {
     match &finding.judgement.remark {
         Some(slow @ Remark::Threshold(_)) => format!("{} ({slow})", brief(finding)),
@@ -122,7 +130,7 @@ fn brief_and_why(finding: &Finding) -> String {
     }
 }
 
-/// What became of a target, and how that is known.
+/// Returns a target, its state, and the evidence.
 fn said(finding: &Finding) -> String {
     let brief = brief(finding);
     let verdict = match &finding.outcome {
@@ -141,7 +149,7 @@ fn said(finding: &Finding) -> String {
     }
 }
 
-/// The response time as performance data, `None` where the port is not open.
+/// Returns the response time as performance data; `None` if the port is not open.
 fn time(report: &Report, finding: &Finding) -> Option<String> {
     let verdict = finding.outcome.as_ref().ok()?;
     let open = verdict.state() == PortState::Open;
@@ -153,7 +161,7 @@ fn time(report: &Report, finding: &Finding) -> Option<String> {
     Some(format!("{seconds:.6}s;{warning};{critical};0;{longest}"))
 }
 
-/// Keeps to what a monitor reads, in whole lines, and says so where something is left out.
+/// Cuts `text` at a line break to what a monitor reads, and says so.
 fn shorten(text: &mut Vec<u8>) {
     const NOTE: &[u8] = b"(more lines than a monitor reads are left out)\n";
     if text.len() >= LONGEST {

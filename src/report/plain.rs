@@ -1,10 +1,10 @@
-//! Foreign text, such as names of interfaces and files, in lines that people and monitors read.
+//! Text from elsewhere, such as names of interfaces and files, in lines for people and monitors.
 
 use std::fmt::Display;
 
-/// What `text` says, fit for a part of a line: characters that break the line, steer a terminal or
-/// change the order of others are written as escapes (Unicode categories Cc, Zl and Zp; UAX #9),
-/// and a bar, which would begin performance data, as a slash.
+/// Returns `text` fit to be part of a line. Characters that break the line, control a terminal or
+/// change the order of others become escapes (Unicode categories Cc, Zl and Zp; UAX #9). A bar,
+/// which would begin performance data, becomes a slash.
 pub(super) fn plain(text: impl Display) -> String {
     let mut plain = String::new();
     for c in text.to_string().chars() {
@@ -17,13 +17,13 @@ pub(super) fn plain(text: impl Display) -> String {
     plain
 }
 
-/// `text` as a label of performance data, in quotes, which are doubled within; it has no equals
-/// sign (Monitoring Plugins guidelines, "Performance data").
+/// Returns `text` as a label of performance data: in quotes, with quotes inside doubled and equals
+/// signs replaced (Monitoring Plugins guidelines, "Performance data").
 pub(super) fn label(text: &str) -> String {
     format!("'{}'", plain(text).replace('\'', "''").replace('=', "_"))
 }
 
-/// Marks of direction, separators of lines, and what has no width.
+/// Returns true for direction marks, line separators, and characters without width.
 fn is_invisible(c: char) -> bool {
     matches!(
         c,

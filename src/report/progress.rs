@@ -1,38 +1,38 @@
-//! How far a long pool is, for people who wait at a terminal.
+//! The progress of a long pool, for people at a terminal.
 
 use std::io::{Stderr, Write};
 use std::time::Duration;
 
 use crate::non_blocking_writer::NonBlockingWriter;
 
-/// A check that is done before shows no bar.
+/// A shorter check shows no bar.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The bar changes no more often.
+/// The shortest time between changes of the bar.
 const INTERVAL: Duration = Duration::from_millis(250);
 
-/// How long the bar is, characters.
+/// The length of the bar, in characters.
 const WIDTH: usize = 30;
 
-/// To the beginning of the line, and nothing in it (ECMA-48, CR and EL).
+/// Moves to the beginning of the line and erases it (ECMA-48, CR and EL).
 const CLEAR: &str = "\r\x1b[K";
 
-/// A bar on the terminal that appears after a second, and is gone when it is dropped. A terminal
-/// that takes nothing shows an old one, or none.
+/// A bar on the terminal that appears after a second, and is erased when the value is dropped. If
+/// the terminal takes no output, the bar is out of date, or does not appear.
 pub struct Progress {
     terminal: NonBlockingWriter<Stderr>,
-    /// When the program ends at the latest, from its start.
+    /// When the program ends at the latest, since its start.
     deadline: Duration,
     next: Duration,
 }
 
 impl Progress {
-    /// On `terminal`, which is one, of a program that ends at `deadline`.
+    /// Creates a bar on `terminal` for a program that ends at `deadline`.
     pub fn new(terminal: Stderr, deadline: Duration) -> Self {
         Self { terminal: NonBlockingWriter::new(terminal), deadline, next: PATIENCE }
     }
 
-    /// So many of `total` targets have ended, so long after the start of the program.
+    /// Shows that `ended` of `total` targets have ended, `elapsed` after the start of the program.
     pub fn advance(&mut self, ended: u128, total: u128, elapsed: Duration) {
         if elapsed < self.next {
             return;
@@ -40,7 +40,7 @@ impl Progress {
         self.next = elapsed + INTERVAL;
         let _ = self.terminal.flush();
         if self.terminal.is_idle() {
-            // Nothing wraps (DECAWM): the line fits in any terminal.
+            // Without wrapping (DECAWM), the line fits in any terminal.
             let bar = bar(ended, total, elapsed, self.deadline);
             let _ = write!(self.terminal, "{CLEAR}\x1b[?7l{bar}\x1b[?7h");
             let _ = self.terminal.flush();

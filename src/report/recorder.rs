@@ -12,10 +12,10 @@ use crate::plan::Format;
 use crate::status::Status;
 use crate::verdict::{NoVerdict, Outcome};
 
-/// The most packets that are kept to be shown: more than anybody reads. A flood has millions.
+/// The most packets that are kept: more than anybody reads. A flood has millions.
 const PACKETS: usize = 100_000;
 
-/// Lines are written when they come to so many bytes, or earlier.
+/// Lines are written when they have this many bytes, or earlier.
 const CHUNK: usize = 1 << 16;
 
 /// Makes a [`Report`] of the targets that end, one by one. Decides which of them are counted, which
@@ -30,7 +30,7 @@ pub struct Recorder<'a> {
 
 /// A target that has ended, to be recorded.
 pub struct Entry {
-    /// The place of the target on the command line or in the file.
+    /// The index of the target on the command line or in the file.
     pub id: u32,
     /// Its address, unless its name does not resolve.
     pub address: Option<IpAddr>,
@@ -43,8 +43,8 @@ pub struct Entry {
 }
 
 impl<'a> Recorder<'a> {
-    /// Creates the recorder of a check of which nothing is known but `report`. Lines that can be
-    /// written before the end go to `out`; how far a pool is, to `progress`.
+    /// Creates the recorder of a check that begins with `report`. Writes to `out` the lines that
+    /// need not wait for the end, and shows the progress of a pool by `progress`.
     pub fn new(report: Report, out: &'a mut dyn Output, progress: Option<Progress>) -> Self {
         let progress = progress.filter(|_| report.is_pool());
         Self { report, lines: Vec::new(), out, progress }
@@ -55,18 +55,17 @@ impl<'a> Recorder<'a> {
         &self.report
     }
 
-    /// Returns the report so far, to be completed with what does not concern a single target.
+    /// Returns the report so far, to add what does not concern a single target.
     pub fn report_mut(&mut self) -> &mut Report {
         &mut self.report
     }
 
-    /// Records a target that has ended. Only if it is kept or written, `label` is asked what it is
-    /// called.
+    /// Records a target that has ended. Calls `label` for its name only if it is kept or written.
     pub fn record(&mut self, entry: Entry, label: impl FnOnce() -> String) {
         let Entry { id, address, port, outcome, others } = entry;
         let judgement = self.report.settings.policy.judge(&outcome);
         let probed = !matches!(outcome, Err(NoVerdict::NotProbed(_)));
-        // In a pool, those that were not probed are what the count falls short of the total by.
+        // In a pool, targets that were not probed are the difference between total and count.
         let counts = probed || !self.report.is_pool();
         if counts {
             self.report.tally.count(&outcome, judgement.status);
@@ -108,20 +107,20 @@ impl<'a> Recorder<'a> {
 
     /// Writes the lines recorded so far.
     pub fn flush(&mut self) {
-        // Whether anybody reads them does not change a verdict.
+        // No verdict depends on whether the output can be written.
         let _ = self.out.write_all(&self.lines).and_then(|()| self.out.flush());
         self.lines.clear();
     }
 
-    /// Shows how far the check is at `now`.
+    /// Shows the progress of the check at `now`.
     pub fn show_progress(&mut self, now: Duration) {
         if let Some(progress) = &mut self.progress {
             progress.advance(self.report.tally.targets(), self.report.total, now);
         }
     }
 
-    /// Returns how many bytes the reader of the output has not yet taken, and what can be written
-    /// to when he takes more.
+    /// Returns how many bytes wait for the reader of the output, if any, and a descriptor that can
+    /// be written when the reader has taken some.
     pub fn backlog(&self) -> Option<(usize, BorrowedFd<'_>)> {
         self.out.backlog()
     }
@@ -134,7 +133,8 @@ impl<'a> Recorder<'a> {
         self.report
     }
 
-    /// Returns true if a target just counted, or not, is written or may be reported at the end.
+    /// Returns true if a target that has just been counted, or not, is written now or may be
+    /// reported at the end.
     fn has_use_for(&self, counted: bool, status: Status) -> bool {
         let Report { settings, tally, total, .. } = &self.report;
         match settings.format {

@@ -1,4 +1,4 @@
-//! For people.
+//! The text format, for people.
 
 use std::io::{self, Write};
 
@@ -8,7 +8,11 @@ use super::plain::plain;
 use super::{Finding, Report, milliseconds, nagios, syns};
 use crate::status::Status;
 
-/// Writes aligned columns, a line a target, and a summary.
+/// Writes aligned columns, one line per target, and a summary.
+///
+/// # Errors
+///
+/// Returns the error of writing to `out`.
 pub fn render(report: &Report, colour: bool, out: &mut impl Write) -> io::Result<()> {
     let style = |status| if colour { style(status) } else { Style::new() };
     let names: Vec<_> = report.findings.iter().map(|finding| plain(finding.name())).collect();
