@@ -11,7 +11,7 @@ use crate::lab::{Capture, Direction};
 use crate::pool::Pool;
 
 #[test]
-fn haproxy_sees_servers_break_and_mend_without_any_privilege() {
+fn haproxy_sees_servers_fail_and_recover_without_any_privilege() {
     let (pool, installed) = (Pool::new(), Installed::new());
     let capture = pool.lab.server.capture("server0");
     let mut haproxy = start(&pool, &installed, "");

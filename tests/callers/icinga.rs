@@ -11,7 +11,7 @@ use crate::pool::Pool;
 const RESULT: char = '\u{1e}';
 
 #[test]
-fn icinga_sees_a_backend_break_and_mend() {
+fn icinga_sees_a_backend_fail_and_recover() {
     let (pool, installed) = (Pool::new(), Installed::new());
     let site = Site::new(&installed, "icinga");
     let seconds = |text: String| replaced(&replaced(&text, "= 1m", "= 1s"), "= 15s", "= 1s");

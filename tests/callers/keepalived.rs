@@ -9,7 +9,7 @@ const PLAIN: &str = "/usr/bin/halfopen -t 2 198.18.0.7 25";
 const DYNAMIC: &str = "/usr/lib/halfopen/keepalived-dynamic 1 -t 2 -w 0.1 198.18.0.8 25";
 
 #[test]
-fn keepalived_removes_a_server_that_breaks_and_adds_one_that_mends() {
+fn keepalived_removes_a_server_that_fails_and_adds_one_that_recovers() {
     let (pool, installed) = (Pool::new(), Installed::new());
     let mut keepalived = start(&pool, &installed, &configuration());
     // Closed, by the wrapper.

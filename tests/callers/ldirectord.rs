@@ -7,7 +7,7 @@ use crate::installed::{Daemon, Installed, here, replaced, snippet};
 use crate::pool::Pool;
 
 #[test]
-fn ldirectord_removes_servers_that_break_and_adds_those_that_mend() {
+fn ldirectord_removes_servers_that_fail_and_adds_those_that_recover() {
     let (pool, installed) = (Pool::new(), Installed::new());
     let mut ldirectord = start(&pool, &installed);
     let table = installed.path("table");

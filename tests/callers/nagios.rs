@@ -8,7 +8,7 @@ use crate::installed::{Daemon, Installed, snippet};
 use crate::pool::Pool;
 
 #[test]
-fn nagios_sees_a_backend_break_and_mend() {
+fn nagios_sees_a_backend_fail_and_recover() {
     let (pool, installed) = (Pool::new(), Installed::new());
     let mut nagios = start(&pool, &installed);
     let status = installed.path("var/status.dat");

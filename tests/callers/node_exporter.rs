@@ -48,7 +48,7 @@ fn node_exporter_shows_the_state_of_a_pool() {
 }
 
 #[test]
-fn what_was_not_learnt_is_no_metric() {
+fn an_unknown_state_is_not_a_metric() {
     let (pool, installed) = (Pool::new(), Installed::new());
     // The machine's own firewall refuses to send.
     pool.lab.client.nft(

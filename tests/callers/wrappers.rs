@@ -12,7 +12,7 @@ fn run(pool: &Pool, installed: &Installed, words: &[&str]) -> Outcome {
 
 /// Whatever is printed is up; the exit code counts for nothing.
 #[test]
-fn f5_is_told_by_output_alone() {
+fn f5_reads_only_the_output() {
     let (pool, installed) = (Pool::new(), Installed::new());
     let printed = |address: &str, port: &str| {
         run(&pool, &installed, &["/usr/lib/halfopen/f5", address, port]).stdout
@@ -33,7 +33,7 @@ fn f5_is_told_by_output_alone() {
 
 /// 0 is down, 1 is up.
 #[test]
-fn relayd_is_told_the_other_way_round() {
+fn relayd_gets_inverted_exit_codes() {
     let (pool, installed) = (Pool::new(), Installed::new());
     let code = |host: &str| run(&pool, &installed, &["/usr/lib/halfopen/relayd-25", host]).code;
     for (host, expected) in [
@@ -54,7 +54,7 @@ fn relayd_is_told_the_other_way_round() {
 /// With `misc_dynamic`: 0 leaves the weight, 1 is down, 2 to 255 are weights from 0 to 253. There
 /// is no 256.
 #[test]
-fn keepalived_gets_no_weight_that_is_no_exit_code() {
+fn keepalived_gets_only_weights_that_are_exit_codes() {
     let (pool, installed) = (Pool::new(), Installed::new());
     let code = |weight: &str, limit: &str| {
         let wrapper = ["/usr/lib/halfopen/keepalived-dynamic", weight, "-w", limit];
@@ -70,7 +70,7 @@ fn keepalived_gets_no_weight_that_is_no_exit_code() {
 
 /// A command that a signal ends would be up.
 #[test]
-fn ldirectord_is_told_of_a_check_that_was_killed() {
+fn ldirectord_notices_a_check_that_was_killed() {
     let (pool, installed) = (Pool::new(), Installed::new());
     let words = ["/usr/lib/halfopen/ldirectord", "198.18.0.1", "25", "198.18.0.7", "25"];
     assert_eq!(run(&pool, &installed, &words).code, 0);

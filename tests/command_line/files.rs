@@ -110,7 +110,7 @@ fn a_bad_line_is_named_before_anything_is_sent() {
 }
 
 #[test]
-fn what_is_no_text_is_named() {
+fn bytes_that_are_not_text_are_named() {
     let garbage: Vec<u8> =
         (0..100_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[1]).collect();
     for (bytes, place) in [

@@ -37,7 +37,7 @@ fn json_keeps_the_order_of_its_fields() {
 }
 
 #[test]
-fn json_says_null_where_there_is_nothing() {
+fn json_has_null_for_missing_values() {
     let _network = Loopback::new().overload();
     let silent = halfopen(["-o", "json", "-t", "0.1", "127.0.0.1", "8027"]);
     let mut object = silent.json();

@@ -21,7 +21,7 @@ const SILENT: &str = "127.0.0.1:8027";
 const BROADCAST: &str = "127.255.255.255:80";
 
 #[test]
-fn a_pool_sums_up_first_and_says_what_is_not_ok() {
+fn a_pool_begins_with_a_summary_and_lists_what_is_not_ok() {
     let _network = Loopback::new().listen("127.0.0.1");
     let said = halfopen([OPEN, CLOSED]);
     let lines: Vec<_> = said.stdout.lines().collect();
@@ -335,7 +335,7 @@ fn an_address_of_the_other_family_is_named_before_anything_is_sent() {
 }
 
 #[test]
-fn who_is_interrupted_tells_what_is_known() {
+fn an_interrupted_pool_reports_what_is_known() {
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         let _network = Loopback::new().listen("127.0.0.1").overload();
         let said = interrupted(&[OPEN, CLOSED, SILENT, SILENT], signal);
@@ -349,7 +349,7 @@ fn who_is_interrupted_tells_what_is_known() {
 }
 
 #[test]
-fn who_is_interrupted_tells_people_and_programs_too() {
+fn an_interrupted_pool_reports_in_every_format() {
     let _network = Loopback::new().listen("127.0.0.1").overload();
     let said = interrupted(&["-o", "json", OPEN, CLOSED, SILENT], Signal::SIGINT);
     let lines = json_lines(&said);
@@ -388,7 +388,7 @@ fn a_single_check_that_is_interrupted_is_unknown_in_one_line() {
 }
 
 #[test]
-fn a_verdict_is_written_as_it_falls() {
+fn a_verdict_is_written_as_soon_as_it_is_reached() {
     let _network = Loopback::new().listen("127.0.0.1").overload();
     let mut child = start(&["-o", "json", "-t", "600", "--retries", "9", SILENT, OPEN]);
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -422,7 +422,7 @@ fn a_reader_who_leaves_half_way_changes_no_verdict() {
 }
 
 #[test]
-fn people_who_wait_at_a_terminal_see_how_far_it_is() {
+fn a_terminal_shows_the_progress_of_a_pool() {
     let _network = Loopback::new().listen("127.0.0.1").overload();
     let on_terminal = |words: &str| {
         let command = format!("'{HALFOPEN}' --retries 1 -t 3 {words}");

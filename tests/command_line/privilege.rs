@@ -93,7 +93,7 @@ fn the_self_test_from_a_source_keeps_to_its_family() {
 }
 
 #[test]
-fn the_self_test_says_what_to_do_where_loopback_is_down() {
+fn the_self_test_says_what_to_do_if_loopback_is_down() {
     unshare(CloneFlags::CLONE_NEWNET)
         .expect("a new network: needs root, or `unshare --user --map-root-user`");
     for engine in ["raw", "connect"] {
@@ -106,7 +106,7 @@ fn the_self_test_says_what_to_do_where_loopback_is_down() {
 
 /// There the guard hears the SYN+ACK, and the RST is the kernel's: as it should be.
 #[test]
-fn the_self_test_holds_where_segments_are_sent_with_hop_limit_255() {
+fn the_self_test_holds_if_segments_are_sent_with_hop_limit_255() {
     let _network = Loopback::new();
     fs::write("/proc/sys/net/ipv4/ip_default_ttl", "255").unwrap();
     let said = halfopen(["--self-test"]);

@@ -16,7 +16,7 @@ const TARGETS: usize = 4096;
 const POOL: &str = "127.0.0.0/20:8026";
 
 #[test]
-fn every_target_is_checked_while_nobody_reads() {
+fn every_target_is_checked_if_the_output_is_not_read() {
     for engine in ["raw", "connect"] {
         let _network = Loopback::new();
         let (mut child, mut output) = unread(&["--engine", engine, "-o", "json", POOL]);
@@ -33,7 +33,7 @@ fn every_target_is_checked_while_nobody_reads() {
 }
 
 #[test]
-fn a_signal_ends_the_program_while_nobody_reads() {
+fn a_signal_ends_the_program_if_the_output_is_not_read() {
     for (format, signal) in
         [("json", Signal::SIGTERM), ("json", Signal::SIGHUP), ("text", Signal::SIGINT)]
     {
@@ -52,7 +52,7 @@ fn a_signal_ends_the_program_while_nobody_reads() {
 
 /// The loop takes note of the signal; what is left to say then has no room in the pipe.
 #[test]
-fn one_signal_in_the_middle_of_a_pool_is_enough_while_nobody_reads() {
+fn one_signal_in_the_middle_of_a_pool_is_enough_if_the_output_is_not_read() {
     let _network = Loopback::new();
     let (mut child, output) = unread(&["--rate", "400", "-t", "60", "-o", "json", POOL]);
     wait_until(|| segments_received() >= 2 * 1000);

@@ -6,7 +6,7 @@ use halfopen::target::{Hosts, Ports, Target, TargetError};
 use proptest::prelude::*;
 
 #[test]
-fn a_host_and_a_port_are_told_apart() {
+fn a_host_and_a_port_are_distinguished() {
     for (text, host, port) in [
         ("192.0.2.7:25", "192.0.2.7", 25),
         ("[2001:db8::7]:443", "2001:db8::7", 443),

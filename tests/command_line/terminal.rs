@@ -20,7 +20,7 @@ use crate::slow_readers::wait_until;
 const POOL: [&str; 2] = ["127.0.0.1:8025", "127.0.0.1:8027"];
 
 #[test]
-fn a_bar_shows_how_far_a_long_pool_is_and_is_gone_in_the_end() {
+fn a_bar_shows_the_progress_of_a_long_pool_and_is_erased_at_the_end() {
     let _network = Loopback::new().listen("127.0.0.1").overload();
     let (master, slave) = terminal();
     let child = start(&["-t", "3"], slave);
@@ -73,7 +73,7 @@ fn a_signal_ends_a_check_whose_terminal_is_stopped() {
 }
 
 #[test]
-fn a_signal_ends_a_check_whose_terminal_nobody_reads() {
+fn a_signal_ends_a_check_whose_terminal_is_not_read() {
     let _network = Loopback::new();
     let (_master, slave) = terminal();
     let mut command = Command::new(HALFOPEN);

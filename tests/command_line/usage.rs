@@ -193,7 +193,7 @@ fn an_address_of_the_other_family_is_named() {
 }
 
 #[test]
-fn bytes_that_are_no_text_are_a_usage_error() {
+fn bytes_that_are_not_text_are_a_usage_error() {
     let not_utf8 = OsStr::from_bytes(b"a\xffb");
     assert_is_usage_error(&halfopen([not_utf8, OsStr::new("80")]));
     assert_is_usage_error(&halfopen([OsStr::new("127.0.0.1"), not_utf8]));

@@ -20,7 +20,7 @@ fn an_open_port_is_ok() {
 }
 
 #[test]
-fn a_closed_port_is_critical_unless_told() {
+fn a_closed_port_is_critical_unless_told_otherwise() {
     let _network = Loopback::new();
     for (refuse, code, status) in [("ok", 0, "OK"), ("warn", 1, "WARNING"), ("crit", 2, "CRITICAL")]
     {
@@ -85,7 +85,7 @@ fn a_name_that_does_not_resolve_is_unreachable() {
 }
 
 #[test]
-fn what_this_machine_will_not_do_is_unknown() {
+fn what_this_machine_refuses_is_unknown() {
     let _network = Loopback::new().listen("127.0.0.1");
     for (options, named) in [
         (["-S", "198.18.0.1"].as_slice(), "198.18.0.1"),

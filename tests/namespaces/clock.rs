@@ -57,7 +57,7 @@ fn a_wall_clock_that_steps_back_changes_no_state_and_no_time() {
 
 /// The kernel's stamps on what arrives are of another clock then than the program's readings.
 #[test]
-fn stamps_that_the_wall_clock_belies_make_no_round_trip_time() {
+fn time_stamps_that_contradict_the_wall_clock_make_no_round_trip_time() {
     let lab = Lab::new();
     let preloaded = Preloaded::build(&lab, "stepping_clock.c");
     for server in [SERVER_V4, SERVER_V6] {

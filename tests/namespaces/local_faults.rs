@@ -112,7 +112,7 @@ fn a_local_firewall_that_rejects_the_syn_is_a_fault_whatever_its_source() {
 }
 
 #[test]
-fn a_dead_neighbour_is_no_icmp_error_of_ours_whatever_the_source() {
+fn a_dead_neighbour_is_not_a_local_rejection_whatever_the_source() {
     let lab = lab_with_second_addresses();
     for family in ["ipv4", "ipv6"] {
         lab.client.sysctl(&format!("net.{family}.neigh.client0.retrans_time_ms"), "100");
@@ -212,7 +212,7 @@ fn an_interface_that_is_down_makes_a_target_unreachable() {
 
 /// No RST arrives: closed ports look filtered, and the self-test must not say that all is well.
 #[test]
-fn the_self_test_says_so_where_checks_do_not_work() {
+fn the_self_test_fails_if_checks_do_not_work() {
     let lab = Lab::new();
     lab.client.nft(
         "table inet deaf { chain input { type filter hook input priority 0; tcp flags rst drop; }; }",

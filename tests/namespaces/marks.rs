@@ -24,7 +24,7 @@ fn every_packet_of_a_marked_check_takes_the_marked_way() {
 }
 
 #[test]
-fn also_the_rst_that_the_kernel_sends_for_hop_limit_255() {
+fn the_rst_that_the_kernel_sends_for_hop_limit_255_takes_the_marked_way() {
     let lab = lab_with_a_marked_way();
     let_the_server_send_with_hop_limit_255(&lab);
     assert_all_packets_take_the_marked_way(&lab);

@@ -161,7 +161,7 @@ fn an_address_whose_turn_comes_late_is_not_filtered() {
 }
 
 #[test]
-fn a_name_that_is_there_many_times_is_looked_up_once() {
+fn a_name_that_is_listed_many_times_is_looked_up_once() {
     let (lab, names) = (Lab::new(), Names::with_hosts(HOSTS));
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);

@@ -19,7 +19,7 @@ fn exchange(lab: &Lab, server: IpAddr, options: &[&str]) -> Vec<Captured> {
 }
 
 #[test]
-fn source_is_where_all_packets_come_from() {
+fn all_packets_come_from_the_source_address() {
     let lab = Lab::new();
     lab.client.address("client0", &["198.19.0.11/24", "2001:db8::11/64"]);
     for (source, server) in [
@@ -34,7 +34,7 @@ fn source_is_where_all_packets_come_from() {
 }
 
 #[test]
-fn a_source_that_is_not_ours_is_a_fault_and_sends_nothing() {
+fn a_source_of_another_machine_is_an_error_and_sends_nothing() {
     let lab = Lab::new();
     let capture = lab.server.capture("server0");
     for (source, server) in [("198.19.0.77", "198.19.0.2"), ("2001:db8::77", "2001:db8::2")] {
@@ -58,7 +58,7 @@ fn a_link_local_source_without_its_interface_is_refused_with_advice() {
 }
 
 #[test]
-fn interface_is_the_one_that_all_packets_leave_by() {
+fn all_packets_leave_by_the_interface() {
     let lab = Lab::new();
     lab.second_cable();
     lab.client.configure(&[
@@ -84,7 +84,7 @@ fn interface_is_the_one_that_all_packets_leave_by() {
 }
 
 #[test]
-fn an_interface_that_does_not_exist_is_a_fault() {
+fn an_interface_that_does_not_exist_is_an_error() {
     let lab = Lab::new();
     for server in ["198.19.0.2", "2001:db8::2"] {
         let outcome = lab.check(&["--interface", "nowhere0", server, "80"]);

@@ -9,7 +9,7 @@ use crate::lab::{Captured, Direction, HALFOPEN, Lab, SERVER_V4, SERVER_V6};
 use crate::support::crowd::{Crowd, Finding, Findings};
 
 #[test]
-fn a_syn_that_is_dropped_once_where_it_leaves_is_sent_again() {
+fn a_syn_that_is_dropped_once_on_egress_is_sent_again() {
     let lab = Lab::new();
     let capture = lab.server.capture("server0");
     lab.client.nft(
@@ -48,7 +48,7 @@ fn is(segment: &Captured, flags: &str) -> bool {
 }
 
 #[test]
-fn rsts_that_find_no_room_leave_when_there_is_some() {
+fn rsts_leave_as_soon_as_the_queue_has_room() {
     let crowd = Crowd::new();
     // Who asks again would make up for a lost RST.
     crowd.lab.server.sysctl("net.ipv4.tcp_synack_retries", "0");
@@ -74,7 +74,7 @@ fn rsts_that_find_no_room_leave_when_there_is_some() {
 
 /// Nobody waits for them beyond the deadline.
 #[test]
-fn rsts_that_find_no_room_hold_up_nothing() {
+fn rsts_without_room_delay_nothing() {
     let crowd = Crowd::new();
     dam_resets(&crowd.lab);
     let arguments = ["--engine", "raw", "-o", "json", "--rate", "0", "-t", "2", "198.18.0.0/21:80"];
@@ -86,7 +86,7 @@ fn rsts_that_find_no_room_hold_up_nothing() {
 
 /// No matter where they stand among the others.
 #[test]
-fn targets_whose_syns_are_dropped_where_they_leave_delay_no_other() {
+fn targets_whose_syns_are_dropped_on_egress_delay_no_other() {
     let crowd = Crowd::new();
     crowd.check(&["198.18.1.1:80,81"]); // finds the neighbour
     crowd.lab.client.nft("table netdev t { chain out { type filter hook egress device client0 priority 0; ip daddr { 198.18.1.0, 198.18.1.90 } drop; }; }");

@@ -105,7 +105,7 @@ fn without_retries_there_is_one_syn() {
 }
 
 #[test]
-fn a_lost_syn_costs_a_second_try_and_not_the_verdict() {
+fn a_lost_syn_costs_a_second_attempt_and_not_the_verdict() {
     let lab = Lab::new();
     lab.server.nft("table inet t { chain in { type filter hook input priority 0; tcp dport 80 tcp flags syn numgen inc mod 2 0 drop; }; }");
     for server in [SERVER_V4, SERVER_V6] {
@@ -121,7 +121,7 @@ fn a_lost_syn_costs_a_second_try_and_not_the_verdict() {
 }
 
 #[test]
-fn a_lost_answer_costs_a_second_try_and_leaves_nothing_on_the_server() {
+fn a_lost_answer_costs_a_second_attempt_and_leaves_nothing_on_the_server() {
     let lab = Lab::new();
     // The SYN+ACK is lost once; the server repeats it after a second, when the second attempt has
     // long been answered.

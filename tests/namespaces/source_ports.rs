@@ -82,7 +82,7 @@ fn two_free_ports_are_enough() {
 
 /// The third SYN of three has no port of its own.
 #[test]
-fn a_server_that_hears_only_the_third_syn_is_found_from_two_ports() {
+fn a_server_that_receives_only_the_third_syn_is_found_from_two_ports() {
     let lab = Lab::new();
     narrow_source_ports(&lab, 40_000, 40_001);
     for server in [SERVER_V4, SERVER_V6] {
@@ -96,7 +96,7 @@ fn a_server_that_hears_only_the_third_syn_is_found_from_two_ports() {
 
 /// `bind()` finds no port then, and `connect()` does.
 #[test]
-fn where_every_port_has_a_connection_the_kernel_shares_one() {
+fn if_every_port_has_a_connection_the_kernel_shares_one() {
     let lab = Lab::new();
     narrow_source_ports(&lab, 40_000, 40_003);
     for (client, server) in [(CLIENT_V4, SERVER_V4), (CLIENT_V6, SERVER_V6)] {

@@ -18,7 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(8);
 const MOMENT: Duration = Duration::from_millis(1);
 
 #[test]
-fn a_look_up_is_not_waited_for_any_longer() {
+fn a_look_up_ends_at_the_deadline() {
     let lab = Lab::new();
     let questions = name_service(&lab); // hears them, and says nothing
     let names = Names::with_hosts("127.0.0.1 localhost\n");
@@ -33,7 +33,7 @@ fn a_look_up_is_not_waited_for_any_longer() {
 }
 
 #[test]
-fn a_file_of_targets_is_not_waited_for_any_longer() {
+fn reading_targets_ends_at_the_deadline() {
     let lab = Lab::new();
     let mut command = Command::new(HALFOPEN);
     command.args(["-t", "8", "--targets", "-"]).stdin(Stdio::piped());

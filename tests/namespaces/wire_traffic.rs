@@ -151,7 +151,7 @@ fn checks_side_by_side_keep_to_their_own_packets() {
 }
 
 #[test]
-fn targets_on_this_very_machine_work() {
+fn targets_on_this_machine_work() {
     let lab = Lab::new();
     for address in
         [IpAddr::V4(Ipv4Addr::LOCALHOST), "::1".parse().expect("an address"), CLIENT_V4, CLIENT_V6]
@@ -201,7 +201,7 @@ fn a_link_local_target_with_its_scope_works() {
 /// The program is gone when the server repeats its SYN+ACK, and so is the guard: the kernel answers
 /// for them.
 #[test]
-fn an_rst_that_is_lost_leaves_the_server_waiting_only_until_it_asks_again() {
+fn a_lost_rst_is_sent_again_when_the_server_retransmits() {
     let lab = Lab::new();
     lab.server.nft("table inet t { chain in { type filter hook input priority 0; tcp flags rst numgen inc mod 2 0 drop; }; }");
     for (client, server) in [(CLIENT_V4, SERVER_V4), (CLIENT_V6, SERVER_V6)] {

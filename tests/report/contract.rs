@@ -153,7 +153,7 @@ fn reasons_read_as_in_the_table() {
 }
 
 #[test]
-fn lines_fit_where_the_names_allow() {
+fn lines_fit_if_the_names_allow() {
     for report in [
         open(),
         open_after(212_000, "0.1", "0.5"),

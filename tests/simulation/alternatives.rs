@@ -29,7 +29,7 @@ const fn policy(expected: Expected) -> Policy {
 /// The first target answers after 10 ms, the second after 1.5 s, when it is no longer wanted; the
 /// third is silent.
 #[test]
-fn what_is_not_wanted_any_more_is_not_asked_again_and_its_late_answer_gets_an_rst() {
+fn a_cancelled_target_is_not_probed_again_and_its_late_answer_gets_an_rst() {
     let remotes = remotes(3);
     let answers_after = |remote: SocketAddr| match remotes.iter().position(|r| *r == remote) {
         Some(0) => Some(millis(10)),
@@ -58,7 +58,7 @@ fn what_is_not_wanted_any_more_is_not_asked_again_and_its_late_answer_gets_an_rs
 
 /// The second target takes the place of the first, which was about to be asked.
 #[test]
-fn a_target_in_the_place_of_a_cancelled_one_is_asked_once_at_a_time() {
+fn a_target_in_the_place_of_a_cancelled_one_is_probed_once_at_a_time() {
     let remotes = remotes(2);
     let attempts = schedule_of(2, secs(10)).attempts();
     let mut checker = Checker::new(Secret::new([7; 16]), attempts);
@@ -143,7 +143,7 @@ fn the_first_open_address_decides_at_once() {
 
 /// Whichever ends first.
 #[test]
-fn short_of_an_open_address_the_one_that_says_most_decides() {
+fn without_an_open_address_the_one_of_highest_precedence_decides() {
     let silence = || verdict(Reason::NoAnswer { syns: 3, waited: secs(7) });
     let no_route = || verdict(Reason::NoRoute(NoRoute::Network));
     let error = || Err(LocalError::Firewall(address(0)).into());
@@ -193,7 +193,7 @@ fn an_address_without_a_route_is_waited_for_only_beside_one_that_is_pending() {
 }
 
 #[test]
-fn what_was_not_asked_leaves_a_name_unknown_and_probed_all_the_same() {
+fn an_address_that_was_not_probed_leaves_a_name_unknown_but_probed() {
     let unasked = NoVerdict::NotProbed(EndOfRun::OutOfTime);
     let mut names = pair();
     assert_eq!(names.ended(0, address(1), verdict(Reason::RstAck), &OPEN), None);

@@ -33,7 +33,7 @@ fn a_client_that_resets_the_wrong_syn_ack_is_admitted() {
 }
 
 #[test]
-fn a_retransmission_is_admitted_where_first_syns_are_dropped() {
+fn a_retransmission_is_admitted_if_first_syns_are_dropped() {
     for (retries, limit) in [(1, secs(10)), (2, secs(10)), (2, millis(200)), (4, secs(1))] {
         let mut seen = Vec::new();
         let schedule = schedule_of(retries, limit);
@@ -57,7 +57,7 @@ fn a_retransmission_is_admitted_where_first_syns_are_dropped() {
 
 /// A firewall that still knows an old connection on the port, and says nothing.
 #[test]
-fn a_fresh_port_is_tried_where_the_first_is_swallowed() {
+fn a_fresh_port_is_tried_if_the_first_is_dropped() {
     let run = check(on_syn(|number, syn| match number {
         0 | 1 => Vec::new(),
         _ => vec![(millis(20), syn_ack(syn))],

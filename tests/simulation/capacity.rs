@@ -37,7 +37,7 @@ fn the_next_target_begins_when_one_has_been_waited_for() {
 
 /// Whether there is time left for a target is known when it begins, and not before.
 #[test]
-fn nobody_is_asked_for_a_target_before_there_is_room_for_it() {
+fn no_target_is_asked_for_before_there_is_room_for_it() {
     for capacity in [1, 3] {
         let run = check_within(capacity, 10, on_syn(deserved));
         assert_eq!(run.asked_at, first_syns(&run));
@@ -46,7 +46,7 @@ fn nobody_is_asked_for_a_target_before_there_is_room_for_it() {
 
 /// Retries of those that are pending need no room of their own.
 #[test]
-fn a_full_house_still_retries() {
+fn a_full_engine_still_retries() {
     let run = check_within(2, 2, on_syn(|_, _| Vec::new()));
     assert_eq!(run.syn_times(), [0, 0, 1000, 1000, 3000, 3000]);
 }

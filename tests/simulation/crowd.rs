@@ -64,7 +64,7 @@ fn each_target_of_a_crowd_has_sequence_numbers_of_its_own() {
 }
 
 #[test]
-fn the_ports_of_one_host_are_told_apart() {
+fn the_ports_of_one_host_are_distinguished() {
     let remotes: Vec<_> = (1..=2000_u16).map(|port| ([198, 18, 0, 7], port).into()).collect();
     let router = Ipv4Addr::new(198, 19, 0, 2).into();
     let run = check_all(

@@ -50,7 +50,7 @@ fn a_final_icmp_error_decides_at_once() {
 }
 
 #[test]
-fn an_icmp_error_that_may_pass_leaves_the_other_tries_their_chance() {
+fn an_icmp_error_that_may_pass_leaves_the_other_attempts_their_chance() {
     for (kind, code, state) in [
         (3, 0, PortState::Unreachable),
         (3, 1, PortState::Unreachable),
@@ -76,7 +76,7 @@ fn an_icmp_error_that_may_pass_leaves_the_other_tries_their_chance() {
 
 /// What the kernel says of a neighbour that does not answer.
 #[test]
-fn host_unreachable_from_this_very_machine_is_a_dead_neighbour() {
+fn host_unreachable_from_this_machine_is_a_dead_neighbour() {
     let error = IcmpError { origin: Origin::NoNeighbour, ..icmp_error(3, 1, "198.19.0.1") };
     let run = check(by_kernel(move |number, syn| vec![(millis(20), failed(number, syn, error))]));
     assert_eq!(run.verdict().reason, Reason::NoNeighbour(error));
@@ -84,7 +84,7 @@ fn host_unreachable_from_this_very_machine_is_a_dead_neighbour() {
 
 /// Where raw sockets are told by `EPERM`.
 #[test]
-fn a_port_that_this_very_machine_refuses_is_a_fault_and_no_state() {
+fn a_port_that_this_machine_refuses_is_an_error_and_not_a_state() {
     for code in [3, 13] {
         let error =
             IcmpError { origin: Origin::LocalFirewall, ..icmp_error(3, code, "198.19.0.1") };
@@ -96,7 +96,7 @@ fn a_port_that_this_very_machine_refuses_is_a_fault_and_no_state() {
 }
 
 #[test]
-fn a_target_that_is_this_very_machine_may_be_closed_by_icmp() {
+fn a_target_on_this_machine_may_be_closed_by_icmp() {
     let own = SocketAddr::from(([198, 19, 0, 1], 25));
     let error = icmp_error(3, 3, "198.19.0.1");
     let run = check_all(
@@ -107,7 +107,7 @@ fn a_target_that_is_this_very_machine_may_be_closed_by_icmp() {
 }
 
 #[test]
-fn a_late_end_of_an_earlier_try_counts_from_its_own_syn() {
+fn a_late_end_of_an_earlier_attempt_counts_from_its_own_syn() {
     let run = check(by_kernel(|number, syn| match number {
         0 => vec![(millis(1500), ended(number, syn, HandshakeEnd::Completed))],
         _ => Vec::new(),
@@ -138,7 +138,7 @@ fn a_syn_that_the_kernel_repeated_gives_no_round_trip_time() {
 
 /// The kernel gives up on its own at times, or was told something that proves nothing.
 #[test]
-fn a_try_that_the_kernel_abandons_counts_as_not_sent() {
+fn an_attempt_that_the_kernel_abandons_counts_as_not_sent() {
     for abandoned in [0, 1] {
         let run = check(by_kernel(move |number, syn| match number {
             2 => vec![(millis(20), ended(number, syn, HandshakeEnd::Completed))],
@@ -154,7 +154,7 @@ fn a_try_that_the_kernel_abandons_counts_as_not_sent() {
 
 /// Not all that was to be asked has been asked: silence proves nothing.
 #[test]
-fn silence_beside_an_abandoned_try_is_no_verdict() {
+fn silence_beside_an_abandoned_attempt_is_no_verdict() {
     for abandoned in 0..3 {
         let run = check(by_kernel(move |number, syn| {
             if number == abandoned {
@@ -173,7 +173,7 @@ fn silence_beside_an_abandoned_try_is_no_verdict() {
 }
 
 #[test]
-fn an_abandoned_last_try_does_not_cut_short_the_wait_for_those_before_it() {
+fn an_abandoned_last_attempt_does_not_cut_short_the_wait_for_those_before_it() {
     let run = check(by_kernel(|number, syn| match number {
         0 => vec![(millis(6900), ended(number, syn, HandshakeEnd::Refused))],
         2 => vec![(millis(20), ended(number, syn, HandshakeEnd::Aborted))],
@@ -183,7 +183,7 @@ fn an_abandoned_last_try_does_not_cut_short_the_wait_for_those_before_it() {
 }
 
 #[test]
-fn when_the_kernel_abandons_every_try_nothing_was_learnt() {
+fn when_the_kernel_abandons_every_attempt_nothing_was_learnt() {
     let run = check(by_kernel(|number, syn| {
         vec![(millis(20), ended(number, syn, HandshakeEnd::Aborted))]
     }));
@@ -193,7 +193,7 @@ fn when_the_kernel_abandons_every_try_nothing_was_learnt() {
 
 /// What the network said of one attempt outweighs that the kernel kept another to itself.
 #[test]
-fn an_icmp_error_outweighs_an_abandoned_try() {
+fn an_icmp_error_outweighs_an_abandoned_attempt() {
     let error = icmp_error(3, 1, ROUTER);
     let run = check(by_kernel(move |number, syn| match number {
         0 => vec![(millis(20), failed(number, syn, error))],
@@ -203,7 +203,7 @@ fn an_icmp_error_outweighs_an_abandoned_try() {
 }
 
 #[test]
-fn ends_of_handshakes_that_nobody_began_decide_nothing() {
+fn ends_of_unknown_handshakes_decide_nothing() {
     type Change = fn(&mut SocketAddr);
     let strangers: [Change; 2] =
         [|remote| remote.set_port(26), |remote| remote.set_ip([198, 18, 0, 8].into())];
@@ -221,7 +221,7 @@ fn ends_of_handshakes_that_nobody_began_decide_nothing() {
 
 /// It is one of ours, but its SYN has not left yet.
 #[test]
-fn the_end_of_a_try_that_has_not_begun_decides_nothing() {
+fn the_end_of_an_attempt_that_has_not_begun_decides_nothing() {
     let run = check(by_kernel(|number, syn| {
         let end = ended(1, syn, HandshakeEnd::Completed);
         if number == 0 { vec![(millis(20), end)] } else { Vec::new() }

@@ -73,7 +73,7 @@ proptest! {
     }
 
     #[test]
-    fn no_target_is_sent_more_than_its_tries(network in networks()) {
+    fn no_target_is_sent_more_than_its_attempts(network in networks()) {
         let run = network.run();
         for index in 0..network.hosts.len() {
             let syns = run.syns().into_iter().filter(|(_, syn)| syn.destination == remote(index));

@@ -44,7 +44,7 @@ fn final_errors_decide_at_once() {
 /// The verdict on each attempt's failure: all attempts go out, and the last one to fail decides at
 /// once.
 #[test]
-fn passing_errors_decide_when_the_last_try_has_failed() {
+fn passing_errors_decide_when_the_last_attempt_has_failed() {
     for (remote, router, error, state) in SOFT {
         let router: IpAddr = router.parse().unwrap();
         let run =
@@ -57,7 +57,7 @@ fn passing_errors_decide_when_the_last_try_has_failed() {
 }
 
 #[test]
-fn a_routing_flap_is_outlived() {
+fn a_routing_flap_does_not_decide() {
     for (remote, router, error, _) in SOFT {
         let router: IpAddr = router.parse().unwrap();
         for failing in [1, 2] {
@@ -79,7 +79,7 @@ fn a_routing_flap_is_outlived() {
 
 /// The SYN may have gone both ways.
 #[test]
-fn a_syn_ack_to_a_try_that_also_drew_an_error_is_open() {
+fn a_syn_ack_to_an_attempt_that_also_drew_an_error_is_open() {
     let run = check(on_syn(|number, syn| match number {
         0 => vec![
             (millis(20), icmp((3, 1), ROUTER.parse().unwrap(), syn)),
@@ -92,7 +92,7 @@ fn a_syn_ack_to_a_try_that_also_drew_an_error_is_open() {
 }
 
 #[test]
-fn an_error_about_an_earlier_try_does_not_end_the_last_one() {
+fn an_error_about_an_earlier_attempt_does_not_end_the_last_one() {
     let run = check(on_syn(|number, syn| match number {
         1 => vec![(millis(2500), icmp((3, 0), ROUTER.parse().unwrap(), syn))], // at 3.5 s
         2 => vec![(millis(1500), rst_ack(syn))],                               // at 4.5 s
@@ -103,7 +103,7 @@ fn an_error_about_an_earlier_try_does_not_end_the_last_one() {
 }
 
 #[test]
-fn an_error_about_the_last_try_decides_when_the_others_have_been_waited_for() {
+fn an_error_about_the_last_attempt_decides_when_the_others_have_been_waited_for() {
     let run = check(on_syn(|number, syn| match number {
         2 => vec![(millis(20), icmp((11, 0), ROUTER.parse().unwrap(), syn))],
         _ => vec![],
@@ -116,7 +116,7 @@ fn an_error_about_the_last_try_decides_when_the_others_have_been_waited_for() {
 /// Two next hops, one slow and one dead: the SYNs from one port take the one, those from another
 /// port the other.
 #[test]
-fn a_late_answer_counts_after_the_last_try_has_failed() {
+fn a_late_answer_counts_after_the_last_attempt_has_failed() {
     let run = check(on_syn(|number, syn| match number {
         0 => vec![(millis(3500), syn_ack(syn))],
         1 => vec![],

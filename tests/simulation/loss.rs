@@ -53,7 +53,7 @@ fn the_rst_is_bare_and_takes_its_number_from_the_syn_ack() {
 
 /// Whether it was the SYN or its answer makes no difference to us.
 #[test]
-fn any_tries_may_be_lost_but_one() {
+fn any_attempts_may_be_lost_but_one() {
     for arriving in 0..8_usize {
         let run = check(on_syn(|number, syn| match arriving >> number & 1 {
             1 => vec![(millis(20), syn_ack(syn))],
@@ -94,7 +94,7 @@ fn every_copy_of_a_syn_ack_gets_its_rst() {
 }
 
 #[test]
-fn an_answer_to_the_first_try_during_the_third_counts_from_the_first_syn() {
+fn an_answer_to_the_first_attempt_during_the_third_counts_from_the_first_syn() {
     let run = check(on_syn(|number, syn| match number {
         0 => vec![(millis(3500), syn_ack(syn))],
         _ => vec![],
@@ -109,7 +109,7 @@ fn an_answer_to_the_first_try_during_the_third_counts_from_the_first_syn() {
 }
 
 #[test]
-fn a_late_refusal_of_the_first_try_is_still_a_refusal() {
+fn a_late_refusal_of_the_first_attempt_is_still_a_refusal() {
     let run = check(on_syn(|number, syn| match number {
         0 => vec![(millis(6999), rst_ack(syn))],
         _ => vec![],

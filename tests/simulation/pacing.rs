@@ -168,7 +168,7 @@ fn the_rate_is_used_up_while_there_is_something_to_send() {
 
 /// Whose first wait is over need not wait until all the others have been begun.
 #[test]
-fn retries_go_out_between_first_tries() {
+fn retries_go_out_between_first_attempts() {
     let run = under(100, usize::MAX, 1000, on_syn(|_, _| vec![]));
     let syns = run.syns();
     let first_target = syns[0].1.destination;
@@ -220,7 +220,7 @@ fn a_delayed_syn_gets_most_of_its_wait() {
 
 /// Held back by others, but not for longer than it must be: waits follow one another as scheduled.
 #[test]
-fn a_delay_of_one_try_does_not_postpone_the_verdict() {
+fn a_delay_of_one_attempt_does_not_postpone_the_verdict() {
     let run = under(1000, usize::MAX, 200, on_syn(|_, _| vec![]));
     for index in 0..200 {
         let begun = run.syns()[index].0;

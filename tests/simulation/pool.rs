@@ -19,7 +19,7 @@ use crate::network::{
 };
 
 #[test]
-fn a_hundred_thousand_targets_each_get_what_they_deserve() {
+fn each_of_a_hundred_thousand_targets_gets_its_own_verdict() {
     let remotes = remotes(100_000);
     let state = |remote: SocketAddr| match u32::from(v4(remote)) % 3 {
         0 => PortState::Open,
@@ -46,7 +46,7 @@ fn a_hundred_thousand_targets_each_get_what_they_deserve() {
 
 /// Silence proves nothing while our own queue loses answers.
 #[test]
-fn silence_that_spans_a_loss_is_asked_once_more() {
+fn silence_that_spans_a_loss_costs_one_more_syn() {
     for lost_at in [millis(3001), millis(5000), millis(6999)] {
         let run = check_all(
             &remotes(1),
@@ -158,7 +158,7 @@ fn what_was_asked_for_and_not_begun_by_the_deadline_was_not_probed() {
 }
 
 #[test]
-fn who_gives_up_is_told_that_of_all_that_is_pending() {
+fn every_pending_target_ends_when_the_driver_gives_up() {
     let conditions = Conditions { patience: 10, ..default_conditions() };
     let run = check_under(
         conditions,
@@ -200,7 +200,7 @@ fn when_nothing_can_be_received_any_more_every_target_left_ends_with_that() {
 
 /// Nobody else is left to wait for.
 #[test]
-fn a_send_refused_each_time_ends_with_the_last_try() {
+fn a_send_refused_each_time_ends_with_the_last_attempt() {
     let kernel = |segment: &Segment| Err(LocalError::Firewall(segment.destination));
     let run = check_under(
         Conditions { kernel, ..default_conditions() },
@@ -215,7 +215,7 @@ fn a_send_refused_each_time_ends_with_the_last_try() {
 
 /// A table of the firewall that was full for a moment.
 #[test]
-fn a_send_refused_once_is_made_up_for_by_the_next_try() {
+fn a_send_refused_once_is_made_up_for_by_the_next_attempt() {
     let network = Routed {
         route: |number| match number {
             0 => Err(SendError::LocalError(LocalError::Firewall(SERVER))),
@@ -235,7 +235,7 @@ fn a_send_refused_once_is_made_up_for_by_the_next_try() {
 /// A queue that is full for good: no attempt is used up, nothing is learnt, and the reason is
 /// known.
 #[test]
-fn where_there_is_no_room_for_a_syn_nobody_is_judged() {
+fn without_room_for_a_syn_there_is_no_verdict() {
     let full = |to| LocalError::Send { to, errno: nix::errno::Errno::ENOBUFS };
     let kernel = |segment: &Segment| match segment.destination.port() % 2 {
         0 => Err(LocalError::Send { to: segment.destination, errno: nix::errno::Errno::ENOBUFS }),

@@ -12,7 +12,7 @@ const NO_ROUTE: SendError = SendError::NoRoute(NoRoute::Network);
 const FIREWALL: LocalError = LocalError::Firewall(SERVER);
 
 #[test]
-fn no_route_on_every_try_is_unreachable_when_the_last_has_failed() {
+fn no_route_on_every_attempt_is_unreachable_when_the_last_has_failed() {
     for cause in [NoRoute::Network, NoRoute::Host, NoRoute::Prohibited, NoRoute::Blackhole] {
         let run = check_routed(|_| Err(SendError::NoRoute(cause)));
         let verdict = run.verdict();
@@ -36,7 +36,7 @@ fn a_route_that_comes_back_is_used() {
 }
 
 #[test]
-fn a_fault_on_every_try_is_no_verdict_on_the_target() {
+fn a_fault_on_every_attempt_is_no_verdict_on_the_target() {
     let run = check_routed(|_| Err(SendError::LocalError(FIREWALL)));
     assert_eq!(run.outcome_of(0), &Err(FIREWALL.into()));
     assert_eq!(run.end, secs(3));
@@ -54,7 +54,7 @@ fn a_fault_that_passes_leaves_no_trace() {
 }
 
 #[test]
-fn a_fault_on_the_last_try_waits_for_the_syns_still_out() {
+fn a_fault_on_the_last_attempt_waits_for_the_syns_still_out() {
     let late_answer = |at| {
         check(Routed {
             route: |number| if number == 2 { Err(SendError::LocalError(FIREWALL)) } else { Ok(()) },
@@ -88,7 +88,7 @@ fn no_route_and_faults_together_are_never_silence() {
 }
 
 #[test]
-fn an_old_connection_does_not_wait_for_a_try_that_cannot_leave() {
+fn an_old_connection_does_not_wait_for_an_attempt_that_cannot_leave() {
     let run = check(Routed {
         route: |number| if number == 1 { Err(NO_ROUTE) } else { Ok(()) },
         network: on_syn(|number, syn| match number {

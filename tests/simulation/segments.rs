@@ -74,7 +74,7 @@ fn a_segment_from_elsewhere_proves_nothing() {
 
 /// Address translation on the way back that has lost track: it has seen our SYN.
 #[test]
-fn a_syn_ack_from_elsewhere_is_told_of_but_is_not_the_targets() {
+fn a_syn_ack_from_elsewhere_is_reported_but_is_not_the_targets() {
     for source in elsewhere() {
         let run = check_forged(|syn| Segment { source, ..answer(syn, SYN_ACK) });
         assert_eq!(run.verdict().reason, Reason::AnsweredBy(source));
@@ -206,7 +206,7 @@ fn an_acknowledgement_may_wrap() {
 }
 
 #[test]
-fn where_the_kernel_has_sent_the_rst_we_send_none() {
+fn no_rst_is_sent_if_the_kernel_has_sent_it() {
     for flags in [SYN_ACK, Flags::ACK] {
         let run = check(on_syn(|number, syn| match number {
             0 => {

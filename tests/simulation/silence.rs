@@ -74,7 +74,7 @@ fn every_schedule_fits_its_deadline() {
 /// A retransmission gets past what drops the first SYN of a connection, a fresh port past what is
 /// left of an old one.
 #[test]
-fn every_second_try_is_a_retransmission_of_the_one_before() {
+fn every_second_attempt_is_a_retransmission_of_the_one_before() {
     for remote in [SERVER, SERVER_V6] {
         for retries in 0..=10_u8 {
             let run = check_by(schedule_of(retries, secs(10)), &[remote], silence());
@@ -91,7 +91,7 @@ fn every_second_try_is_a_retransmission_of_the_one_before() {
 
 /// A machine with few free ports.
 #[test]
-fn with_one_port_all_tries_are_retransmissions() {
+fn with_one_port_all_attempts_are_retransmissions() {
     let run = check(FewPorts(1));
     assert_eq!(run.syn_times(), [0, 1000, 3000]);
     assert_eq!(ports(&run), [0, 0, 0]);

@@ -11,7 +11,7 @@ use crate::network::{
 };
 
 #[test]
-fn the_old_connection_is_reset_and_the_next_try_goes_out_at_once() {
+fn the_old_connection_is_reset_and_the_next_attempt_goes_out_at_once() {
     let run = check(on_syn(|number, syn| match number {
         0 => vec![(millis(20), challenge_ack(syn))],
         _ => vec![(millis(20), syn_ack(syn))],
@@ -69,7 +69,7 @@ fn a_refusal_during_the_last_wait_is_closed() {
 }
 
 #[test]
-fn more_old_acks_do_not_use_up_more_tries() {
+fn more_old_acks_do_not_use_up_more_attempts() {
     let run = check(on_syn(|number, syn| match number {
         0 => vec![(millis(20), challenge_ack(syn)); 10],
         _ => vec![],
@@ -80,7 +80,7 @@ fn more_old_acks_do_not_use_up_more_tries() {
 }
 
 #[test]
-fn an_old_ack_to_an_earlier_port_does_not_hurry_the_next_try() {
+fn an_old_ack_to_an_earlier_port_does_not_hurry_the_next_attempt() {
     let run = check_by(
         schedule_of(3, secs(15)),
         &[SERVER],
@@ -108,7 +108,7 @@ fn a_late_old_ack_to_a_port_that_was_tried_twice_hurries_the_next_port() {
 }
 
 #[test]
-fn an_old_ack_after_the_verdict_is_nobodys() {
+fn an_old_ack_after_the_verdict_is_discarded() {
     let run = check_all(
         &[SERVER, NOBODY],
         on_syn(|_, syn| match syn.destination {
@@ -126,7 +126,7 @@ fn an_old_ack_after_the_verdict_is_nobodys() {
 /// The port has been used for another target by then, and the ACK is reset, but it says nothing of
 /// this one.
 #[test]
-fn an_old_ack_to_a_port_this_target_was_not_tried_from_is_not_held_against_it() {
+fn an_old_ack_to_a_port_this_target_was_not_tried_from_proves_nothing() {
     let run = check_all(
         &[SERVER, NOBODY],
         on_syn(|number, syn| match (syn.destination, number) {
@@ -158,7 +158,7 @@ fn without_retries_an_old_ack_leaves_only_waiting() {
 
 /// What was learnt last decides when no attempt is left.
 #[test]
-fn unreachable_on_the_last_try_outweighs_old_acks_before() {
+fn unreachable_on_the_last_attempt_outweighs_old_acks_before() {
     let run = check(on_syn(|number, syn| match number {
         2 => vec![(millis(20), icmp((3, 1), "198.18.0.1".parse().unwrap(), syn))],
         _ => vec![(millis(20), challenge_ack(syn))],

@@ -69,7 +69,7 @@ fn endpoints_come_in_the_order_in_which_they_are_written() {
 }
 
 #[test]
-fn what_several_lines_name_comes_once_and_is_told_to_all() {
+fn an_endpoint_of_several_lines_comes_once_and_is_reported_to_all() {
     for (targets, wanted) in [
         (["192.0.2.7:25", "192.0.2.7:25"].as_slice(), [("192.0.2.7:25", &[0, 1][..])].as_slice()),
         (&["192.0.2.7:25", "[::ffff:192.0.2.7]:25"], &[("192.0.2.7:25", &[0, 1])]),
@@ -236,7 +236,7 @@ fn the_families_that_may_be_needed_are_known_beforehand() {
 proptest! {
     /// Blocks, addresses and names that overlap, resolved at any moment and answered at any other.
     #[test]
-    fn every_line_hears_of_each_of_its_endpoints_once(
+    fn every_line_gets_each_of_its_endpoints_once(
         lines in proptest::collection::vec(line(), 1..12),
         moments in proptest::collection::vec(0..40_usize, 12),
         patience in 0..6_usize,
@@ -280,7 +280,7 @@ proptest! {
 
     /// Names that leave endpoints at any moment, as they do when another address has opened them.
     #[test]
-    fn an_endpoint_is_never_pending_twice_and_nobody_who_waits_for_it_is_forgotten(
+    fn an_endpoint_is_never_pending_twice_and_every_line_that_waits_for_it_gets_it(
         lines in proptest::collection::vec(line(), 1..8),
         moments in proptest::collection::vec(0..30_usize, 8),
         leaves in proptest::collection::vec((0..30_usize, 0..8_u32, 0..16_u8, 1..5_u16), 0..60),

@@ -13,7 +13,7 @@ use crate::support::crowd::{CLOSED, Crowd, DROPPED, Findings, OPEN, expected};
 const DEAD: u32 = 24;
 
 #[test]
-fn a_pool_that_the_limit_has_room_for_is_told_of_whole() {
+fn a_pool_within_the_limit_is_reported_in_full() {
     let crowd = Crowd::new();
     for (limit, retries) in [("-n 256", "0"), ("-n 256", "2"), ("-n 1024", "4")] {
         let findings = check_pool(&crowd, limit, &["-t", "2", "--retries", retries]);
@@ -34,7 +34,7 @@ fn a_soft_limit_is_raised() {
 
 /// Five times as many targets as the limit has room for, one after the other.
 #[test]
-fn descriptors_of_targets_that_have_ended_serve_others() {
+fn descriptors_of_targets_that_have_ended_are_used_again() {
     let crowd = Crowd::new();
     let dead = ["-t", "20", "--retries", "0", "198.18.2.0/25:82", "198.18.2.128/27:82"];
     let findings = check(&crowd, "-n 128", &dead);
@@ -43,7 +43,7 @@ fn descriptors_of_targets_that_have_ended_serve_others() {
 
 /// A SYN that finds no descriptor is put off, and `-v` says so.
 #[test]
-fn no_more_is_begun_than_there_are_descriptors_for() {
+fn no_more_attempts_begin_than_there_are_descriptors() {
     let crowd = Crowd::new();
     let outcome = run(&crowd, "-n 256", &["-v", "-t", "2", "198.18.2.0/25:82"]);
     assert!(Findings::of(&outcome).count("filtered") >= 16, "{outcome:?}");
@@ -69,7 +69,7 @@ fn dead_targets_leave_descriptors_for_live_ones() {
 /// silence is a verdict that was not waited for: the last attempt was, for four sevenths of what
 /// was left, at the least.
 #[test]
-fn a_pool_that_the_limit_has_no_room_for_is_told_of_in_part_and_never_wrongly() {
+fn a_pool_beyond_the_limit_is_reported_in_part_and_never_wrongly() {
     let crowd = Crowd::new();
     thread::scope(|scope| {
         for (limit, timeout) in [("16", 3.0), ("16", 7.5), ("64", 8.0), ("128", 3.0)] {

@@ -10,7 +10,7 @@ const FAMILIES: [(&str, &str); 2] = [("ipv4", "198.19.0.99"), ("ipv6", "2001:db8
 
 /// The entry is left from an outage; the SYN that is rejected never asks for the next hop.
 #[test]
-fn a_next_hop_that_has_failed_before_is_not_blamed_for_our_firewall() {
+fn a_next_hop_that_has_failed_before_is_not_blamed_for_a_local_firewall() {
     let lab = Lab::new();
     for kind in ["host-unreachable", "no-route"] {
         lab.client.nft(&format!(
@@ -33,7 +33,7 @@ fn a_next_hop_that_has_failed_before_is_not_blamed_for_our_firewall() {
 
 /// The entry is gone when the program gets to read of its failure.
 #[test]
-fn a_next_hop_that_is_forgotten_since_is_no_firewall_of_ours() {
+fn a_next_hop_that_the_kernel_has_forgotten_is_not_taken_for_a_local_firewall() {
     let lab = Lab::new();
     for (family, target) in FAMILIES {
         lab.client.sysctl(&format!("net.{family}.neigh.client0.retrans_time_ms"), "700");

@@ -11,7 +11,7 @@ use crate::support::caller::Caller;
 use crate::support::marked_way::{MARKED_V4, MARKED_V6, lab_with_a_marked_way};
 
 #[test]
-fn source_is_where_all_packets_come_from() {
+fn all_packets_come_from_the_source_address() {
     let lab = Lab::new();
     lab.client.address("client0", &["198.19.0.11/24", "2001:db8::11/64"]);
     for (source, server) in [
@@ -26,7 +26,7 @@ fn source_is_where_all_packets_come_from() {
 }
 
 #[test]
-fn interface_is_the_one_that_all_packets_leave_by() {
+fn all_packets_leave_by_the_interface() {
     let lab = Lab::new();
     lab.second_cable();
     lab.client.configure(&[
@@ -86,7 +86,7 @@ fn the_rst_carries_the_mark_whichever_way_the_answer_came() {
 /// Also with `ip_nonlocal_bind`, with which the kernel would let it send from anywhere; by either
 /// engine.
 #[test]
-fn a_source_that_is_not_ours_is_a_fault_and_sends_nothing() {
+fn a_source_of_another_machine_is_an_error_and_sends_nothing() {
     let lab = Lab::new();
     let capture = lab.server.capture("server0");
     for nonlocal_bind in ["0", "1"] {
@@ -115,7 +115,7 @@ fn a_source_that_is_not_ours_is_a_fault_and_sends_nothing() {
 }
 
 #[test]
-fn an_interface_that_does_not_exist_is_a_fault() {
+fn an_interface_that_does_not_exist_is_an_error() {
     let lab = Lab::new();
     for server in ["198.19.0.2", "2001:db8::2"] {
         let outcome = lab.check(&["--engine", "connect", "--interface", "nowhere0", server, "80"]);

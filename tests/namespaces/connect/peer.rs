@@ -26,15 +26,15 @@ const SHORT: &[&str] = &["-t", "3.5"];
 
 in_both_families!(
     a_final_icmp_error_ends_the_check_at_once,
-    an_icmp_error_that_may_pass_leaves_the_other_tries_their_chance,
-    an_icmp_error_that_stays_is_the_verdict_after_the_last_try,
+    an_icmp_error_that_may_pass_leaves_the_other_attempts_their_chance,
+    an_icmp_error_that_stays_is_the_verdict_after_the_last_attempt,
     an_icmp_error_about_another_segment_is_ignored,
     an_icmp_error_that_says_nothing_about_the_port_gives_it_no_state,
     a_slow_answer_shows_in_the_round_trip_time,
     a_pause_of_the_program_shows_in_no_round_trip_time,
-    a_late_answer_to_the_first_try_counts,
-    a_late_refusal_of_the_first_try_counts,
-    answers_to_two_tries_are_both_reset,
+    a_late_answer_to_the_first_attempt_counts,
+    a_late_refusal_of_the_first_attempt_counts,
+    answers_to_two_attempts_are_both_reset,
     an_answer_after_the_verdict_is_reset,
     targets_that_had_the_same_descriptors_do_not_mix,
     an_icmp_error_right_behind_a_syn_ack_changes_nothing,
@@ -42,7 +42,7 @@ in_both_families!(
     a_syn_ack_with_an_end_right_behind_it_is_open,
     a_syn_ack_to_a_syn_that_was_sent_again_with_an_end_right_behind_it_is_open,
     a_syn_ack_of_any_kind_is_open,
-    what_acknowledges_no_syn_of_ours_proves_nothing,
+    segments_that_acknowledge_none_of_our_syns_prove_nothing,
     flags_that_no_stack_sends_together_are_what_the_kernel_takes_them_for,
     old_connections_that_answer_every_syn_look_filtered,
 );
@@ -57,7 +57,7 @@ fn a_final_icmp_error_ends_the_check_at_once(family: Family) {
     }
 }
 
-fn an_icmp_error_that_may_pass_leaves_the_other_tries_their_chance(family: Family) {
+fn an_icmp_error_that_may_pass_leaves_the_other_attempts_their_chance(family: Family) {
     for &(kind, code, _) in passing_errors(family) {
         let (verdict, sent) = check(family, SHORT, move |syns| match syns {
             [first] => vec![first.icmp(family.router(), kind, code).into()],
@@ -69,7 +69,7 @@ fn an_icmp_error_that_may_pass_leaves_the_other_tries_their_chance(family: Famil
     }
 }
 
-fn an_icmp_error_that_stays_is_the_verdict_after_the_last_try(family: Family) {
+fn an_icmp_error_that_stays_is_the_verdict_after_the_last_attempt(family: Family) {
     for &(kind, code, state) in passing_errors(family) {
         let (verdict, sent) = check(
             family,
@@ -147,7 +147,7 @@ fn a_pause_of_the_program_shows_in_no_round_trip_time(family: Family) {
     assert_no_pause(&verdict, delay, pause);
 }
 
-fn a_late_answer_to_the_first_try_counts(family: Family) {
+fn a_late_answer_to_the_first_attempt_counts(family: Family) {
     let (verdict, sent) = check(family, SHORT, |syns| match syns {
         [first, _] => vec![first.syn_ack().into()],
         _ => Vec::new(),
@@ -159,7 +159,7 @@ fn a_late_answer_to_the_first_try_counts(family: Family) {
     assert!((0.45..3.0).contains(&round_trip), "since the SYN that was answered: {round_trip}");
 }
 
-fn a_late_refusal_of_the_first_try_counts(family: Family) {
+fn a_late_refusal_of_the_first_attempt_counts(family: Family) {
     let (verdict, sent) = check(family, SHORT, |syns| match syns {
         [first, _] => vec![first.rst_ack().into()],
         _ => Vec::new(),
@@ -168,7 +168,7 @@ fn a_late_refusal_of_the_first_try_counts(family: Family) {
     assert_eq!(flags(&sent), ["SYN", "SYN"]);
 }
 
-fn answers_to_two_tries_are_both_reset(family: Family) {
+fn answers_to_two_attempts_are_both_reset(family: Family) {
     let (verdict, sent) = check(family, SHORT, |syns| match syns {
         [first, second] => vec![first.syn_ack().into(), second.syn_ack().into()],
         _ => Vec::new(),
@@ -280,7 +280,7 @@ fn a_syn_ack_of_any_kind_is_open(family: Family) {
     }
 }
 
-fn what_acknowledges_no_syn_of_ours_proves_nothing(family: Family) {
+fn segments_that_acknowledge_none_of_our_syns_prove_nothing(family: Family) {
     let forgeries: [fn(&Sent, Family) -> Answer; 8] = [
         |syn, _| Answer { acknowledgement: syn.sequence, ..syn.syn_ack() },
         |syn, _| Answer { acknowledgement: syn.sequence.wrapping_add(2), ..syn.syn_ack() },

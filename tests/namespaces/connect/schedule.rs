@@ -7,18 +7,18 @@ use super::verdict;
 use crate::lab::{Captured, Lab, SERVER_V4, SERVER_V6};
 
 #[test]
-fn each_ipv4_try_is_a_fresh_syn_at_its_time_beside_those_that_the_kernel_repeats() {
-    assert_each_try_has_its_time(SERVER_V4);
+fn each_ipv4_attempt_is_a_fresh_syn_at_its_time_beside_those_that_the_kernel_repeats() {
+    assert_each_attempt_has_its_time(SERVER_V4);
 }
 
 #[test]
-fn each_ipv6_try_is_a_fresh_syn_at_its_time_beside_those_that_the_kernel_repeats() {
-    assert_each_try_has_its_time(SERVER_V6);
+fn each_ipv6_attempt_is_a_fresh_syn_at_its_time_beside_those_that_the_kernel_repeats() {
+    assert_each_attempt_has_its_time(SERVER_V6);
 }
 
 /// The kernel repeats the first SYN when ours of the second attempt leaves, and again later: by
 /// port they are told apart.
-fn assert_each_try_has_its_time(server: IpAddr) {
+fn assert_each_attempt_has_its_time(server: IpAddr) {
     let lab = Lab::new();
     lab.server.nft(
         "table inet t { chain in { type filter hook input priority 0; tcp dport 80 drop; }; }",
@@ -41,7 +41,7 @@ fn assert_each_try_has_its_time(server: IpAddr) {
 }
 
 #[test]
-fn a_lost_syn_costs_a_second_try_and_not_the_verdict() {
+fn a_lost_syn_costs_a_second_attempt_and_not_the_verdict() {
     let lab = Lab::new();
     lab.server.nft("table inet t { chain in { type filter hook input priority 0; tcp dport 80 tcp flags syn numgen inc mod 2 0 drop; }; }");
     for server in [SERVER_V4, SERVER_V6] {
@@ -60,7 +60,7 @@ fn a_lost_syn_costs_a_second_try_and_not_the_verdict() {
 
 /// Of every port the first SYN is lost, and the kernel's repetition gets through.
 #[test]
-fn an_answer_to_a_syn_that_the_kernel_repeated_counts_for_its_try() {
+fn an_answer_to_a_syn_that_the_kernel_repeated_counts_for_its_attempt() {
     let lab = Lab::new();
     lab.server.nft(
         "table inet t {
@@ -82,7 +82,7 @@ fn an_answer_to_a_syn_that_the_kernel_repeated_counts_for_its_try() {
 
 /// A kernel that is told to repeat a SYN once gives up on it long before we do.
 #[test]
-fn the_patience_of_the_kernel_is_not_ours() {
+fn attempts_outlast_the_kernels_retransmissions() {
     let lab = Lab::new();
     lab.client.sysctl("net.ipv4.tcp_syn_retries", "1");
     lab.server.nft(
@@ -95,7 +95,7 @@ fn the_patience_of_the_kernel_is_not_ours() {
 
 /// Neither at the verdict nor after it.
 #[test]
-fn what_is_still_waited_for_is_given_up_without_a_packet() {
+fn pending_attempts_are_given_up_without_a_packet() {
     let lab = Lab::new();
     lab.server.nft(
         "table inet t { chain in { type filter hook input priority 0; tcp dport 80 drop; }; }",

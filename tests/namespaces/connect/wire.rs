@@ -86,7 +86,7 @@ fn checks_side_by_side_keep_to_their_own_packets() {
 }
 
 #[test]
-fn targets_on_this_very_machine_work() {
+fn targets_on_this_machine_work() {
     let lab = Lab::new();
     for address in
         [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST), CLIENT_V4, CLIENT_V6]

@@ -79,7 +79,7 @@ fn a_storm_of_signals_loses_no_target_of_a_file() {
 /// What a kernel without room, or a table without a free entry, says; and a call that is
 /// interrupted before it began.
 #[test]
-fn calls_that_fail_now_and_then_make_no_wrong_state() {
+fn occasional_failures_of_system_calls_make_no_wrong_state() {
     const OF_BOTH: &[(&str, &[Errno])] = &[
         ("socket", &[Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM]),
         ("bind", &[Errno::EADDRINUSE, Errno::ENOMEM]),

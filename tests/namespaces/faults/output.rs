@@ -16,7 +16,7 @@ use crate::lab::{Capture, Direction};
 use crate::support::process::wait_until;
 
 #[test]
-fn a_reader_who_comes_late_gets_it_all() {
+fn a_late_reader_gets_everything() {
     let stage = Stage::new();
     let capture = stage.lab.server.capture("server0");
     for engine in ENGINES {
@@ -34,7 +34,7 @@ fn a_reader_who_comes_late_gets_it_all() {
 }
 
 #[test]
-fn a_signal_ends_a_check_whose_output_nobody_reads() {
+fn a_signal_ends_a_check_whose_output_is_not_read() {
     let stage = Stage::new();
     let capture = stage.lab.server.capture("server0");
     for engine in ENGINES {

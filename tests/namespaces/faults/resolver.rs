@@ -96,7 +96,7 @@ fn a_name_service_that_gives_no_address_makes_a_name_unreachable() {
 }
 
 #[test]
-fn babble_before_the_answer_is_read_past() {
+fn unrelated_datagrams_before_the_answer_are_skipped() {
     let stage = Stage::new();
     serve(name_service(&stage.lab), |question| {
         let forged = changed(&with_address(question, [198, 19, 0, 99]), 0, !question[0]);

@@ -45,7 +45,7 @@ fn while_the_name_service_is_waited_for() {
 }
 
 #[test]
-fn while_nobody_writes_to_the_pipe_that_has_the_targets() {
+fn while_the_pipe_of_targets_has_no_writer() {
     let stage = Stage::new();
     let folder = tempfile::tempdir().expect("a scratch directory");
     let pipe = folder.path().join("targets");

@@ -14,7 +14,7 @@ const POOL: [&str; 5] = ["--rate", "2000", "-t", "30", "198.18.0.0/20:80,82"];
 const TARGETS: usize = 8192;
 
 #[test]
-fn what_is_known_is_said_and_the_rest_is_not_probed() {
+fn results_so_far_are_reported_and_the_rest_is_not_probed() {
     let crowd = Crowd::new();
     let capture = crowd.lab.server.capture("server0");
     let pool = stopped_after(4000, &crowd, &[&["-o", "json"], &POOL[..]].concat());

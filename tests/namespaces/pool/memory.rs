@@ -23,7 +23,7 @@ fn check_within(crowd: &Crowd, kilobytes: u32, arguments: &[&str]) -> Outcome {
 }
 
 #[test]
-fn a_crowd_that_answers_takes_next_to_none() {
+fn a_pool_that_answers_takes_hardly_any_memory() {
     let crowd = Crowd::new();
     let outcome = check_within(&crowd, 4 << 10, &["-o", "json", "198.18.0.0/16:81"]);
     Findings::of(&outcome).assert_states(expected("198.18.0.0", 65_536, &[CLOSED]));
@@ -31,7 +31,7 @@ fn a_crowd_that_answers_takes_next_to_none() {
 
 /// No more is kept of targets that are not open than a monitor reads.
 #[test]
-fn a_crowd_that_is_closed_takes_next_to_none_in_the_nagios_format() {
+fn a_closed_pool_takes_hardly_any_memory_in_the_nagios_format() {
     let crowd = Crowd::new();
     let outcome = check_within(&crowd, 4 << 10, &["198.18.0.0/16:81"]);
     assert_eq!(outcome.code, 2, "{outcome:?}");
@@ -42,7 +42,7 @@ fn a_crowd_that_is_closed_takes_next_to_none_in_the_nagios_format() {
 
 /// About a hundred bytes each, and tables that have room to grow.
 #[test]
-fn a_crowd_that_is_pending_takes_little_each() {
+fn a_pending_target_takes_little_memory() {
     let crowd = Crowd::new();
     let arguments = ["-o", "json", "--retries", "1", "198.18.0.0/16:82"];
     let outcome = check_within(&crowd, 12 << 10, &arguments);

@@ -21,7 +21,7 @@ fn still_runs(running: &mut Running) -> bool {
 }
 
 #[test]
-fn open_targets_are_told_of_while_a_silent_one_is_waited_for() {
+fn open_targets_are_reported_while_a_silent_one_is_pending() {
     let crowd = Crowd::new();
     // The silent one takes a quarter of an hour.
     let options = ["-o", "json", "-t", "2000", "--retries", "9"];
@@ -41,7 +41,7 @@ fn open_targets_are_told_of_while_a_silent_one_is_waited_for() {
 }
 
 #[test]
-fn a_look_up_that_hangs_holds_nobody_up() {
+fn a_look_up_that_hangs_delays_no_other_target() {
     let crowd = Crowd::new();
     let names = Names::with_hosts("127.0.0.1 localhost\n");
     let _dns = name_service(&crowd.lab); // hears the question, and says nothing
@@ -71,7 +71,7 @@ fn a_look_up_that_hangs_holds_nobody_up() {
 
 /// What he has yet to read is kept, so there is to be an end to it: targets wait, and none is lost.
 #[test]
-fn a_reader_who_stops_makes_new_targets_wait_for_him() {
+fn new_targets_wait_for_a_reader_that_has_stopped() {
     // A line has more than a hundred bytes, and a pipe takes 64 KiB.
     const UNREAD: usize = ((1 << 20) + (1 << 16)) / 100 + 1000;
     for engine in ["raw", "connect"] {

@@ -189,7 +189,7 @@ fn an_ambient_capability_is_gone_when_targets_are_read() {
 }
 
 #[test]
-fn who_has_no_privilege_is_confined_all_the_same() {
+fn callers_without_privilege_are_confined_too() {
     assert_drops_all_before_reading(Caller::user, |held| {
         assert_eq!(held.raw_sockets(), [0, 0]);
         held.assert_belongs_to_root();

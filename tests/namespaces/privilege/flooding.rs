@@ -41,7 +41,7 @@ fn lent_privilege_has_a_highest_rate() {
 }
 
 #[test]
-fn who_has_the_privilege_himself_or_uses_none_sends_as_he_likes() {
+fn callers_with_the_privilege_or_without_need_of_it_are_not_limited() {
     let lab = Lab::new();
     for caller in others(&lab) {
         for rate in ["0", "10001"] {
@@ -53,7 +53,7 @@ fn who_has_the_privilege_himself_or_uses_none_sends_as_he_likes() {
 
 /// Also where the kernel would let any program send from it.
 #[test]
-fn nobody_sends_from_an_address_of_another_machine() {
+fn lent_privilege_sends_from_no_address_of_another_machine() {
     let lab = Lab::new();
     for family in ["ipv4", "ipv6"] {
         lab.client.sysctl(&format!("net.{family}.ip_nonlocal_bind"), "1");

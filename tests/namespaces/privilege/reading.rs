@@ -36,7 +36,7 @@ impl Secret {
 
 /// As for the caller himself, whichever way the file is named.
 #[test]
-fn a_file_that_is_not_the_callers_is_not_read_for_him() {
+fn a_file_that_the_caller_cannot_read_is_not_read() {
     let (lab, secret) = (Lab::new(), Secret::new());
     let path = secret.path.to_str().expect("plain letters");
     let capture = lab.server.capture("server0");

@@ -167,7 +167,7 @@ fn in_a_user_namespace_with_a_network_of_its_own_raw_sockets_work() {
 
 /// Bits of securebits(7) that a service manager may lock.
 #[test]
-fn locked_securebits_are_no_hindrance() {
+fn locked_securebits_do_not_matter() {
     let lab = Lab::new();
     for bits in ["+keep_caps_locked", "+noroot,+noroot_locked", "+no_setuid_fixup_locked"] {
         let bits = format!("--securebits={bits}");

@@ -12,12 +12,12 @@ use super::sent::Sent;
 
 in_both_families!(
     a_wrong_syn_ack_is_reset_and_the_next_syn_leaves_at_once,
-    wrong_syn_acks_to_every_syn_are_told_of,
+    wrong_syn_acks_to_every_syn_are_reported,
     a_wrong_syn_ack_that_passes_the_guard_is_reset_once,
     wrong_syn_acks_hide_no_true_answer,
     the_first_syn_of_a_connection_is_dropped_and_its_retransmission_answered,
     without_retries_there_is_no_second_chance,
-    a_syn_ack_from_elsewhere_is_told_of,
+    a_syn_ack_from_elsewhere_is_reported,
     a_syn_ack_from_elsewhere_hides_no_true_answer,
 );
 
@@ -61,7 +61,7 @@ fn a_wrong_syn_ack_is_reset_and_the_next_syn_leaves_at_once(family: Family) {
     }
 }
 
-fn wrong_syn_acks_to_every_syn_are_told_of(family: Family) {
+fn wrong_syn_acks_to_every_syn_are_reported(family: Family) {
     let story = Scenario::new(family).options(&["-t", "1"]).on_syn(to_each(wrong)).run();
     story.assert_verdict("filtered", 3, 2);
     assert_eq!(story.verdict().reason, "SYN+ACK with a wrong acknowledgement number");
@@ -125,7 +125,7 @@ fn answer_retransmissions(syns: &[Sent]) -> Vec<Injection> {
 }
 
 /// Address translation on the way back that has lost track.
-fn a_syn_ack_from_elsewhere_is_told_of(family: Family) {
+fn a_syn_ack_from_elsewhere_is_reported(family: Family) {
     let elsewhere: [fn(&Sent, Family) -> Answer; 2] = [
         |syn, family| Answer { source: family.stranger(), ..syn.syn_ack() },
         |syn, _| Answer { source_port: PORT + 1, ..syn.syn_ack() },

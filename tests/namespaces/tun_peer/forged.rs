@@ -13,7 +13,7 @@ use super::scenario::{Injection, PORT, Scenario, to_each};
 use super::sent::Sent;
 
 in_both_families!(
-    a_forged_answer_to_every_try_is_ignored,
+    a_forged_answer_to_every_attempt_is_ignored,
     a_forged_answer_before_the_true_one_is_ignored,
     ignored_answers_are_counted_for_the_curious,
     a_flood_of_forgeries_hides_nothing,
@@ -81,7 +81,7 @@ const FORGERIES: &[(&str, Forgery)] = &[
     }),
 ];
 
-fn a_forged_answer_to_every_try_is_ignored(family: Family) {
+fn a_forged_answer_to_every_attempt_is_ignored(family: Family) {
     for (name, forge) in FORGERIES {
         let story = Scenario::new(family)
             .options(&["-t", "0.3", "--retries", "1"])

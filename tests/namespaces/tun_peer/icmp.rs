@@ -12,14 +12,14 @@ use super::sent::Sent;
 
 in_both_families!(
     a_final_error_ends_the_check_at_once,
-    an_error_that_may_pass_leaves_the_other_tries_their_chance,
-    an_error_that_stays_is_the_verdict_after_the_last_try,
+    an_error_that_may_pass_leaves_the_other_attempts_their_chance,
+    an_error_that_stays_is_the_verdict_after_the_last_attempt,
     an_error_that_says_nothing_about_the_port_is_ignored,
     an_error_about_another_segment_is_ignored,
     an_error_from_the_peer_itself_counts,
     the_shortest_quotation_is_enough,
-    a_late_error_about_an_earlier_try_counts,
-    an_error_after_the_answer_to_an_earlier_try_changes_nothing,
+    a_late_error_about_an_earlier_attempt_counts,
+    an_error_after_the_answer_to_an_earlier_attempt_changes_nothing,
     an_error_followed_by_silence_is_the_verdict,
     an_error_right_behind_a_syn_ack_changes_nothing,
     an_error_right_behind_a_refusal_changes_nothing,
@@ -86,7 +86,7 @@ fn a_final_error_ends_the_check_at_once(family: Family) {
     }
 }
 
-fn an_error_that_may_pass_leaves_the_other_tries_their_chance(family: Family) {
+fn an_error_that_may_pass_leaves_the_other_attempts_their_chance(family: Family) {
     for &(kind, code, _) in passing_errors(family) {
         let story = Scenario::new(family)
             .options(THREE_TRIES)
@@ -103,7 +103,7 @@ fn an_error_that_may_pass_leaves_the_other_tries_their_chance(family: Family) {
     }
 }
 
-fn an_error_that_stays_is_the_verdict_after_the_last_try(family: Family) {
+fn an_error_that_stays_is_the_verdict_after_the_last_attempt(family: Family) {
     for &(kind, code, state) in passing_errors(family) {
         let story = Scenario::new(family)
             .options(&["-t", "0.35"])
@@ -183,7 +183,7 @@ fn the_shortest_quotation_is_enough(family: Family) {
     }
 }
 
-fn a_late_error_about_an_earlier_try_counts(family: Family) {
+fn a_late_error_about_an_earlier_attempt_counts(family: Family) {
     for &(kind, code, state) in final_errors(family) {
         let story = Scenario::new(family)
             .options(THREE_TRIES)
@@ -198,7 +198,7 @@ fn a_late_error_about_an_earlier_try_counts(family: Family) {
     }
 }
 
-fn an_error_after_the_answer_to_an_earlier_try_changes_nothing(family: Family) {
+fn an_error_after_the_answer_to_an_earlier_attempt_changes_nothing(family: Family) {
     let (kind, code, _) = passing_errors(family)[0];
     let story = Scenario::new(family)
         .options(THREE_TRIES)

@@ -17,15 +17,15 @@ pub(super) const THREE_TRIES: &[&str] = &["-t", "3.5"];
 in_both_families!(
     an_open_port_gets_exactly_one_rst,
     a_closed_port_gets_nothing_more,
-    a_silent_peer_is_filtered_after_every_try,
+    a_silent_peer_is_filtered_after_every_attempt,
     a_slow_answer_shows_in_the_round_trip_time,
     a_pause_of_the_program_shows_in_no_round_trip_time,
     late_syn_ack_counts_and_gets_its_rst,
     late_rst_ack_counts,
     an_answer_to_a_syn_that_was_sent_twice_gives_no_round_trip_time,
     an_answer_to_a_fresh_syn_has_its_own_round_trip_time,
-    the_answer_to_the_last_try_counts,
-    syn_acks_to_two_tries_each_get_their_rst,
+    the_answer_to_the_last_attempt_counts,
+    syn_acks_to_two_attempts_each_get_their_rst,
     a_repeated_syn_ack_gets_another_rst,
     every_syn_ack_of_a_burst_gets_its_rst,
     a_syn_ack_beside_a_refusal_gets_its_rst,
@@ -53,7 +53,7 @@ fn a_closed_port_gets_nothing_more(family: Family) {
     assert_eq!(story.verdict().status, "CRITICAL");
 }
 
-fn a_silent_peer_is_filtered_after_every_try(family: Family) {
+fn a_silent_peer_is_filtered_after_every_attempt(family: Family) {
     let story = Scenario::new(family).options(&["-t", "0.7"]).run();
     story.assert_verdict("filtered", 3, 2);
     story.assert_sent(&["SYN", "SYN", "SYN"]);
@@ -138,7 +138,7 @@ fn an_answer_to_a_fresh_syn_has_its_own_round_trip_time(family: Family) {
     assert!(story.verdict().rtt.is_some(), "{story:#?}");
 }
 
-fn the_answer_to_the_last_try_counts(family: Family) {
+fn the_answer_to_the_last_attempt_counts(family: Family) {
     let story = Scenario::new(family)
         .options(THREE_TRIES)
         .on_syn(|syns| match syns {
@@ -151,7 +151,7 @@ fn the_answer_to_the_last_try_counts(family: Family) {
     assert_reset(story.resets()[0], &story.syns()[2].syn_ack());
 }
 
-fn syn_acks_to_two_tries_each_get_their_rst(family: Family) {
+fn syn_acks_to_two_attempts_each_get_their_rst(family: Family) {
     let story = Scenario::new(family)
         .options(THREE_TRIES)
         .on_syn(|syns| match syns {
