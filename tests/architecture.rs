@@ -1,10 +1,10 @@
-//! Who may know what: the rules that keep each concern in one place, read off the source text.
+//! The rules that keep each concern in one place, checked on the source text.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What only these may name, and they do. A path with `/` at its end is a folder.
+/// Names, and the only files that may contain them. A path that ends with `/` is a folder.
 const KNOWLEDGE: [(&str, &[&str]); 22] = [
     ("pnet", &["wire/"]),
     ("clap", &["cli/"]),
@@ -43,11 +43,11 @@ const KNOWLEDGE: [(&str, &[&str]); 22] = [
     ("ExitCode", &["main.rs"]),
 ];
 
-/// What nobody may name: other ways to print, other ways to end.
+/// What no file may name: other ways to print, other ways to end.
 const TABOO: [&str; 8] =
     ["unsafe", "println!", "print!", "eprintln!", "eprint!", "dbg!", "process::exit", "abort"];
 
-/// Which modules know nothing of which others.
+/// Modules, and the modules that they must not import.
 const IGNORANCE: [(&[&str], &[&str]); 7] = [
     (
         &[
@@ -119,7 +119,7 @@ fn each_concern_has_its_place() {
     let files = source_files();
     for (word, places) in KNOWLEDGE {
         let knowing: Vec<_> = files.iter().filter(|file| file.names(word)).collect();
-        assert!(!knowing.is_empty(), "nobody names {word} any more: drop the rule");
+        assert!(!knowing.is_empty(), "no file names {word} any more: remove the rule");
         for file in knowing {
             let allowed = places.iter().any(|place| file.is_in(place));
             assert!(allowed, "{} names {word}; only {places:?} may", file.path);
@@ -230,7 +230,7 @@ struct SourceFile {
 }
 
 impl SourceFile {
-    /// True when this word, or path of words, stands in the code by itself.
+    /// Returns true if this word, or path of words, is in the code by itself.
     fn names(&self, word: &str) -> bool {
         let part_of_name = |c: char| c.is_alphanumeric() || c == '_';
         self.code.match_indices(word).any(|(at, _)| {

@@ -16,7 +16,7 @@ use crate::lab::{HALFOPEN, Namespace, Running};
 /// A bound on daemons that never start, or never notice what happened to a backend.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// Laid over the machine's own /usr, and seen by nobody but the programs that it starts: the
+/// Laid over the machine's own /usr, and seen only by the programs that it starts: the
 /// program with its file capability, the name its callers know, the wrappers. Beside it, scratch
 /// files.
 pub(crate) struct Installed(TempDir);
@@ -89,8 +89,8 @@ impl Installed {
     }
 
     /// A command whose processes and shared memory end with it: daemons leave their process group,
-    /// but not their process namespace. Its first process is `timeout`, for when nobody is left to
-    /// kill it. Complaints go where results go.
+    /// but not their process namespace. Its first process is `timeout`, in case nothing is left to
+    /// kill it. Standard error goes to standard output.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mount = r#"
             mount -t overlay overlay -o lowerdir="$0/usr:/usr" /usr &&

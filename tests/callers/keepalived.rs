@@ -1,6 +1,6 @@
 //! keepalived on `packaging/keepalived.conf`: the real program and its real checks. Only the
-//! kernel's IPVS, which many machines lack, is played by a preloaded library, that prints what the
-//! kernel would have done.
+//! kernel's IPVS, which many machines lack, is replaced by a preloaded library, which prints what
+//! the kernel would have done.
 
 use crate::installed::{Daemon, Installed, replaced, snippet};
 use crate::pool::Pool;

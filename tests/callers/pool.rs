@@ -1,4 +1,4 @@
-//! The lab with backends that callers are told of: what is wrong with each is known.
+//! The lab with the backends of a caller's configuration, in known states.
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 
@@ -25,7 +25,7 @@ impl Pool {
         Self { lab, _listeners: listeners }
     }
 
-    /// From now on, nobody hears of the backends' SYNs.
+    /// Drops all SYNs to the backends from now on.
     pub(crate) fn break_backends(&self) {
         self.lab.server.nft(
             "table inet broken { chain in { type filter hook input priority 0; tcp dport 25 drop; }; }",

@@ -189,7 +189,7 @@ fn a_line_without_end_makes_no_message_without_end() {
     assert_refused(&halfopen(["127.0.0.1", word.as_str()]), "is not a port");
 }
 
-/// The deadline is the whole program's: nobody writes to this pipe, and nobody closes it.
+/// The deadline is that of the whole program. This pipe is neither written nor closed.
 #[test]
 fn standard_input_without_end_is_not_waited_for() {
     let mut child = Command::new(HALFOPEN)

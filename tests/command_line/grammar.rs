@@ -51,7 +51,7 @@ fn a_range_reads_as_it_was_written() {
     }
 }
 
-/// Severity comes from the state and the operator's wishes, never from the time where there is no
+/// Severity comes from the state and the operator's wishes, never from the time if there is no
 /// open port.
 #[test]
 fn each_state_means_what_the_operator_wants() {
@@ -105,7 +105,7 @@ proptest! {
     }
 }
 
-/// What a response time means where this range is a warning.
+/// What a response time means if this range is a warning.
 fn judge(range: &str, seconds: f64) -> Status {
     let response_time = Some(Duration::from_secs_f64(seconds));
     let open: Outcome = Ok(Verdict { response_time, ..Verdict::without_probe(Reason::SynAck) });

@@ -1,4 +1,4 @@
-//! Several targets at once: what they come to, what is said of each, and what ends them early.
+//! Several targets at once: their summary, the report of each, and early ends.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -289,7 +289,7 @@ fn one_target_fits_into_any_time() {
     assert_eq!(halfopen(["--rate", "1", "-t", "1", OPEN]).code, 0);
 }
 
-/// More than can be probed, or kept: what there was time for is told.
+/// More than can be probed, or kept: the report has those that there was time for.
 #[test]
 fn a_pool_without_end_ends_in_time() {
     let _network = Loopback::new();

@@ -104,7 +104,7 @@ fn the_self_test_says_what_to_do_if_loopback_is_down() {
     }
 }
 
-/// There the guard hears the SYN+ACK, and the RST is the kernel's: as it should be.
+/// There the reserved port receives the SYN+ACK, and the kernel sends the RST, as intended.
 #[test]
 fn the_self_test_holds_if_segments_are_sent_with_hop_limit_255() {
     let _network = Loopback::new();

@@ -1,4 +1,4 @@
-//! A reader who takes his time holds up nothing but the end of the program.
+//! A slow reader delays only the end of the program.
 
 use std::io::Read;
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -62,7 +62,7 @@ fn one_signal_in_the_middle_of_a_pool_is_enough_if_the_output_is_not_read() {
     drop(output);
 }
 
-/// The program, and what it says, which nobody reads yet.
+/// The program, and its output, which is not read yet.
 fn unread(words: &[&str]) -> (Child, ChildStdout) {
     let mut child = Command::new(HALFOPEN)
         .args(words)

@@ -1,4 +1,4 @@
-//! Which endpoints a written target stands for.
+//! The endpoints of a written target.
 
 use std::net::{IpAddr, SocketAddr};
 

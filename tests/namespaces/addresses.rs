@@ -23,7 +23,7 @@ const HOSTS: &str = "127.0.0.1 localhost
 fe80::1 scopeless.test
 ";
 
-/// On the server: nothing is heard of 82, everything else is closed unless a test listens.
+/// On the server, port 82 is silent, and all others are closed unless a test listens.
 struct Stage {
     lab: Lab,
     names: Names,

@@ -14,7 +14,7 @@ use crate::support::rejections::{
     REJECTIONS_V4, REJECTIONS_V6, Rejection, host_behind_the_server, send_every_icmp_error,
 };
 
-/// How checks end: the state, `None` where nothing could be learnt, and how the reason begins.
+/// How checks end: the state, `None` without a verdict, and how the reason begins.
 type Ending = (Option<&'static str>, &'static str);
 
 const OPEN: Ending = (Some("open"), "SYN+ACK");
@@ -38,7 +38,7 @@ const ALIKE: &[(&[&str], Ending)] = &[
     (&["198.19.0.2:83", "[2001:db8::2]:83"], CLOSED),
     (&["198.19.0.2:84", "[2001:db8::2]:84"], SILENT),
     (&["198.19.0.2:85", "[2001:db8::2]:85", "198.19.0.2:86", "[2001:db8::2]:86"], SILENT),
-    // Nobody on the link; nobody on the router's link, no way from there, no hop left to get there.
+    // A dead neighbour; a dead neighbour of the router, no route from there, no hop left.
     (&["198.19.0.99:80"], (Some("unreachable"), "no answer to ARP")),
     (&["[2001:db8::99]:80"], (Some("unreachable"), "no answer to neighbour discovery")),
     (&["198.19.2.99:80"], (Some("unreachable"), "ICMP host unreachable from 198.19.0.2")),

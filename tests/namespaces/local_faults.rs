@@ -1,5 +1,5 @@
-//! When this machine itself has no way to the target, or refuses to send: no route, nobody on the
-//! link, its own firewall.
+//! This machine has no path to the target, or refuses to send: no route, a dead neighbour, a local
+//! firewall.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -27,7 +27,7 @@ fn a_neighbour_whose_cable_is_pulled_is_never_open_nor_closed() {
     lab.server.configure(&["link set server0 down"]);
     let verdict = lab.verdict(&["-t", "1", "198.19.0.2", "80"]);
     // Once the kernel has noticed that the link is gone, it says that there is no buffer for the
-    // SYN: a fault of ours.
+    // SYN: a local error.
     let honest = [(Some("filtered"), 2), (Some("unreachable"), 2), (None, 3)];
     assert!(honest.contains(&verdict.ending()), "{verdict:?}");
 }

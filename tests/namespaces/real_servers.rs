@@ -209,7 +209,7 @@ fn squid(lab: &Lab) -> Server {
 }
 
 /// A command whose processes and shared memory end with it: daemons leave their process group, but
-/// not their process namespace. Its first process is `timeout`, for when nobody is left to kill it.
+/// not their process namespace. Its first process is `timeout`, in case nothing is left to kill it.
 fn contained(command: &[&str]) -> Command {
     let mut contained = Command::new("unshare");
     contained.args(["--mount", "--pid", "--fork", "--kill-child", "timeout", "900"]);

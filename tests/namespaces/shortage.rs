@@ -1,5 +1,5 @@
 //! A SYN that the kernel has no room for (`ENOBUFS`): a queue of the link that drops it, here by a
-//! rule where it leaves.
+//! egress rule.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -30,7 +30,7 @@ fn a_syn_that_is_dropped_once_on_egress_is_sent_again() {
     }
 }
 
-/// RSTs have a queue of their own where they leave: one that lets next to nothing out, until a test
+/// RSTs have an egress queue of their own, which lets almost nothing out, until a test
 /// opens it.
 fn dam_resets(lab: &Lab) {
     lab.client.nft("table inet dam { chain out { type filter hook output priority 0; tcp flags & (rst | syn) == rst meta priority set 1:2\n }; }");

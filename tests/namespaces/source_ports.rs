@@ -1,4 +1,4 @@
-//! The ports that SYNs leave from: on this very machine, and where there are few of them or none.
+//! The source ports of SYNs: as targets on this machine, and if there are few of them or none.
 
 use std::net::{IpAddr, SocketAddr, TcpStream};
 

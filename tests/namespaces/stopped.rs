@@ -12,7 +12,7 @@ use crate::lab::{HALFOPEN, Lab, Running};
 use crate::support::names::{Names, name_service};
 use crate::support::process::{signal, state, wait_until};
 
-/// What the programs here are given, and wait for in vain.
+/// The timeout of the programs here.
 const TIMEOUT: Duration = Duration::from_secs(8);
 
 const MOMENT: Duration = Duration::from_millis(1);

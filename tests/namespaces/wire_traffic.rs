@@ -226,7 +226,7 @@ fn a_lost_rst_is_sent_again_when_the_server_retransmits() {
     }
 }
 
-/// The server's kernel has forgotten the check, and its application never heard of it.
+/// The server's kernel has forgotten the check, and its application was not involved.
 #[track_caller]
 fn assert_nothing_left(lab: &Lab, listener: &TcpListener) {
     assert_eq!(lab.server.run("ss", &["-Htan", "state", "syn-recv"]), "");

@@ -1,4 +1,4 @@
-//! `packaging/install`, for where there is no package.
+//! `packaging/install`, for systems without a package.
 
 use std::process::Command;
 

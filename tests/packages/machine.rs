@@ -110,7 +110,7 @@ impl Machine {
         outcome
     }
 
-    /// Everything on its disk, one a line, but for the books of package managers.
+    /// Returns every file on its disk, except those that package managers keep for themselves.
     pub(crate) fn files(&self) -> BTreeSet<String> {
         let books = ["/var/cache", "/var/lib/apt", "/var/lib/dpkg", "/var/lib/rpm", "/var/log"];
         let mut words = vec!["find", "/", "-xdev"];

@@ -1,5 +1,5 @@
-//! The packages that `scripts/package` builds: what is in them, and how they come to a clean
-//! machine and leave it. `scripts/test package` builds them and the machine first.
+//! The packages that `scripts/package` builds: what is in them, and how they are installed
+//! on a clean machine and removed. `scripts/test package` builds them and the machine first.
 
 mod by_hand;
 mod deb;

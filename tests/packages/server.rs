@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::machine::{Machine, run};
 
 /// The user `nagios` learns from the plugin at this path, by this engine, what is open and what
-/// closed; the server's application hears nothing of it.
+/// closed; the server's application is not involved.
 pub(crate) fn assert_serves_nagios(machine: &Machine, plugin: &str, engine: &str) {
     let listener = listener();
     let check = |words: &[&str]| machine.outcome_as("nagios", &[&[plugin], words].concat());

@@ -158,7 +158,7 @@ fn what_a_monitor_does_not_read_is_left_out_in_whole_lines_and_said_so() {
     insta::assert_snapshot!("many", page);
 }
 
-/// Open targets answer first: what is silent comes to its verdict when there is much to say
+/// Open targets answer first. The verdicts on silent ones are reached when there is much to report
 /// already.
 #[test]
 fn with_details_too_what_is_not_ok_is_named() {

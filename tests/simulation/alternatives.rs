@@ -1,4 +1,4 @@
-//! Names with several addresses: which of them decides, and what becomes of the others.
+//! Names with several addresses: which of them decides, and how the others end.
 
 use std::net::SocketAddr;
 use std::ops::ControlFlow;

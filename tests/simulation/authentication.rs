@@ -140,7 +140,7 @@ fn wrong_syn_ack(syn: &Segment) -> Event {
     arrive(Segment { acknowledgement: COOKIE, ..answer(syn, SYN_ACK) })
 }
 
-/// Admits who has sent the right RST.
+/// Admits clients that have sent the right RST.
 #[derive(Default)]
 struct SafeReset {
     admits: bool,

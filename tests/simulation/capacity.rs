@@ -107,8 +107,8 @@ fn of_many_dead_targets_some_have_a_verdict_in_time() {
     assert!(verdicts >= 4, "{verdicts} of 12");
 }
 
-/// An attempt that was given up for others hears nothing any more. The next one does; and silence
-/// counts no further than to the first that was heard to the end.
+/// An attempt that was given up for others receives nothing any more. The next one does, and only
+/// an attempt that was waited for to its end counts as silence.
 #[test]
 fn an_attempt_that_is_given_up_is_made_again_and_counts_for_nothing() {
     let answering_after = |delay: Duration, capacity| {

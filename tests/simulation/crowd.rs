@@ -1,5 +1,4 @@
-//! Many targets at once, each in a network of its own: what becomes of one is nothing to the
-//! others.
+//! Many targets at once, each in a network of its own: none affects the others.
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};

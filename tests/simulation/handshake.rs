@@ -82,7 +82,7 @@ fn host_unreachable_from_this_machine_is_a_dead_neighbour() {
     assert_eq!(run.verdict().reason, Reason::NoNeighbour(error));
 }
 
-/// Where raw sockets are told by `EPERM`.
+/// Raw sockets get `EPERM` instead.
 #[test]
 fn a_port_that_this_machine_refuses_is_an_error_and_not_a_state() {
     for code in [3, 13] {
@@ -136,7 +136,7 @@ fn a_syn_that_the_kernel_repeated_gives_no_round_trip_time() {
     }
 }
 
-/// The kernel gives up on its own at times, or was told something that proves nothing.
+/// The kernel gives up at times, by itself or because of an answer that proves nothing.
 #[test]
 fn an_attempt_that_the_kernel_abandons_counts_as_not_sent() {
     for abandoned in [0, 1] {

@@ -35,7 +35,7 @@ proptest! {
         prop_assert!(run.end <= secs(7), "ended at {:?}", run.end);
     }
 
-    /// The first final answer to a SYN of ours decides, and nothing that somebody made up does.
+    /// The first final answer to one of our SYNs decides, and no forged one does.
     #[test]
     fn only_true_answers_decide(network in networks()) {
         let run = network.run();
@@ -52,9 +52,9 @@ proptest! {
         }
     }
 
-    /// One for each SYN+ACK that acknowledges a SYN of ours, before and after the verdict, and for
-    /// each other SYN+ACK or bare ACK to a port of ours that was taken for an answer; none for
-    /// anything else.
+    /// One for each SYN+ACK that acknowledges one of our SYNs, before and after the verdict, and
+    /// for each other SYN+ACK or bare ACK to one of our ports that was taken for an answer; none
+    /// for anything else.
     #[test]
     fn every_answer_that_needs_an_rst_gets_one(network in networks()) {
         let run = network.run();
@@ -93,12 +93,12 @@ proptest! {
     }
 }
 
-/// What each target's host, and whoever stands in between, does about each attempt.
+/// What each target's host, or equipment on the path, answers to each attempt.
 #[derive(Debug, Clone)]
 struct Hostile {
     hosts: Vec<[Vec<Reaction>; TRIES]>,
     attempts: Tries,
-    /// What follows an RST of ours.
+    /// What follows one of our RSTs.
     after_reset: Vec<Reaction>,
 }
 
@@ -118,7 +118,7 @@ enum What {
     Prohibited,
     HostUnreachable,
     ChallengeAck,
-    /// A segment by somebody who has not seen the SYN.
+    /// A segment by an attacker who has not seen the SYN.
     Forged {
         flags: u8,
         acknowledgement: u32,
@@ -238,7 +238,7 @@ fn index(remote: SocketAddr) -> usize {
     v4.ip().octets()[3].into()
 }
 
-/// What ends a target: the state, and the time since the SYN where an answer to it did.
+/// What ends a target: the state, and the time since the SYN if an answer to it did.
 struct Decisive {
     state: PortState,
     round_trip: Option<Duration>,
@@ -318,7 +318,7 @@ fn received(run: &Run) -> impl Iterator<Item = (Duration, Segment, bool)> {
     })
 }
 
-/// RFC 9293 §3.5.2, for a port of ours.
+/// RFC 9293 §3.5.2, for one of our ports.
 fn calls_for_reset(run: &Run, segment: &Segment, taken: bool) -> bool {
     let syn = run
         .syns()

@@ -173,8 +173,8 @@ fn an_error_about_our_rst_proves_nothing() {
     run.ignored_once(DiscardReason::IcmpNotOurs);
 }
 
-/// The kernel sends an error to itself when nobody answers ARP or neighbour discovery for the next
-/// hop.
+/// The kernel sends an error to itself when the next hop does not answer ARP or neighbour
+/// discovery.
 #[test]
 fn our_own_host_unreachable_means_no_neighbour() {
     for (remote, error, said) in [

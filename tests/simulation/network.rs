@@ -25,7 +25,7 @@ const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 19, 0, 1));
 pub(crate) const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 18, 0, 7)), 25);
 pub(crate) const SERVER_V6: SocketAddr =
     SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 7)), 25);
-/// A target that nobody answers for: it keeps a run going for all of its seven seconds.
+/// A silent target. It keeps a run going for all of its seven seconds.
 pub(crate) const NOBODY: SocketAddr =
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 18, 99, 99)), 25);
 
@@ -33,12 +33,12 @@ pub(crate) const NOBODY: SocketAddr =
 pub(crate) struct Run {
     /// The targets in the order in which they ended.
     pub(crate) outcomes: Vec<(usize, Outcome)>,
-    /// When each of those did; what an answer ends is told of when the loop next looks for
+    /// When each of those did. The end by an answer is reported when the loop next looks for
     /// something to send.
     ended_at: Vec<Duration>,
     /// When the loop asked for each target.
     pub(crate) asked_at: Vec<Duration>,
-    /// The targets of which the engine was told that they are over, as it was told.
+    /// The targets that the loop has cancelled at the engine, in that order.
     pub(crate) released: Vec<SocketAddr>,
     /// The most of them that it had to do with at a time.
     pub(crate) most_held: usize,
@@ -257,12 +257,12 @@ struct Restful<N> {
     deaf_at: Option<Duration>,
     in_vain: usize,
     capacity: usize,
-    /// The attempts whose answers are heard, with their ports, and those of them that have been
-    /// waited for.
+    /// The attempts whose answers are received, with their ports, and those of them that have timed
+    /// out.
     held: HashMap<(SocketAddr, usize), u16>,
     spare: VecDeque<(SocketAddr, usize)>,
     most_held: usize,
-    /// Those that were given up for others, and what is to be told of that.
+    /// Those that were given up for others, and the events that report this.
     given_up: HashSet<(SocketAddr, u16)>,
     flush: Vec<Event>,
     released: Vec<SocketAddr>,
@@ -452,7 +452,7 @@ impl Driver for Record {
     }
 }
 
-/// So many targets, one address after the other.
+/// Returns `count` targets, one address after the other.
 pub(crate) fn remotes(count: usize) -> Vec<SocketAddr> {
     let first = u32::from(Ipv4Addr::new(198, 18, 0, 0));
     let address = |index| Ipv4Addr::from(first + index);

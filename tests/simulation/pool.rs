@@ -178,7 +178,7 @@ fn every_pending_target_ends_when_the_driver_gives_up() {
     assert_eq!(run.resets().len(), received(&run));
 }
 
-/// What was learnt before stands; nobody is forgotten.
+/// Earlier verdicts remain; no target is forgotten.
 #[test]
 fn when_nothing_can_be_received_any_more_every_target_left_ends_with_that() {
     let conditions = Conditions { deaf_at: Some(millis(500)), ..default_conditions() };

@@ -70,8 +70,8 @@ fn a_syn_ack_that_comes_later_than_an_answer_can_live_is_not_ours() {
     }
 }
 
-/// Numbers near that of the pending round, as one would guess who has seen those of earlier ones
-/// and knows the clock.
+/// Numbers near that of the pending round: the guesses of an attacker who has seen those of earlier
+/// rounds and knows the clock.
 #[test]
 fn only_the_exact_number_decides_a_round() {
     let guesses = (1..2000).flat_map(|ticks| [ticks, 0u32.wrapping_sub(ticks)]);
@@ -108,7 +108,7 @@ fn a_target_that_is_pending_already_ends_without_verdict() {
     assert_eq!(log.syns().count(), 1);
 }
 
-/// Each round begins when its time has come, to the nanosecond, and no wait is in vain.
+/// Each round begins at its time, to the nanosecond, and the loop does not spin.
 #[test]
 fn the_next_target_comes_at_its_time() {
     let log = Rounds { interval: Some(secs(3600)), ..Rounds::of(&remotes(3), 4) }
@@ -302,7 +302,7 @@ impl Log {
         self.packets().filter(|(_, packet)| is_that(packet)).count()
     }
 
-    /// The first answer to a SYN of its own decides each round, and silence where there was none.
+    /// The first answer to a SYN of its own decides each round; silence if there was none.
     fn assert_each_round_stands_for_itself(&self) {
         let mut own: HashMap<SocketAddr, Vec<SequenceNumber>> = HashMap::new();
         let mut all: HashMap<(SocketAddr, SocketAddr, u32), usize> = HashMap::new();

@@ -1,4 +1,4 @@
-//! Which endpoints a pool stands for: each once, whoever names it, and only when it is asked for.
+//! The endpoints of a pool: each once, however often it is named, and only when it is asked for.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::env;

@@ -281,7 +281,7 @@ proptest! {
         }
     }
 
-    /// Behind a sound header, so that the options are always come to.
+    /// Behind a valid header, so that the options are always parsed.
     #[test]
     fn random_options_touch_nothing_else(options in vec(any::<[u8; 4]>(), 0..=10)) {
         let bare = parse_options(&[]);

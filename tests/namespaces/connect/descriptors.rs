@@ -50,7 +50,7 @@ fn no_more_attempts_begin_than_there_are_descriptors() {
     assert!(!outcome.stderr.contains("postponed"), "{outcome:?}");
 }
 
-/// There is room for sixteen attempts, and ten of the first are in vain.
+/// There is room for sixteen attempts, and ten of the first targets are dead.
 #[test]
 fn dead_targets_leave_descriptors_for_live_ones() {
     let crowd = Crowd::new();

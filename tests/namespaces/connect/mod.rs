@@ -1,6 +1,6 @@
-//! The kernel's own handshake, cut short (`--engine connect`): what crosses the wire, what becomes
-//! of every answer, and with how little it works. That its verdicts are those of raw sockets is the
-//! business of `agreement`.
+//! The kernel's own handshake, cut short (`--engine connect`): the packets, the result
+//! of every answer, and how little privilege it needs. `agreement` compares its verdicts with those
+//! of raw sockets.
 
 mod crowd;
 mod descriptors;

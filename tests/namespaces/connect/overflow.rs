@@ -13,7 +13,7 @@ use nix::sys::socket::sockopt::Ipv4RecvErr;
 use crate::lab::Lab;
 use crate::support::crowd::Findings;
 
-/// More dead hosts than a table has room for, unless it is told to have more (`gc_thresh3` is
+/// More dead hosts than a table has room for, unless it is configured for more (`gc_thresh3` is
 /// 1,024).
 const DEAD: u32 = 0x7fff;
 
@@ -29,7 +29,7 @@ fn syns_that_a_full_neighbour_table_held_back_prove_nothing() {
     let _listener = lab.server.listen("0.0.0.0:80".parse().expect("an endpoint"));
     // Each of the dead is asked for three times, and has its place for so long.
     lab.client.sysctl("net.ipv4.neigh.client1.retrans_time_ms", "20000");
-    let dead = Dead { socket: lab.client.enter(socket_that_is_told) };
+    let dead = Dead { socket: lab.client.enter(socket_with_errors) };
     assert!((1..DEAD).any(|host| dead.is_refused(host)), "the neighbour table has room for all");
 
     let (check, over) = mpsc::channel::<()>();
@@ -60,7 +60,7 @@ struct Dead {
 }
 
 impl Dead {
-    /// True where nothing can be sent to that host for want of room.
+    /// Returns true if nothing can be sent to that host for lack of room.
     fn is_refused(&self, host: u32) -> bool {
         let first = u32::from(Ipv4Addr::new(198, 18, 128, 0));
         let sent = self.socket.send_to(b"", (Ipv4Addr::from(first + host), 9));
@@ -68,8 +68,8 @@ impl Dead {
     }
 }
 
-/// Others are not told when there is no room (`udp_send_skb()`).
-fn socket_that_is_told() -> UdpSocket {
+/// Other sockets get no error when there is no room (`udp_send_skb()`).
+fn socket_with_errors() -> UdpSocket {
     let socket = UdpSocket::bind("0.0.0.0:0").expect("a socket");
     setsockopt(&socket, Ipv4RecvErr, &true).expect("Linux");
     socket

@@ -101,8 +101,8 @@ fn an_icmp_error_about_another_segment_is_ignored(family: Family) {
     }
 }
 
-/// Some of them end the kernel's handshake, which does not say why: nothing was learnt then,
-/// whatever raw sockets would hear.
+/// Some of them end the kernel's handshake, which does not say why: then there is no verdict,
+/// whatever raw sockets would receive.
 fn an_icmp_error_that_says_nothing_about_the_port_gives_it_no_state(family: Family) {
     let mut told = BTreeSet::new();
     for &(kind, code) in meaningless_errors(family) {

@@ -16,8 +16,8 @@ fn each_ipv6_attempt_is_a_fresh_syn_at_its_time_beside_those_that_the_kernel_rep
     assert_each_attempt_has_its_time(SERVER_V6);
 }
 
-/// The kernel repeats the first SYN when ours of the second attempt leaves, and again later: by
-/// port they are told apart.
+/// The kernel repeats the first SYN when that of the second attempt leaves, and again later. Their
+/// ports distinguish them.
 fn assert_each_attempt_has_its_time(server: IpAddr) {
     let lab = Lab::new();
     lab.server.nft(
@@ -80,7 +80,7 @@ fn an_answer_to_a_syn_that_the_kernel_repeated_counts_for_its_attempt() {
     }
 }
 
-/// A kernel that is told to repeat a SYN once gives up on it long before we do.
+/// A kernel that is configured to repeat a SYN once gives up long before the check does.
 #[test]
 fn attempts_outlast_the_kernels_retransmissions() {
     let lab = Lab::new();

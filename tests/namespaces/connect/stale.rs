@@ -3,7 +3,7 @@
 //!
 //! It answers the server's bare ACK with the RST that RFC 9293 §3.5.1 asks for, and repeats the SYN
 //! within milliseconds, from the same port (`tcp_rcv_synsent_state_process()`). So what is stale to
-//! raw sockets is open here; and where that RST does not get through, filtered.
+//! raw sockets is open here; and if that RST does not get through, filtered.
 
 use std::io::{ErrorKind, Read};
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! What a check puts on the wire, and that the server's application never hears of it.
+//! What a check puts on the wire, and that the server's application is not involved.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};

@@ -50,8 +50,8 @@ fn program(engine: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// The program with a library before its C library. The libraries here mind nobody but the program
-/// under test: shells and other programs that start it are left alone.
+/// The program with a library before its C library. The libraries here affect only the program
+/// under test, not the shells and other programs that start it.
 fn preloading(library: &Preloaded, mut program: Command) -> Command {
     program.env("LD_PRELOAD", &library.path);
     program

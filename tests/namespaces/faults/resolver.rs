@@ -154,7 +154,7 @@ fn serve_tcp(stage: &Stage) {
     });
 }
 
-/// Gives the connection back where it is to stay open.
+/// Returns the connection if it is to stay open.
 fn answer_by_tcp(mut stream: TcpStream) -> Option<TcpStream> {
     // The length of the question stands before it.
     let mut question = [0; 64];

@@ -1,5 +1,4 @@
-//! ICMP errors that quote something else than a SYN of ours: no whole check hangs on them, and no
-//! error queue is the worse.
+//! ICMP errors that do not quote a SYN of the check, and so decide nothing.
 
 use crate::support::tun::Family;
 use crate::tun_peer::answer::IcmpError;

@@ -1,4 +1,4 @@
-//! IP packets in pieces, with headers that nobody needs, or with headers that lie.
+//! IP packets in fragments, with needless headers, or with false ones.
 
 use std::net::IpAddr;
 use std::ops::Range;

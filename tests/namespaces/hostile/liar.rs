@@ -11,7 +11,7 @@ use crate::support::tun::FarEnd;
 use crate::tun_peer::answer::Answer;
 use crate::tun_peer::sent::Sent;
 
-/// Ports of the peer, by what becomes of a SYN.
+/// Ports of the peer, by its answer to a SYN.
 pub(super) const OPEN: u16 = 80;
 pub(super) const CLOSED: u16 = 81;
 pub(super) const SILENT: u16 = 82;
@@ -25,7 +25,7 @@ type Lies = Box<dyn Fn(&Sent) -> Vec<Vec<u8>> + Send>;
 
 pub(super) struct Liar {
     lies: Lies,
-    /// Lies told at each SYN, over and over again where there are not so many.
+    /// How many lies answer each SYN; they repeat if there are fewer.
     volley: usize,
     in_fragments: bool,
     syns: Vec<Sent>,
@@ -63,7 +63,7 @@ impl Liar {
         }
     }
 
-    /// The truth is told in parts.
+    /// Sends the true answer in fragments.
     pub(super) fn in_fragments(self) -> Self {
         Self { in_fragments: true, ..self }
     }

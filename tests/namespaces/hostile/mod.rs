@@ -157,8 +157,8 @@ impl Battle<'_> {
         }
     }
 
-    /// Nothing else is said of this port. Silence proves nothing where the flood went on to the
-    /// end, or swept answers away; and there is silence where the peer was too slow to answer.
+    /// No other state is reported of this port. Silence proves nothing if the flood went on to the
+    /// end, or displaced answers; and there is silence if the peer was too slow to answer.
     #[track_caller]
     fn assert_state(&self, port: u16, expected: &str) {
         let swept_away = self.outcome.stderr.contains("answers lost");
@@ -200,14 +200,14 @@ impl Battle<'_> {
         found["state"].as_str().map(str::to_owned)
     }
 
-    /// Whatever it is told: in time, with an exit code, and nothing is sent to others.
+    /// Whatever it receives, it ends in time, with an exit code, and sends nothing to others.
     #[track_caller]
     fn assert_manners(&self) {
         assert!([0, 2, 3].contains(&self.outcome.code), "{self:#?}");
         let limit = Duration::from_secs(u64::from(self.check.timeout)) + Duration::from_millis(100);
         assert!(self.outcome.times.expect("an unhurried program").waited < limit, "{self:#?}");
         // The kernel's own handshake answers liars as kernels do, and so does a kernel whose ports
-        // are nobody's any more.
+        // are not in use any more.
         if self.check.engine == "raw" {
             let peer = self.check.family.peer();
             for ((flags, to), (first, _)) in &self.siege.sent {

@@ -153,7 +153,7 @@ impl Capture {
                 time.expect("asked for timestamps"),
             )
         };
-        // Between its creation and its binding the socket heard every interface.
+        // Between its creation and its binding the socket received from every interface.
         if sender.ifindex() != self.interface {
             return None;
         }

@@ -9,8 +9,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// Names the file to which the program's clock tells at its end what [`Times`] reads.
-const TOLD_TO: &str = "UNHURRIED_CLOCK";
+/// The environment variable with the file to which the program's clock writes [`Times`] at its end.
+const REPORT: &str = "UNHURRIED_CLOCK";
 
 /// The program has a clock that leaves out whatever else the machine keeps it from doing: its SYNs
 /// leave when they are due, and silence is waited for to the end. For programs that the C library
@@ -23,17 +23,17 @@ pub(crate) fn unhurried(mut command: Command) -> Command {
     if let Some((_, Some(other))) = command.get_envs().find(|(name, _)| *name == "LD_PRELOAD") {
         preloaded = [other, &preloaded].join(OsStr::new(":"));
     }
-    command.env("LD_PRELOAD", preloaded).env(TOLD_TO, report);
+    command.env("LD_PRELOAD", preloaded).env(REPORT, report);
     command
 }
 
-/// Where the clock of the program tells what [`Times`] reads.
+/// Returns the file to which the clock of the program writes [`Times`].
 pub(crate) fn report_of(command: &Command) -> Option<PathBuf> {
-    let mut told_to = command.get_envs().filter(|(name, _)| *name == TOLD_TO);
-    told_to.next()?.1.map(PathBuf::from)
+    let mut report = command.get_envs().filter(|(name, _)| *name == REPORT);
+    report.next()?.1.map(PathBuf::from)
 }
 
-/// What the clock of a program has told.
+/// What the clock of a program has measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Times {
     /// How long the program has waited in all.
@@ -43,8 +43,7 @@ pub(crate) struct Times {
 }
 
 impl Times {
-    /// Of the program that waited longest, where it was started by another that was given the clock
-    /// too.
+    /// Reads the times of the program that waited longest, if several had the clock.
     pub(crate) fn read(report: &Path) -> Option<Self> {
         let text = fs::read_to_string(report).ok()?;
         let _ = fs::remove_file(report);

@@ -54,8 +54,8 @@ impl Lab {
             "route add local 198.18.0.0/16 dev lo",
             "route add local 2001:db8:1::/64 dev lo",
         ]);
-        // IPv6 lets a socket bind to an address of a local block only when told to; IPv4 does by
-        // itself.
+        // IPv6 lets a socket bind to an address of a local block only if configured to; IPv4 does
+        // by itself.
         server.sysctl("net.ipv6.ip_nonlocal_bind", "1");
         Self { client, server }
     }

@@ -62,9 +62,9 @@ impl Namespace {
         self.wait_until_usable(interface);
     }
 
-    /// Kernel threads do the rest of what `ip` begins. Until they have taken note of the carrier,
+    /// Kernel threads do the rest of what `ip` begins. Until they have noticed the carrier,
     /// the interface drops what it should send; until they have taken an IPv6 address into use,
-    /// neighbours ask for it in vain, and again only a second later.
+    /// neighbours get no answer for it, and ask again only a second later.
     fn wait_until_usable(&self, interface: &str) {
         let patience = Instant::now() + Duration::from_mins(5);
         while !(self.sends(interface) && self.enter(|| uses_its_ipv6_addresses(interface))) {
@@ -118,7 +118,7 @@ impl Namespace {
         self.enter(|| Running::start(command))
     }
 
-    /// `ip` commands, one a line, IPv6 recognised by its colons.
+    /// Runs `ip` commands, one per line; IPv6 is recognised by its colons.
     pub(crate) fn configure(&self, lines: &[&str]) {
         for line in lines {
             let family = if line.contains("::") { "-6" } else { "-4" };
@@ -181,7 +181,7 @@ impl Namespace {
 }
 
 /// True when the interface has a link-local address, and each of its addresses has a route to this
-/// host and hears its solicited-node group (RFC 4291 §2.7.1), in the namespace of this thread.
+/// host and receives its solicited-node group (RFC 4291 §2.7.1), in the namespace of this thread.
 fn uses_its_ipv6_addresses(interface: &str) -> bool {
     let table = |name: &str| {
         fs::read_to_string(format!("/proc/thread-self/net/{name}")).expect("IPv6 is there")

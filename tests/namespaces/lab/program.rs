@@ -1,4 +1,4 @@
-//! Programs that run inside a namespace, and what became of them.
+//! Programs that run inside a namespace, and how they ended.
 
 use std::fs;
 use std::io::Read;
@@ -87,7 +87,7 @@ fn waited(times: Option<Times>) -> Duration {
 /// What the program said with `-o json`, and how it ended.
 #[derive(Debug)]
 pub(crate) struct Verdict {
-    /// `None` where nothing could be learnt.
+    /// `None` if there is no verdict.
     pub(crate) state: Option<String>,
     pub(crate) reason: String,
     pub(crate) status: String,

@@ -1,5 +1,5 @@
-//! Memory a target: little while it is pending, none before and after. The output goes to a file,
-//! which takes it at once: a reader may be slow, and what waits for him takes memory, too.
+//! Memory per target: little while it is pending, none before and after. The output goes to a file,
+//! which takes it at once: what waits for a slow reader takes memory, too.
 
 use std::fs;
 use std::process::Command;

@@ -17,7 +17,7 @@ const FORBIDDEN: u16 = 84;
 
 const HOSTS: &str = "198.19.0.2 four.test\n2001:db8::2 six.test\n";
 
-/// What is known beforehand of targets; `None` where nothing can be learnt.
+/// What is known beforehand of targets; `None` if there can be no verdict.
 const CERTAIN: [(&str, Option<&str>); 24] = [
     ("198.19.0.2:80", Some("open")),
     ("198.19.0.2:81", Some("closed")),

@@ -1,4 +1,4 @@
-//! JSON Lines come as verdicts fall; nobody waits for the slowest.
+//! JSON Lines are written as soon as verdicts are reached, without waiting for the slowest.
 
 use std::io::Read;
 use std::process::{Command, Stdio};
@@ -69,7 +69,7 @@ fn a_look_up_that_hangs_delays_no_other_target() {
     outcome.assert_waited_at_most(2.05);
 }
 
-/// What he has yet to read is kept, so there is to be an end to it: targets wait, and none is lost.
+/// What is yet to be read is kept in memory, which must be bounded: targets wait, and none is lost.
 #[test]
 fn new_targets_wait_for_a_reader_that_has_stopped() {
     // A line has more than a hundred bytes, and a pipe takes 64 KiB.

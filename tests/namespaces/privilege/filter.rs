@@ -95,7 +95,7 @@ fn every_thread_is_confined() {
     assert_eq!(attempts.not_refused(), [""; 0]);
 }
 
-/// UDP, and TCP where the answer says that it was cut short (RFC 1035 §4.2.1).
+/// UDP, and TCP if the answer is truncated (RFC 1035 §4.2.1).
 #[test]
 fn names_are_looked_up_over_udp_and_over_tcp() {
     let lab = Lab::new();

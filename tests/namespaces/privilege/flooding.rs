@@ -51,7 +51,7 @@ fn callers_with_the_privilege_or_without_need_of_it_are_not_limited() {
     }
 }
 
-/// Also where the kernel would let any program send from it.
+/// Not even if the kernel lets every program send from it.
 #[test]
 fn lent_privilege_sends_from_no_address_of_another_machine() {
     let lab = Lab::new();

@@ -1,5 +1,5 @@
-//! Whose the sockets are: rules of this machine that go by user are the caller's, whichever way he
-//! came by the privilege.
+//! The owner of the sockets: rules of this machine that match the user match the caller, wherever
+//! the privilege comes from.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -1,4 +1,4 @@
-//! A program with lent privilege reads nothing for its caller that he could not read himself.
+//! A program with lent privilege reads only what its caller could read without it.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::chown;
@@ -75,7 +75,7 @@ fn what_the_program_holds_is_no_file_of_targets() {
     }
 }
 
-/// What the caller may read, the program reads for him.
+/// What the caller may read, the program reads.
 #[test]
 fn a_file_of_the_callers_own_is_read() {
     let (lab, secret) = (Lab::new(), Secret::new());

@@ -44,8 +44,7 @@ fn queued(host: &Namespace, table: &str) -> Vec<u64> {
     sockets.collect()
 }
 
-/// Whoever waits for its targets gets segments to its ports no more than others; when it sends, it
-/// hears.
+/// A program that waits for its targets receives no segments; once it sends, it receives answers.
 #[test]
 fn while_targets_are_read_no_segment_is_copied_for_the_program() {
     let lab = Lab::new();
@@ -69,7 +68,7 @@ fn while_targets_are_read_no_segment_is_copied_for_the_program() {
     }
 }
 
-/// Segments to the address that its SYN left from are copied, and told of with `-v`; those to
+/// Segments to the address that its SYN left from are copied, and reported with `-v`; those to
 /// loopback are not. Over IPv6 that takes `--source`: without it the kernel chooses the source, as
 /// for a connection, and the socket cannot be bound to it.
 #[test]

@@ -1,4 +1,4 @@
-//! With how little privilege a check works, by which engine, and what is said where nothing works.
+//! How little privilege a check needs, with which engine, and the message if neither works.
 
 use std::net::SocketAddr;
 use std::process::Command;

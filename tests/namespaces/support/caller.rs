@@ -1,8 +1,7 @@
-//! Who runs the program, and what the program's file lends him.
+//! Who runs the program, and which privilege the program's file lends.
 //!
 //! In a user namespace with a single user id no other user exists; there, root without its magic
-//! (`SECBIT_NOROOT`) stands for an ordinary user: the kernel then gives it the capabilities that
-//! anybody gets.
+//! (`SECBIT_NOROOT`) acts as an ordinary user: the kernel then gives it the same capabilities.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +14,7 @@ use crate::support::scratch::{folder_for_everybody, set_mode};
 
 const NOBODY: u32 = 65_534;
 
-/// A copy of the program, where every user may run it, and how its caller is made.
+/// A copy of the program that every user may run, and how to become its caller.
 pub(crate) struct Caller {
     /// A program that becomes the caller, with its options; nothing for root.
     before: Vec<String>,

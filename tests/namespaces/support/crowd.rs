@@ -10,8 +10,7 @@ use socket2::{Domain, Socket, Type};
 use crate::lab::{Lab, Outcome};
 use crate::support::process::wait_until;
 
-/// On every address of the server: this port is open, the next is closed, and nothing is heard of
-/// the third.
+/// On every address of the server, this port is open, the next is closed, and the third is silent.
 pub(crate) const OPEN: u16 = 80;
 pub(crate) const CLOSED: u16 = 81;
 pub(crate) const DROPPED: u16 = 82;

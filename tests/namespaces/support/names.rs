@@ -48,7 +48,7 @@ impl Names {
     }
 }
 
-/// A name service in the client's namespace, which hears every question and answers none.
+/// A name service in the client's namespace, which receives every question and answers none.
 pub(crate) fn name_service(lab: &Lab) -> UdpSocket {
     lab.client.enter(|| UdpSocket::bind("127.0.0.1:53").expect("a free port"))
 }

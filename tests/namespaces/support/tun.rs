@@ -33,7 +33,7 @@ impl Family {
         self.address(2)
     }
 
-    /// A neighbour that nobody asked.
+    /// A neighbour that was not probed.
     pub(crate) fn stranger(self) -> IpAddr {
         self.address(3)
     }
@@ -64,7 +64,7 @@ macro_rules! in_both_families {
 }
 pub(crate) use in_both_families;
 
-/// The host, and the thread that plays everybody else.
+/// The host, and the thread that simulates all others.
 pub(crate) struct TunHost<T> {
     pub(crate) namespace: Namespace,
     far_end: JoinHandle<T>,
@@ -108,7 +108,7 @@ impl<T: Send + 'static> TunHost<T> {
     }
 }
 
-/// The other end of the wire, where every address but the host's own lives.
+/// The other end of the wire: every address but the host's own.
 pub(crate) struct FarEnd {
     pub(crate) device: TunTapInterface,
     test: Receiver<()>,

@@ -39,14 +39,14 @@ pub(crate) struct Answer {
     pub(crate) hop_limit: u8,
     /// IPv4 options, or an IPv6 destination options header: a multiple of four, or of eight.
     pub(crate) ip_options: Vec<u8>,
-    /// The header length in bytes that the segment claims, where that is not the truth.
+    /// The header length in bytes that the segment claims, if that is false.
     pub(crate) data_offset: Option<u8>,
     /// Cut the segment to so many bytes; its checksum covers what is left.
     pub(crate) cut_to: Option<usize>,
     pub(crate) checksum: Checksum,
 }
 
-/// What stands in the checksum field.
+/// The content of the checksum field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Checksum {
     Correct,

@@ -143,8 +143,7 @@ fn a_flood_of_forgeries_hides_nothing(family: Family) {
     assert_open_at_once(&story);
 }
 
-/// The kernel answers for a port that nobody holds (RFC 9293 §3.10.7.1); the program has no part in
-/// it.
+/// The kernel answers for an unused port (RFC 9293 §3.10.7.1); the program is not involved.
 fn an_answer_to_a_port_that_was_never_ours_is_ignored(family: Family) {
     let (refused, sent) = Scenario::new(family)
         .on_syn(|syns| match syns {

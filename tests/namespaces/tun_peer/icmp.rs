@@ -66,7 +66,7 @@ pub(crate) fn passing_errors(family: Family) -> &'static [Meaning] {
 }
 
 /// Fragmentation needed, reassembly time exceeded, source quench, parameter problems, codes that
-/// nobody has defined.
+/// are undefined.
 pub(crate) fn meaningless_errors(family: Family) -> &'static [(u8, u8)] {
     match family {
         Family::V4 => &[(3, 4), (3, 16), (3, 255), (11, 1), (4, 0), (12, 0)],

@@ -1,5 +1,5 @@
-//! Proof that the scripted peer is worth believing: the kernel's own TCP, a client that nobody here
-//! wrote, takes its packets for real ones. Rejections elsewhere are then the program's doing.
+//! Tests of the scripted peer itself: the kernel's TCP, an independent client, accepts its packets.
+//! So it is the program that rejects packets in the other tests.
 
 use std::io::{self, ErrorKind, Read};
 use std::net::{SocketAddr, TcpStream};

@@ -15,10 +15,10 @@ use crate::support::tun::{Family, FarEnd, TunHost};
 use super::answer::{Answer, IcmpError, RST};
 use super::sent::Sent;
 
-/// The port that the program is told to check.
+/// The port that the program checks.
 pub(crate) const PORT: u16 = 80;
 
-/// What the far end does when a SYN arrives: told all SYNs so far, the newest last.
+/// What the far end does when a SYN arrives, given all SYNs so far, the newest last.
 type Script = Box<dyn FnMut(&[Sent]) -> Vec<Injection> + Send>;
 
 /// Packets that the far end injects one after the other.
@@ -84,7 +84,7 @@ pub(crate) fn to_each<A: Into<Injection>>(
     move |syns| syns.last().map(|newest| answer(newest).into()).into_iter().collect()
 }
 
-/// A check of a peer that is silent, until it is told otherwise.
+/// A check of a peer that is silent unless a script is given.
 pub(crate) struct Scenario {
     family: Family,
     arguments: Vec<&'static str>,
@@ -307,7 +307,7 @@ pub(crate) struct Standstill(Pid);
 impl Standstill {
     pub(crate) fn of(program: Pid) -> Self {
         kill(program, Signal::SIGSTOP).expect("the program runs");
-        // Only told, not reaped: its end is for the test to see.
+        // Signalled, not reaped: the test waits for its end.
         let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
         let status = waitid(Id::Pid(program), flags).expect("waits for its own child");
         assert!(
