@@ -79,7 +79,7 @@ const ALIKE: &[(&[&str], Ending)] = &[
     (&["198.19.0.2:94", "[2001:db8::2]:94"], FORBIDDEN_HERE),
 ];
 
-/// Where the kernel's handshake tells less: the ending by raw sockets, and the other.
+/// Cases in which the kernel's handshake shows less: the ending by raw sockets, and the other.
 const DIFFERENT: &[(&[&str], Ending, Ending)] = &[
     // The kernel does not say that its own firewall dropped the SYN.
     (&["198.19.0.2:90", "[2001:db8::2]:90"], FORBIDDEN_HERE, SILENT),
@@ -87,7 +87,7 @@ const DIFFERENT: &[(&[&str], Ending, Ending)] = &[
     (&["198.19.0.2:91", "[2001:db8::2]:91"], FORBIDDEN_HERE, CLOSED),
 ];
 
-/// The first of the server's ports that its firewall rejects, a kind each.
+/// The first of the server's ports that its firewall rejects, each in another way.
 const REJECTED: u16 = 9000;
 
 #[test]

@@ -109,7 +109,7 @@ fn hops_exceeded_on_the_way_is_filtered() {
     }
 }
 
-/// A router's own complaint that it finds no way, or nobody there.
+/// A router's own error: no route, or a dead neighbour.
 #[test]
 fn a_router_without_a_way_makes_a_target_unreachable() {
     let lab = Lab::new();

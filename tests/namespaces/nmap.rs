@@ -8,7 +8,7 @@ use crate::lab::{Lab, SERVER_V4, SERVER_V6};
 
 /// What the server does with a SYN, what nmap makes of that (`--reason`) and what halfopen must.
 ///
-/// nmap knows three states. Its `filtered` covers what halfopen tells apart: silence and
+/// nmap knows three states. Its `filtered` covers what halfopen distinguishes: silence and
 /// prohibition are filtered here too, but ICMP port unreachable is a closed port, and the other
 /// unreachables are no word about the port at all.
 struct Port {

@@ -80,7 +80,7 @@ fn assert_checks_leave_no_line(
     assert_eq!(new.len(), CHECKS * per_connection.len(), "no line is anybody else's: {new:#?}");
 }
 
-/// Plain connections, opened and closed, and the wait until the log tells of the last of them.
+/// Plain connections, opened and closed, and the wait until the log has the last of them.
 fn connect(lab: &Lab, server: &Server, address: IpAddr, times: usize, per_connection: &[&str]) {
     let last = per_connection.last().expect("a server that logs connections");
     let expected = count(&server.log(), last) + times;
@@ -111,7 +111,7 @@ impl Server {
         lines(&self.log_file)
     }
 
-    /// Waits until `file` tells that the server listens: a connection to find out would stand in
+    /// Waits until `file` says that the server listens: a connection to find out would stand in
     /// the log under test.
     fn wait_until_ready(mut self, file: &Path, line: &str) -> Self {
         let mut ended = false;

@@ -20,7 +20,7 @@ const MOMENT: Duration = Duration::from_millis(1);
 #[test]
 fn a_look_up_ends_at_the_deadline() {
     let lab = Lab::new();
-    let questions = name_service(&lab); // hears them, and says nothing
+    let questions = name_service(&lab); // receives them, and never answers
     let names = Names::with_hosts("127.0.0.1 localhost\n");
     let checks = ENGINES.map(|engine| {
         let mut command = Command::new(HALFOPEN);

@@ -191,7 +191,7 @@ fn when_the_kernel_abandons_every_attempt_nothing_was_learnt() {
     assert_eq!((run.syn_times(), run.end), (vec![0, 1000, 3000], millis(3020)));
 }
 
-/// What the network said of one attempt outweighs that the kernel kept another to itself.
+/// The answer to one attempt outweighs that the kernel gave no reason for the end of another.
 #[test]
 fn an_icmp_error_outweighs_an_abandoned_attempt() {
     let error = icmp_error(3, 1, ROUTER);
@@ -219,7 +219,7 @@ fn ends_of_unknown_handshakes_decide_nothing() {
     }
 }
 
-/// It is one of ours, but its SYN has not left yet.
+/// The attempt is in the schedule, but its SYN has not left yet.
 #[test]
 fn the_end_of_an_attempt_that_has_not_begun_decides_nothing() {
     let run = check(by_kernel(|number, syn| {

@@ -140,7 +140,7 @@ fn only_an_acknowledgement_with_syn_or_rst_decides() {
         let wanted = match (has(Flags::ACK), has(Flags::SYN), has(Flags::RST), has(Flags::FIN)) {
             (true, true, false, false) => PortState::Open,
             (true, false, true, false) => PortState::Closed,
-            (true, false, true, true) => continue, // nobody says what RST+FIN+ACK is
+            (true, false, true, true) => continue, // RST+FIN+ACK is undefined
             // An old connection on one port of three does not make it stale.
             _ => PortState::Filtered,
         };

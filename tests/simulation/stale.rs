@@ -42,7 +42,7 @@ fn an_old_connection_on_every_port_is_stale_when_the_last_wait_is_over() {
     assert_eq!(run.resets().len(), 3);
 }
 
-/// A bare ACK is proven by its ports alone; whoever forged it must not hide the true answer.
+/// A bare ACK is authenticated by its ports alone; a forged one must not hide the true answer.
 #[test]
 fn a_syn_ack_during_the_last_wait_is_open() {
     for answered in 0..3 {

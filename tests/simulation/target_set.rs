@@ -381,7 +381,7 @@ impl Line {
     }
 }
 
-/// An outcome that tells the endpoint.
+/// An outcome that identifies the endpoint.
 #[expect(clippy::unnecessary_wraps, reason = "the shape of an outcome")]
 fn outcome_of(endpoint: SocketAddr) -> Outcome {
     Ok(Verdict { local: Some(endpoint), ..Verdict::without_probe(Reason::SynAck) })

@@ -1,4 +1,4 @@
-//! What must hold of every input, whoever wrote it: one function a parser, which panics at a
+//! What must hold of every input: one function per parser, which panics at a
 //! counterexample. The fuzzers (`scripts/fuzz`) look for one; the tests replay what they have
 //! found.
 

@@ -16,7 +16,7 @@ pub fn targets_file(bytes: &[u8]) {
     assert!(matches!(broken, Err(FileError::Read { .. })), "{broken:?}");
 }
 
-/// The targets, or where the first line that is none stands and what is said of it.
+/// The targets, or the place of the first line that is none and the message about it.
 type Outcome = Result<Vec<Target>, Option<(usize, usize, String)>>;
 
 fn outcome(read: Result<Vec<Target>, FileError>) -> Outcome {
@@ -66,7 +66,7 @@ fn target(line: &[u8]) -> Option<Target> {
     str::from_utf8(word(line)).ok()?.parse().ok()
 }
 
-/// What stands in a line, comment and blanks taken away.
+/// The content of a line without comment and blanks.
 fn word(line: &[u8]) -> &[u8] {
     let end = line.iter().position(|byte| *byte == b'#').unwrap_or(line.len());
     line[..end].trim_ascii()

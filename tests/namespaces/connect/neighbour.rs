@@ -1,5 +1,5 @@
 //! ICMP errors of this machine about its own SYN: its firewall rejects, or the next hop is silent.
-//! Both look alike, and the neighbour table tells them apart, if it can.
+//! Both look alike. The neighbour table distinguishes them, if it can.
 
 use nix::sys::signal::Signal;
 

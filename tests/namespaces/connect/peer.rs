@@ -323,7 +323,7 @@ fn old_connections_that_answer_every_syn_look_filtered(family: Family) {
     assert!(sent.iter().any(|sent| sent.flags == RST), "the kernel resets them: {sent:#?}");
 }
 
-/// What a check said of the peer, and every segment that left this side.
+/// The report of a check of the peer, and every segment that left this side.
 fn check(
     family: Family,
     options: &[&str],

@@ -88,7 +88,7 @@ fn start(
     stage.lab.client.enter(|| command.spawn().expect("the built program"))
 }
 
-/// True when the server has said all that it has to say to a SYN.
+/// Returns true if the server has sent its whole answer to a SYN.
 fn has_answered(capture: &Capture) -> bool {
     let answer = |flags: &str| flags == "SYN+ACK" || flags == "RST+ACK";
     let segments = capture.segments();

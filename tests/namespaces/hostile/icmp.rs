@@ -40,7 +40,7 @@ fn lies(error: &IcmpError, family: Family) -> Vec<IcmpError> {
         error.clone().misquoted(|tcp| tcp.set_src_port(tcp.src_port() ^ 1)),
         error.clone().misquoted(|tcp| tcp.set_dst_port(tcp.dst_port() ^ 0x100)),
         error.clone().about_packet_to(family.stranger()),
-        // UDP, ICMP, SCTP, and a protocol that nobody has.
+        // UDP, ICMP, SCTP, and an unassigned protocol.
         change(protocol, 17),
         change(protocol, 1),
         change(protocol, 132),

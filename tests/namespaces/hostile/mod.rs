@@ -118,7 +118,7 @@ struct Check<'a> {
     ports: &'a [u16],
 }
 
-/// What the program said of a peer at war, and what the peer saw of it.
+/// What the program reported of a hostile peer, and what the peer received from it.
 #[derive(Debug)]
 struct Battle<'a> {
     check: Check<'a>,

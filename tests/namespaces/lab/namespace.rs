@@ -54,7 +54,7 @@ impl Namespace {
         other.wait_until_usable(there);
     }
 
-    /// Gives an interface addresses, each with the length of its prefix, that work at once.
+    /// Adds addresses, each with its prefix length, to an interface, and waits until they work.
     pub(crate) fn address(&self, interface: &str, addresses: &[&str]) {
         for address in addresses {
             self.configure(&[&format!("address add {address} dev {interface}")]);
@@ -180,8 +180,9 @@ impl Namespace {
     }
 }
 
-/// True when the interface has a link-local address, and each of its addresses has a route to this
-/// host and receives its solicited-node group (RFC 4291 §2.7.1), in the namespace of this thread.
+/// Returns true if the interface has a link-local address, and each of its addresses has a route to
+/// this host and receives its solicited-node group (RFC 4291 §2.7.1), in the namespace of this
+/// thread.
 fn uses_its_ipv6_addresses(interface: &str) -> bool {
     let table = |name: &str| {
         fs::read_to_string(format!("/proc/thread-self/net/{name}")).expect("IPv6 is there")

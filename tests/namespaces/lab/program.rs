@@ -32,7 +32,7 @@ pub(crate) fn halfopen(arguments: &[&str]) -> Command {
 /// How a program ended.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// The exit code; 128 + the signal for a program that one ended, as a shell tells it.
+    /// The exit code; 128 + the signal for a program that a signal ended, as in a shell.
     pub(crate) code: i32,
     pub(crate) stdout: String,
     pub(crate) stderr: String,

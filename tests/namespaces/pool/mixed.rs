@@ -9,7 +9,7 @@ use crate::support::crowd::{Crowd, Finding, Findings, lines};
 use crate::support::names::{Names, answer, denial, name_service};
 use crate::support::rejections::{REJECTIONS_V4, REJECTIONS_V6, Rejection, send_every_icmp_error};
 
-/// The first of the server's ports that its firewall rejects, a kind each.
+/// The first of the server's ports that its firewall rejects, each in another way.
 const REJECTED: u16 = 9000;
 
 /// A port that this machine's own firewall lets nothing leave to.
@@ -76,7 +76,7 @@ fn check(names: &Names, targets: &[&str]) -> Command {
     names.command(&[&["-t", "2.1"], targets].concat())
 }
 
-/// All that is said of a target but for times.
+/// The report of a target, without times.
 fn timeless(finding: &Finding) -> Finding {
     let mut finding = finding.clone();
     assert_eq!(

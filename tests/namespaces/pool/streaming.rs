@@ -44,7 +44,7 @@ fn open_targets_are_reported_while_a_silent_one_is_pending() {
 fn a_look_up_that_hangs_delays_no_other_target() {
     let crowd = Crowd::new();
     let names = Names::with_hosts("127.0.0.1 localhost\n");
-    let _dns = name_service(&crowd.lab); // hears the question, and says nothing
+    let _dns = name_service(&crowd.lab); // receives the question, and never answers
     let literals: Vec<_> = (1..=50).map(|host| format!("198.18.3.{host}:80")).collect();
     let targets = ["hangs.test:80"].into_iter().chain(literals.iter().map(String::as_str));
     let within = |timeout| {

@@ -10,7 +10,7 @@ use crate::support::names::{Names, answer, denial, name_service};
 use crate::support::preloaded::Preloaded;
 use crate::support::scratch::folder_for_everybody;
 
-/// The library tells on standard error when it is called.
+/// The library writes to standard error when it is called.
 #[test]
 fn no_library_is_preloaded() {
     let lab = Lab::new();

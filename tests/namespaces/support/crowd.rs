@@ -1,4 +1,4 @@
-//! Thousands of targets: who answers for them, and what the program said of each.
+//! Thousands of targets: the servers, and what the program reports of each.
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -83,7 +83,7 @@ fn listen(lab: &Lab, any: &str) -> TcpListener {
     })
 }
 
-/// What the program said of each target, in the order in which verdicts fell, and how it ended.
+/// What the program reported of each target, in the order of the verdicts, and how it ended.
 #[derive(Debug)]
 pub(crate) struct Findings {
     pub(crate) all: Vec<Finding>,

@@ -41,7 +41,7 @@ pub(crate) fn host_behind_the_server(lab: &Lab) -> Namespace {
     far
 }
 
-/// A kernel sends one host six errors at once and then one a second; here every one counts.
+/// By default, a kernel sends one host six errors at once and then one per second.
 pub(crate) fn send_every_icmp_error(host: &Namespace) {
     host.sysctl("net.ipv4.icmp_ratelimit", "0");
     host.sysctl("net.ipv6.icmp.ratelimit", "0");

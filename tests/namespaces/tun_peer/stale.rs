@@ -38,7 +38,7 @@ fn an_old_connection_is_reset_and_another_port_tried_at_once(family: Family) {
     assert_reset(resets[0], &syns[0].bare_ack(OLD_CONNECTION));
     assert_reset(resets[1], &syns[1].syn_ack());
     assert!(story.sent[0].is_syn() && !story.sent[3].is_syn(), "{story:#?}");
-    // The first wait is 1 s: whoever sat it out was not quick.
+    // The first wait is 1 s: a check that waited for its end was not quick.
     story.verdict().assert_waited_at_most(0.9);
 }
 
