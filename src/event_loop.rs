@@ -72,7 +72,8 @@ pub fn run(
         Err(error) => Some(error.clone().into()),
     };
     if let Some(reason) = reason {
-        event_loop.checker.stop(&reason, event_loop.drained_until);
+        let may_be_dropped = |remote| event_loop.engine.may_have_dropped_syn(remote);
+        event_loop.checker.stop(&reason, event_loop.drained_until, may_be_dropped);
         if let Some((id, remote)) = event_loop.upcoming {
             let outcome = Err(reason.before_the_first_syn());
             event_loop.driver.ended(Ended { id, remote, outcome });
@@ -167,11 +168,9 @@ impl<C: Driver> EventLoop<'_, C> {
     /// Sends SYNs that are due, a batch at most.
     fn send_syns(&mut self) -> Outlook {
         let now = self.engine.now();
-        let ending = self.checker.poll_timeout().is_some_and(|wait| wait <= self.drained_until);
-        if ending && self.engine.may_have_dropped_syns() {
-            self.checker.distrust_silence(self.drained_until);
-        }
-        self.checker.handle_timeout(self.drained_until); // verdicts do not wait for the pacer
+        // Verdicts do not wait for the pacer.
+        let may_be_dropped = |remote| self.engine.may_have_dropped_syn(remote);
+        self.checker.handle_timeout(self.drained_until, may_be_dropped);
         while let Some((remote, index)) = self.checker.poll_waited_for() {
             self.engine.timed_out(remote, index);
         }

@@ -96,7 +96,7 @@ const OUTCOMES: usize = 1024;
 ///
 /// let mut drained_until = engine.now();
 /// let ended = loop {
-///     checker.handle_timeout(drained_until);
+///     checker.handle_timeout(drained_until, |_remote| false);
 ///     if let Some(ended) = checker.poll_outcome() {
 ///         break ended;
 ///     }
@@ -217,13 +217,20 @@ impl Checker {
         self.pending.len()
     }
 
-    /// Ends waits that are over at `now`: the next attempts are due, or targets end. As many as can
-    /// be told of at a time, so that a crowd takes no more memory when it ends.
-    pub fn handle_timeout(&mut self, now: Duration) {
+    /// Ends waits that are over at `now`: the next attempts are due, or targets end. Stops after a
+    /// number of targets, so that a crowd takes no more memory when it ends.
+    ///
+    /// A target whose last SYN `may_be_dropped`, by this machine and without a word, gets it again
+    /// instead of a verdict.
+    pub fn handle_timeout(
+        &mut self,
+        now: Duration,
+        mut may_be_dropped: impl FnMut(SocketAddr) -> bool,
+    ) {
         while self.outcomes.len() < OUTCOMES
             && let Some(wait) = self.first_wait().filter(|wait| wait.until <= nanos(now))
         {
-            if self.is_over(wait.slot, now) {
+            if self.is_over(wait.slot, now, &mut may_be_dropped) {
                 self.give_up(wait.slot, now);
             } else {
                 self.make_due(wait.slot);
@@ -270,12 +277,6 @@ impl Checker {
         handled
     }
 
-    /// SYNs sent until `now` may have been held back on this machine: no silence proves anything
-    /// about them.
-    pub fn distrust_silence(&mut self, now: Duration) {
-        self.lost_at = Some(nanos(now));
-    }
-
     /// The next RST to send.
     pub fn poll_reset(&mut self) -> Option<Segment> {
         self.resets.pop_front()
@@ -291,11 +292,17 @@ impl Checker {
         self.first_wait().map(|wait| Duration::from_nanos(wait.until))
     }
 
-    /// Ends everything at `now`: with a verdict where the last wait is over, for this reason where
-    /// not, or for the fault that kept the SYNs from leaving.
-    pub fn stop(&mut self, reason: &NoVerdict, now: Duration) {
+    /// Ends everything at `now`: with a verdict if the last wait is over, as in
+    /// [`Checker::handle_timeout`], and otherwise for `reason` or for the error that kept the SYNs
+    /// from leaving.
+    pub fn stop(
+        &mut self,
+        reason: &NoVerdict,
+        now: Duration,
+        mut may_be_dropped: impl FnMut(SocketAddr) -> bool,
+    ) {
         for slot in self.pending.slots() {
-            if self.is_over(slot, now) {
+            if self.is_over(slot, now, &mut may_be_dropped) {
                 self.give_up(slot, now);
                 continue;
             }
@@ -324,9 +331,14 @@ impl Checker {
         self.postponed
     }
 
-    /// True when the last attempt has been waited for, and no answer to it can be among those that
-    /// were lost on this machine.
-    fn is_over(&self, slot: Slot, now: Duration) -> bool {
+    /// Returns true if the last attempt has been waited for, and neither its SYN nor an answer to
+    /// it can have been lost on this machine.
+    fn is_over(
+        &self,
+        slot: Slot,
+        now: Duration,
+        may_be_dropped: &mut impl FnMut(SocketAddr) -> bool,
+    ) -> bool {
         let target = &self.pending[slot];
         let index = self.attempts.last();
         let waited = target.stage == Stage::Waiting
@@ -336,7 +348,9 @@ impl Checker {
         let sent_at = nanos(now.saturating_sub(self.pending.since(slot, index, now)));
         let sent_at = sent_at.max(repeated_at);
         let missed = self.lost_at.is_some_and(|lost_at| sent_at <= lost_at);
-        waited && !(missed && self.pending.was_sent(slot, index))
+        waited
+            && !(self.pending.was_sent(slot, index)
+                && (missed || may_be_dropped(target.remote.into())))
     }
 
     /// The wait that ends first; those that are no longer waited for are dropped.

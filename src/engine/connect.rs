@@ -20,7 +20,7 @@ use socket2::Socket;
 use self::handshake::Handshake;
 use self::stream::{Port, stream};
 use self::table::Handshakes;
-use super::netlink::{Flow, NeighbourStatistics, SocketOptions};
+use super::netlink::{Flow, SocketOptions};
 use super::per_family::PerFamily;
 use super::route::Router;
 use super::sockets::{self, errno};
@@ -57,10 +57,6 @@ pub(super) struct ConnectEngine {
     /// Opened when needed: a socket that was opened with `CAP_NET_ADMIN` could change routes, not
     /// only ask for them. A process that keeps that capability cannot open one later.
     router: Option<Router>,
-    /// What neighbour tables had counted before the first SYN.
-    neighbours_before: Option<NeighbourStatistics>,
-    /// What they had counted when that was last asked.
-    neighbours: Option<NeighbourStatistics>,
 }
 
 impl ConnectEngine {
@@ -85,8 +81,6 @@ impl ConnectEngine {
             handshakes: Handshakes::new(descriptors.clamp(1, MAX_HANDSHAKES)),
             given_up: Vec::new(),
             router: None,
-            neighbours_before: None,
-            neighbours: None,
         })
     }
 
@@ -103,10 +97,6 @@ impl ConnectEngine {
         // From its own port the socket would connect to itself.
         let port = port.filter(|port| *port != remote.port());
         let from_port = port.unwrap_or_default();
-        if self.neighbours.is_none() {
-            self.neighbours = self.neighbour_statistics();
-            self.neighbours_before = self.neighbours;
-        }
         self.handshakes.remove_attempt(remote, index);
         self.make_room();
         let socket = stream(remote, port, &self.egress).map_err(SendError::LocalError)?;
@@ -151,11 +141,6 @@ impl ConnectEngine {
             self.router = Router::open(&self.egress).ok();
         }
         self.router.as_ref()
-    }
-
-    /// Returns what neighbour tables have counted, if that is known.
-    fn neighbour_statistics(&mut self) -> Option<NeighbourStatistics> {
-        self.router().and_then(|router| router.neighbour_statistics().ok())
     }
 
     /// Checks that the routing table allows a handshake.
@@ -214,8 +199,7 @@ impl ConnectEngine {
         let retransmissions = handshake.retransmissions();
         let (at, mut end) = handshake.end(ready.events(), now)?;
         if let HandshakeEnd::Failed(error) = &mut end {
-            let failures_before = self.neighbours_before.map(|before| before.failures);
-            match handshake.origin(error, self.router(), failures_before, now) {
+            match handshake.origin(error, self.router(), now) {
                 Some(origin) => error.origin = origin,
                 None => end = HandshakeEnd::Aborted,
             }
@@ -252,10 +236,10 @@ impl Engine for ConnectEngine {
 
     /// The kernel reports no error if the neighbour table has no room for the next hop of a SYN
     /// (`neigh_alloc()`).
-    fn may_have_dropped_syns(&mut self) -> bool {
-        let before = self.neighbours;
-        self.neighbours = self.neighbour_statistics();
-        before.zip(self.neighbours).is_some_and(|(before, now)| now.overflows != before.overflows)
+    fn may_have_dropped_syn(&mut self, remote: SocketAddr) -> bool {
+        let flow = self.handshakes.newest(remote).and_then(|newest| newest.flow().ok());
+        let asked = flow.zip(self.router());
+        asked.is_some_and(|(flow, router)| router.may_lack_neighbour(flow).unwrap_or(false))
     }
 
     fn cancel(&mut self, remote: SocketAddr) {

@@ -62,8 +62,8 @@ pub trait Engine {
     /// [`HandshakeEnd::GivenUp`]: crate::event::HandshakeEnd::GivenUp
     fn timed_out(&mut self, _remote: SocketAddr, _index: usize) {}
 
-    /// Returns true if this machine may have dropped SYNs without an error since the last call.
-    fn may_have_dropped_syns(&mut self) -> bool {
+    /// Returns true if this machine may have dropped the last SYN to `remote` without an error.
+    fn may_have_dropped_syn(&mut self, _remote: SocketAddr) -> bool {
         false
     }
 

@@ -18,7 +18,7 @@ use nix::sys::socket::{MsgFlags, recv};
 use socket2::{Domain, Protocol, Socket, Type};
 
 pub(super) use self::flow::{Flow, Route, SocketOptions, scope};
-pub(super) use self::neighbour::{Neighbour, NeighbourStatistics};
+pub(super) use self::neighbour::Neighbour;
 
 use self::message::{
     BODY, HEADER, attributes, family, i32_at, message, push_address, u16_at, u32_at,
@@ -122,10 +122,13 @@ impl Netlink {
         Ok(depends)
     }
 
-    /// Returns what this machine's neighbour tables have counted (`RTM_GETNEIGHTBL`).
-    pub(super) fn neighbour_statistics(&self) -> Result<NeighbourStatistics, LocalError> {
-        let mut sum = NeighbourStatistics::default();
-        self.list(libc::RTM_GETNEIGHTBL, &[0; 4], |table| sum.add(table))?;
+    /// Returns how often this machine's neighbour tables have had no room for an entry since it
+    /// started (`RTM_GETNEIGHTBL`).
+    pub(super) fn neighbour_overflows(&self) -> Result<u64, LocalError> {
+        let mut sum = 0_u64;
+        self.list(libc::RTM_GETNEIGHTBL, &[0; 4], |table| {
+            sum = sum.wrapping_add(neighbour::overflows(table));
+        })?;
         Ok(sum)
     }
 

@@ -110,28 +110,31 @@ impl Handshake {
         getsockopt(&self.socket, Info).ok()
     }
 
+    /// Returns what routing sees of its SYN.
+    pub(super) fn flow(&self) -> Result<Flow, LocalError> {
+        let Self { socket, local, remote, .. } = self;
+        let options = SocketOptions::of(socket)?;
+        Ok(Flow { to: *remote, from: Some(local.ip()), from_port: local.port(), options })
+    }
+
     /// Returns who sent the ICMP error that ended it, if that can be known at `now`.
-    /// `failures_before` counts the neighbours that had failed before the first SYN.
     pub(super) fn origin(
         &self,
         error: &IcmpError,
         router: Option<&Router>,
-        failures_before: Option<u64>,
         now: Duration,
     ) -> Option<Origin> {
-        let Self { socket, local, remote, .. } = self;
+        let Self { local, remote, .. } = self;
         let asked = |router: &Router| -> Result<_, LocalError> {
-            let options = SocketOptions::of(socket)?;
-            let flow =
-                Flow { to: *remote, from: Some(local.ip()), from_port: local.port(), options };
-            if !router.is_from_here(error, *remote, options)? {
+            let flow = self.flow()?;
+            if !router.is_from_here(error, *remote, flow.options)? {
                 return Ok(Some(Origin::Network));
             }
             if !error.is_host_unreachable() {
                 return Ok(Some(Origin::LocalFirewall));
             }
             let sent_ago = now.saturating_sub(self.begun);
-            let failed = router.has_neighbour_failed(flow, sent_ago, failures_before)?;
+            let failed = router.has_neighbour_failed(flow, sent_ago)?;
             Ok(failed
                 .map(|failed| if failed { Origin::NoNeighbour } else { Origin::LocalFirewall }))
         };

@@ -49,6 +49,11 @@ impl Handshakes {
         self.of_remote.get(&remote).is_some_and(|keys| !keys.is_empty())
     }
 
+    /// Returns the handshake with `remote` that began last.
+    pub(super) fn newest(&self, remote: SocketAddr) -> Option<&Handshake> {
+        self.of_remote.get(&remote)?.last().and_then(|key| self.by_key.get(key))
+    }
+
     /// Adds a handshake.
     pub(super) fn insert(&mut self, handshake: Handshake) {
         let key = Self::key(&handshake.socket);

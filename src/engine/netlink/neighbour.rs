@@ -12,8 +12,7 @@ const NDTA_STATS: u16 = 7;
 const UPDATED: usize = 8;
 const TICK: Duration = Duration::from_millis(10);
 
-/// The offsets of `ndts_res_failed` and `ndts_table_fulls` in `struct ndt_stats`.
-const RES_FAILED: RangeFrom<usize> = 24..;
+/// The offset of `ndts_table_fulls` in `struct ndt_stats`.
 const TABLE_FULLS: RangeFrom<usize> = 80..;
 
 /// An entry of a neighbour table.
@@ -37,25 +36,11 @@ impl Neighbour {
     }
 }
 
-/// What this machine's neighbour tables have counted since it started.
-#[derive(Clone, Copy, Default)]
-pub(in crate::engine) struct NeighbourStatistics {
-    /// Next hops that did not answer ARP or neighbour discovery.
-    pub(in crate::engine) failures: u64,
-    /// Entries that a table had no room for.
-    pub(in crate::engine) overflows: u64,
-}
-
-impl NeighbourStatistics {
-    /// Adds those of a table: a `struct ndtmsg` and its attributes.
-    pub(super) fn add(&mut self, table: &[u8]) {
-        let mut attributes = attributes(table.get(4..).unwrap_or_default());
-        let statistics = attributes.find_map(|(kind, value)| (kind == NDTA_STATS).then_some(value));
-        let count = |at: RangeFrom<usize>| {
-            let count = statistics.and_then(|value| value.get(at)?.first_chunk());
-            count.map_or(0, |count| u64::from_ne_bytes(*count))
-        };
-        self.failures = self.failures.wrapping_add(count(RES_FAILED));
-        self.overflows = self.overflows.wrapping_add(count(TABLE_FULLS));
-    }
+/// Returns how often a neighbour table has had no room for an entry, from its `struct ndtmsg` and
+/// attributes.
+pub(super) fn overflows(table: &[u8]) -> u64 {
+    let mut attributes = attributes(table.get(4..).unwrap_or_default());
+    let statistics = attributes.find_map(|(kind, value)| (kind == NDTA_STATS).then_some(value));
+    let count = statistics.and_then(|value| value.get(TABLE_FULLS)?.first_chunk());
+    count.map_or(0, |count| u64::from_ne_bytes(*count))
 }

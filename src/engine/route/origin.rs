@@ -1,13 +1,13 @@
 //! Whether an ICMP error comes from this machine, and why.
 
-use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc;
 
 use super::Router;
-use crate::engine::netlink::{Flow, NeighbourStatistics, SocketOptions};
+use crate::engine::netlink::{Flow, Neighbour, SocketOptions};
 use crate::engine::sockets::port_less;
 use crate::local_error::LocalError;
 use crate::wire::IcmpError;
@@ -15,6 +15,10 @@ use crate::wire::IcmpError;
 /// How exactly the kernel says when a neighbour changed: in its own ticks, then in hundredths of a
 /// second.
 const GRANULARITY: Duration = Duration::from_millis(20);
+
+/// A firewall of this machine rejects a segment as it leaves. No entry fails and is removed so soon
+/// after it.
+const AT_ONCE: Duration = Duration::from_millis(100);
 
 impl Router {
     /// Returns true if `address` is one of this machine's, as a socket with `options` sees it.
@@ -35,13 +39,6 @@ impl Router {
         Ok(false)
     }
 
-    /// Returns what this machine's neighbour tables have counted.
-    pub(in crate::engine) fn neighbour_statistics(
-        &self,
-    ) -> Result<NeighbourStatistics, LocalError> {
-        self.netlink.neighbour_statistics()
-    }
-
     /// Returns true if `error`, about a segment to `remote`, comes from this machine and `remote`
     /// is another machine.
     pub(in crate::engine) fn is_from_here(
@@ -60,27 +57,22 @@ impl Router {
     }
 
     /// Returns whether the next hop of `flow`, which was sent so long ago, has failed to answer ARP
-    /// or neighbour discovery since. `None` if that cannot be known. `failures_before` counts the
-    /// neighbours that had failed before.
+    /// or neighbour discovery since. `None` if that cannot be known.
     ///
     /// The kernel notes when it gives up (`neigh_timer_handler()`): an entry that has not changed
-    /// since the segment left has not failed. One that has changed to another state, or is gone,
-    /// may have failed before that.
+    /// since the segment left has not failed, and one that changed to another state may have failed
+    /// before that. One that does not exist may have been removed, but not at once.
     pub(in crate::engine) fn has_neighbour_failed(
         &self,
         flow: Flow,
         sent_ago: Duration,
-        failures_before: Option<u64>,
     ) -> Result<Option<bool>, LocalError> {
-        if failures_before == Some(self.netlink.neighbour_statistics()?.failures) {
-            return Ok(Some(false));
-        }
-        let Ok(route) = self.netlink.route(flow)? else { return Ok(None) };
-        let hop = route.gateway.unwrap_or(flow.to.ip());
-        let neighbour = match self.netlink.neighbour(hop, route.device)? {
-            Ok(neighbour) => neighbour,
-            Err(Errno::ENOENT) => return Ok(None),
-            Err(_) => return Ok(Some(true)), // before Linux 5.0 one neighbour cannot be asked about
+        let neighbour = match self.next_hop(flow)? {
+            Some(Ok(neighbour)) => neighbour,
+            Some(Err(Errno::ENOENT)) => return Ok((sent_ago < AT_ONCE).then_some(false)),
+            // Before Linux 5.0 one neighbour cannot be asked about.
+            Some(Err(_)) => return Ok(Some(true)),
+            None => return Ok(None),
         };
         let is_silent = neighbour.state & (libc::NUD_INCOMPLETE | libc::NUD_FAILED) != 0;
         let has_changed = neighbour.unchanged_for <= sent_ago + GRANULARITY;
@@ -89,5 +81,29 @@ impl Router {
             (true, true) => Some(true),
             (true, false) => None,
         })
+    }
+
+    /// Returns true if the neighbour tables may have had no room for the next hop of `flow`: there
+    /// is no entry, and a table has overflowed since this machine started.
+    ///
+    /// The entry comes first: reading the count of overflows waits for whoever configures the
+    /// network (`rtnl_lock()`), as reading an entry does on older kernels.
+    pub(in crate::engine) fn may_lack_neighbour(&self, flow: Flow) -> Result<bool, LocalError> {
+        Ok(matches!(self.next_hop(flow)?, Some(Err(Errno::ENOENT)))
+            && self.netlink.neighbour_overflows()? > 0)
+    }
+
+    /// Returns the neighbour that `flow` is sent to, or the kernel's error if it knows none; `None`
+    /// if there is no route.
+    fn next_hop(&self, flow: Flow) -> Result<Option<Result<Neighbour, Errno>>, LocalError> {
+        let Ok(route) = self.netlink.route(flow)? else { return Ok(None) };
+        let hop = route.gateway.unwrap_or(flow.to.ip());
+        let neighbour = self.netlink.neighbour(hop, route.device)?;
+        if neighbour.is_err() && hop.is_ipv4() {
+            // On links without addresses, all of IPv4 has one entry (`arp_constructor()`).
+            let all = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+            return self.netlink.neighbour(all, route.device).map(|all| Some(all.or(neighbour)));
+        }
+        Ok(Some(neighbour))
     }
 }
