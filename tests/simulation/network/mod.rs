@@ -1,15 +1,17 @@
 //! A run of checks, and the answers that a simulated network gives.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+mod engine;
+
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use halfopen::attempt::{Attempt, Attempts};
+use halfopen::attempt::Attempts;
 use halfopen::checker::{Checker, Ended};
-use halfopen::engine::simulated::{FIRST_PORT, Network, SimulatedEngine};
-use halfopen::engine::{Engine, Interrupt, SentSyn};
-use halfopen::event::{Event, HandshakeEnd};
+use halfopen::engine::simulated::{FIRST_PORT, Network};
+use halfopen::engine::{Engine, Interrupt};
+use halfopen::event::Event;
 use halfopen::event_loop::{Driver, Next, PacketEvent, run};
 use halfopen::local_error::{LocalError, SendError};
 use halfopen::pacer::Pacer;
@@ -18,10 +20,8 @@ use halfopen::schedule::Schedule;
 use halfopen::verdict::{Outcome, Verdict};
 use halfopen::wire::{Flags, IcmpError, Options, Quote, Segment, SequenceNumber};
 
-/// Attempts at a target, as many as an operator may ask for.
-const MOST_ATTEMPTS: usize = Attempts::MAX.count();
+use self::engine::Restful;
 
-const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 19, 0, 1));
 pub(crate) const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 18, 0, 7)), 25);
 pub(crate) const SERVER_V6: SocketAddr =
     SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 7)), 25);
@@ -176,25 +176,10 @@ pub(crate) fn check_under(
     remotes: &[SocketAddr],
     network: impl Network,
 ) -> Run {
-    let Conditions { secret, schedule, rate, window, capacity, .. } = conditions;
-    let Conditions { start, deadline, patience, kernel, deaf_at, returns_resets_after, .. } =
+    let Conditions { secret, schedule, rate, window, start, deadline, patience, deaf_at, .. } =
         conditions;
     let mut checker = Checker::new(Secret::new(secret), schedule.attempts());
-    let mut engine = Restful {
-        engine: SimulatedEngine::new(Moody { network, kernel }),
-        deaf_at,
-        in_vain: 0,
-        capacity,
-        held: HashMap::new(),
-        spare: VecDeque::new(),
-        most_held: 0,
-        given_up: HashSet::new(),
-        flush: Vec::new(),
-        released: Vec::new(),
-        returns_resets_after,
-        returning: None,
-        returned: 0,
-    };
+    let mut engine = Restful::new(&conditions, network);
     engine.wait(Some(start), &[]).expect("nothing fails here");
     let mut pacer = Pacer::new(rate, window);
     let mut record = Record {
@@ -222,182 +207,6 @@ pub(crate) fn check_under(
         end,
         packets: record.packets,
         discarded: checker.discarded().clone(),
-    }
-}
-
-/// A network behind a kernel that does not take every segment.
-struct Moody<N> {
-    network: N,
-    kernel: fn(&Segment) -> Result<(), LocalError>,
-}
-
-impl<N: Network> Network for Moody<N> {
-    fn carry(&mut self, now: Duration, segment: &Segment) -> Vec<(Duration, Event)> {
-        self.network.carry(now, segment)
-    }
-
-    fn port(&self, attempt: &Attempt) -> u16 {
-        self.network.port(attempt)
-    }
-
-    fn route(&mut self, remote: SocketAddr, number: usize) -> Result<(), SendError> {
-        self.network.route(remote, number)
-    }
-
-    fn admit(&mut self, segment: &Segment) -> Result<(), LocalError> {
-        (self.kernel)(segment)?;
-        self.network.admit(segment)
-    }
-}
-
-/// Knows when the loop asks again and again at a time at which there is nothing: a real one would
-/// spin. Keeps count of what it holds for targets that are pending.
-struct Restful<N> {
-    engine: SimulatedEngine<N>,
-    deaf_at: Option<Duration>,
-    in_vain: usize,
-    capacity: usize,
-    /// The attempts whose answers are received, with their ports, and those of them that have timed
-    /// out.
-    held: HashMap<(SocketAddr, usize), u16>,
-    spare: VecDeque<(SocketAddr, usize)>,
-    most_held: usize,
-    /// Those that were given up for others, and the events that report this.
-    given_up: HashSet<(SocketAddr, u16)>,
-    flush: Vec<Event>,
-    released: Vec<SocketAddr>,
-    returns_resets_after: Option<Duration>,
-    returning: Option<(Duration, Vec<Segment>)>,
-    returned: usize,
-}
-
-impl<N> Restful<N> {
-    fn hold(&mut self, attempt: &Attempt, port: u16) {
-        self.held.remove(&(attempt.remote, attempt.index)); // the same again
-        if self.held.len() == self.capacity {
-            let (remote, number) = self.spare.pop_front().expect("there is room");
-            let port = self.held.remove(&(remote, number)).expect("it is spare");
-            self.given_up.insert((remote, port));
-            let local = SocketAddr::new(CLIENT, port);
-            let end = HandshakeEnd::GivenUp;
-            self.flush.push(Event::Handshake {
-                local,
-                remote,
-                index: number,
-                retransmissions: 0,
-                end,
-            });
-        }
-        self.held.insert((attempt.remote, attempt.index), port);
-    }
-
-    fn hears(&self, arrival: &Event) -> bool {
-        let Event::Segment { segment, .. } = arrival else { return true };
-        let (remote, port) = (segment.source, segment.destination.port());
-        let held =
-            |((held, _), from): (&(SocketAddr, usize), &u16)| *held == remote && *from == port;
-        !self.given_up.contains(&(remote, port)) || self.held.iter().any(held)
-    }
-}
-
-impl<N: Network> Engine for Restful<N> {
-    fn now(&self) -> Duration {
-        self.engine.now()
-    }
-
-    fn room(&self) -> usize {
-        self.capacity.saturating_add(self.spare.len()) - self.held.len()
-    }
-
-    fn timed_out(&mut self, remote: SocketAddr, number: usize) {
-        if self.capacity < usize::MAX && self.held.contains_key(&(remote, number)) {
-            self.spare.push_back((remote, number));
-        }
-    }
-
-    fn send_syns(
-        &mut self,
-        attempts: &[Attempt],
-        syn: &dyn Fn(&Attempt, SocketAddr) -> Segment,
-    ) -> Vec<Result<SentSyn, SendError>> {
-        if !attempts.is_empty() {
-            self.in_vain = 0;
-        }
-        let results = self.engine.send_syns(attempts, syn);
-        for (attempt, result) in attempts.iter().zip(&results) {
-            if let Ok(departure) = result {
-                self.hold(attempt, departure.local.port());
-            }
-        }
-        self.most_held = self.most_held.max(self.held.len());
-        results
-    }
-
-    fn send_rsts(&mut self, resets: &[Segment]) -> Vec<Result<(), LocalError>> {
-        if !resets.is_empty() {
-            self.in_vain = 0;
-            if let Some(after) = self.returns_resets_after.take() {
-                self.returning = Some((self.now() + after, resets.to_vec()));
-                return vec![Ok(()); resets.len()];
-            }
-        }
-        self.engine.send_rsts(resets)
-    }
-
-    fn has_pending_rsts(&self) -> bool {
-        self.returning.is_some()
-    }
-
-    fn take_unsent_rsts(&mut self) -> Vec<Segment> {
-        let now = self.now();
-        let returning = self.returning.take_if(|(at, _)| *at <= now);
-        let resets = returning.map(|(_, resets)| resets).unwrap_or_default();
-        self.returned += resets.len();
-        resets
-    }
-
-    fn cancel(&mut self, remote: SocketAddr) {
-        for number in 0..MOST_ATTEMPTS {
-            self.held.remove(&(remote, number));
-        }
-        self.spare.retain(|(held, _)| *held != remote);
-        self.released.push(remote);
-        self.engine.cancel(remote);
-    }
-
-    fn wait(
-        &mut self,
-        deadline: Option<Duration>,
-        interrupts: &[Interrupt<'_>],
-    ) -> Result<(), LocalError> {
-        self.engine.wait(deadline, interrupts)
-    }
-
-    fn drain(
-        &mut self,
-        events: &mut Vec<(Duration, Event)>,
-    ) -> Result<Option<Duration>, LocalError> {
-        self.engine.drain(events)
-    }
-
-    fn receive(
-        &mut self,
-        deadline: Option<Duration>,
-        interrupts: &[Interrupt<'_>],
-        arrivals: &mut Vec<(Duration, Event)>,
-    ) -> Result<Option<Duration>, LocalError> {
-        let before = self.engine.now();
-        if self.deaf_at.is_some_and(|deaf_at| before >= deaf_at) {
-            return Err(DEAF);
-        }
-        let deadline = if self.flush.is_empty() { deadline } else { Some(before) };
-        let heard = self.engine.receive(deadline, interrupts, arrivals)?;
-        arrivals.retain(|(_, arrival)| self.hears(arrival));
-        arrivals.extend(self.flush.drain(..).map(|arrival| (before, arrival)));
-        let something = !arrivals.is_empty() || self.engine.now() > before;
-        self.in_vain = if something { 0 } else { self.in_vain + 1 };
-        assert!(self.in_vain < 100, "spins at {before:?}, waiting until {deadline:?}");
-        Ok(heard)
     }
 }
 
