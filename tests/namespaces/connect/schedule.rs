@@ -25,7 +25,7 @@ fn assert_each_attempt_has_its_time(server: IpAddr) {
     );
     let capture = lab.server.capture("server0");
     let verdict = verdict(&lab, &[&server.to_string(), "80"]);
-    assert_eq!((verdict.ending(), verdict.tries), ((Some("filtered"), 2), Some(3)));
+    assert_eq!((verdict.ending(), verdict.tries), ((Some("filtered"), 2), Some(3)), "{verdict:?}");
     assert_eq!((&*verdict.reason, verdict.rtt), ("no answer to 3 SYNs in 7.0 s", None));
     assert!(verdict.elapsed >= Duration::from_secs(7), "{verdict:?}");
     verdict.assert_waited_at_most(7.05);
@@ -102,7 +102,7 @@ fn pending_attempts_are_given_up_without_a_packet() {
     );
     let capture = lab.server.capture("server0");
     let verdict = verdict(&lab, &["-t", "500ms", "--retries", "0", "198.19.0.2", "80"]);
-    assert_eq!((verdict.ending(), verdict.tries), ((Some("filtered"), 2), Some(1)));
+    assert_eq!((verdict.ending(), verdict.tries), ((Some("filtered"), 2), Some(1)), "{verdict:?}");
     let flags: Vec<_> = capture.segments().into_iter().map(|segment| segment.flags).collect();
     assert_eq!(flags, ["SYN"]);
 }
