@@ -1,9 +1,9 @@
 //! The loop: moves segments between a [`Checker`] and an [`Engine`] until every target has ended.
 
 mod driver;
+mod rsts;
 
 use std::collections::VecDeque;
-use std::iter;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -26,12 +26,6 @@ const SHORTAGE: usize = BATCH;
 
 /// How long nothing is sent then.
 const PAUSE: Duration = Duration::from_millis(5);
-
-/// RSTs kept for want of room at most; a server asks again for one that it never had.
-const UNSENT: usize = 65_536;
-
-/// How many of them are sent together, when it is time.
-const RESENT: usize = 4 * BATCH;
 
 /// How often it is looked whether all RSTs have left, when nothing else is left to do.
 const LAST_RESETS: Duration = Duration::from_millis(1);
@@ -133,10 +127,6 @@ impl<C: Driver> EventLoop<'_, C> {
             self.receive(earliest([Some(now + LAST_RESETS), deadline]))?;
         }
         Ok(left)
-    }
-
-    fn has_pending_rsts(&self) -> bool {
-        !self.unsent.is_empty() || self.engine.has_pending_rsts()
     }
 
     fn until_there_is_a_reason_to_end(
@@ -289,32 +279,6 @@ impl<C: Driver> EventLoop<'_, C> {
         }
         self.send_rsts();
         Ok(drained_until.is_some())
-    }
-
-    /// Sends the RSTs that are called for, and now and then some of those that there was no room
-    /// for.
-    fn send_rsts(&mut self) {
-        let rsts: Vec<_> = iter::from_fn(|| self.checker.poll_reset()).collect();
-        self.hand_over(&rsts);
-        self.unsent.extend(self.engine.take_unsent_rsts());
-        let now = self.engine.now();
-        if now >= self.resend_at && self.has_pending_rsts() {
-            let rsts: Vec<_> = self.unsent.drain(..RESENT.min(self.unsent.len())).collect();
-            self.hand_over(&rsts);
-            self.resend_at = now + PAUSE;
-        }
-    }
-
-    fn hand_over(&mut self, rsts: &[Segment]) {
-        let results = self.engine.send_rsts(rsts);
-        for (rst, result) in rsts.iter().zip(results) {
-            match result {
-                Ok(()) => self.driver.on_packet(self.engine.now(), &PacketEvent::Sent(*rst)),
-                Err(error) if error.is_shortage() => self.unsent.push_back(*rst),
-                Err(_) => {} // the server's next SYN+ACK asks for it again
-            }
-        }
-        self.unsent.truncate(UNSENT);
     }
 }
 

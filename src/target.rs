@@ -15,6 +15,17 @@ use ipnetwork::IpNetwork;
 use crate::number::whole;
 
 /// Hosts and ports: one target, or many.
+///
+/// ```
+/// use halfopen::target::{Target, TargetError};
+///
+/// let mail: Target = "192.0.2.7:25".parse()?;
+/// assert_eq!(mail.count(), 1);
+/// let web = Target::new("2001:db8::/126", "80,443,8000-8007")?;
+/// assert_eq!(web.count(), 4 * 10);
+/// assert!("192.0.2.7".parse::<Target>().is_err()); // no port
+/// # Ok::<(), TargetError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     /// The hosts.

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Checker;
-use super::pending::{Slot, Stage, nanos};
+use super::pending::{Slot, nanos};
+use super::target::Stage;
 use crate::event::HandshakeEnd;
 use crate::local_error::LocalError;
 use crate::probe::{self, Answer, DiscardReason, Probe};

@@ -4,8 +4,10 @@ use std::cmp::Reverse;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::pending::{Slot, Stage, nanos};
-use super::{Checker, Wait};
+use super::Checker;
+use super::pending::{Slot, nanos};
+use super::target::Stage;
+use super::timeouts::Wait;
 use crate::attempt::Attempt;
 use crate::local_error::{LocalError, SendError};
 use crate::probe::Probe;

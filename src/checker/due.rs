@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::pending::{Pending, Slot, Stage};
+use super::pending::{Pending, Slot};
+use super::target::Stage;
 
 /// Invariant: the slot of a target whose stage is `Due` stands in one of the queues. Entries whose
 /// slot has moved on since are passed over.

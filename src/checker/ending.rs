@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::answers::Acknowledged;
-use super::pending::{Incidents, Slot, Stage};
+use super::pending::Slot;
+use super::target::{Incidents, Stage};
 use super::{Checker, Ended};
 use crate::verdict::{EndOfRun, NoVerdict, Outcome, Reason, Verdict};
 

@@ -6,6 +6,15 @@ use std::str::FromStr;
 /// A Nagios threshold range, `[@]start:end` (Monitoring Plugins guidelines, "Threshold and
 /// Ranges"): alerts outside of start to end, both included, or inside with `@`. Start is 0 when
 /// left out, `~` is minus infinity, an end left out is infinity.
+///
+/// ```
+/// use halfopen::status::{Range, RangeError};
+///
+/// let half_a_second: Range = "0.5".parse()?;
+/// assert_eq!(half_a_second.to_string(), "0.5"); // alerts below 0 and above 0.5
+/// assert_eq!("2:1".parse::<Range>(), Err(RangeError::Order));
+/// # Ok::<(), RangeError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Range {
     text: String,

@@ -1,0 +1,114 @@
+//! Waits that end: the next attempt is due, or the target ends.
+
+use std::cmp::Reverse;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::pending::{Slot, nanos};
+use super::target::Stage;
+use super::{Checker, OUTCOMES};
+use crate::verdict::{EndOfRun, NoVerdict};
+
+impl Checker {
+    /// Ends waits that are over at `now`: the next attempts are due, or targets end. Stops after a
+    /// number of targets, so that a crowd takes no more memory when it ends.
+    ///
+    /// A target whose last SYN `may_be_dropped`, by this machine and without a word, gets it again
+    /// instead of a verdict.
+    pub fn handle_timeout(
+        &mut self,
+        now: Duration,
+        mut may_be_dropped: impl FnMut(SocketAddr) -> bool,
+    ) {
+        while self.outcomes.len() < OUTCOMES
+            && let Some(wait) = self.first_wait().filter(|wait| wait.until <= nanos(now))
+        {
+            if self.is_over(wait.slot, now, &mut may_be_dropped) {
+                self.give_up(wait.slot, now);
+            } else {
+                self.make_due(wait.slot);
+            }
+        }
+    }
+
+    /// The next attempt whose wait [`Checker::handle_timeout`] has ended, by target and number, and
+    /// which is not the last one; an answer to it still counts.
+    pub fn poll_waited_for(&mut self) -> Option<(SocketAddr, usize)> {
+        while let Some(slot) = self.waited_for.pop_front() {
+            let target = &self.pending[slot];
+            if target.stage == Stage::Due && target.begun > 0 {
+                return Some((target.remote.into(), usize::from(target.begun) - 1));
+            }
+        }
+        None
+    }
+
+    /// When [`Checker::handle_timeout`] has something to do; `None` when nothing is waited for.
+    pub fn poll_timeout(&mut self) -> Option<Duration> {
+        self.first_wait().map(|wait| Duration::from_nanos(wait.until))
+    }
+
+    /// Ends everything at `now`: with a verdict if the last wait is over, as in
+    /// [`Checker::handle_timeout`], and otherwise for `reason` or for the error that kept the SYNs
+    /// from leaving.
+    pub fn stop(
+        &mut self,
+        reason: &NoVerdict,
+        now: Duration,
+        mut may_be_dropped: impl FnMut(SocketAddr) -> bool,
+    ) {
+        for slot in self.pending.slots() {
+            if self.is_over(slot, now, &mut may_be_dropped) {
+                self.give_up(slot, now);
+                continue;
+            }
+            let target = &mut self.pending[slot];
+            let own = target.incidents.take().and_then(|incidents| incidents.error);
+            let out_of_time = *reason == NoVerdict::Unfinished(EndOfRun::OutOfTime);
+            let own = own.filter(|_| out_of_time && target.sent == 0);
+            let reason =
+                if target.begun == 0 { reason.before_the_first_syn() } else { reason.clone() };
+            self.end(slot, Err(own.map_or(reason, NoVerdict::from)));
+        }
+    }
+
+    /// Returns true if the last attempt has been waited for, and neither its SYN nor an answer to
+    /// it can have been lost on this machine.
+    fn is_over(
+        &self,
+        slot: Slot,
+        now: Duration,
+        may_be_dropped: &mut impl FnMut(SocketAddr) -> bool,
+    ) -> bool {
+        let target = &self.pending[slot];
+        let index = self.attempts.last();
+        let waited = target.stage == Stage::Waiting
+            && self.pending.has_begun_all(slot)
+            && target.until <= nanos(now);
+        let repeated_at = target.incidents.as_ref().map_or(0, |incidents| incidents.repeated_at);
+        let sent_at = nanos(now.saturating_sub(self.pending.since(slot, index, now)));
+        let sent_at = sent_at.max(repeated_at);
+        let missed = self.lost_at.is_some_and(|lost_at| sent_at <= lost_at);
+        waited
+            && !(self.pending.was_sent(slot, index)
+                && (missed || may_be_dropped(target.remote.into())))
+    }
+
+    /// The wait that ends first; those that are no longer waited for are dropped.
+    fn first_wait(&mut self) -> Option<Wait> {
+        while let Some(&Reverse(wait)) = self.waiting.peek() {
+            if self.pending[wait.slot].waits_until() == Some(wait.until) {
+                return Some(wait);
+            }
+            self.waiting.pop();
+        }
+        None
+    }
+}
+
+/// When the wait for a target's newest attempt ends, or its postponement, in nanoseconds.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Wait {
+    pub(super) until: u64,
+    pub(super) slot: Slot,
+}

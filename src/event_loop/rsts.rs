@@ -1,0 +1,45 @@
+//! The RSTs that answers call for.
+
+use std::iter;
+
+use super::{BATCH, Driver, EventLoop, PAUSE, PacketEvent};
+use crate::wire::Segment;
+
+/// RSTs kept for want of room at most; a server asks again for one that it never had.
+const UNSENT: usize = 65_536;
+
+/// How many of them are sent together, when it is time.
+const RESENT: usize = 4 * BATCH;
+
+impl<D: Driver> EventLoop<'_, D> {
+    /// Returns true if RSTs have yet to leave.
+    pub(super) fn has_pending_rsts(&self) -> bool {
+        !self.unsent.is_empty() || self.engine.has_pending_rsts()
+    }
+
+    /// Sends the RSTs that are called for, and now and then some of those that there was no room
+    /// for.
+    pub(super) fn send_rsts(&mut self) {
+        let rsts: Vec<_> = iter::from_fn(|| self.checker.poll_reset()).collect();
+        self.hand_over(&rsts);
+        self.unsent.extend(self.engine.take_unsent_rsts());
+        let now = self.engine.now();
+        if now >= self.resend_at && self.has_pending_rsts() {
+            let rsts: Vec<_> = self.unsent.drain(..RESENT.min(self.unsent.len())).collect();
+            self.hand_over(&rsts);
+            self.resend_at = now + PAUSE;
+        }
+    }
+
+    fn hand_over(&mut self, rsts: &[Segment]) {
+        let results = self.engine.send_rsts(rsts);
+        for (rst, result) in rsts.iter().zip(results) {
+            match result {
+                Ok(()) => self.driver.on_packet(self.engine.now(), &PacketEvent::Sent(*rst)),
+                Err(error) if error.is_shortage() => self.unsent.push_back(*rst),
+                Err(_) => {} // the server's next SYN+ACK asks for it again
+            }
+        }
+        self.unsent.truncate(UNSENT);
+    }
+}
