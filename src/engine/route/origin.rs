@@ -75,11 +75,11 @@ impl Router {
             None => return Ok(None),
         };
         let is_silent = neighbour.state & (libc::NUD_INCOMPLETE | libc::NUD_FAILED) != 0;
-        let has_changed = neighbour.unchanged_for <= sent_ago + GRANULARITY;
-        Ok(match (has_changed, is_silent) {
-            (false, _) => Some(false),
-            (true, true) => Some(true),
-            (true, false) => None,
+        let unchanged_for = neighbour.unchanged_for;
+        Ok(if unchanged_for > sent_ago + GRANULARITY {
+            Some(false)
+        } else {
+            (is_silent && unchanged_for + GRANULARITY < sent_ago).then_some(true)
         })
     }
 

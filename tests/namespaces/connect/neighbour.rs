@@ -23,7 +23,7 @@ fn a_next_hop_that_has_failed_before_is_not_blamed_for_a_local_firewall() {
             lab.client.sysctl(&format!("net.{family}.neigh.client0.retrans_time_ms"), "100");
             let dead = lab.verdict(&["--engine", "connect", target, "80"]);
             assert_eq!(dead.ending(), (Some("unreachable"), 2), "{dead:?}");
-            assert!(neighbours(&lab, target).contains("FAILED"));
+            wait_until(|| failed_for_a_second(&neighbours(&lab, target)));
             let rejected = lab.verdict(&["--engine", "connect", "-t", "1", target, "81"]);
             assert_eq!(rejected.ending(), (None, 3), "{kind}: {rejected:?}");
             assert!(rejected.reason.contains("local firewall"), "{kind}: {rejected:?}");
@@ -51,5 +51,12 @@ fn a_next_hop_that_the_kernel_has_forgotten_is_not_taken_for_a_local_firewall() 
 }
 
 fn neighbours(lab: &Lab, target: &str) -> String {
-    lab.client.run("ip", &["neigh", "show", "to", target])
+    lab.client.run("ip", &["-s", "neigh", "show", "to", target])
+}
+
+/// The last of the three numbers behind "used" is the seconds since the state has changed.
+fn failed_for_a_second(neighbours: &str) -> bool {
+    let times = neighbours.split_once("used ").and_then(|(_, rest)| rest.split_once("probes"));
+    let updated = times.and_then(|(times, _)| times.rsplit('/').next()?.trim().parse::<u32>().ok());
+    neighbours.contains("FAILED") && updated.is_some_and(|updated| updated >= 1)
 }
