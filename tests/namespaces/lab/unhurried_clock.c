@@ -35,6 +35,7 @@
 static long now;              /* nanoseconds */
 static long waits;            /* how much of it was waited for */
 static pthread_t main_thread; /* the one whose waits count */
+static long main_number;
 static int report = -1;       /* where that is told in the end */
 static int threads = -1;      /* the folder that has the states of all */
 static int delays = -1;       /* how long the main thread could have run and did not, by the kernel's account */
@@ -74,8 +75,12 @@ static int out_of_the_way(int file)
 __attribute__((constructor)) static void start(void)
 {
 	const char *path = getenv("UNHURRIED_CLOCK");
+	char self[32] = "";
 	now = real();
 	main_thread = pthread_self();
+	/* As /proc numbers it, which may be that of another pid namespace. */
+	if (readlink("/proc/self", self, sizeof self - 1) > 0)
+		main_number = strtol(self, NULL, 10);
 	/* Now, because the program gives up its way to files. */
 	threads = out_of_the_way(open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	delays = out_of_the_way(open("/proc/self/schedstat", O_RDONLY | O_CLOEXEC));
@@ -113,7 +118,7 @@ static long newly_delayed(void)
 static int is_held_up(const char *thread)
 {
 	char path[32], line[128] = "";
-	int stat, is_other = thread[0] != '.' && strtol(thread, NULL, 10) != getpid();
+	int stat, is_other = thread[0] != '.' && strtol(thread, NULL, 10) != main_number;
 	snprintf(path, sizeof path, "%.19s/stat", thread);
 	stat = is_other ? openat(threads, path, O_RDONLY | O_CLOEXEC) : -1;
 	if (stat < 0)
