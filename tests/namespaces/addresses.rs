@@ -7,6 +7,7 @@ use std::process::Command;
 use crate::lab::{HALFOPEN, Lab, Outcome, ROUTED_V4, ROUTED_V6, SERVER_V4, SERVER_V6, halfopen};
 use crate::support::crowd::{Crowd, Findings};
 use crate::support::names::Names;
+use crate::support::process::wait_until;
 
 const ENGINES: [&str; 2] = ["raw", "connect"];
 
@@ -70,7 +71,7 @@ fn a_name_is_open_as_soon_as_one_of_its_addresses_is() {
             ("away.test", &[SERVER_V4]),
         ] {
             for address in addresses {
-                let _listeners = [80, 83].map(|port| stage.listen(*address, port));
+                let listeners = [80, 83].map(|port| stage.listen(*address, port));
                 let family = if address.is_ipv4() { "ip" } else { "ip6" };
                 stage.lab.server.nft(&format!(
                     "table inet one {{ chain in {{ type filter hook input priority 0; {family} daddr {address} accept; tcp dport 83 drop; }}; }}"
@@ -79,6 +80,9 @@ fn a_name_is_open_as_soon_as_one_of_its_addresses_is() {
                     assert_eq!(stage.ending(&["--engine", engine, name, port]), open(*address));
                 }
                 stage.lab.server.run("nft", &["delete", "table", "inet", "one"]);
+                drop(listeners);
+                // A program that another test is about to start has a copy of them for a moment.
+                wait_until(|| !stage.lab.server.run("ss", &["-Htln"]).contains(":83 "));
             }
         }
     }
