@@ -1,4 +1,4 @@
-//! The loop: moves segments between a [`Checker`] and an [`Engine`] until every target has ended.
+//! Moves segments between a [`Checker`] and an [`Engine`] until every target has ended.
 
 mod driver;
 mod rsts;
@@ -18,25 +18,26 @@ use crate::pacer::Pacer;
 use crate::verdict::{EndOfRun, NoVerdict};
 use crate::wire::Segment;
 
-/// SYNs handed to the engine together, when so many are due.
+/// The most SYNs that are handed to the engine at once.
 const BATCH: usize = 64;
 
-/// When this machine has no room for so many SYNs in a row, the shortage is not one target's alone.
+/// After this many SYNs in a row without room, the shortage is taken to be that of the whole
+/// machine and not of one target.
 const SHORTAGE: usize = BATCH;
 
-/// How long nothing is sent then.
+/// How long no SYN is sent then. Also the time between attempts to send RSTs again.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// How often it is looked whether all RSTs have left, when nothing else is left to do.
+/// The time between checks whether all RSTs have left, when nothing else is left to do.
 const LAST_RESETS: Duration = Duration::from_millis(1);
 
-/// How often what has arrived after the last verdict is looked for: enough for any crowd of late
-/// answers, and an end to any flood.
+/// How many batches are still received after the last verdict: enough for all late answers, and a
+/// limit in a flood.
 const LAST_LOOKS: usize = 64;
 
 /// Runs `checker` over `engine` until every target of `driver` has ended and every RST has left, or
-/// until `deadline`, if there is one. Answers that have arrived by then are still taken in, so that
-/// no SYN+ACK among them goes without its RST.
+/// until `deadline`, if there is one. Answers that have arrived by then are still received, so that
+/// every SYN+ACK among them gets its RST.
 ///
 /// # Errors
 ///
@@ -77,43 +78,44 @@ pub fn run(
     ran.map(|_| ())
 }
 
-/// What is left to send.
+/// Which SYNs are left to send.
 enum Outlook {
-    /// Something, and it may go then.
+    /// At least one, which may leave at that time.
     MoreAt(Duration),
-    /// Nothing, until an answer, a wait or the client brings more.
+    /// None at present. An answer, a timeout or the driver may bring more.
     Later,
-    /// Nothing, until the engine has room.
+    /// Some, but the engine has no room.
     Full,
-    /// Nothing but what answers and waits bring.
+    /// None, except those that answers and timeouts bring.
     Finished,
 }
 
-struct EventLoop<'a, C> {
+struct EventLoop<'a, D> {
     checker: &'a mut Checker,
     engine: &'a mut dyn Engine,
     pacer: &'a mut Pacer,
-    driver: &'a mut C,
-    /// The next new target, which waits for the pacer.
+    driver: &'a mut D,
+    /// The next new target, until the pacer lets its SYN leave.
     upcoming: Option<(u32, SocketAddr)>,
-    /// How many SYNs in a row there was no room for.
+    /// How many SYNs in a row have found no room.
     without_room: usize,
-    /// Until when everything that arrived has been taken in: silence counts no further than that.
+    /// The time up to which everything that arrived has been received. Silence counts up to then.
     drained_until: Duration,
     events: Vec<(Duration, Event)>,
-    /// RSTs that there was no room for, and when to try again, or to ask the engine for more.
+    /// RSTs that found no room.
     unsent: VecDeque<Segment>,
+    /// When to send them again, and to take more from the engine.
     resend_at: Duration,
 }
 
-impl<C: Driver> EventLoop<'_, C> {
-    /// Goes on until every target has ended, and takes in what has arrived by then; says why where
-    /// targets are left.
+impl<D: Driver> EventLoop<'_, D> {
+    /// Runs until every target has ended, and receives what has arrived by then. Returns the reason
+    /// if it ends with targets left.
     fn until_the_end(
         &mut self,
         deadline: Option<Duration>,
     ) -> Result<Option<EndOfRun>, LocalError> {
-        let left = self.until_there_is_a_reason_to_end(deadline)?;
+        let left = self.until_ended_or_stopped(deadline)?;
         for _ in 0..LAST_LOOKS {
             if self.receive(Some(Duration::ZERO))? {
                 break;
@@ -129,7 +131,7 @@ impl<C: Driver> EventLoop<'_, C> {
         Ok(left)
     }
 
-    fn until_there_is_a_reason_to_end(
+    fn until_ended_or_stopped(
         &mut self,
         deadline: Option<Duration>,
     ) -> Result<Option<EndOfRun>, LocalError> {
@@ -145,7 +147,7 @@ impl<C: Driver> EventLoop<'_, C> {
             let wake = match outlook {
                 Outlook::Finished if self.checker.pending() == 0 => return Ok(None),
                 Outlook::MoreAt(time) => Some(time),
-                // Some that could not leave have left room.
+                // SYNs that could not leave have made room again.
                 Outlook::Full if self.engine.room() > 0 => Some(Duration::ZERO),
                 Outlook::Full | Outlook::Later | Outlook::Finished => None,
             };
@@ -155,7 +157,7 @@ impl<C: Driver> EventLoop<'_, C> {
         }
     }
 
-    /// Sends SYNs that are due, a batch at most.
+    /// Sends SYNs that are due, at most one batch.
     fn send_syns(&mut self) -> Outlook {
         let now = self.engine.now();
         // Verdicts do not wait for the pacer.
@@ -164,25 +166,25 @@ impl<C: Driver> EventLoop<'_, C> {
         while let Some((remote, index)) = self.checker.poll_waited_for() {
             self.engine.timed_out(remote, index);
         }
-        self.report_outcomes(); // and make room
+        self.report_outcomes(); // which makes room
         let mut batch = Vec::new();
         let outlook = self.collect(now, &mut batch);
         self.send_batch(&batch);
         outlook
     }
 
-    /// Adds attempts that may begin now; stops after a while in any case, so that answers need not
-    /// wait.
+    /// Adds attempts that may begin now to `batch`. The number of steps is limited, so that answers
+    /// do not wait.
     fn collect(&mut self, now: Duration, batch: &mut Vec<DueAttempt>) -> Outlook {
         for _ in 0..2 * BATCH {
             let room = self.engine.room().saturating_sub(batch.len());
             let repeats = self.checker.has_repeats();
             if room == 0 && !repeats {
-                // Who begins, and whether in time, is asked when there is room.
+                // The driver is asked for a target when there is room for it.
                 return Outlook::Full;
             }
             let due = self.checker.due();
-            // Those that are silent do not take the room of those that may answer.
+            // New targets, which may answer, come before retransmissions to silent ones.
             let begin = !repeats && (due == 0 || due >= room || self.without_room > 0);
             if begin && self.upcoming.is_none() {
                 match self.driver.next(now) {
@@ -223,7 +225,7 @@ impl<C: Driver> EventLoop<'_, C> {
         for (due, result) in batch.iter().zip(results) {
             let now = self.engine.now();
             if result.is_err() {
-                self.pacer.answered(); // nothing is about to come
+                self.pacer.answered(); // no answer is outstanding
             }
             match result {
                 Ok(SentSyn { at, local, syn }) => {
@@ -264,8 +266,8 @@ impl<C: Driver> EventLoop<'_, C> {
         self.engine.cancel(remote);
     }
 
-    /// Waits for answers until `until` and sends the RSTs that they call for; true when nothing was
-    /// left behind.
+    /// Waits for answers until `until`, and sends the RSTs that they call for. Returns true if
+    /// nothing is left to be received.
     fn receive(&mut self, until: Option<Duration>) -> Result<bool, LocalError> {
         let drained_until =
             self.engine.receive(until, &self.driver.interrupts(), &mut self.events)?;

@@ -1,10 +1,10 @@
-//! Half-open TCP health checks: SYN, SYN+ACK, RST; the application never hears of it.
+//! Half-open TCP health checks: SYN, SYN+ACK, RST. The application is not notified.
 //!
 //! Data flows one way:
 //!
 //! ```text
-//! command line ► Plan ► TargetSet ► endpoints ► Checker ⇄ Engine ► outcomes ► Report ► exit code
-//!     cli        plan   target_set   resolve    checker  engine   verdict     status, report
+//! command line > Plan > TargetSet > endpoints > Checker <> Engine > outcomes > Report > exit code
+//!     cli        plan   target_set   resolve    checker   engine   verdict    status, report
 //! ```
 //!
 //! [`event_loop::run`] is the one loop: it owns the clock and moves segments between the pure

@@ -24,22 +24,21 @@ use halfopen::status::Status;
 use signal_hook::consts::SIGABRT;
 use signal_hook::flag;
 
-/// The exit code is the message: neither a panic, nor an abort for want of memory, nor an output
-/// that cannot be written may change what it says. (To some callers death by a signal means that
-/// all is well.)
+/// The exit code is the result, and neither a panic, nor an abort for lack of memory, nor an output
+/// that cannot be written may change it. (Some callers take death by a signal for success.)
 fn main() -> ExitCode {
     let start = Instant::now();
     let always = Arc::new(AtomicBool::new(true));
     let unknown = Status::Unknown.exit_code().into();
     let _ = flag::register_conditional_shutdown(SIGABRT, unknown, always);
-    // Without a backtrace, which takes memory that may be what is missing.
+    // Without a backtrace, which takes memory.
     panic::set_hook(Box::new(|panic| {
         let _ = writeln!(io::stderr(), "halfopen: {panic}");
     }));
     ExitCode::from(contain(|| run(start)).exit_code())
 }
 
-/// What `work` says, or UNKNOWN when it panics.
+/// Returns what `work` returns, or UNKNOWN if it panics.
 fn contain(work: impl FnOnce() -> Status + UnwindSafe) -> Status {
     panic::catch_unwind(work).unwrap_or_else(|_| {
         let message = "internal error, nothing was learnt; stderr has the details";
@@ -121,7 +120,7 @@ fn open(
     Ok(engine)
 }
 
-/// On a terminal, unless its user wants none (no-color.org).
+/// Returns true if the output is a terminal whose user has not refused colour (no-color.org).
 fn colour() -> bool {
     io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

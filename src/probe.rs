@@ -1,7 +1,4 @@
-//! One SYN, and which answers are its own.
-//!
-//! Ownership comes before meaning: a segment is first matched with the SYN that it answers, by
-//! addresses, ports and acknowledgement number, and only then read.
+//! SYNs, and the segments that answer them.
 
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
@@ -13,11 +10,11 @@ use crate::wire::{Flags, Options, Segment, SequenceNumber};
 /// A SYN from `local` to `remote`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Probe {
-    /// Source address and port, guarded.
+    /// The source address and the source port, which is reserved.
     pub local: SocketAddr,
     /// The target.
     pub remote: SocketAddr,
-    /// The SYN's sequence number, known to nobody who has not seen it.
+    /// The sequence number, which is known only to those who have seen the SYN.
     pub sequence: SequenceNumber,
 }
 
@@ -28,8 +25,9 @@ impl Probe {
         Self { local, remote, sequence: secret.offset(local, remote) + clock }
     }
 
-    /// The SYN: the options and the window of an ordinary stack, because networks drop odd ones. No
-    /// timestamps (PAWS would hold them against TIME-WAIT), no ECN, no Fast Open cookie.
+    /// Returns the SYN. It has the options and the window of an ordinary stack, because networks
+    /// drop unusual ones; but no timestamps, by which PAWS would reject it in TIME-WAIT, no ECN and
+    /// no Fast Open cookie.
     pub fn syn(&self) -> Segment {
         let max_segment_size = if self.remote.is_ipv4() { 1460 } else { 1440 };
         Segment {
@@ -53,8 +51,9 @@ impl Probe {
     }
 }
 
-/// The RST that ends what `answer` began, bare (RFC 9293 §3.5.2): sequence number from its
-/// acknowledgement, window 0. An RST with ACK could complete a SYN-cookie handshake on some stacks.
+/// Returns the RST that aborts the handshake of `answer` (RFC 9293 §3.5.2): the sequence number is
+/// the acknowledgement number of the answer, and the window is 0. It has no ACK, which could
+/// complete a SYN-cookie handshake on some stacks.
 pub fn reset(answer: &Segment) -> Segment {
     Segment {
         source: answer.destination,
@@ -67,7 +66,7 @@ pub fn reset(answer: &Segment) -> Segment {
     }
 }
 
-/// What a segment that is ours says.
+/// What a segment says that belongs to a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     /// SYN+ACK acknowledging our SYN.
@@ -83,8 +82,12 @@ pub enum Answer {
 }
 
 impl Answer {
-    /// Returns what `segment` says, which travelled from a target to us and acknowledges a SYN of
-    /// `ours`, or does not.
+    /// Returns what `segment` says. It went from a target to one of our source ports; `ours` is
+    /// true if it acknowledges a SYN of ours.
+    ///
+    /// # Errors
+    ///
+    /// Returns why the segment is discarded if it proves nothing.
     pub fn read(segment: &Segment, ours: bool) -> Result<Self, DiscardReason> {
         let has = |flags| segment.flags.contains(flags);
         if has(Flags::SYN) && segment.flags.intersects(Flags::RST | Flags::FIN) {
@@ -111,16 +114,16 @@ impl Answer {
     }
 }
 
-/// Why a segment proves nothing.
+/// Why a segment or an ICMP error is discarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum DiscardReason {
-    /// No SYN of ours went that way.
+    /// No SYN of ours has these endpoints.
     #[error("not an answer to a SYN of ours")]
     NotOurs,
     /// RST+ACK for a sequence number that we did not send.
     #[error("wrong acknowledgement")]
     WrongAcknowledgement,
-    /// RST without ACK: anybody can send it.
+    /// RST without ACK: anyone can send it.
     #[error("RST without ACK")]
     BareReset,
     /// SYN without ACK.
@@ -132,7 +135,7 @@ pub enum DiscardReason {
     /// FIN+ACK: the end of a connection that is not ours.
     #[error("end of an old connection")]
     OldConnection,
-    /// What the segment says is not what was sent.
+    /// The segment was changed on its way.
     #[error("wrong checksum")]
     WrongChecksum,
     /// An ICMP error that does not quote a SYN of ours.

@@ -1,4 +1,4 @@
-//! Names and interfaces to addresses: the only name look-up.
+//! Looks up names and network interfaces.
 
 mod name;
 
@@ -20,20 +20,20 @@ use crate::family::Family;
 use crate::local_error::LocalError;
 use crate::verdict::{LookupFailure, NoVerdict, Outcome, Reason, Verdict};
 
-/// Look-ups under way at once: so many names may hang before others have to wait for them.
+/// The most look-ups at a time. If as many names hang, the others wait for them.
 const THREADS: usize = 128;
 
-/// Descriptors that one of them takes at most: two sockets, a file of the name service, and a copy
-/// of the bell.
+/// The most descriptors that a look-up takes: two sockets, a file of the name service, and a copy
+/// of the stream that reports results.
 const DESCRIPTORS: usize = 5;
 
-/// And what everybody else may open meanwhile.
+/// The descriptors that the rest of the program may open meanwhile.
 const OTHERS: usize = 8;
 
-/// How long a thread rests after a look-up that this machine was short of something for.
+/// How long a thread pauses after a look-up for which this machine was short of something.
 const SHORTAGE: Duration = Duration::from_millis(20);
 
-/// What a look-up needs of a stack, with room to spare, bytes.
+/// The stack of a thread in bytes: more than a look-up needs.
 const STACK: usize = 512 << 10;
 
 /// The addresses of a name, without ports, in the resolver's order: at least one.
@@ -44,7 +44,7 @@ pub type Addresses = Result<Vec<SocketAddr>, NoAddress>;
 pub enum NoAddress {
     /// It does not resolve: a verdict on its targets.
     NotResolved(LookupFailure),
-    /// It may have addresses, but nothing can be learnt of its targets.
+    /// It may have addresses, but its targets cannot be probed.
     Unusable(NoVerdict),
 }
 
@@ -72,31 +72,31 @@ impl From<LocalError> for NoAddress {
     }
 }
 
-/// Name look-ups on threads of their own. The system's name service may hang for as long as it
-/// likes: what is not done when nobody waits any more is left behind, and ends with the program.
+/// Name look-ups on threads of their own, because the name service may hang. Threads that hang when
+/// the check is over end with the program.
 pub struct Lookups {
     queue: Arc<Mutex<Queue>>,
     results: mpsc::Receiver<(u32, Addresses)>,
     bell: UnixStream,
-    /// What threads report by.
+    /// The end of the stream that threads write to when they have a result.
     ring: UnixStream,
     sender: mpsc::Sender<(u32, Addresses)>,
     family: Family,
-    /// Threads at most.
+    /// The most threads.
     affordable: usize,
 }
 
-/// Names that are to be looked up.
+/// The names that are yet to be looked up.
 struct Queue {
     names: VecDeque<Waiting>,
-    /// Threads, each of which looks a name up. One ends when no name is left.
+    /// How many threads there are. A thread ends when no name is left.
     threads: usize,
-    /// When no look-up may begin any more.
+    /// True if no look-up may begin any more.
     closed: bool,
 }
 
-/// A name, the numbers that it is known by, and what this machine was short of when it was looked
-/// up before.
+/// A name, the ids that it was added with, and what this machine was short of when it was looked up
+/// before.
 struct Waiting {
     ids: Vec<u32>,
     name: Box<str>,
@@ -104,13 +104,17 @@ struct Waiting {
 }
 
 impl Lookups {
-    /// Begins to look up `names`, each known by a number; one that is there several times, once.
+    /// Starts to look up `names`, each with an id. A name that occurs several times is looked up
+    /// once.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if this machine is short of descriptors, memory or threads.
     pub fn start(names: Vec<(u32, Box<str>)>, family: Family) -> Result<Self, LocalError> {
         let (bell, ring) = UnixStream::pair().map_err(|error| no_threads(&error))?;
         bell.set_nonblocking(true).map_err(|error| no_threads(&error))?;
         ring.set_nonblocking(true).map_err(|error| no_threads(&error))?;
-        // A name service that lacks something does not say so: a file that it cannot open is empty
-        // to it.
+        // A name service does not report a shortage: a file that it cannot open counts as empty.
         let spare = (0..DESCRIPTORS + OTHERS).map(|_| bell.try_clone());
         drop(spare.collect::<io::Result<Vec<_>>>().map_err(|error| no_threads(&error))?);
         let mut memory = Vec::<u8>::new();
@@ -125,13 +129,13 @@ impl Lookups {
         Ok(lookups)
     }
 
-    /// Looks up more names, or some of them again, while others are being looked up. There is one
-    /// result for each time that a number was given. Give one again when its result is there: names
-    /// that the name service is silent about would pile up otherwise.
+    /// Looks up more names, or some of them again, while others are being looked up. Each id that
+    /// is added gets one result. Add an id again only after its result, so that names do not
+    /// accumulate while the name service does not answer.
     ///
     /// # Errors
     ///
-    /// Returns an error if no thread can be started. The names wait until the next call then.
+    /// Returns an error if no thread can be started. Then the names wait for the next call.
     pub fn add(&self, names: Vec<(u32, Box<str>)>) -> Result<(), LocalError> {
         let mut queue = lock(&self.queue);
         queue.add(names);
@@ -140,7 +144,7 @@ impl Lookups {
             match self.start_thread() {
                 Ok(()) => queue.threads += 1,
                 Err(error) if queue.threads == 0 => return Err(error),
-                Err(_) => break, // those there are will do
+                Err(_) => break, // the threads that exist look up all names
             }
         }
         Ok(())
@@ -152,7 +156,7 @@ impl Lookups {
         let thread = thread::Builder::new().name("name look-up".to_owned()).stack_size(STACK);
         let look_up_all = move || {
             while let Some((ids, found)) = next(&queue, family) {
-                // A full stream has rung already; nobody listens once the program has its verdicts.
+                // A full stream can be read already, and nothing is read after the last verdict.
                 for id in ids {
                     let _ = sender.send((id, found.clone()));
                 }
@@ -162,8 +166,8 @@ impl Lookups {
         thread.spawn(look_up_all).map(drop).map_err(|error| no_threads(&error))
     }
 
-    /// No look-up begins any more. Gives the names whose look-up has not begun, or has failed for
-    /// want of something on this machine.
+    /// Lets no look-up begin any more. Returns the ids of names that were not looked up, and what
+    /// this machine was short of, if that was why.
     pub fn close(&mut self) -> Vec<(u32, Option<LocalError>)> {
         let mut queue = lock(&self.queue);
         queue.closed = true;
@@ -174,7 +178,7 @@ impl Lookups {
         left.flat_map(each).collect()
     }
 
-    /// A look-up that has ended since.
+    /// Returns the next result.
     pub fn poll(&mut self) -> Option<(u32, Addresses)> {
         let _ = self.bell.read(&mut [0; 64]);
         self.results.try_recv().ok()
@@ -182,16 +186,20 @@ impl Lookups {
 }
 
 impl AsFd for Lookups {
-    /// Can be read when a look-up has ended.
+    /// Returns a descriptor that can be read when there is a result.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.bell.as_fd()
     }
 }
 
-/// The number of the interface behind the `%` of a link-local address, given by name or by number
-/// (RFC 4007 §11.2).
+/// Returns the index of the interface after the `%` of a link-local address, which is given by name
+/// or by index (RFC 4007 §11.2).
+///
+/// # Errors
+///
+/// Returns [`LocalError::Interface`] if there is none.
 pub fn interface_index(scope: &str) -> Result<u32, LocalError> {
-    // if_indextoname() of nix takes a failure for an empty name.
+    // nix returns an empty name if if_indextoname() fails.
     let exists = |index: &u32| if_indextoname(*index).is_ok_and(|name| !name.is_empty());
     let by_number = scope.parse().ok().filter(exists);
     by_number
@@ -199,8 +207,8 @@ pub fn interface_index(scope: &str) -> Result<u32, LocalError> {
         .ok_or_else(|| LocalError::Interface(scope.to_owned()))
 }
 
-/// Looks up the next name of `queue`; puts it back where this machine is short of something, as
-/// long as there is time.
+/// Looks up the next name of `queue`. Puts it back if this machine is short of something and the
+/// queue is not closed.
 fn next(queue: &Mutex<Queue>, family: Family) -> Option<(Vec<u32>, Addresses)> {
     loop {
         let Waiting { ids, name, .. } = lock(queue).pop()?;
@@ -225,7 +233,7 @@ fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
 }
 
 impl Queue {
-    /// Adds names, each once, with all numbers that it is known by.
+    /// Adds names, each once, with all of its ids.
     fn add(&mut self, names: Vec<(u32, Box<str>)>) {
         let waiting = self.names.iter().enumerate();
         let mut known: HashMap<Box<str>, usize> =
@@ -240,7 +248,7 @@ impl Queue {
         }
     }
 
-    /// Takes the next name. Without one, the thread that asks has to end.
+    /// Takes the next name. If there is none, the calling thread counts as ended.
     fn pop(&mut self) -> Option<Waiting> {
         let next = self.names.pop_front();
         self.threads -= usize::from(next.is_none());

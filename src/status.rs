@@ -14,18 +14,18 @@ use crate::verdict::{NoVerdict, Outcome, PortState, Reason, Verdict};
 /// A plugin's status (Monitoring Plugins guidelines, "Plugin Return Codes").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// As it should be.
+    /// The target is as it should be.
     Ok,
-    /// Works, but not well.
+    /// The target works, but is slow.
     Warning,
-    /// Does not work.
+    /// The target does not work.
     Critical,
-    /// Nothing could be learnt.
+    /// The target could not be checked.
     Unknown,
 }
 
 impl Status {
-    /// The program's exit code.
+    /// Returns the program's exit code.
     pub fn exit_code(self) -> u8 {
         match self {
             Self::Ok => 0,
@@ -61,7 +61,7 @@ pub struct Policy {
 /// The wanted state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
-    /// Open; what a closed port means instead.
+    /// Open. A closed port has the status `refused`.
     Open {
         /// Status of a closed port.
         refused: Status,
@@ -70,7 +70,7 @@ pub enum Expected {
     State(PortState),
 }
 
-/// A status, and why it is not what the state alone would make of it.
+/// A status, and why it differs from that of the state alone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judgement {
     /// The status.
@@ -79,10 +79,10 @@ pub struct Judgement {
     pub remark: Option<Remark>,
 }
 
-/// Why a status is not what the state alone would make of it.
+/// Why a status differs from that of the state alone.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Remark {
-    /// The response time is outside what was asked for: `over 0.1 s`.
+    /// The response time crosses a threshold: `over 0.1 s`.
     Threshold(String),
     /// Another state was wanted.
     Expected(PortState),
@@ -98,7 +98,7 @@ impl fmt::Display for Remark {
 }
 
 impl Policy {
-    /// What `outcome` means.
+    /// Returns what `outcome` means.
     pub fn judge(&self, outcome: &Outcome) -> Judgement {
         let Ok(verdict) = outcome else {
             return Judgement { status: Status::Unknown, remark: None };
@@ -118,14 +118,14 @@ impl Policy {
         }
     }
 
-    /// How much an outcome counts among those of one target's addresses: the highest stands for the
-    /// target.
+    /// Returns the rank of an outcome among those of one target's addresses. The highest stands for
+    /// the target.
     ///
-    /// An open address comes first, whatever is wanted. Without one, an address that could not be
-    /// asked might be the open one. Then comes the most telling answer. Where a closed or filtered
-    /// port is wanted, one address that is in another state is enough for a bad end. That this
-    /// machine has no route says the least: it says nothing of the target. Nor does a link-local
-    /// address without its interface, to which nobody can connect.
+    /// An open address ranks first, whatever is wanted. If open is wanted, an address that could
+    /// not be checked comes next, because it might be open, and then the answers, the most specific
+    /// first. If closed or filtered is wanted, an address in another state ranks above those in the
+    /// wanted one. No route on this machine ranks last, because it says nothing about the target,
+    /// and so does a link-local address without interface, to which no program can connect.
     pub fn precedence(&self, outcome: &Outcome) -> u8 {
         if let Err(NoVerdict::LocalError(LocalError::NoScope(_) | LocalError::OtherScope(_))) =
             outcome

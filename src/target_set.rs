@@ -1,5 +1,4 @@
-//! The endpoints that targets stand for: one after the other, each once, expanded as they are asked
-//! for.
+//! The endpoints that targets stand for, each of them once.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -13,20 +12,21 @@ use crate::resolve::interface_index;
 use crate::target::{Hosts, Target};
 use crate::verdict::Outcome;
 
-/// The targets of a pool, each known by its index (id), and which endpoints they stand for.
+/// The targets of a pool, each with its index as id, and the endpoints that they stand for.
 ///
-/// An endpoint that several targets stand for is given out once; [`TargetSet::end`] says for whom.
-/// Those of blocks are found by their addresses alone, so a block takes no memory. Those of names
-/// are known only when the names are resolved, perhaps after another target's verdict: while
-/// look-ups are under way, outcomes are remembered.
+/// [`TargetSet::poll_endpoint`] returns an endpoint once even if several targets stand for it, and
+/// [`TargetSet::end`] returns all of them. The endpoints of blocks are not stored, so a block takes
+/// no memory. Those of names are known only when the names are resolved, which may be after another
+/// target ended with the same endpoint. So outcomes are kept while look-ups are under way.
 ///
-/// Invariant: an endpoint stands in `resolved` as long as it is `wanted` by names, not given out,
-/// and in no block.
+/// Invariant: an endpoint is in `resolved` as long as names want it, it was not polled, and no
+/// block contains it.
 pub struct TargetSet {
     targets: Vec<Target>,
     blocks: Blocks,
-    /// The target whose endpoints come next, and those of the one before that are left.
+    /// The target whose endpoints come next.
     next: u32,
+    /// The endpoints that are left of the one before.
     current: Box<dyn Iterator<Item = SocketAddr>>,
     resolved: VecDeque<SocketAddr>,
     wanted: HashMap<SocketAddr, Wanted>,
@@ -34,10 +34,10 @@ pub struct TargetSet {
     unresolved: BTreeSet<u32>,
 }
 
-/// An endpoint that names stand for and that has not ended.
+/// What is known of an endpoint that names stand for and that has not ended.
 #[derive(Default)]
 struct Wanted {
-    /// Those names.
+    /// The ids of the names.
     ids: Vec<u32>,
     given_out: bool,
 }
@@ -77,12 +77,12 @@ impl TargetSet {
         Ok(target_set)
     }
 
-    /// The target `id`.
+    /// Returns the target `id`.
     pub fn target(&self, id: u32) -> &Target {
         &self.targets[id as usize]
     }
 
-    /// The names to look up, each with its target.
+    /// Returns the names to look up, each with the id of its target.
     pub fn names_to_resolve(&self) -> Vec<(u32, Box<str>)> {
         let targets = (0..).zip(&self.targets);
         let name = |(id, target): (u32, &Target)| match &target.hosts {
@@ -92,17 +92,17 @@ impl TargetSet {
         targets.filter_map(name).collect()
     }
 
-    /// True when no look-up is under way.
+    /// Returns true if no look-up is under way.
     pub fn is_resolved(&self) -> bool {
         self.unresolved.is_empty()
     }
 
-    /// Targets whose look-up has not ended; nobody waits for them any more.
+    /// Removes and returns the targets whose look-up has not ended.
     pub fn take_unresolved(&mut self) -> BTreeSet<u32> {
         std::mem::take(&mut self.unresolved)
     }
 
-    /// Whether there are, or may be, IPv4 and IPv6 targets.
+    /// Returns whether there are, or may be, IPv4 targets, and the same for IPv6.
     pub fn families(&self, family: Family) -> (bool, bool) {
         let names = !self.unresolved.is_empty();
         let any = |of_family: fn(&IpAddr) -> bool| {
@@ -113,7 +113,7 @@ impl TargetSet {
         (v4, v6)
     }
 
-    /// The next endpoint to probe, with a target that stands for it.
+    /// Returns the next endpoint to probe, with a target that stands for it.
     pub fn poll_endpoint(&mut self) -> Option<(u32, SocketAddr)> {
         loop {
             if let Some(endpoint) = self.resolved.pop_front() {
@@ -143,9 +143,9 @@ impl TargetSet {
         }
     }
 
-    /// The look-up for the target `id` has ended, with these addresses, without port, or
-    /// none. Gives the endpoints whose outcome is known already; the others are to come from
-    /// [`TargetSet::poll_endpoint`], all addresses of a port together.
+    /// Ends the look-up for the target `id` with these addresses, whose port is ignored. Returns
+    /// the endpoints whose outcome is known already. [`TargetSet::poll_endpoint`] returns the
+    /// others, all addresses of a port one after the other.
     pub fn resolve(&mut self, id: u32, addresses: &[SocketAddr]) -> Vec<(SocketAddr, Outcome)> {
         self.unresolved.remove(&id);
         let known = self.want(id, addresses);
@@ -155,7 +155,7 @@ impl TargetSet {
         known
     }
 
-    /// All targets that stand for an endpoint that has ended so.
+    /// Ends an endpoint. Returns all targets that stand for it.
     pub fn end(&mut self, endpoint: SocketAddr, outcome: &Outcome) -> Vec<u32> {
         if !self.unresolved.is_empty() {
             self.ended.insert(endpoint, outcome.clone());
@@ -164,13 +164,13 @@ impl TargetSet {
         self.blocks.all(endpoint).chain(names.into_iter().flatten()).collect()
     }
 
-    /// The names that stand for an endpoint that has not ended.
+    /// Returns the names that stand for an endpoint, if it has not ended.
     pub fn waiting_for(&self, endpoint: SocketAddr) -> Vec<u32> {
         self.wanted.get(&endpoint).map(|wanted| wanted.ids.clone()).unwrap_or_default()
     }
 
-    /// The name `id` no longer waits for `endpoint`. True when it has been given out, and
-    /// nobody waits for it now.
+    /// Removes the name `id` from those that wait for `endpoint`. Returns true if that was polled
+    /// and no target waits for it any more.
     pub fn leave(&mut self, id: u32, endpoint: SocketAddr) -> bool {
         let Some(wanted) = self.wanted.get_mut(&endpoint) else { return false };
         wanted.ids.retain(|other| *other != id);
@@ -206,8 +206,8 @@ impl TargetSet {
     }
 }
 
-/// The blocks among the targets, to be found by an address and a port of theirs: searched once for
-/// each length of prefix there is.
+/// The blocks among the targets. A search for those that contain an endpoint takes one step per
+/// prefix length that occurs.
 struct Blocks {
     /// Single ports, sorted.
     single: Vec<(IpNetwork, u16, u32)>,
@@ -235,7 +235,7 @@ impl Blocks {
         Self { single, ranges, prefixes }
     }
 
-    /// The first target that stands for `endpoint`.
+    /// Returns the first target that stands for `endpoint`.
     fn first(&self, endpoint: SocketAddr) -> Option<u32> {
         let enclosing = self.enclosing(endpoint);
         let firsts = enclosing.flat_map(|block| {
@@ -245,7 +245,7 @@ impl Blocks {
         firsts.min()
     }
 
-    /// All targets that stand for `endpoint`.
+    /// Returns all targets that stand for `endpoint`.
     fn all(&self, endpoint: SocketAddr) -> impl Iterator<Item = u32> {
         let port = endpoint.port();
         let enclosing = self.enclosing(endpoint);
@@ -270,7 +270,8 @@ impl Blocks {
     }
 }
 
-/// The block of that length that `address` is in; `None` when the length is the other family's.
+/// Returns the block with that prefix length that contains `address`; `None` if only the other
+/// family has prefixes of that length.
 fn enclosing(address: IpAddr, prefix: u8) -> Option<IpNetwork> {
     let network = IpNetwork::new(address, prefix).ok()?.network();
     IpNetwork::new(network, prefix).ok()

@@ -1,4 +1,4 @@
-//! What an answer means to the target that it is for.
+//! What events mean to the targets that they are about.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -23,8 +23,8 @@ pub(super) enum Acknowledged {
     Nothing,
 }
 
-/// So many pending targets are searched for the SYN that a stray SYN+ACK acknowledges. More of them
-/// take too long, should somebody send a flood of those.
+/// The most pending targets among which the SYN that a SYN+ACK from elsewhere acknowledges is
+/// searched for. With more, a flood of such segments would take too much time.
 const FEW: usize = 64;
 
 impl Checker {
@@ -40,7 +40,7 @@ impl Checker {
         let slot = self.pending.find(segment.source);
         let sent = slot.and_then(|slot| self.sent_from(slot, segment.destination.port()));
         let acknowledged = self.acknowledged(segment, slot, sent, now);
-        // Where the acknowledgement number proves nothing, the endpoints must be those of a target.
+        // If the acknowledgement number proves nothing, the endpoints must be those of a target.
         let here =
             sent.filter(|(slot, _)| self.pending.source(*slot).ip() == segment.destination.ip());
         let answer = Answer::read(segment, acknowledged != Acknowledged::Nothing)
@@ -62,15 +62,15 @@ impl Checker {
         Ok(())
     }
 
-    /// Returns those attempts at the target of `slot` that have left from `port`, a bit each, if
-    /// any has.
+    /// Returns the attempts at the target of `slot` that left from `port`, a bit each, if there is
+    /// one.
     fn sent_from(&self, slot: Slot, port: u16) -> Option<(Slot, u16)> {
         let from = self.pending.sent_from(slot, port);
         (from != 0).then_some((slot, from))
     }
 
-    /// Returns what the acknowledgement number of `segment` is about, which comes from the target
-    /// of `slot`, if that is pending, and went to the port that the attempts of `sent` left from.
+    /// Returns what the acknowledgement number of `segment` is about. `slot` is the pending target
+    /// that it comes from, and `sent` are the attempts that left from the port that it went to.
     fn acknowledged(
         &self,
         segment: &Segment,
@@ -87,8 +87,8 @@ impl Checker {
         }
     }
 
-    /// A SYN+ACK that may acknowledge a SYN that went somewhere else: address translation that has
-    /// lost track. It is no answer of the target's, but tells more than silence.
+    /// Handles a SYN+ACK that may acknowledge a SYN to another endpoint, as if address translation
+    /// had lost its state. It decides nothing, but is reported instead of silence.
     fn note_answered_by(&mut self, segment: &Segment) -> Result<(), DiscardReason> {
         if self.pending.len() > FEW {
             return Err(DiscardReason::NotOurs);
@@ -113,8 +113,8 @@ impl Checker {
         let slot = self.pending.find(quote.remote);
         let sent = slot.and_then(|slot| self.sent_from(slot, quote.local_port));
         let (slot, from) = sent.ok_or(DiscardReason::IcmpNotOurs)?;
-        // The quote does not tell a SYN from its retransmission: each ends one of them, the last
-        // one last.
+        // A SYN and its retransmission look alike in the quote: each error ends one of them, in
+        // order.
         let lost = self.pending[slot].incidents.as_ref().map_or(0, |incidents| incidents.lost);
         let left = Some(from & !lost).filter(|left| *left != 0).unwrap_or(from);
         let index = left.trailing_zeros() as usize;
@@ -136,7 +136,7 @@ impl Checker {
         now: Duration,
     ) {
         let slot = self.pending.find(remote).filter(|slot| self.pending.was_sent(*slot, index));
-        let Some(slot) = slot else { return }; // decided before
+        let Some(slot) = slot else { return }; // has ended
         let mut conclude =
             |reason| self.conclude_retransmitted(slot, index, retransmissions, reason, now);
         match end {
@@ -150,7 +150,7 @@ impl Checker {
         }
     }
 
-    /// An ICMP error that is about that attempt.
+    /// Handles an ICMP error about that attempt.
     fn on_icmp_error(&mut self, slot: Slot, index: usize, error: IcmpError, now: Duration) {
         match (error.origin, error.meaning) {
             (Origin::LocalFirewall, _) => {
@@ -169,8 +169,7 @@ impl Checker {
         }
     }
 
-    /// An attempt counts as not sent: nothing will be learnt from it. Those that are still out are
-    /// waited for.
+    /// Counts an attempt as not sent, because nothing can be learnt from it.
     fn retract_attempt(
         &mut self,
         slot: Slot,
@@ -178,29 +177,31 @@ impl Checker {
         local_error: LocalError,
         now: Duration,
     ) {
-        let target = &mut self.pending[slot];
-        target.sent &= !(1 << index);
-        target.incidents.get_or_insert_default().error = Some(local_error);
-        if index == self.attempts.last() && target.sent == 0 {
-            self.give_up(slot, now);
-        }
+        self.pending[slot].sent &= !(1 << index);
+        self.pending.incidents(slot).error = Some(local_error);
+        self.give_up_unless_outstanding(slot, now);
     }
 
-    /// An attempt has failed in a way that may pass: the rest still go out, those that are out are
-    /// waited for, and the last one to fail decides.
+    /// Handles a failure that may be temporary: the other attempts go on, and the failure of the
+    /// last one decides.
     fn on_transient_failure(&mut self, slot: Slot, index: usize, reason: Reason, now: Duration) {
         let incidents = self.pending.incidents(slot);
         incidents.evidence = Some(reason);
         incidents.lost |= 1 << index;
+        self.give_up_unless_outstanding(slot, now);
+    }
+
+    /// Ends the target if all attempts have begun and none may still be answered.
+    pub(super) fn give_up_unless_outstanding(&mut self, slot: Slot, now: Duration) {
         if self.pending.has_begun_all(slot) && self.pending.outstanding(slot) == 0 {
             self.give_up(slot, now);
         }
     }
 
-    /// These attempts left from a port that stands for something else there: an old connection, or
-    /// one that equipment on the way wants to see aborted. Our RST clears it (RFC 9293 §3.10.7.3),
-    /// and the next attempt goes out at once. The last one is waited out, because such an answer is
-    /// proven by its endpoints alone and a SYN+ACK may still be on its way.
+    /// Handles an ACK that does not acknowledge the SYNs from a port: the server has an old
+    /// connection with that port, or equipment on the way authenticates the SYN. Our RST clears it
+    /// (RFC 9293 §3.10.7.3), and the next attempt leaves at once. The timeout of the last one goes
+    /// on, because only the endpoints prove such an answer, and a SYN+ACK may still arrive.
     fn on_unacceptable_ack(&mut self, (slot, from): (Slot, u16), answer: Answer, now: Duration) {
         let incidents = self.pending.incidents(slot);
         match answer {

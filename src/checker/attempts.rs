@@ -1,4 +1,4 @@
-//! Which SYN is next, and what became of it.
+//! Attempts that are due, and what became of them.
 
 use std::cmp::Reverse;
 use std::net::SocketAddr;
@@ -14,36 +14,37 @@ use crate::probe::Probe;
 use crate::verdict::{Reason, Verdict};
 use crate::wire::Segment;
 
-/// How long a SYN that this machine had no room for is put off the first time, in nanoseconds; each
-/// time after that, twice as long.
+/// How long a SYN is postponed for the first time, in nanoseconds. Each later time is twice as
+/// long.
 const POSTPONEMENT: u64 = 5_000_000;
 
-/// The wait is not doubled more often: it ends at 640 ms.
+/// How often that time is doubled: up to 640 ms.
 const DOUBLINGS: u8 = 7;
 
 /// A SYN that should leave now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DueAttempt {
     slot: Slot,
-    /// What is to leave.
+    /// What to send.
     pub attempt: Attempt,
 }
 
 impl Checker {
-    /// How many attempts [`Checker::poll_attempt`] has, but for those of [`Checker::has_repeats`];
-    /// targets that have ended while they were due may be among them, but not alone.
+    /// Returns how many attempts [`Checker::poll_attempt`] will return, without those of
+    /// [`Checker::has_repeats`]. Targets that have ended since may be counted, but if none is due,
+    /// the number is 0.
     pub fn due(&mut self) -> usize {
         self.due.others(&self.pending)
     }
 
-    /// True where the next attempt is the last one again: an answer to it may have been lost on
-    /// this machine. It takes the room of the one that it repeats.
+    /// Returns true if the next attempt repeats the last one of a target, because its SYN or an
+    /// answer may have been lost on this machine. It takes the room of the one that it repeats.
     pub fn has_repeats(&mut self) -> bool {
         self.due.repeats(&self.pending)
     }
 
-    /// The next attempt that is due; report back with [`Checker::sent`], [`Checker::on_send_error`]
-    /// or [`Checker::postpone`].
+    /// Returns the next attempt that is due. Report what became of it by [`Checker::sent`],
+    /// [`Checker::on_send_error`] or [`Checker::postpone`].
     pub fn poll_attempt(&mut self) -> Option<DueAttempt> {
         let slot = self.due.pop(&self.pending)?;
         let port = self.pending.next_port(slot);
@@ -60,43 +61,34 @@ impl Checker {
         Probe::new(&self.secret, local, attempt.remote, attempt.clock).syn()
     }
 
-    /// The SYN of `due` left from `local` at `now`.
+    /// Reports that the SYN of `due` left from `local` at `now`.
     pub fn sent(&mut self, due: DueAttempt, local: SocketAddr, now: Duration) {
         self.pending.mark_sent(due.slot, due.attempt.index, local, now);
         self.wait(due, now);
     }
 
-    /// The SYN of `due` could not leave. The remaining attempts still go out: a route, a buffer or
-    /// room in the firewall's table may be back by then.
+    /// Reports that the SYN of `due` could not leave. The other attempts go on: by then there may
+    /// be a route or room in the firewall's table again.
     pub fn on_send_error(&mut self, due: DueAttempt, error: SendError, now: Duration) {
-        let target = &mut self.pending[due.slot];
-        let hopeless = match error {
-            SendError::NoRoute(cause) => {
-                let incidents = target.incidents.get_or_insert_default();
-                incidents.evidence = Some(Reason::NoRoute(cause));
-                self.pending.outstanding(due.slot) == 0
-            }
-            SendError::LocalError(error) => {
-                target.incidents.get_or_insert_default().error = Some(error);
-                target.sent == 0
-            }
-            SendError::NoPortLeft => false,
+        let incidents = self.pending.incidents(due.slot);
+        match error {
+            SendError::NoRoute(cause) => incidents.evidence = Some(Reason::NoRoute(cause)),
+            SendError::LocalError(error) => incidents.error = Some(error),
+            SendError::NoPortLeft => {}
             SendError::OwnPort => {
                 return self.end(due.slot, Ok(Verdict::without_probe(Reason::OwnPort)));
             }
-        };
-        if hopeless && due.attempt.index == self.attempts.last() {
-            self.give_up(due.slot, now);
-        } else {
-            self.wait(due, now);
         }
+        self.wait(due, now);
+        self.give_up_unless_outstanding(due.slot, now);
     }
 
-    /// This machine had no room for the SYN of `this` at `now`: it is due again in a moment, and no
-    /// attempt is lost. The lack may be this target's alone, so no other one waits for it.
+    /// Reports that there was no room for the SYN of `due` at `now`. It becomes due again a few
+    /// milliseconds later, and counts as no attempt. Other targets do not wait for it, because the
+    /// shortage may concern only this one.
     pub fn postpone(&mut self, due: DueAttempt, error: LocalError, now: Duration) {
         self.postponed += 1;
-        // One that repeats the last attempt has begun before.
+        // An attempt that is repeated has begun before.
         let begun = self.pending.was_sent(due.slot, due.attempt.index);
         let target = &mut self.pending[due.slot];
         target.begun -= u8::from(!begun);
@@ -108,13 +100,13 @@ impl Checker {
         self.waiting.push(Reverse(Wait { until: incidents.due_again, slot: due.slot }));
     }
 
-    /// The targets that are furthest along come first: where there is no room for all, some reach a
-    /// verdict.
+    /// Makes the next attempt of a target due. Targets with the most attempts behind them come
+    /// first, so that some reach a verdict if there is no room for all.
     pub(super) fn make_due(&mut self, slot: Slot) {
         let repeats = self.pending.has_begun_all(slot);
         let target = &mut self.pending[slot];
         if target.stage == Stage::Waiting && !repeats {
-            // When the last attempt is repeated, silence counts from its first SYN.
+            // If the last attempt is repeated, silence counts from its first SYN.
             self.waited_for.push_back(slot);
         }
         target.stage = Stage::Due;
@@ -125,8 +117,9 @@ impl Checker {
         }
     }
 
-    /// Waits for the newest attempt. Waits follow one another as scheduled, so that a delay of one
-    /// attempt does not postpone the verdict; but most of each is always granted.
+    /// Starts the timeout of an attempt. It ends when it would have ended without delays, so that a
+    /// late SYN does not postpone the verdict, but no earlier than after three quarters of its
+    /// length.
     fn wait(&mut self, due: DueAttempt, now: Duration) {
         let target = &mut self.pending[due.slot];
         let wait = u64::from(target.first_wait) << due.attempt.index;

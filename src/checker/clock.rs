@@ -1,29 +1,29 @@
-//! The clock of initial sequence numbers, M of RFC 6528, which tells rounds apart.
+//! The clock of initial sequence numbers (M of RFC 6528), by which rounds are told apart.
 
 use std::time::Duration;
 
 use super::pending::nanos;
 
-/// A tick of the clock, in nanoseconds: 4 µs, as RFC 6528 §3 has it. The 32 bits of M that a
-/// sequence number has room for wrap after 4.8 hours.
+/// The length of a tick in nanoseconds: 4 µs (RFC 6528 §3). The 32 bits of M in a sequence number
+/// wrap after 4.8 hours.
 const TICK: u64 = 4_000;
 
-/// How long an answer may be on its way: twice the maximum segment lifetime (RFC 9293 §3.4.2).
+/// How long after its SYN an answer may arrive: twice the maximum segment lifetime (RFC 9293
+/// §3.4.2).
 const LIFETIME: Duration = Duration::from_mins(4);
 
-/// Gives each target an M of its own when it is admitted, and tells which M an answer may still be
-/// about.
+/// Gives each target an M of its own when it is admitted, and knows to which M answers may arrive.
 #[derive(Default)]
 pub(super) struct Clock {
-    /// The first M that was given, unless none was.
+    /// The first M that was given, if any.
     first: Option<u64>,
-    /// The newest.
+    /// The newest M.
     newest: u64,
 }
 
 impl Clock {
-    /// Returns the M of a target that is admitted at `now`. None is given twice, so no round has a
-    /// sequence number in common with another one.
+    /// Returns the M of a target that is admitted at `now`. None is given twice, so no two rounds
+    /// have the same sequence number.
     pub(super) fn tick(&mut self, now: Duration) -> u32 {
         self.newest =
             if self.first.is_none() { ticks(now) } else { ticks(now).max(self.newest + 1) };
@@ -31,9 +31,9 @@ impl Clock {
         wrapped(self.newest)
     }
 
-    /// Returns true if an answer that arrives at `now` may be about a SYN of this `clock`: an M
-    /// that was given so lately that the answer can have lived until now, and before that of the
-    /// target that is `pending`, if one is.
+    /// Returns true if an answer that arrives at `now` may be to a SYN with this `clock`: the M was
+    /// given no longer ago than an answer may take, and before that of the `pending` target, if
+    /// there is one.
     pub(super) fn may_have_given(&self, clock: u32, pending: Option<u32>, now: Duration) -> bool {
         let Some(first) = self.first else { return false };
         let oldest = first.max(ticks(now.saturating_sub(LIFETIME)));

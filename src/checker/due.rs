@@ -1,36 +1,38 @@
-//! The targets whose next SYN is due, in the order of their turns.
+//! The queues of targets whose next SYN is due.
 
 use std::collections::VecDeque;
 
 use super::pending::{Pending, Slot};
 use super::target::Stage;
 
-/// Invariant: the slot of a target whose stage is `Due` stands in one of the queues. Entries whose
-/// slot has moved on since are passed over.
+/// The targets whose next SYN is due, in order.
+///
+/// Invariant: the slot of a target whose stage is `Due` is in one of the queues. Entries of targets
+/// that have changed their stage since are ignored.
 #[derive(Default)]
 pub(super) struct Due {
-    /// Those whose last SYN is to be sent again: it replaces the earlier one, and needs no room.
+    /// Those whose last SYN is sent again: it replaces the earlier one, and needs no room.
     repeats: VecDeque<Slot>,
     others: VecDeque<Slot>,
 }
 
 impl Due {
-    /// Behind all others.
+    /// Adds a target behind all others.
     pub(super) fn push_back(&mut self, slot: Slot) {
         self.others.push_back(slot);
     }
 
-    /// Ahead of all but repeats.
+    /// Adds a target ahead of all except repeats.
     pub(super) fn push_front(&mut self, slot: Slot) {
         self.others.push_front(slot);
     }
 
-    /// Behind other repeats, ahead of everything else.
+    /// Adds a target whose last SYN is repeated: behind other repeats, ahead of everything else.
     pub(super) fn push_repeat(&mut self, slot: Slot) {
         self.repeats.push_back(slot);
     }
 
-    /// True where the next one is a repeat.
+    /// Returns true if the next one is a repeat.
     pub(super) fn repeats(&mut self, pending: &Pending) -> bool {
         discard_stale(&mut self.repeats, |slot| {
             pending[slot].stage == Stage::Due && pending.has_begun_all(slot)
@@ -38,13 +40,14 @@ impl Due {
         !self.repeats.is_empty()
     }
 
-    /// How many are due, but for repeats. Stale entries may be among them, but not alone.
+    /// Returns how many are due besides repeats. Stale entries may be counted, but if none is due,
+    /// the number is 0.
     pub(super) fn others(&mut self, pending: &Pending) -> usize {
         discard_stale(&mut self.others, |slot| pending[slot].stage == Stage::Due);
         self.others.len()
     }
 
-    /// The next one.
+    /// Takes the next one.
     pub(super) fn pop(&mut self, pending: &Pending) -> Option<Slot> {
         if self.repeats(pending) {
             return self.repeats.pop_front();

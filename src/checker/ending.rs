@@ -1,4 +1,4 @@
-//! How a target ends: the verdict that what is known of it amounts to.
+//! The verdict that follows from what is known of a target.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use super::{Checker, Ended};
 use crate::verdict::{EndOfRun, NoVerdict, Outcome, Reason, Verdict};
 
 impl Checker {
-    /// An answer that is final, to the first of these attempts or to a retransmission of it, if the
-    /// target is pending.
+    /// Ends the target by a final answer to the first of these attempts, or to a retransmission of
+    /// it. Does nothing if the target is not pending.
     pub(super) fn conclude_if_pending(
         &mut self,
         acknowledged: Acknowledged,
@@ -22,12 +22,12 @@ impl Checker {
         }
     }
 
-    /// An answer that is final, to that attempt.
+    /// Ends the target by a final answer to that attempt.
     pub(super) fn conclude(&mut self, slot: Slot, index: usize, reason: Reason, now: Duration) {
         self.conclude_retransmitted(slot, index, 0, reason, now);
     }
 
-    /// The same, where the kernel has sent the SYN again so many times.
+    /// Does the same if the kernel has retransmitted the SYN `by_kernel` times.
     pub(super) fn conclude_retransmitted(
         &mut self,
         slot: Slot,
@@ -46,22 +46,21 @@ impl Checker {
         self.end(slot, Ok(verdict));
     }
 
-    /// No attempt is left: what was learnt short of an answer decides, or silence.
+    /// Ends the target without a final answer: by what was learnt otherwise, or by silence.
     pub(super) fn give_up(&mut self, slot: Slot, now: Duration) {
         let target = &self.pending[slot];
         let sent = target.sent;
         let incidents = target.incidents.as_deref().cloned().unwrap_or_default();
-        let Incidents { evidence, acked, misacknowledged, answered_by, given_up, error, .. } =
-            incidents;
-        let unacceptable = acked | misacknowledged;
+        let unacceptable = incidents.unacceptable();
+        let Incidents { evidence, acked, answered_by, given_up, error, .. } = incidents;
         let reason = match (evidence, error) {
             (Some(reason), _) => reason,
-            // Nothing has been heard out.
+            // No attempt was waited for to the end.
             (None, error) if sent & !given_up == 0 => {
                 let out_of_time = NoVerdict::Unfinished(EndOfRun::OutOfTime);
                 return self.end(slot, Err(error.map_or(out_of_time, NoVerdict::from)));
             }
-            // Not all that was to be asked has been asked.
+            // Not all SYNs could leave.
             (None, Some(error)) if (sent.count_ones() as usize) < self.attempts.count() => {
                 return self.end(slot, Err(error.into()));
             }
@@ -77,11 +76,11 @@ impl Checker {
         self.end(slot, Ok(verdict));
     }
 
-    /// Silence counts from the first of the attempts that were `heard` to the end.
-    fn silence(&self, slot: Slot, heard: u16, unacceptable: u16, now: Duration) -> Reason {
+    /// Returns silence since the first of the attempts that were waited for to the end.
+    fn silence(&self, slot: Slot, kept: u16, unacceptable: u16, now: Duration) -> Reason {
         Reason::NoAnswer {
-            syns: (heard & !unacceptable).count_ones() as usize + self.repeats(slot),
-            waited: self.pending.since(slot, heard.trailing_zeros() as usize, now),
+            syns: (kept & !unacceptable).count_ones() as usize + self.repeats(slot),
+            waited: self.pending.since(slot, kept.trailing_zeros() as usize, now),
         }
     }
 

@@ -30,7 +30,7 @@ use crate::schedule::Schedule;
 use crate::verdict::Outcome;
 use crate::wire::Segment;
 
-/// Outcomes that may wait to be told.
+/// The most outcomes that wait to be polled.
 const OUTCOMES: usize = 1024;
 
 /// The progress of any number of targets, each a distinct endpoint.
@@ -128,32 +128,32 @@ const OUTCOMES: usize = 1024;
 /// assert_eq!(verdict.round_trip(), Some(Duration::from_millis(3)));
 /// assert_eq!(engine.sent().len(), 2); // SYN and RST
 /// ```
-// Invariants: the slot of a target whose stage is `Due` stands in `due`; one that is `Waiting` or
-// `Postponed` has an entry in `waiting` with its own time. Entries whose slot has moved on since
-// are passed over.
+// Invariants: the slot of a target whose stage is `Due` is in `due`; that of one that is `Waiting`
+// or `Postponed` is in `waiting`, with the time at which the stage ends. Entries of targets that
+// have changed their stage since are ignored.
 pub struct Checker {
     secret: Secret,
     attempts: Attempts,
     clock: Clock,
     pending: Pending,
     due: Due,
-    /// Of those, the ones whose newest attempt has just been waited for.
+    /// Those of them whose newest attempt has just timed out.
     waited_for: VecDeque<Slot>,
     waiting: BinaryHeap<Reverse<Wait>>,
     resets: VecDeque<Segment>,
     outcomes: VecDeque<Ended>,
     discarded: BTreeMap<DiscardReason, usize>,
-    /// Answers lost to our own receive queue, and when the last was, in nanoseconds.
+    /// How many answers found our receive queue full, and when the last did, in nanoseconds.
     lost: u64,
     lost_at: Option<u64>,
-    /// SYNs that this machine had no room for at first.
+    /// How many SYNs were postponed.
     postponed: u64,
 }
 
 /// A target that has ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ended {
-    /// What it was admitted as.
+    /// The id that it was admitted with.
     pub id: u32,
     /// The target.
     pub remote: SocketAddr,
@@ -162,7 +162,7 @@ pub struct Ended {
 }
 
 impl Checker {
-    /// A checker without targets that gives each of them so many attempts.
+    /// Creates a checker without targets that makes so many attempts at each.
     pub fn new(secret: Secret, attempts: Attempts) -> Self {
         Self {
             pending: Pending::new(secret.clone(), attempts.count()),
@@ -181,10 +181,10 @@ impl Checker {
         }
     }
 
-    /// Takes on `remote` at `now`; `id` comes back with its outcome. All attempts and their
-    /// timeouts fit into `limit`. The first one is the next to leave.
+    /// Admits the target `remote` at `now`. Its outcome will have this `id`. All attempts and their
+    /// timeouts fit into `limit`, and the first one is the next to leave.
     ///
-    /// Returns false, and takes on nothing, if `remote` is pending already.
+    /// Returns false, and admits nothing, if `remote` is pending already.
     ///
     /// # Panics
     ///
@@ -208,7 +208,7 @@ impl Checker {
         true
     }
 
-    /// Nobody wants to know how `remote` ends. A SYN+ACK from there still gets its RST.
+    /// Removes the target `remote` without an outcome. A SYN+ACK from there still gets its RST.
     pub fn cancel(&mut self, remote: SocketAddr) {
         if let Some(slot) = self.pending.find(remote) {
             self.pending[slot].stage = Stage::Ended;
@@ -216,15 +216,20 @@ impl Checker {
         }
     }
 
-    /// Targets admitted and not ended.
+    /// Returns how many targets are pending.
     pub fn pending(&self) -> usize {
         self.pending.len()
     }
 
-    /// Takes in what arrived at `now`; says why where it proves nothing.
+    /// Handles an event that happened at `now`.
     ///
-    /// An RST is queued for every SYN+ACK of ours, also after the verdict, and for an ACK without
-    /// SYN before it: the port is ours, so no live connection of this machine can be meant.
+    /// Queues an RST for every SYN+ACK that acknowledges a SYN of ours, also after the verdict, and
+    /// for an unacceptable ACK before it. The port is reserved, so no connection of this machine is
+    /// reset.
+    ///
+    /// # Errors
+    ///
+    /// Returns why the event is discarded if it proves nothing.
     pub fn handle(&mut self, event: &Event, now: Duration) -> Result<(), DiscardReason> {
         let handled = match event {
             Event::Segment { segment, reset_by_kernel, .. } => {
@@ -248,27 +253,27 @@ impl Checker {
         handled
     }
 
-    /// The next RST to send.
+    /// Returns the next RST to send.
     pub fn poll_reset(&mut self) -> Option<Segment> {
         self.resets.pop_front()
     }
 
-    /// The next target to have ended; each ends once.
+    /// Returns the next target that has ended. Each ends once.
     pub fn poll_outcome(&mut self) -> Option<Ended> {
         self.outcomes.pop_front()
     }
 
-    /// How often segments arrived that prove nothing, by why they do not.
+    /// Returns how many segments and ICMP errors were discarded, by reason.
     pub fn discarded(&self) -> &BTreeMap<DiscardReason, usize> {
         &self.discarded
     }
 
-    /// Answers lost to our own receive queue.
+    /// Returns how many answers found our receive queue full.
     pub fn lost(&self) -> u64 {
         self.lost
     }
 
-    /// SYNs that this machine had no room for at first.
+    /// Returns how many SYNs were postponed.
     pub fn postponed(&self) -> u64 {
         self.postponed
     }

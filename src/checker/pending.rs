@@ -1,4 +1,4 @@
-//! The targets that are pending: found by endpoint, a hundred bytes each.
+//! The table of pending targets, each of which takes about a hundred bytes.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -14,29 +14,28 @@ use super::target::{Incidents, PendingTarget};
 use crate::attempt::SourcePort;
 use crate::probe::Secret;
 
-/// Where a pending target stands; another one's once it has ended.
+/// The place of a pending target in the table. Another target takes it when this one has ended.
 pub(super) type Slot = u32;
 
-/// A slot for each pending target, and what their SYNs have in common.
+/// The pending targets, and what their SYNs have in common.
 pub(super) struct Pending {
     secret: Secret,
     attempts: usize,
     slots: Vec<PendingTarget>,
     free: Vec<Slot>,
     by_remote: HashTable<Slot>,
-    /// When each attempt of each slot was sent, in microseconds, wrapping: `attempts` entries a
-    /// slot.
+    /// When each attempt was sent, in microseconds, wrapping: `attempts` entries per slot.
     sent_at: Vec<u32>,
-    /// The source port of each, likewise. Attempts with the same one are retransmissions: they have
-    /// the sequence number in common, too.
+    /// The source port of each attempt, likewise. Attempts of a target from the same port have the
+    /// same sequence number: they are retransmissions.
     sent_from: Vec<u16>,
-    /// All source ports so far, for IPv4 and for IPv6.
+    /// All source ports that were used, for IPv4 and for IPv6.
     ports: [BTreeSet<u16>; 2],
     sources: Sources,
 }
 
 impl Pending {
-    /// None yet; `secret` keys the table.
+    /// Creates an empty table, keyed by `secret`, for so many attempts at each target.
     pub(super) fn new(secret: Secret, attempts: usize) -> Self {
         Self {
             secret,
@@ -59,7 +58,7 @@ impl Pending {
         self.by_remote.iter().copied().collect()
     }
 
-    /// Takes in a target, unless its endpoint is pending already.
+    /// Adds a target, unless its endpoint is pending already.
     pub(super) fn insert(&mut self, target: PendingTarget) -> Option<Slot> {
         let hash = self.secret.hash(target.remote);
         let same = |slot: &Slot| self.slots[*slot as usize].remote == target.remote;
@@ -78,7 +77,7 @@ impl Pending {
         Some(slot)
     }
 
-    /// The slot is free from now on.
+    /// Frees a slot.
     pub(super) fn remove(&mut self, slot: Slot) {
         let hash = self.secret.hash(self[slot].remote);
         if let Ok(entry) = self.by_remote.find_entry(hash, |other| *other == slot) {
@@ -96,7 +95,7 @@ impl Pending {
         self.by_remote.find(self.secret.hash(remote), same).copied()
     }
 
-    /// That attempt of a target has left from `local` at `now`.
+    /// Records that an attempt left from `local` at `now`.
     pub(super) fn mark_sent(&mut self, slot: Slot, index: usize, local: SocketAddr, now: Duration) {
         self.ports[family(local)].insert(local.port());
         let source = self.sources.acquire(local);
@@ -124,26 +123,26 @@ impl Pending {
         self[slot].sent & (1 << index) != 0
     }
 
-    /// True where no attempt is left but to repeat the last.
+    /// Returns true if all attempts have begun.
     pub(super) fn has_begun_all(&self, slot: Slot) -> bool {
         usize::from(self[slot].begun) == self.attempts
     }
 
-    /// True where SYNs have left from the port of `local`.
+    /// Returns true if SYNs have left from the port of `local`.
     pub(super) fn is_port_of_ours(&self, local: SocketAddr) -> bool {
         self.ports[family(local)].contains(&local.port())
     }
 
-    /// The attempts of a target that have left from that port, a bit each.
+    /// Returns the attempts of a target that left from that port, a bit each.
     pub(super) fn sent_from(&self, slot: Slot, port: u16) -> u16 {
         let sent = self[slot].sent;
-        let numbers = (0..self.attempts).filter(|index| sent & (1 << index) != 0);
-        let numbers = numbers.filter(|index| self.sent_from[self.at(slot, *index)] == port);
-        numbers.fold(0, |mask, index| mask | 1 << index)
+        let indices = (0..self.attempts).filter(|index| sent & (1 << index) != 0);
+        let indices = indices.filter(|index| self.sent_from[self.at(slot, *index)] == port);
+        indices.fold(0, |mask, index| mask | 1 << index)
     }
 
-    /// The attempts that have left from the port of that one, a bit each: one connection to the
-    /// other end.
+    /// Returns the attempts that left from the same port as that one, a bit each. To the server
+    /// they are one connection.
     pub(super) fn sharing_port_with(&self, slot: Slot, index: usize) -> u16 {
         self.sent_from(slot, self.sent_from[self.at(slot, index)])
     }
@@ -156,16 +155,17 @@ impl Pending {
         target.sent & !failed
     }
 
-    /// Returns where a target's next attempt leaves from. A SYN that drew silence is sent again,
-    /// once, and then a fresh port is taken; at once where the server, or something before it, has
-    /// shown that the port stands for something else there. If two ports are like that, what stands
-    /// there may want to see the SYN again after our RST.
+    /// Returns the source port of a target's next attempt. After silence the SYN is retransmitted
+    /// once, and then a fresh port is used. After an unacceptable ACK a fresh port is used at once;
+    /// after such ACKs on two ports the SYN is retransmitted from the second one, because some
+    /// equipment admits a connection only if its SYN comes again after our RST.
     pub(super) fn next_port(&self, slot: Slot) -> SourcePort {
         let target = &self[slot];
         let Some(newest) = target.sent.checked_ilog2() else { return SourcePort::Fresh(0) };
         let newest = newest as usize;
         let same_port = self.sharing_port_with(slot, newest);
-        let unacceptable = target.incidents.as_ref().map_or(0, |s| s.acked | s.misacknowledged);
+        let unacceptable =
+            target.incidents.as_ref().map_or(0, |incidents| incidents.unacceptable());
         let repeats_last = newest + 1 == self.attempts;
         let resend = same_port & unacceptable == 0 || unacceptable & !same_port != 0;
         if repeats_last || (same_port.is_power_of_two() && resend) {
@@ -180,20 +180,20 @@ impl Pending {
         self[slot].incidents.get_or_insert_default()
     }
 
-    /// The address that a target's SYNs leave from, without port.
+    /// Returns the address that a target's newest SYN left from, with port 0.
     pub(super) fn source(&self, slot: Slot) -> SocketAddr {
         self.sources.get(self[slot].source.expect("a SYN has left"))
     }
 
-    /// Where that attempt of a target left from.
+    /// Returns the endpoint that an attempt left from.
     pub(super) fn local(&self, slot: Slot, index: usize) -> SocketAddr {
         let mut local = self.source(slot);
         local.set_port(self.sent_from[self.at(slot, index)]);
         local
     }
 
-    /// Time since that attempt of a target was sent first, to the microsecond; none where an answer
-    /// is stamped a little before the SYN that it answers.
+    /// Returns the time since an attempt was sent first, to the microsecond. It is zero if `now`,
+    /// the time stamp of an answer, is a little before the SYN.
     pub(super) fn since(&self, slot: Slot, index: usize, now: Duration) -> Duration {
         let micros = wrapped(now).wrapping_sub(self.sent_at[self.at(slot, index)]);
         let earlier = micros > u32::MAX - EARLIER;
@@ -219,16 +219,17 @@ impl IndexMut<Slot> for Pending {
     }
 }
 
-/// 2⁶⁴ of them are half a millennium.
+/// Returns `time` in nanoseconds. 64 bits are enough for 584 years.
 pub(super) fn nanos(time: Duration) -> u64 {
     time.as_secs() * 1_000_000_000 + u64::from(time.subsec_nanos())
 }
 
-/// So many microseconds before a SYN was sent are no time since then: a quarter of those that are
-/// told apart.
+/// How many microseconds a time may be before that of a SYN: a quarter of those that are told
+/// apart.
 const EARLIER: u32 = 1 << 30;
 
-/// Microseconds, wrapping: enough for differences of up to 53 minutes, and no wait is that long.
+/// Returns `time` in microseconds, wrapping. Differences of up to 53 minutes can be told, and no
+/// wait is that long.
 fn wrapped(time: Duration) -> u32 {
     u32::try_from((nanos(time) / 1000) & u64::from(u32::MAX)).expect("masked")
 }

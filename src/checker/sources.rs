@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-/// Stands for an address in a few bytes.
+/// Identifies an address in four bytes.
 pub(super) type SourceId = u32;
 
-/// The addresses that pending targets have, without port: few, but for blocks of this machine's own
-/// addresses. One that no target has any more is forgotten.
+/// The source addresses of pending targets, with port 0. There are few, unless the targets are a
+/// block of this machine's own addresses. One that no target has any more is removed.
 #[derive(Default)]
 pub(super) struct Sources {
     /// Each with the number of targets that have it.
@@ -19,7 +19,7 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// Returns the address of `local` for one more target.
+    /// Adds a target to those that have the address of `local`, and returns the id of the address.
     pub(super) fn acquire(&mut self, mut local: SocketAddr) -> SourceId {
         local.set_port(0);
         if let Some((address, targets)) = self.used.get_mut(self.newest as usize)
@@ -43,7 +43,7 @@ impl Sources {
         id
     }
 
-    /// One target has it no more.
+    /// Removes a target from those that have it.
     pub(super) fn release(&mut self, id: SourceId) {
         let (address, targets) = &mut self.used[id as usize];
         *targets -= 1;

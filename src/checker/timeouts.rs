@@ -1,4 +1,4 @@
-//! Waits that end: the next attempt is due, or the target ends.
+//! Timeouts: the next attempt becomes due, or the target ends.
 
 use std::cmp::Reverse;
 use std::net::SocketAddr;
@@ -10,11 +10,12 @@ use super::{Checker, OUTCOMES};
 use crate::verdict::{EndOfRun, NoVerdict};
 
 impl Checker {
-    /// Ends waits that are over at `now`: the next attempts are due, or targets end. Stops after a
-    /// number of targets, so that a crowd takes no more memory when it ends.
+    /// Handles the timeouts that have passed by `now`: the next attempts become due, or targets
+    /// end. Stops when 1024 outcomes wait to be polled, so that many targets that end together take
+    /// no more memory.
     ///
-    /// A target whose last SYN `may_be_dropped`, by this machine and without a word, gets it again
-    /// instead of a verdict.
+    /// If `may_be_dropped` says that this machine may have dropped the last SYN to a silent target,
+    /// the SYN is sent again instead of a verdict.
     pub fn handle_timeout(
         &mut self,
         now: Duration,
@@ -31,8 +32,8 @@ impl Checker {
         }
     }
 
-    /// The next attempt whose wait [`Checker::handle_timeout`] has ended, by target and number, and
-    /// which is not the last one; an answer to it still counts.
+    /// Returns the target and the index of the next attempt that has timed out in
+    /// [`Checker::handle_timeout`] and is not the last one. An answer to it still counts.
     pub fn poll_waited_for(&mut self) -> Option<(SocketAddr, usize)> {
         while let Some(slot) = self.waited_for.pop_front() {
             let target = &self.pending[slot];
@@ -43,13 +44,13 @@ impl Checker {
         None
     }
 
-    /// When [`Checker::handle_timeout`] has something to do; `None` when nothing is waited for.
+    /// Returns when to call [`Checker::handle_timeout`] next, or `None` if no timeout is running.
     pub fn poll_timeout(&mut self) -> Option<Duration> {
         self.first_wait().map(|wait| Duration::from_nanos(wait.until))
     }
 
-    /// Ends everything at `now`: with a verdict if the last wait is over, as in
-    /// [`Checker::handle_timeout`], and otherwise for `reason` or for the error that kept the SYNs
+    /// Ends all targets at `now`: with a verdict if the last timeout has passed, as in
+    /// [`Checker::handle_timeout`], and otherwise for `reason`, or for the error that kept the SYNs
     /// from leaving.
     pub fn stop(
         &mut self,
@@ -72,8 +73,8 @@ impl Checker {
         }
     }
 
-    /// Returns true if the last attempt has been waited for, and neither its SYN nor an answer to
-    /// it can have been lost on this machine.
+    /// Returns true if the last attempt has timed out, and neither its SYN nor an answer to it can
+    /// have been lost on this machine.
     fn is_over(
         &self,
         slot: Slot,
@@ -94,7 +95,7 @@ impl Checker {
                 && (missed || may_be_dropped(target.remote.into())))
     }
 
-    /// The wait that ends first; those that are no longer waited for are dropped.
+    /// Returns the wait that ends first. Removes entries of targets that no longer wait.
     fn first_wait(&mut self) -> Option<Wait> {
         while let Some(&Reverse(wait)) = self.waiting.peek() {
             if self.pending[wait.slot].waits_until() == Some(wait.until) {
@@ -106,7 +107,7 @@ impl Checker {
     }
 }
 
-/// When the wait for a target's newest attempt ends, or its postponement, in nanoseconds.
+/// When the timeout of a target's newest attempt ends, or its postponement, in nanoseconds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Wait {
     pub(super) until: u64,

@@ -1,4 +1,4 @@
-//! The command line: the only folder that knows clap.
+//! The command line.
 
 mod arguments;
 mod simple;
@@ -46,8 +46,12 @@ pub enum Request {
 /// A check as it was asked for: the options are understood, the targets still text.
 pub struct CheckArgs(Arguments);
 
-/// Reads the command line, whose first word is the program's name. Empty words count as not
-/// written, an option with an empty value likewise: monitors pass them for unset macros.
+/// Reads the command line, whose first word is the program's name. Empty words are ignored, and so
+/// are options with an empty value: monitors pass them for macros that are not set.
+///
+/// # Errors
+///
+/// Returns an error if the command line cannot be understood.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, UsageError> {
     let words: Vec<_> = words.into_iter().collect();
     let simple = simple::parse(&words).map(Ok);
@@ -75,7 +79,7 @@ fn by_clap(words: Vec<OsString>) -> Result<Arguments, clap::Error> {
 }
 
 impl CheckArgs {
-    /// What must be opened while there is privilege to do it.
+    /// Returns what must be opened while there is privilege to do it.
     pub fn config(&self) -> EngineConfig {
         let Arguments { engine, source, interface, mark, dscp, ttl, .. } = &self.0;
         EngineConfig {
@@ -93,8 +97,8 @@ impl CheckArgs {
         }
     }
 
-    /// True when every host is an address of that family, so that nothing needs the other one:
-    /// sockets that nobody uses cost time.
+    /// Returns true if every host is an address of that family. Opening sockets of the other one
+    /// would only take time.
     fn all_hosts(&self, of_family: fn(&IpAddr) -> bool) -> bool {
         let Arguments { words, hostname, targets, self_test, .. } = &self.0;
         let hosts = match words.as_slice() {
@@ -109,8 +113,12 @@ impl CheckArgs {
                 .all(|host| address(host).is_some_and(|address| of_family(&address)))
     }
 
-    /// Reads the targets, a file of them too unless a signal comes. With privilege that is only
-    /// `lent` to its caller, the program neither floods nor waits long.
+    /// Reads the targets, including a file of them unless a signal arrives. If privilege is `lent`
+    /// to the caller, the rate and the deadline are limited.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a target cannot be understood, or a limit is exceeded.
     pub fn plan(self, lent: bool, signals: &Signals) -> Result<Plan, UsageError> {
         let Time { rate, timeout, .. } = self.0.time;
         if lent && !(1..=LENT_RATE).contains(&rate) {
@@ -123,8 +131,8 @@ impl CheckArgs {
     }
 }
 
-/// The address, or the beginning of the block, in `HOST`, `HOST:PORT` or `[HOST]:PORT`; `None`
-/// where the host is a name.
+/// Returns the address, or the first one of the block, in `HOST`, `HOST:PORT` or `[HOST]:PORT`;
+/// `None` if the host is a name.
 fn address(word: &str) -> Option<IpAddr> {
     let bare = word.strip_prefix('[').unwrap_or(word);
     let hosts = [bare.split([']', '%', '/']).next(), bare.split([':', '/']).next()];
@@ -132,13 +140,14 @@ fn address(word: &str) -> Option<IpAddr> {
     address.map(|address| address.to_canonical())
 }
 
-/// The command line as clap knows it: the man page and the completions are made of it.
+/// Returns the description of the command line, from which the man page and the completions are
+/// generated.
 pub fn command() -> clap::Command {
     Arguments::command()
 }
 
 impl Arguments {
-    /// What names a target, the first of it.
+    /// Returns the first word that names a target or a part of it.
     fn first_target(&self) -> Option<&str> {
         let Self { words, hostname, port, targets, .. } = self;
         let named = words.iter().chain(hostname).chain(port).chain(targets);
@@ -172,15 +181,6 @@ impl Arguments {
 
     fn plan(self, signals: &Signals) -> Result<Plan, UsageError> {
         let targets = self.all_targets(signals)?;
-        if let Some(min_open) = self.min_open {
-            let total = targets.iter().map(Target::count).fold(0, u128::saturating_add);
-            let wanted = min_open.of(total);
-            let named = targets.iter().any(|target| matches!(target.hosts, Hosts::Name(_)));
-            let may_grow = self.every_address && named;
-            if wanted > total && !may_grow {
-                return Err(UsageError::MinOpen { wanted, total });
-            }
-        }
         let settings = Settings {
             family: match (self.use_ipv4, self.use_ipv6) {
                 (true, _) => Family::V4,
@@ -199,7 +199,15 @@ impl Arguments {
             format: self.output.into(),
             verbosity: self.verbose,
         };
-        Ok(Plan { targets, settings })
+        let plan = Plan { targets, settings };
+        let total = plan.total();
+        let wanted = self.min_open.map_or(0, |min_open| min_open.of(total));
+        let named = |target: &Target| matches!(target.hosts, Hosts::Name(_));
+        let may_grow = self.every_address && plan.targets.iter().any(named);
+        if wanted > total && !may_grow {
+            return Err(UsageError::MinOpen { wanted, total });
+        }
+        Ok(plan)
     }
 }
 

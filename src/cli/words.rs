@@ -1,4 +1,4 @@
-//! Words that count as not written.
+//! Words of the command line that are ignored.
 
 use std::ffi::OsString;
 
@@ -6,8 +6,8 @@ use clap::{Command, CommandFactory};
 
 use super::arguments::Arguments;
 
-/// The words without the empty ones, and without options whose value is empty; the first is the
-/// program's name.
+/// Returns the words without the empty ones, and without options whose value is empty. The first
+/// word is the program's name.
 pub(super) fn without_blanks(words: Vec<OsString>) -> Vec<OsString> {
     if !words.iter().any(|word| word.is_empty()) {
         return words;
@@ -27,8 +27,7 @@ pub(super) fn without_blanks(words: Vec<OsString>) -> Vec<OsString> {
     kept
 }
 
-/// True when `word` is an option, or a cluster of short ones, that takes the next word as its
-/// value.
+/// Returns true if `word` is an option, or a group of short ones, whose value is the next word.
 fn wants_value(command: &Command, word: &str) -> bool {
     let takes_value = |is_it: &dyn Fn(&clap::Arg) -> bool| {
         command.get_arguments().any(|a| is_it(a) && a.get_action().takes_values())

@@ -1,4 +1,4 @@
-//! What the loop asks of its client, and tells it.
+//! What the loop asks of the program that runs it, and reports to it.
 
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
@@ -11,24 +11,24 @@ use crate::local_error::SendError;
 use crate::probe::DiscardReason;
 use crate::wire::{Flags, Segment};
 
-/// Something that crossed between us and the network, for those who want to watch.
+/// A packet that was sent or received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PacketEvent {
-    /// A segment that left.
+    /// A segment that the engine sent.
     Sent(Segment),
-    /// A SYN that the kernel wrote and sent for us.
+    /// A SYN that the kernel wrote and sent.
     SentByKernel {
-        /// Where from.
+        /// The endpoint that it left from.
         local: SocketAddr,
-        /// Where to.
+        /// The target.
         remote: SocketAddr,
     },
-    /// Something that arrived, and why it proves nothing where it does not.
+    /// Something that arrived, and why it was discarded if it was.
     Received(Event, Result<(), DiscardReason>),
 }
 
 impl PacketEvent {
-    /// Where a SYN that left goes to.
+    /// Returns the target of a SYN that left.
     pub fn syn_to(&self) -> Option<SocketAddr> {
         match self {
             Self::Sent(segment) => {
@@ -40,49 +40,49 @@ impl PacketEvent {
     }
 }
 
-/// Who wants to know: names the targets and is told what becomes of them, as it happens.
+/// Supplies targets and receives their results as they end.
 pub trait Driver {
-    /// The next target, when there is one by now.
+    /// Returns the next target, if there is one at `now`.
     fn next(&mut self, now: Duration) -> Next;
 
     /// Returns the time limit of a target whose first SYN leaves at `now`: all attempts and their
     /// timeouts fit into it.
     fn time_limit(&mut self, now: Duration) -> Duration;
 
-    /// A target has ended.
+    /// Reports that a target has ended.
     fn ended(&mut self, ended: Ended);
 
-    /// A SYN to `remote` could not leave; it is tried again.
+    /// Reports that a SYN to `remote` could not leave. The next attempt may.
     fn on_send_error(&mut self, _remote: SocketAddr, _error: &SendError) {}
 
-    /// The next target whose end need not be known any more.
+    /// Returns the next pending target that is to be cancelled.
     fn poll_unwanted(&mut self) -> Option<SocketAddr> {
         None
     }
 
-    /// All that have ended so far have been told.
+    /// Reports that all targets that have ended so far were reported.
     fn flush(&mut self);
 
-    /// A packet has crossed at `at`.
+    /// Reports a packet that was sent or received at `at`.
     fn on_packet(&mut self, at: Duration, packet: &PacketEvent);
 
-    /// When the client wants attention.
+    /// Returns the descriptors for which a wait for answers ends early.
     fn interrupts(&self) -> Vec<Interrupt<'_>>;
 
-    /// Looks after that; true when the rest need not be known any more.
+    /// Serves these descriptors. The loop stops if this returns [`ControlFlow::Break`].
     fn handle_interrupts(&mut self, now: Duration) -> ControlFlow<()>;
 }
 
-/// What a client wants next.
+/// What the loop is to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// This target, under this label. One that is pending already ends at once, without a verdict
+    /// Probe this target under this id. One that is pending already ends at once, without a verdict
     /// ([`NoVerdict::AlreadyPending`](crate::verdict::NoVerdict::AlreadyPending)).
     Target(u32, SocketAddr),
-    /// The next target at that time, which is later than now, or whenever the loop wakes.
+    /// Ask again at that time, which is later than now, or whenever the loop wakes before.
     At(Duration),
-    /// To be asked again whenever the loop wakes.
+    /// Ask again whenever the loop wakes.
     Later,
-    /// No more.
+    /// Never ask again: there are no more targets.
     Nothing,
 }

@@ -5,10 +5,10 @@ use std::iter;
 use super::{BATCH, Driver, EventLoop, PAUSE, PacketEvent};
 use crate::wire::Segment;
 
-/// RSTs kept for want of room at most; a server asks again for one that it never had.
+/// The most RSTs that are kept when there is no room. A server that gets none repeats its SYN+ACK.
 const UNSENT: usize = 65_536;
 
-/// How many of them are sent together, when it is time.
+/// How many of them are sent at a time.
 const RESENT: usize = 4 * BATCH;
 
 impl<D: Driver> EventLoop<'_, D> {
@@ -17,8 +17,7 @@ impl<D: Driver> EventLoop<'_, D> {
         !self.unsent.is_empty() || self.engine.has_pending_rsts()
     }
 
-    /// Sends the RSTs that are called for, and now and then some of those that there was no room
-    /// for.
+    /// Sends the RSTs that answers have called for, and some of those that found no room before.
     pub(super) fn send_rsts(&mut self) {
         let rsts: Vec<_> = iter::from_fn(|| self.checker.poll_reset()).collect();
         self.hand_over(&rsts);
@@ -37,7 +36,7 @@ impl<D: Driver> EventLoop<'_, D> {
             match result {
                 Ok(()) => self.driver.on_packet(self.engine.now(), &PacketEvent::Sent(*rst)),
                 Err(error) if error.is_shortage() => self.unsent.push_back(*rst),
-                Err(_) => {} // the server's next SYN+ACK asks for it again
+                Err(_) => {} // the server repeats its SYN+ACK
             }
         }
         self.unsent.truncate(UNSENT);

@@ -1,5 +1,5 @@
-//! The privilege that this program is run with: what is lent to it, raising what is needed, giving
-//! all of it up.
+//! The privilege of this program: whether it is lent, raising what is needed, and giving all of it
+//! up.
 
 #[cfg(feature = "seccomp")]
 mod seccomp;
@@ -13,15 +13,15 @@ use nix::unistd::{getresgid, getresuid, getuid, setresgid, setresuid};
 use rustix::io;
 use rustix::thread::{self, CapabilitySet, CapabilitySets};
 
-/// What sockets are opened with: raw ones, and options that only an administrator of the network
-/// may set.
+/// The capabilities for raw sockets, and for options that only an administrator of the network may
+/// set.
 const OF_USE: CapabilitySet = CapabilitySet::NET_RAW.union(CapabilitySet::NET_ADMIN);
 
-/// What may have to be kept of that, the least first.
+/// The sets of them that may have to be kept, the smallest first.
 const KEPT: [CapabilitySet; 4] =
     [CapabilitySet::empty(), CapabilitySet::NET_RAW, CapabilitySet::NET_ADMIN, OF_USE];
 
-/// Privilege that could not be given up.
+/// Why privilege could not be given up.
 #[derive(Debug, thiserror::Error)]
 pub enum PrivilegeError {
     /// A user or group id.
@@ -47,11 +47,11 @@ impl From<io::Errno> for PrivilegeError {
     }
 }
 
-/// True when the program may open raw sockets and its caller may not: by a capability of its file,
-/// or setuid.
+/// Returns true if the program may open raw sockets and its caller may not: it is setuid, or its
+/// file has the capability.
 ///
-/// A caller with `CAP_NET_RAW` of his own is root, or hands it down as an ambient capability; what
-/// he hands down otherwise, through an inheritable one, counts as lent as well (capabilities(7)).
+/// A caller who has `CAP_NET_RAW` is root, or passes it on as an ambient capability. One that is
+/// passed on by an inheritable capability counts as lent, too (capabilities(7)).
 pub fn is_lent() -> bool {
     const RAW: CapabilitySet = CapabilitySet::NET_RAW;
     let permitted = thread::capabilities(None).is_ok_and(|sets| sets.permitted.contains(RAW));
@@ -59,14 +59,14 @@ pub fn is_lent() -> bool {
     permitted && !ambient && !getuid().is_root()
 }
 
-/// Gives up for good the user and the group that a setuid or setgid program runs as. Sockets belong
-/// to the user who opens them, and rules of firewalls and of routing go by that user (`meta skuid`,
-/// `ip rule … uidrange`): he must be the caller.
+/// Gives up for good the user and the group that a setuid or setgid program runs as. Firewall and
+/// routing rules look at the user who opened a socket (`meta skuid`, `ip rule … uidrange`), and
+/// that must be the caller.
 ///
-/// Capabilities that sockets are opened with stay permitted, and no others. To be called while
-/// there is one thread.
+/// Only the capabilities that are needed to open sockets stay permitted. Call it while there is one
+/// thread.
 pub fn become_caller() -> Result<(), PrivilegeError> {
-    // Ids that a user namespace does not map cannot be set, not even to what they are.
+    // Ids that a user namespace does not map cannot be set, not even to their own value.
     let groups = getresgid().map_err(PrivilegeError::Identity)?;
     if [groups.effective, groups.saved] != [groups.real; 2] {
         setresgid(groups.real, groups.real, groups.real).map_err(PrivilegeError::Identity)?;
@@ -76,7 +76,8 @@ pub fn become_caller() -> Result<(), PrivilegeError> {
         return Ok(());
     }
     renounce_execve(); // while there is CAP_SETPCAP
-    // Or all capabilities would be gone with the user id. Where securebits(7) forbid it, they are.
+    // Otherwise all capabilities would be lost with the user id. If securebits forbid it
+    // (capabilities(7)), they are.
     let _ = prctl::set_keepcaps(true);
     setresuid(users.real, users.real, users.real).map_err(PrivilegeError::Identity)?;
     let sets = thread::capabilities(None)?;
@@ -85,11 +86,11 @@ pub fn become_caller() -> Result<(), PrivilegeError> {
     Ok(())
 }
 
-/// Makes effective what this process is permitted to.
+/// Makes the permitted capabilities effective.
 ///
-/// A file capability set with `+p` leaves that to the program. (With `+ep`, execve itself fails
-/// where the bounding set lacks the capability, as in many containers.) Whether it worked is seen
-/// when a raw socket is opened.
+/// A file capability that was set with `+p` leaves that to the program. (With `+ep`, execve itself
+/// fails if the bounding set lacks the capability, as in many containers.) If it does not work, raw
+/// sockets cannot be opened.
 pub fn raise() {
     let Ok(sets) = thread::capabilities(None) else { return };
     let effective = sets.effective | sets.permitted & OF_USE;
@@ -98,12 +99,12 @@ pub fn raise() {
     }
 }
 
-/// Gives up for good what [`raise`] raised and all other privilege: capabilities in all sets, new
-/// ones by execve. What is left may be done by the caller himself. No core is dumped: a file made
-/// by a privileged program is not for everybody's eyes.
+/// Gives up all privilege for good: capabilities in all sets, and new ones by execve. The caller
+/// could do alone whatever is left. No core is dumped, because it could contain what only a
+/// privileged program may read.
 ///
-/// Keeps the least of the capabilities with which `suffices` is true, and says which they are. To
-/// be called while there is one thread, as the caller.
+/// Keeps the smallest set of capabilities with which `suffices` is true, and returns it. Call it
+/// while there is one thread, as the caller.
 pub fn relinquish(suffices: impl Fn() -> bool) -> Result<CapabilitySet, PrivilegeError> {
     renounce_execve();
     thread::clear_ambient_capability_set()?;
@@ -112,14 +113,14 @@ pub fn relinquish(suffices: impl Fn() -> bool) -> Result<CapabilitySet, Privileg
     let sets = CapabilitySets { effective: kept, permitted: kept, inheritable };
     thread::set_capabilities(None, sets)?;
     prctl::set_no_new_privs().map_err(PrivilegeError::NoNewPrivileges)?;
-    // Neither can fail for want of anything.
+    // Neither needs a resource that could be missing.
     let _ = prctl::set_dumpable(false);
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
     Ok(kept)
 }
 
-/// Leaves effective the least that suffices, nothing where nothing does. What a kernel asks for is
-/// seen by trying it.
+/// Makes the smallest set effective that suffices, or none if none does. Kernels differ in what
+/// they require, so it is tried.
 fn lower(suffices: impl Fn() -> bool) -> Result<CapabilitySet, PrivilegeError> {
     let sets = thread::capabilities(None)?;
     for effective in KEPT.into_iter().filter(|set| sets.permitted.contains(*set)) {
@@ -131,24 +132,24 @@ fn lower(suffices: impl Fn() -> bool) -> Result<CapabilitySet, PrivilegeError> {
     Ok(CapabilitySet::empty())
 }
 
-/// Empties the bounding set: execve gives nothing back, not even to root. Who has no `CAP_SETPCAP`
-/// may not; he has executed his last program all the same.
+/// Empties the bounding set, so that execve gives no capability back, not even to root. That takes
+/// `CAP_SETPCAP`; without it, new privileges by execve are refused anyway (`PR_SET_NO_NEW_PRIVS`).
 fn renounce_execve() {
     let mut each = (0..u64::BITS).map(|number| CapabilitySet::from_bits_retain(1 << number));
-    // The kernel refuses the first without CAP_SETPCAP, and the one behind the last that it knows.
+    // The kernel refuses the first without CAP_SETPCAP, and the one after the last that it knows.
     each.find(|one| thread::remove_capability_from_bounding_set(*one).is_err());
 }
 
-/// Leaves this thread, and those it starts, the system calls that checks need; the others fail with
-/// `EPERM` from now on. A program that needs others names them in `more`, by number
-/// (`libc::SYS_…`); their arguments are not looked at. Where `CAP_NET_ADMIN` is among the `kept`
-/// capabilities, nothing is left that configures the network.
+/// Allows this thread, and those that it starts, only the system calls that checks need. Others
+/// fail with `EPERM` from now on. A program that needs others lists them in `more` by number
+/// (`libc::SYS_…`); they are allowed with any arguments. If `CAP_NET_ADMIN` is among the `kept`
+/// capabilities, no call is allowed that configures the network.
 #[cfg(feature = "seccomp")]
 pub fn confine(kept: CapabilitySet, more: &[c_long]) -> Result<(), PrivilegeError> {
     Ok(seccomp::apply(kept.contains(CapabilitySet::NET_ADMIN), more)?)
 }
 
-/// Built without the filter of system calls.
+/// Does nothing: this program was built without the filter of system calls.
 #[cfg(not(feature = "seccomp"))]
 pub fn confine(_kept: CapabilitySet, _more: &[c_long]) -> Result<(), PrivilegeError> {
     Ok(())

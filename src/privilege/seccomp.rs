@@ -1,4 +1,4 @@
-//! The system calls that are left: what the loop and the name service need, as a seccomp filter.
+//! A filter that allows only the system calls of the loop and of the name service (seccomp(2)).
 
 mod bpf;
 
@@ -9,8 +9,8 @@ use seccompiler::{Error, apply_filter};
 
 use self::bpf::{Condition, Fate, Rule, Test, filter};
 
-/// What may be called with any arguments. None of it gives more than the descriptors that are open
-/// already, memory, threads, and time.
+/// Calls that are allowed with any arguments. They give access only to descriptors that are open
+/// already, to memory, threads and time.
 const FREE: &[libc::c_long] = &[
     // The loop.
     libc::SYS_sendmmsg,
@@ -92,7 +92,7 @@ const FREE: &[libc::c_long] = &[
     libc::SYS_recvmsg,
 ];
 
-/// The older names of some of them, which glibc prefers where they exist.
+/// The older names of some of them, which glibc prefers if they exist.
 #[cfg(target_arch = "x86_64")]
 const OLDER: &[libc::c_long] = &[
     libc::SYS_poll,
@@ -111,15 +111,15 @@ const OLDER: &[libc::c_long] = &[];
 const WRITING: libc::c_int =
     libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC | libc::O_APPEND;
 
-/// The type of a socket without the flags that go along with it (socket(2)).
+/// The bits of a socket's type without its flags (socket(2)).
 const SOCKET_TYPE: u32 = 0xf;
 
-/// Where the `setsockopt()` requests of netfilter and IPVS begin, which configure this machine
+/// The first `setsockopt()` request of netfilter and IPVS, which configure this machine
 /// (`nf_register_sockopt()`).
 const TABLES: u32 = 64;
 
-/// Requests of `ioctl()`: terminal or not and how wide, bytes waiting, non-blocking, interface
-/// names and numbers.
+/// The requests of `ioctl()` that are allowed: whether something is a terminal and its width,
+/// waiting bytes, non-blocking mode, interface names and numbers.
 const REQUESTS: [libc::c_ulong; 6] = [
     libc::TCGETS,
     libc::TIOCGWINSZ,
@@ -129,7 +129,8 @@ const REQUESTS: [libc::c_ulong; 6] = [
     libc::SIOCGIFNAME,
 ];
 
-/// `AUDIT_ARCH_X86_64` and its like: the machine of ELF, 64 bits, little-endian (`linux/audit.h`).
+/// `AUDIT_ARCH_X86_64` or that of another architecture: the machine of ELF, 64 bits, little-endian
+/// (`linux/audit.h`).
 const ARCHITECTURE: u32 = 0xc000_0000 | MACHINE as u32;
 #[cfg(target_arch = "x86_64")]
 const MACHINE: u16 = libc::EM_X86_64;
@@ -138,14 +139,14 @@ const MACHINE: u16 = libc::EM_AARCH64;
 #[cfg(target_arch = "riscv64")]
 const MACHINE: u16 = libc::EM_RISCV;
 
-/// Refuses from now on, with `EPERM`, every other system call of this thread and of those it
-/// starts, but for those of `more`; where it is still an `administrator` of the network, also those
-/// that make use of it, whether or not they are among `more`.
+/// Installs the filter for this thread and those that it starts. System calls that are neither
+/// needed nor in `more` fail with `EPERM` from now on. If the process is still an `administrator`
+/// of the network, calls that could configure it fail even if they are in `more`.
 pub(super) fn apply(administrator: bool, more: &[libc::c_long]) -> Result<(), Error> {
     apply_filter(&filter(ARCHITECTURE, calls(administrator, more)))
 }
 
-/// The system calls that are not refused, by number, each once.
+/// Returns the system calls that are not refused, by number, each once.
 fn calls(administrator: bool, more: &[libc::c_long]) -> Vec<(u32, Fate)> {
     let mut bound = bound();
     bound.retain(|(call, _)| !more.contains(call));
@@ -161,21 +162,21 @@ fn calls(administrator: bool, more: &[libc::c_long]) -> Vec<(u32, Fate)> {
     let free = FREE.iter().chain(OLDER).chain(&more).filter(|call| !is_bound(call));
     let mut calls: Vec<_> = free.map(|call| (number(*call), Fate::Allowed)).collect();
     calls.extend(bound.into_iter().map(|(call, rules)| (number(call), Fate::Examined(rules))));
-    // Its arguments are out of a filter's sight; the C library does without, as on kernels before
-    // Linux 5.3.
+    // A filter cannot read its arguments. The C library does without it, as on kernels before Linux
+    // 5.3.
     if !more.contains(&libc::SYS_clone3) {
         calls.push((number(libc::SYS_clone3), Fate::Unknown));
     }
     calls
 }
 
-/// A system call, and the arguments that it may be called with.
+/// A system call, and the arguments with which it is allowed.
 type Bound = (libc::c_long, Vec<Rule>);
 
-/// What may be called with some arguments only.
+/// Returns the calls that are allowed with some arguments only.
 fn bound() -> Vec<Bound> {
     let mut sockets = sockets();
-    // What interfaces there are.
+    // For the list of interfaces.
     sockets.push(vec![is(0, libc::AF_NETLINK), is(2, libc::NETLINK_ROUTE)]);
     let reading = |argument| vec![vec![masked(argument, number(WRITING), &[0])]];
     vec![
@@ -187,9 +188,10 @@ fn bound() -> Vec<Bound> {
         // Threads, but neither processes nor namespaces: this flag excludes those that make a
         // namespace without privilege (clone(2)).
         (libc::SYS_clone, vec![vec![masked(0, number(libc::CLONE_THREAD), &[libc::CLONE_THREAD])]]),
-        // abort() of this very process.
+        // abort() of this process.
         (libc::SYS_tgkill, vec![vec![is(0, process::id())]]),
-        // Copies, flags and locks come before F_SETOWN: whom a descriptor sends signals to.
+        // Copies, flags and locks have lower numbers than F_SETOWN, which chooses whom a descriptor
+        // sends signals to.
         (
             libc::SYS_fcntl,
             vec![vec![below(1, number(libc::F_SETOWN))], vec![is(1, libc::F_DUPFD_CLOEXEC)]],
@@ -201,15 +203,16 @@ fn bound() -> Vec<Bound> {
     ]
 }
 
-/// What takes the place of that where `CAP_NET_ADMIN` is kept: without netlink, and without the
-/// options that load tables. Those of IPv6 have the same numbers as some that checks need.
+/// Returns what replaces that if `CAP_NET_ADMIN` is kept: sockets without netlink, and options
+/// without those that load tables. The latter have the same numbers as some IPv6 options that
+/// checks need.
 fn bound_for_administrator() -> [Bound; 2] {
     let traffic_class = vec![is(1, libc::IPPROTO_IPV6), is(2, libc::IPV6_TCLASS)];
     let options = vec![vec![below(2, TABLES)], traffic_class];
     [(libc::SYS_socket, sockets()), (libc::SYS_setsockopt, options)]
 }
 
-/// Ordinary sockets, and those to the name service's daemons.
+/// Returns the rules for ordinary sockets, and for those to the daemons of the name service.
 fn sockets() -> Vec<Rule> {
     let kinds = masked(1, SOCKET_TYPE, &[libc::SOCK_STREAM, libc::SOCK_DGRAM]);
     vec![vec![is(0, libc::AF_UNIX)], vec![one_of(0, &[libc::AF_INET, libc::AF_INET6]), kinds]]
@@ -232,7 +235,7 @@ fn below(argument: u8, limit: u32) -> Condition {
     Condition { argument, mask: u32::MAX, test: Test::Below(limit) }
 }
 
-/// A number of the kernel's interface, whatever type the C library gives it.
+/// Returns a number of the kernel's interface, whatever its type in the C library.
 fn number(value: impl TryInto<u32>) -> u32 {
     value.try_into().ok().expect("numbers fit into 32 bits and have no sign")
 }

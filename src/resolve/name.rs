@@ -1,4 +1,4 @@
-//! One name, looked up by the system's name service.
+//! Looks up one name by the system's name service.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -16,15 +16,14 @@ use crate::verdict::{LookupFailure, NoVerdict};
 
 /// Returns the addresses of `name` that are of `family`.
 ///
-/// When a name has none, it may have others: what is at fault then is the family that was asked
-/// for.
+/// If it has only addresses of the other family, the error says so.
 pub(super) fn look_up(name: &str, family: Family) -> Addresses {
     let Some(name) = ascii(name) else { return Err(LookupFailure::NotAName.into()) };
     let found = resolve(&name, family);
     if family == Family::Any || found != Err(LookupFailure::NotFound.into()) {
         return found;
     }
-    // IPv4 addresses in IPv6 form are among them.
+    // They may include IPv4-mapped addresses, which are of the family.
     let (fitting, others): (Vec<_>, Vec<_>) =
         resolve(&name, Family::Any)?.into_iter().partition(|address| family.admits(address.ip()));
     match others.first() {
@@ -59,8 +58,8 @@ fn resolve(name: &str, family: Family) -> Addresses {
     }
 }
 
-/// The name as name services know it: an international one in ASCII (UTS #46), but for multicast
-/// DNS (RFC 6762 §16).
+/// Returns the name as name services know it: international names in ASCII (UTS #46), except those
+/// of multicast DNS (RFC 6762 §16). `None` if it is not a name.
 fn ascii(name: &str) -> Option<Cow<'_, str>> {
     let last = name.trim_end_matches('.').rsplit('.').next();
     let multicast = last.is_some_and(|label| label.eq_ignore_ascii_case("local"));
@@ -70,7 +69,7 @@ fn ascii(name: &str) -> Option<Cow<'_, str>> {
     idna::domain_to_ascii(name).ok().map(Cow::Owned)
 }
 
-/// IPv4-mapped IPv6 addresses are IPv4 ones.
+/// Returns the IPv4 address for an IPv4-mapped one, and others as they are.
 fn canonical(address: SocketAddr) -> SocketAddr {
     match address.ip().to_canonical() {
         v4 @ IpAddr::V4(_) => SocketAddr::new(v4, address.port()),

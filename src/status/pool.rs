@@ -1,4 +1,4 @@
-//! What the outcomes of a pool's targets come to.
+//! The status of a pool.
 
 use std::str::FromStr;
 
@@ -19,7 +19,7 @@ pub struct Tally {
     pub unreachable: u128,
     /// Stale.
     pub stale: u128,
-    /// Nothing could be learnt.
+    /// No verdict.
     pub unknown: u128,
     /// Status OK.
     pub ok: u128,
@@ -54,8 +54,8 @@ impl Tally {
         }
     }
 
-    /// Returns the status of a pool that has `not_probed` targets beside these: the worst of its
-    /// targets, or, if `wanted_open` of them must be open, what their number comes to.
+    /// Returns the status of a pool of these targets and of `not_probed` others: that of its worst
+    /// target, or, if `wanted_open` of them must be open, the one that follows from their number.
     pub fn status(&self, not_probed: u128, wanted_open: Option<u128>) -> Status {
         let unknown = self.unknown + not_probed;
         match wanted_open {
@@ -73,14 +73,14 @@ impl Tally {
 /// How many targets of a pool must be open.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum MinOpen {
-    /// That many.
+    /// This number.
     Count(u64),
-    /// That share of them, in percent.
+    /// This share of them, in percent.
     Percent(f64),
 }
 
 impl MinOpen {
-    /// How many of `total` that is.
+    /// Returns how many of `total` that is.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -107,7 +107,7 @@ impl FromStr for MinOpen {
     }
 }
 
-/// A text that is no number of targets.
+/// A text that is not a number of targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("write a number of targets, such as 3, or a share from 0% to 100%")]
 pub struct MinOpenError;

@@ -37,14 +37,19 @@ fn lab_with_strict_routers() -> Lab {
     lab
 }
 
-#[test]
-fn with_several_next_hops_each_syn_has_the_source_of_its_way() {
+fn lab_with_two_next_hops() -> Lab {
     let lab = lab_with_strict_routers();
     lab.client.configure(&[
         "route replace 198.18.0.0/16 nexthop via 198.19.0.2 nexthop via 198.19.1.2",
         "route del 2001:db8:1::/64",
         "route add 2001:db8:1::/64 nexthop via 2001:db8::2 nexthop via 2001:db8:2::2",
     ]);
+    lab
+}
+
+#[test]
+fn with_several_next_hops_each_syn_has_the_source_of_its_way() {
+    let lab = lab_with_two_next_hops();
     let _listener = lab.server.listen("[::]:80".parse().expect("an endpoint"));
     let v4: Vec<_> = (1..=41).map(|host| format!("198.18.0.{host}:80")).collect();
     let v6: Vec<_> = (1..=41).map(|host| format!("[2001:db8:1::{host}]:80")).collect();
@@ -71,12 +76,7 @@ fn with_several_next_hops_each_syn_has_the_source_of_its_way() {
 /// As in a container without a `/proc` of its own.
 #[test]
 fn with_several_next_hops_a_choice_that_cannot_be_read_may_be_by_ports() {
-    let lab = lab_with_strict_routers();
-    lab.client.configure(&[
-        "route replace 198.18.0.0/16 nexthop via 198.19.0.2 nexthop via 198.19.1.2",
-        "route del 2001:db8:1::/64",
-        "route add 2001:db8:1::/64 nexthop via 2001:db8::2 nexthop via 2001:db8:2::2",
-    ]);
+    let lab = lab_with_two_next_hops();
     let _listener = lab.server.listen("[::]:80".parse().expect("an endpoint"));
     for (family, block) in [("ipv4", "198.18.0.0/26:80"), ("ipv6", "[2001:db8:1::/122]:80")] {
         lab.client.sysctl(&format!("net.{family}.fib_multipath_hash_policy"), "1");

@@ -50,8 +50,8 @@ fn without_retries_a_deadline_below_a_second_decides() {
     assert_eq!(run.verdict().reason.to_string(), "no answer to 1 SYN in 500 ms");
 }
 
-/// First wait rto = min(1 s, T / (2ⁿ − 1)) for n attempts, each later one doubles, the verdict at
-/// rto · (2ⁿ − 1).
+/// The first of n timeouts is min(1 s, T / (2ⁿ − 1)), each later one is twice as long, and the
+/// verdict comes when the last one has passed.
 #[test]
 fn every_schedule_fits_its_deadline() {
     for retries in 0..=10_u8 {

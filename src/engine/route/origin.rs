@@ -70,9 +70,7 @@ impl Router {
         let neighbour = match self.next_hop(flow)? {
             Some(Ok(neighbour)) => neighbour,
             Some(Err(Errno::ENOENT)) => return Ok((sent_ago < AT_ONCE).then_some(false)),
-            // Before Linux 5.0 one neighbour cannot be asked about.
-            Some(Err(_)) => return Ok(Some(true)),
-            None => return Ok(None),
+            Some(Err(_)) | None => return Ok(None),
         };
         let is_silent = neighbour.state & (libc::NUD_INCOMPLETE | libc::NUD_FAILED) != 0;
         let unchanged_for = neighbour.unchanged_for;
@@ -86,8 +84,8 @@ impl Router {
     /// Returns true if the neighbour tables may have had no room for the next hop of `flow`: there
     /// is no entry, and a table has overflowed since this machine started.
     ///
-    /// The entry comes first: reading the count of overflows waits for whoever configures the
-    /// network (`rtnl_lock()`), as reading an entry does on older kernels.
+    /// The entry comes first: reading the count of overflows waits for programs that configure
+    /// the network (`rtnl_lock()`), as reading an entry does on older kernels.
     pub(in crate::engine) fn may_lack_neighbour(&self, flow: Flow) -> Result<bool, LocalError> {
         Ok(matches!(self.next_hop(flow)?, Some(Err(Errno::ENOENT)))
             && self.netlink.neighbour_overflows()? > 0)

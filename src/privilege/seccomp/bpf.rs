@@ -1,26 +1,26 @@
 //! A filter of system calls as a BPF program: a binary search for the number of the call, tests of
 //! its arguments, and at the end the few verdicts, which all of them share.
 //!
-//! Its length is time: the kernel translates it in every process anew. So is the way to each
-//! number, since the kernel follows it for every system call that there is
-//! (`seccomp_cache_prepare()`), and only through instructions that depend on the number alone
-//! (`seccomp_is_const_allow()`). What ends there at "allowed" is never filtered later.
+//! A short program saves time, because the kernel translates it in every process anew. Short paths
+//! save time, too: the kernel runs the program once for every system call that exists
+//! (`seccomp_cache_prepare()`), as far as instructions depend on the number alone
+//! (`seccomp_is_const_allow()`). A call that reaches "allowed" in this way is not filtered later.
 
 use nix::libc;
 use seccompiler::sock_filter;
 
-/// What becomes of a system call that is not refused.
+/// What happens to a system call that is not refused.
 #[derive(Debug, Clone)]
 pub(super) enum Fate {
-    /// It is let through.
+    /// It is allowed.
     Allowed,
-    /// It fails with `ENOSYS`, as if the kernel had none.
+    /// It fails with `ENOSYS`, as if the kernel did not have it.
     Unknown,
-    /// It is let through if one of these rules fits its arguments.
+    /// It is allowed if one of these rules fits its arguments.
     Examined(Vec<Rule>),
 }
 
-/// Arguments of a system call: it fits if all of its conditions hold.
+/// Conditions on the arguments of a system call. The rule fits if all of them hold.
 pub(super) type Rule = Vec<Condition>;
 
 /// What the low 32 bits of one argument must be.
@@ -43,9 +43,9 @@ pub(super) enum Test {
     Below(u32),
 }
 
-/// Makes the filter for system calls of `architecture` (an `AUDIT_ARCH_` of `linux/audit.h`): each
-/// of `calls`, once by its number, has the fate that goes with it. All others fail with `EPERM`. A
-/// call of another architecture kills the process.
+/// Returns the filter for system calls of `architecture` (an `AUDIT_ARCH_` of `linux/audit.h`).
+/// Each of `calls`, which are listed once each by number, has the given fate. All others fail with
+/// `EPERM`. A call of another architecture kills the process.
 pub(super) fn filter(architecture: u32, mut calls: Vec<(u32, Fate)>) -> Vec<sock_filter> {
     calls.sort_unstable_by_key(|(number, _)| *number);
     let mut program = Program::default();
@@ -80,19 +80,20 @@ struct Range {
     then: Label,
 }
 
-/// So many ranges are compared one after the other: fewer are a longer program, more a longer way.
+/// The number of ranges that are compared one after the other. A smaller number makes the program
+/// longer, a larger one the paths.
 const IN_A_ROW: usize = 4;
 
-/// Where the fields of `struct seccomp_data` begin, bytes.
+/// The offsets of the fields of `struct seccomp_data` in bytes.
 const NUMBER: u32 = 0;
 const ARCHITECTURE: u32 = 4;
 const ARGUMENTS: u32 = 16;
 
-/// How many instructions lie behind one: where a jump leads to.
+/// The position of an instruction, counted from the end of the program.
 type Label = usize;
 
-/// A program that grows from its end to its beginning: BPF jumps forwards only, so what a jump
-/// leads to is there already.
+/// A program that is written from its end to its beginning. BPF jumps only forwards, so the target
+/// of a jump exists already.
 #[derive(Default)]
 struct Program {
     backwards: Vec<sock_filter>,
@@ -121,8 +122,8 @@ impl Program {
     }
 
     /// Adds the test whether one of `rules` fits.
-    fn examine(&mut self, rules: &[Rule], fits: Label, fits_not: Label) -> Label {
-        rules.iter().rev().fold(fits_not, |otherwise, rule| {
+    fn examine(&mut self, rules: &[Rule], fits: Label, otherwise: Label) -> Label {
+        rules.iter().rev().fold(otherwise, |otherwise, rule| {
             rule.iter().rev().fold(fits, |then, condition| self.test(condition, then, otherwise))
         })
     }
@@ -164,7 +165,7 @@ impl Program {
         at
     }
 
-    /// Adds an instruction; the one behind it follows, unless it returns.
+    /// Adds an instruction.
     fn push(&mut self, code: u32, k: u32) -> Label {
         let code = u16::try_from(code | libc::BPF_K).expect("opcodes are 16 bits wide");
         self.backwards.push(sock_filter { code, jt: 0, jf: 0, k });
