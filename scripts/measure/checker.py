@@ -17,7 +17,6 @@ NETWORKS = ("open", "closed", "silent")
 INTERFACE = (
     "new|admit|cancel|pending|handle_timeout|poll_waited_for|due|has_repeats|poll_attempt|syn|sent|on_send_error|postpone"
     "|handle|poll_reset|poll_outcome|poll_timeout|stop|discarded"
-    "|poll_waited_for|distrust_silence|poll_reset|poll_outcome|poll_timeout|stop|discarded"
 )
 
 

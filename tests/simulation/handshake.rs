@@ -200,6 +200,7 @@ fn an_icmp_error_outweighs_an_abandoned_attempt() {
         _ => vec![(millis(20), ended(number, syn, HandshakeEnd::Aborted))],
     }));
     assert_eq!(run.verdict().reason, Reason::Icmp(error));
+    assert_eq!(run.end, millis(3020), "nothing was left to wait for");
 }
 
 #[test]
