@@ -1,7 +1,7 @@
 //! Simple command lines, read without clap.
 //!
-//! Load balancers and monitors run a new process for each check, and clap takes a noticeable part
-//! of its time to build a description of every option (docs/measurements.md).
+//! Load balancers and monitors run a new process for each check, and reading these command lines by
+//! clap would make it 0.06 ms longer (`docs/measurements.md`).
 
 use std::ffi::OsString;
 
