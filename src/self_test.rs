@@ -150,7 +150,7 @@ fn check(
     let outcome = report.findings.into_iter().next().map(|finding| finding.outcome);
     let verdict = outcome.unwrap_or(Err(NoVerdict::Unfinished(EndOfRun::Interrupted)))?;
     let packets = report.packets;
-    let crossed: Vec<_> = packets.iter().flat_map(|(_, packet)| flags(packet)).collect();
+    let crossed: Vec<_> = packets.iter().flat_map(|(_, packet)| flags(packet, endpoint)).collect();
     let segments = crossed.iter().map(Flags::to_string).collect::<Vec<_>>().join(", ");
     let half_open = match *crossed.as_slice() {
         [Flags::SYN, SYN_ACK, Flags::RST | RST_ACK] => wanted == PortState::Open,
@@ -164,26 +164,27 @@ fn check(
     })
 }
 
-/// Returns the flags of the segments that `packet` shows: its own, and those of the RST with which
-/// the kernel answered it.
-fn flags(packet: &PacketEvent) -> Vec<Flags> {
+/// Returns the flags of the segments to and from `endpoint` that `packet` shows: its own, and those
+/// of the RST with which the kernel answered it. Others are late, such as a retransmission for an
+/// earlier check whose RST was lost.
+fn flags(packet: &PacketEvent, endpoint: SocketAddr) -> Vec<Flags> {
     match packet {
-        PacketEvent::Received(Event::Segment { segment, reset_by_kernel: true, .. }, _) => {
-            vec![segment.flags, Flags::RST]
+        PacketEvent::Sent(segment) if segment.destination == endpoint => vec![segment.flags],
+        PacketEvent::Received(Event::Segment { segment, reset_by_kernel, .. }, _)
+            if segment.source == endpoint =>
+        {
+            let reset = reset_by_kernel.then_some(Flags::RST);
+            [Some(segment.flags), reset].into_iter().flatten().collect()
         }
-        PacketEvent::Sent(segment) | PacketEvent::Received(Event::Segment { segment, .. }, _) => {
-            vec![segment.flags]
+        PacketEvent::SentByKernel { remote, .. } if *remote == endpoint => vec![Flags::SYN],
+        PacketEvent::Received(Event::Handshake { remote, end, .. }, _) if *remote == endpoint => {
+            match end {
+                HandshakeEnd::Completed => vec![SYN_ACK, RST_ACK],
+                HandshakeEnd::Refused => vec![RST_ACK],
+                HandshakeEnd::Failed(_) | HandshakeEnd::Aborted | HandshakeEnd::GivenUp => vec![],
+            }
         }
-        PacketEvent::SentByKernel { .. } => vec![Flags::SYN],
-        PacketEvent::Received(Event::Handshake { end, .. }, _) => match end {
-            HandshakeEnd::Completed => vec![SYN_ACK, RST_ACK],
-            HandshakeEnd::Refused => vec![RST_ACK],
-            HandshakeEnd::Failed(_) | HandshakeEnd::Aborted | HandshakeEnd::GivenUp => Vec::new(),
-        },
-        PacketEvent::Received(
-            Event::Icmp(..) | Event::SegmentsLost(_) | Event::WrongChecksum { .. },
-            _,
-        ) => Vec::new(),
+        _ => Vec::new(),
     }
 }
 
