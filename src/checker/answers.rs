@@ -99,7 +99,7 @@ impl Checker {
             let probe = Probe::new(&self.secret, local, target.remote.into(), target.clock);
             self.pending.sent_from(*slot, local.port()) != 0 && probe.is_acknowledged_by(segment)
         });
-        self.pending.incidents(slot.ok_or(DiscardReason::NotOurs)?).answered_by =
+        self.pending.incidents_mut(slot.ok_or(DiscardReason::NotOurs)?).answered_by =
             Some(segment.source);
         Ok(())
     }
@@ -115,8 +115,8 @@ impl Checker {
         let (slot, from) = sent.ok_or(DiscardReason::IcmpNotOurs)?;
         // A SYN and its retransmission look alike in the quote: each error ends one of them, in
         // order.
-        let lost = self.pending[slot].incidents.as_ref().map_or(0, |incidents| incidents.lost);
-        let left = Some(from & !lost).filter(|left| *left != 0).unwrap_or(from);
+        let left = from & !self.pending.incidents(slot).lost;
+        let left = Some(left).filter(|left| *left != 0).unwrap_or(from);
         let index = left.trailing_zeros() as usize;
         let local = self.pending.local(slot, index);
         let clock = self.pending[slot].clock;
@@ -143,7 +143,7 @@ impl Checker {
             HandshakeEnd::Completed => conclude(Reason::SynAck),
             HandshakeEnd::Refused => conclude(Reason::RstAck),
             HandshakeEnd::Failed(error) => self.on_icmp_error(slot, index, error, now),
-            HandshakeEnd::GivenUp => self.pending.incidents(slot).given_up |= 1 << index,
+            HandshakeEnd::GivenUp => self.pending.incidents_mut(slot).given_up |= 1 << index,
             HandshakeEnd::Aborted => {
                 self.retract_attempt(slot, index, LocalError::Abandoned(remote), now);
             }
@@ -178,14 +178,14 @@ impl Checker {
         now: Duration,
     ) {
         self.pending[slot].sent &= !(1 << index);
-        self.pending.incidents(slot).error = Some(local_error);
+        self.pending.incidents_mut(slot).error = Some(local_error);
         self.give_up_unless_outstanding(slot, now);
     }
 
     /// Handles a failure that may be temporary: the other attempts go on, and the failure of the
     /// last one decides.
     fn on_transient_failure(&mut self, slot: Slot, index: usize, reason: Reason, now: Duration) {
-        let incidents = self.pending.incidents(slot);
+        let incidents = self.pending.incidents_mut(slot);
         incidents.evidence = Some(reason);
         incidents.lost |= 1 << index;
         self.give_up_unless_outstanding(slot, now);
@@ -203,7 +203,7 @@ impl Checker {
     /// (RFC 9293 §3.10.7.3), and the next attempt leaves at once. The timeout of the last one goes
     /// on, because only the endpoints prove such an answer, and a SYN+ACK may still arrive.
     fn on_unacceptable_ack(&mut self, (slot, from): (Slot, u16), answer: Answer, now: Duration) {
-        let incidents = self.pending.incidents(slot);
+        let incidents = self.pending.incidents_mut(slot);
         match answer {
             Answer::WrongSynAck => incidents.misacknowledged |= from,
             _ => incidents.acked |= from,

@@ -70,7 +70,7 @@ impl Checker {
     /// Reports that the SYN of `due` could not leave. The other attempts go on: by then there may
     /// be a route or room in the firewall's table again.
     pub fn on_send_error(&mut self, due: DueAttempt, error: SendError, now: Duration) {
-        let incidents = self.pending.incidents(due.slot);
+        let incidents = self.pending.incidents_mut(due.slot);
         match error {
             SendError::NoRoute(cause) => incidents.evidence = Some(Reason::NoRoute(cause)),
             SendError::LocalError(error) => incidents.error = Some(error),
@@ -93,7 +93,7 @@ impl Checker {
         let target = &mut self.pending[due.slot];
         target.begun -= u8::from(!begun);
         target.stage = Stage::Postponed;
-        let incidents = target.incidents.get_or_insert_default();
+        let incidents = self.pending.incidents_mut(due.slot);
         incidents.error = Some(error);
         incidents.due_again = nanos(now) + (POSTPONEMENT << incidents.postponed);
         incidents.postponed = DOUBLINGS.min(incidents.postponed + 1);

@@ -50,7 +50,7 @@ impl Checker {
     pub(super) fn give_up(&mut self, slot: Slot, now: Duration) {
         let target = &self.pending[slot];
         let sent = target.sent;
-        let incidents = target.incidents.as_deref().cloned().unwrap_or_default();
+        let incidents = self.pending.incidents(slot).clone();
         let unacceptable = incidents.unacceptable();
         let Incidents { evidence, acked, answered_by, given_up, error, .. } = incidents;
         let reason = match (evidence, error) {
@@ -99,6 +99,6 @@ impl Checker {
     }
 
     fn repeats(&self, slot: Slot) -> usize {
-        self.pending[slot].incidents.as_ref().map_or(0, |incidents| incidents.repeats).into()
+        self.pending.incidents(slot).repeats.into()
     }
 }

@@ -194,7 +194,6 @@ impl Checker {
         let target = PendingTarget {
             remote: remote.into(),
             until: nanos(now),
-            incidents: None,
             id,
             clock: self.clock.tick(now),
             first_wait: Schedule::fit(self.attempts, limit).first_wait(),

@@ -1,6 +1,6 @@
-//! The table of pending targets, each of which takes about a hundred bytes.
+//! The table of pending targets, each of which takes less than a hundred bytes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::ops::{Index, IndexMut};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use hashbrown::hash_table::Entry;
 
 use super::endpoint::Endpoint;
 use super::sources::Sources;
-use super::target::{Incidents, PendingTarget};
+use super::target::{Incidents, PendingTarget, Stage};
 use crate::attempt::SourcePort;
 use crate::probe::Secret;
 
@@ -24,6 +24,8 @@ pub(super) struct Pending {
     slots: Vec<PendingTarget>,
     free: Vec<Slot>,
     by_remote: HashTable<Slot>,
+    /// What has happened to targets so far except silence, if anything.
+    incidents: HashMap<Slot, Incidents>,
     /// When each attempt was sent, in microseconds, wrapping: `attempts` entries per slot.
     sent_at: Vec<u32>,
     /// The source port of each attempt, likewise. Attempts of a target from the same port have the
@@ -43,6 +45,7 @@ impl Pending {
             slots: Vec::new(),
             free: Vec::new(),
             by_remote: HashTable::new(),
+            incidents: HashMap::new(),
             sent_at: Vec::new(),
             sent_from: Vec::new(),
             ports: [BTreeSet::new(), BTreeSet::new()],
@@ -83,6 +86,7 @@ impl Pending {
         if let Ok(entry) = self.by_remote.find_entry(hash, |other| *other == slot) {
             entry.remove();
             self.free.push(slot);
+            self.incidents.remove(&slot);
             if let Some(source) = self[slot].source.take() {
                 self.sources.release(source);
             }
@@ -106,11 +110,11 @@ impl Pending {
             self.sources.release(former);
         }
         target.sent |= 1 << index;
-        if let Some(incidents) = &mut target.incidents {
+        if let Some(incidents) = self.incidents.get_mut(&slot) {
             incidents.postponed = 0;
         }
         if repeated {
-            let incidents = target.incidents.get_or_insert_default();
+            let incidents = self.incidents_mut(slot);
             incidents.repeats = incidents.repeats.saturating_add(1);
             incidents.repeated_at = nanos(now);
         } else {
@@ -149,10 +153,8 @@ impl Pending {
 
     /// Returns the attempts of a target that may still be answered, a bit each.
     pub(super) fn outstanding(&self, slot: Slot) -> u16 {
-        let target = &self[slot];
-        let failed =
-            target.incidents.as_ref().map_or(0, |incidents| incidents.lost | incidents.given_up);
-        target.sent & !failed
+        let Incidents { lost, given_up, .. } = self.incidents(slot);
+        self[slot].sent & !(lost | given_up)
     }
 
     /// Returns the source port of a target's next attempt. After silence the SYN is retransmitted
@@ -160,12 +162,10 @@ impl Pending {
     /// after such ACKs on two ports the SYN is retransmitted from the second one, because some
     /// equipment admits a connection only if its SYN comes again after our RST.
     pub(super) fn next_port(&self, slot: Slot) -> SourcePort {
-        let target = &self[slot];
-        let Some(newest) = target.sent.checked_ilog2() else { return SourcePort::Fresh(0) };
+        let Some(newest) = self[slot].sent.checked_ilog2() else { return SourcePort::Fresh(0) };
         let newest = newest as usize;
         let same_port = self.sharing_port_with(slot, newest);
-        let unacceptable =
-            target.incidents.as_ref().map_or(0, |incidents| incidents.unacceptable());
+        let unacceptable = self.incidents(slot).unacceptable();
         let repeats_last = newest + 1 == self.attempts;
         let resend = same_port & unacceptable == 0 || unacceptable & !same_port != 0;
         if repeats_last || (same_port.is_power_of_two() && resend) {
@@ -176,8 +176,22 @@ impl Pending {
         SourcePort::Fresh(ports.len())
     }
 
-    pub(super) fn incidents(&mut self, slot: Slot) -> &mut Incidents {
-        self[slot].incidents.get_or_insert_default()
+    /// Returns when the stage of a target ends by a timeout, in nanoseconds.
+    pub(super) fn waits_until(&self, slot: Slot) -> Option<u64> {
+        match self[slot].stage {
+            Stage::Waiting => Some(self[slot].until),
+            Stage::Postponed => Some(self.incidents(slot).due_again),
+            Stage::Due | Stage::Sending | Stage::Ended => None,
+        }
+    }
+
+    pub(super) fn incidents(&self, slot: Slot) -> &Incidents {
+        static NONE: Incidents = Incidents::NONE;
+        self.incidents.get(&slot).unwrap_or(&NONE)
+    }
+
+    pub(super) fn incidents_mut(&mut self, slot: Slot) -> &mut Incidents {
+        self.incidents.entry(slot).or_insert(Incidents::NONE)
     }
 
     /// Returns the address that a target's newest SYN left from, with port 0.

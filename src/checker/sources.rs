@@ -2,9 +2,17 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 
-/// Identifies an address in four bytes.
-pub(super) type SourceId = u32;
+/// Identifies an address in four bytes, also as an `Option`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct SourceId(NonZeroU32);
+
+impl SourceId {
+    fn index(self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
 
 /// The source addresses of pending targets, with port 0. There are few, unless the targets are a
 /// block of this machine's own addresses. One that no target has any more is removed.
@@ -15,37 +23,39 @@ pub(super) struct Sources {
     free: Vec<SourceId>,
     by_address: HashMap<SocketAddr, SourceId>,
     /// The one acquired last, which most targets share: it is found without a hash.
-    newest: SourceId,
+    newest: Option<SourceId>,
 }
 
 impl Sources {
     /// Adds a target to those that have the address of `local`, and returns the id of the address.
     pub(super) fn acquire(&mut self, mut local: SocketAddr) -> SourceId {
         local.set_port(0);
-        if let Some((address, targets)) = self.used.get_mut(self.newest as usize)
+        if let Some(newest) = self.newest
+            && let (address, targets) = &mut self.used[newest.index()]
             && *address == local
             && *targets > 0
         {
             *targets += 1;
-            return self.newest;
+            return newest;
         }
         let Self { used, free, by_address, .. } = self;
         let id = *by_address.entry(local).or_insert_with(|| {
             free.pop().unwrap_or_else(|| {
                 used.push((local, 0));
-                SourceId::try_from(used.len() - 1).expect("fewer than 2³² addresses")
+                let count = u32::try_from(used.len()).expect("fewer than 2³² addresses");
+                SourceId(NonZeroU32::new(count).expect("at least this one"))
             })
         });
-        let (address, targets) = &mut used[id as usize];
+        let (address, targets) = &mut used[id.index()];
         *address = local;
         *targets += 1;
-        self.newest = id;
+        self.newest = Some(id);
         id
     }
 
     /// Removes a target from those that have it.
     pub(super) fn release(&mut self, id: SourceId) {
-        let (address, targets) = &mut self.used[id as usize];
+        let (address, targets) = &mut self.used[id.index()];
         *targets -= 1;
         if *targets == 0 {
             self.by_address.remove(address);
@@ -55,7 +65,7 @@ impl Sources {
 
     /// Returns the address, with port 0.
     pub(super) fn get(&self, id: SourceId) -> SocketAddr {
-        self.used[id as usize].0
+        self.used[id.index()].0
     }
 }
 

@@ -12,8 +12,6 @@ pub(super) struct PendingTarget {
     pub(super) remote: Endpoint,
     /// When the timeout of its newest attempt ends, in nanoseconds.
     pub(super) until: u64,
-    /// What has happened so far except silence, if anything.
-    pub(super) incidents: Option<Box<Incidents>>,
     pub(super) id: u32,
     /// RFC 6528's M, of which the sequence numbers of all its SYNs are made.
     pub(super) clock: u32,
@@ -29,7 +27,7 @@ pub(super) struct PendingTarget {
 }
 
 /// What has happened to a target except silence. Few targets have any of it.
-#[derive(Default, Clone)]
+#[derive(Clone)]
 pub(super) struct Incidents {
     /// The latest statement of the network or the routing table that was not final.
     pub(super) evidence: Option<Reason>,
@@ -68,19 +66,22 @@ pub(super) enum Stage {
 }
 
 impl Incidents {
+    pub(super) const NONE: Self = Self {
+        evidence: None,
+        lost: 0,
+        acked: 0,
+        misacknowledged: 0,
+        answered_by: None,
+        given_up: 0,
+        error: None,
+        postponed: 0,
+        due_again: 0,
+        repeats: 0,
+        repeated_at: 0,
+    };
+
     /// Returns the attempts from ports that drew an unacceptable ACK, a bit each.
     pub(super) fn unacceptable(&self) -> u16 {
         self.acked | self.misacknowledged
-    }
-}
-
-impl PendingTarget {
-    /// Returns when its stage ends by a timeout, in nanoseconds.
-    pub(super) fn waits_until(&self) -> Option<u64> {
-        match self.stage {
-            Stage::Waiting => Some(self.until),
-            Stage::Postponed => self.incidents.as_ref().map(|incidents| incidents.due_again),
-            Stage::Due | Stage::Sending | Stage::Ended => None,
-        }
     }
 }

@@ -63,8 +63,8 @@ impl Checker {
                 self.give_up(slot, now);
                 continue;
             }
-            let target = &mut self.pending[slot];
-            let own = target.incidents.take().and_then(|incidents| incidents.error);
+            let target = &self.pending[slot];
+            let own = self.pending.incidents(slot).error.clone();
             let out_of_time = *reason == NoVerdict::Unfinished(EndOfRun::OutOfTime);
             let own = own.filter(|_| out_of_time && target.sent == 0);
             let reason =
@@ -86,7 +86,7 @@ impl Checker {
         let waited = target.stage == Stage::Waiting
             && self.pending.has_begun_all(slot)
             && target.until <= nanos(now);
-        let repeated_at = target.incidents.as_ref().map_or(0, |incidents| incidents.repeated_at);
+        let repeated_at = self.pending.incidents(slot).repeated_at;
         let sent_at = nanos(now.saturating_sub(self.pending.since(slot, index, now)));
         let sent_at = sent_at.max(repeated_at);
         let missed = self.lost_at.is_some_and(|lost_at| sent_at <= lost_at);
@@ -98,7 +98,7 @@ impl Checker {
     /// Returns the wait that ends first. Removes entries of targets that no longer wait.
     fn first_wait(&mut self) -> Option<Wait> {
         while let Some(&Reverse(wait)) = self.waiting.peek() {
-            if self.pending[wait.slot].waits_until() == Some(wait.until) {
+            if self.pending.waits_until(wait.slot) == Some(wait.until) {
                 return Some(wait);
             }
             self.waiting.pop();
@@ -107,7 +107,9 @@ impl Checker {
     }
 }
 
-/// When the timeout of a target's newest attempt ends, or its postponement, in nanoseconds.
+/// When the timeout of a target's newest attempt ends, or its postponement, in nanoseconds. It is
+/// packed to take 12 bytes instead of 16.
+#[repr(Rust, packed(4))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Wait {
     pub(super) until: u64,
