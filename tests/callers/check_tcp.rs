@@ -6,9 +6,9 @@ use std::net::Shutdown;
 use std::path::Path;
 
 use crate::installed::{Installed, in_the_lab};
-use crate::lab::Direction::{In, Out};
-use crate::lab::{Capture, Direction, Outcome};
 use crate::pool::Pool;
+use lab::Direction::{In, Out};
+use lab::{Capture, Direction, Outcome};
 
 const PLUGINS: &str = "/usr/lib/nagios/plugins";
 

@@ -2,8 +2,8 @@
 //! rules.
 
 use crate::installed::{Installed, here, snippet};
-use crate::lab::{Outcome, unhurried};
 use crate::pool::Pool;
+use lab::{Outcome, unhurried};
 
 const BACKENDS: [&str; 6] = [
     "198.18.0.7,25,513",

@@ -7,8 +7,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use crate::installed::{Daemon, Installed, replaced, snippet};
-use crate::lab::{Capture, Direction};
 use crate::pool::Pool;
+use lab::{Capture, Direction};
 
 #[test]
 fn haproxy_sees_servers_fail_and_recover_without_any_privilege() {

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::installed::{Daemon, Installed, replaced, snippet};
-use crate::lab::Namespace;
 use crate::pool::Pool;
+use lab::Namespace;
 
 /// Begins a result in what Icinga writes; the text of one may have several lines.
 const RESULT: char = '\u{1e}';

@@ -2,8 +2,8 @@
 
 use crate::icinga::Site;
 use crate::installed::{Installed, replaced, snippet};
-use crate::lab::SERVER_V4;
 use crate::pool::Pool;
+use lab::SERVER_V4;
 
 #[test]
 fn a_satellite_checks_for_its_master() {

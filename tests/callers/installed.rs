@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use nix::unistd::User;
 use tempfile::TempDir;
 
-use crate::lab::{HALFOPEN, Namespace, Running};
+use lab::{Namespace, Running, halfopen_path};
 
 /// A bound on daemons that never start, or never notice what happened to a backend.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -31,7 +31,7 @@ impl Installed {
         for folder in ["bin", "lib/nagios/plugins"] {
             fs::create_dir_all(usr.join(folder)).expect("an empty directory");
         }
-        installed.copy(Path::new(HALFOPEN), "usr/bin/halfopen");
+        installed.copy(Path::new(halfopen_path()), "usr/bin/halfopen");
         run("setcap", &["cap_net_raw+p".as_ref(), usr.join("bin/halfopen").as_ref()]);
         symlink("../../../bin/halfopen", usr.join("lib/nagios/plugins/check_tcp_half_open"))
             .expect("no such file yet");

@@ -9,9 +9,6 @@ mod icinga;
 mod icinga_satellite;
 mod installed;
 mod keepalived;
-#[path = "../namespaces/lab/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "what other tests need of it")]
-mod lab;
 mod ldirectord;
 mod nagios;
 mod node_exporter;

@@ -5,8 +5,8 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 
 use crate::installed::{Daemon, Installed};
-use crate::lab::Outcome;
 use crate::pool::Pool;
+use lab::Outcome;
 
 #[test]
 fn node_exporter_shows_the_state_of_a_pool() {

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 
-use crate::lab::Lab;
+use lab::Lab;
 
 const OPEN: [&str; 2] = ["198.18.0.7", "2001:db8:1::7"];
 const DROPPED: [&str; 2] = ["198.18.0.9", "2001:db8:1::9"];

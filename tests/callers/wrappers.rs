@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use crate::installed::{Installed, replaced, snippet};
-use crate::lab::Outcome;
 use crate::pool::Pool;
+use lab::Outcome;
 
 fn run(pool: &Pool, installed: &Installed, words: &[&str]) -> Outcome {
     pool.lab.client.outcome(installed.command(words))

@@ -3,9 +3,6 @@
 //! Every test that checks a port does so over the loopback interface of a network of its own.
 
 mod calls;
-#[path = "../namespaces/lab/clock.rs"]
-#[allow(dead_code, reason = "what other tests need of it")]
-mod clock;
 mod files;
 mod grammar;
 mod output;

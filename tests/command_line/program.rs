@@ -10,8 +10,6 @@ use nix::sched::{CloneFlags, unshare};
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
-use crate::clock;
-
 /// The program under test.
 pub(crate) const HALFOPEN: &str = env!("CARGO_BIN_EXE_halfopen");
 
@@ -56,7 +54,8 @@ pub(crate) fn halfopen(words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Sa
 /// Runs any program, and the one under test unhurried.
 pub(crate) fn run(program: &str, words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Said {
     let mut command = Command::new(program);
-    let output = command.args(words).env("LD_PRELOAD", clock::library()).timeout(PATIENCE).output();
+    let output =
+        command.args(words).env("LD_PRELOAD", lab::unhurried_clock()).timeout(PATIENCE).output();
     output.unwrap_or_else(|error| panic!("needs {program}: {error}")).into()
 }
 

@@ -4,10 +4,10 @@ use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::process::Command;
 
-use crate::lab::{HALFOPEN, Lab, Outcome, ROUTED_V4, ROUTED_V6, SERVER_V4, SERVER_V6, halfopen};
 use crate::support::crowd::{Crowd, Findings};
 use crate::support::names::Names;
 use crate::support::process::wait_until;
+use lab::{Lab, Outcome, ROUTED_V4, ROUTED_V6, SERVER_V4, SERVER_V6, halfopen, halfopen_path};
 
 const ENGINES: [&str; 2] = ["raw", "connect"];
 
@@ -274,7 +274,7 @@ fn every_address_of_a_name_can_be_a_target_of_its_own() {
         assert_eq!((findings.summary.targets, findings.code), (1, 0));
     }
     let command =
-        names.shown_to(Command::new(HALFOPEN).args(["--every-address", "both.test", "81"]));
+        names.shown_to(Command::new(halfopen_path()).args(["--every-address", "both.test", "81"]));
     let outcome = crowd.lab.client.outcome(command);
     let first = outcome.stdout.lines().next().expect("a line");
     assert!(first.starts_with("TCP HALF-OPEN CRITICAL - 0 of 2 open: both.test:81 at "), "{first}");

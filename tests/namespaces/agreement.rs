@@ -8,11 +8,11 @@ use std::thread::{self, ScopedJoinHandle};
 
 use socket2::{Domain, Socket, Type};
 
-use crate::lab::{Lab, Namespace, SERVER_V4, SERVER_V6, Verdict};
 use crate::support::crowd::Findings;
 use crate::support::rejections::{
     REJECTIONS_V4, REJECTIONS_V6, Rejection, host_behind_the_server, send_every_icmp_error,
 };
+use lab::{Lab, Namespace, SERVER_V4, SERVER_V6, Verdict};
 
 /// How checks end: the state, `None` without a verdict, and how the reason begins.
 type Ending = (Option<&'static str>, &'static str);

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::lab::{HALFOPEN, Lab, Outcome, SERVER_V4, SERVER_V6, unhurried};
 use crate::support::preloaded::Preloaded;
+use lab::{Lab, Outcome, SERVER_V4, SERVER_V6, halfopen_path, unhurried};
 
 fn run(lab: &Lab, clock: &Preloaded, program: &str, arguments: &[&str]) -> Outcome {
     let mut command = Command::new(program);
@@ -27,7 +27,7 @@ fn a_wall_clock_that_steps_back_changes_no_state_and_no_time() {
         let target = server.to_string();
         for engine in ["raw", "connect"] {
             let check = |arguments: &[&str]| {
-                run(&lab, &clock, HALFOPEN, &[&["--engine", engine], arguments].concat())
+                run(&lab, &clock, halfopen_path(), &[&["--engine", engine], arguments].concat())
             };
             for (port, state, code) in [("80", "open", 0), ("81", "closed", 2)] {
                 let verdict = check(&["-o", "json", &target, port]).verdict();
@@ -64,7 +64,7 @@ fn time_stamps_that_contradict_the_wall_clock_make_no_round_trip_time() {
         let _listener = lab.server.listen(SocketAddr::new(server, 80));
         for clock in ["steps", "stepped", "ahead", "early", "late"] {
             for (port, state, code) in [("80", "open", 0), ("81", "closed", 2)] {
-                let mut command = Command::new(HALFOPEN);
+                let mut command = Command::new(halfopen_path());
                 command.env("CLOCK", clock);
                 command.args(["--engine", "raw", "-o", "json", &server.to_string(), port]);
                 let verdict = preloaded.run(&lab, command).verdict();

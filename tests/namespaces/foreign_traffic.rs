@@ -8,9 +8,9 @@ use std::thread;
 use nix::sys::signal::Signal;
 use socket2::{Domain, Socket, Type};
 
-use crate::lab::{HALFOPEN, Lab, SERVER_V4, SERVER_V6};
 use crate::support::bulk_transfer::BulkTransfer;
 use crate::support::process::{signal, state, wait_until};
+use lab::{Lab, SERVER_V4, SERVER_V6, halfopen_path};
 
 #[test]
 fn a_bulk_transfer_between_the_same_hosts_confuses_no_check() {
@@ -43,7 +43,7 @@ fn a_bulk_transfer_never_reaches_the_raw_socket() {
     );
     for (server, table) in [(SERVER_V4, "/proc/net/raw"), (SERVER_V6, "/proc/net/raw6")] {
         let capture = lab.server.capture("server0");
-        let mut command = Command::new(HALFOPEN);
+        let mut command = Command::new(halfopen_path());
         command.args(["-o", "json", "-t", "20", "--retries", "1", &server.to_string(), "82"]);
         let check = lab.client.spawn(command);
         // The program sleeps a moment after its SYN: from then on its filter stands.

@@ -2,10 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::lab::{Lab, SERVER_V4, SERVER_V6, Verdict};
 use crate::support::rejections::{
     REJECTIONS_V4, REJECTIONS_V6, Rejection, host_behind_the_server, send_every_icmp_error,
 };
+use lab::{Lab, SERVER_V4, SERVER_V6, Verdict};
 
 #[test]
 fn each_rejection_of_an_ipv4_firewall_has_its_state() {

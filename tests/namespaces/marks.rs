@@ -6,9 +6,9 @@
 
 use std::net::SocketAddr;
 
-use crate::lab::{CLIENT_V4, CLIENT_V6, Lab, ROUTED_V4, ROUTED_V6};
 use crate::support::exchange::{assert_bare_reset, assert_half_open, assert_refused};
 use crate::support::marked_way::{MARKED_V4, MARKED_V6, lab_with_a_marked_way};
+use lab::{CLIENT_V4, CLIENT_V6, Lab, ROUTED_V4, ROUTED_V6};
 
 fn let_the_server_send_with_hop_limit_255(lab: &Lab) {
     lab.server.sysctl("net.ipv4.ip_default_ttl", "255");

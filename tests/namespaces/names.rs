@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::lab::{Lab, SERVER_V4, SERVER_V6};
 use crate::support::names::{Names, address, answer, denial, name_service};
+use lab::{Lab, SERVER_V4, SERVER_V6};
 
 const HOSTS: &str = "127.0.0.1 localhost
 198.19.0.2 both.test four.test

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::lab::{Lab, SERVER_V4, SERVER_V6};
+use lab::{Lab, SERVER_V4, SERVER_V6};
 
 /// What the server does with a SYN, what nmap makes of that (`--reason`) and what halfopen must.
 ///

@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::lab::{CLIENT_V4, CLIENT_V6, Captured, Lab, ROUTED_V4, ROUTED_V6, SERVER_V4, SERVER_V6};
 use crate::support::exchange::assert_half_open;
+use lab::{CLIENT_V4, CLIENT_V6, Captured, Lab, ROUTED_V4, ROUTED_V6, SERVER_V4, SERVER_V6};
 
 fn address(text: &str) -> IpAddr {
     text.parse().expect("an address")

@@ -4,8 +4,8 @@ use std::net::{SocketAddr, TcpStream};
 
 use socket2::{Domain, Socket, Type};
 
-use crate::lab::{CLIENT_V4, CLIENT_V6, Lab, SERVER_V4, SERVER_V6};
 use crate::support::exchange::assert_half_open;
+use lab::{CLIENT_V4, CLIENT_V6, Lab, SERVER_V4, SERVER_V6};
 
 /// Linux drops the SYN, so overload looks filtered and never closed, whatever
 /// `tcp_abort_on_overflow` says.

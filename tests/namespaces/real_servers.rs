@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use nix::unistd::User;
 use tempfile::TempDir;
 
-use crate::lab::{Lab, Running, SERVER_V4, SERVER_V6};
+use lab::{Lab, Running, SERVER_V4, SERVER_V6};
 
 const CHECKS: usize = 10;
 

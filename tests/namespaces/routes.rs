@@ -4,11 +4,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
 
-use crate::lab::{CLIENT_V4, CLIENT_V6, HALFOPEN, Lab, ROUTED_V4, ROUTED_V6, Verdict};
 use crate::support::marked_way::{MARKED_V4, MARKED_V6};
 use crate::support::names::Names;
 use crate::support::preloaded::Preloaded;
 use crate::support::process::wait_until;
+use lab::{CLIENT_V4, CLIENT_V6, Lab, ROUTED_V4, ROUTED_V6, Verdict, halfopen_path};
 
 const ENGINES: [&str; 2] = ["raw", "connect"];
 
@@ -82,7 +82,18 @@ fn with_several_next_hops_a_choice_that_cannot_be_read_may_be_by_ports() {
         lab.client.sysctl(&format!("net.{family}.fib_multipath_hash_policy"), "1");
         let mut command = Command::new("unshare");
         let hide = r#"mount -t tmpfs none /proc/sys/net && exec "$0" "$@""#;
-        command.args(["-m", "sh", "-c", hide, HALFOPEN, "--engine", "raw", "-t", "2", block]);
+        command.args([
+            "-m",
+            "sh",
+            "-c",
+            hide,
+            halfopen_path(),
+            "--engine",
+            "raw",
+            "-t",
+            "2",
+            block,
+        ]);
         let outcome = lab.client.outcome(command);
         assert_eq!(outcome.code, 0, "{outcome:?}");
     }
@@ -211,7 +222,7 @@ fn what_a_security_module_forbids_is_no_route() {
     let lab = Lab::new();
     let hook = Preloaded::build(&lab, "privilege/deny_connect.c");
     for server in ["198.19.0.2", "2001:db8::2"] {
-        let mut command = Command::new(HALFOPEN);
+        let mut command = Command::new(halfopen_path());
         command.args(["-o", "json", "-t", "1", "--engine", "connect", server, "80"]);
         let verdict = hook.run(&lab, command).verdict();
         assert_eq!(verdict.ending(), (None, 3), "{verdict:?}");
@@ -247,7 +258,7 @@ fn a_source_that_goes_away_during_the_check_is_a_fault() {
             let address = format!("{source}/{prefix}");
             lab.client.address("client0", &[&address]);
             let capture = lab.server.capture("server0");
-            let mut command = Command::new(HALFOPEN);
+            let mut command = Command::new(halfopen_path());
             command.args(["-o", "json", "--engine", engine, "-S", source, server, "80"]);
             let running = lab.client.spawn(command);
             wait_until(|| !capture.segments().is_empty());
@@ -273,7 +284,7 @@ fn sockets_that_are_bound_to_an_interface_from_outside_stay_there() {
         let _listener = lab.server.listen(SocketAddr::new(server, 80));
         for engine in ENGINES {
             let (first, capture) = (lab.server.capture("server0"), lab.server.capture("server1"));
-            let mut command = Command::new(HALFOPEN);
+            let mut command = Command::new(halfopen_path());
             command.args(["-o", "json", "--engine", engine, &server.to_string(), "80"]);
             command.env("BIND", "client1");
             let verdict = hook.run(&lab, command).verdict();

@@ -11,8 +11,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::lab::{HALFOPEN, Namespace, unhurried};
 use crate::support::names::Names;
+use lab::{Namespace, halfopen_path, unhurried};
 
 const OPEN: [&str; 4] = ["198.18.0.7:25", "198.18.0.7:80", "198.18.0.10:25", "[2001:db8::7]:25"];
 /// One host is silent, and another loses the first of two SYNs.
@@ -145,7 +145,7 @@ impl Network {
         let listeners = OPEN.map(listen).into();
         let folder = tempfile::tempdir().expect("a scratch directory");
         for name in ["halfopen", "check_tcp_half_open"] {
-            symlink(HALFOPEN, folder.path().join(name)).expect("a link");
+            symlink(halfopen_path(), folder.path().join(name)).expect("a link");
         }
         fs::write(folder.path().join("pool.txt"), POOL).expect("a scratch file");
         let names = Names::with_hosts(HOSTS);

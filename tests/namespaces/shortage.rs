@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::process::Command;
 
-use crate::lab::{Captured, Direction, HALFOPEN, Lab, SERVER_V4, SERVER_V6};
 use crate::support::crowd::{Crowd, Finding, Findings};
+use lab::{Captured, Direction, Lab, SERVER_V4, SERVER_V6, halfopen_path};
 
 #[test]
 fn a_syn_that_is_dropped_once_on_egress_is_sent_again() {
@@ -54,7 +54,7 @@ fn rsts_leave_as_soon_as_the_queue_has_room() {
     crowd.lab.server.sysctl("net.ipv4.tcp_synack_retries", "0");
     dam_resets(&crowd.lab);
     let capture = crowd.lab.server.capture("server0");
-    let mut command = Command::new(HALFOPEN);
+    let mut command = Command::new(halfopen_path());
     command.args(["--engine", "raw", "-o", "json", "--rate", "0", "-t", "40", "198.18.0.0/21:80"]);
     let pool = crowd.lab.client.spawn(command);
     let mut segments = Vec::new();

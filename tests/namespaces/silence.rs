@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::lab::{Captured, Lab, SERVER_V4, SERVER_V6};
+use lab::{Captured, Lab, SERVER_V4, SERVER_V6};
 
 #[test]
 fn a_port_that_drops_every_syn_is_filtered() {

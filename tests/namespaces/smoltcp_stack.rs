@@ -11,8 +11,8 @@ use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::time::Instant;
 use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
 
-use super::lab::{HALFOPEN, Verdict};
 use crate::support::tun::{Family, FarEnd, TunHost, in_both_families};
+use lab::{Verdict, halfopen_path};
 
 const OPEN: u16 = 7;
 const CLOSED: u16 = 9;
@@ -68,7 +68,7 @@ fn a_connection_by_the_kernel_is_noticed(family: Family) {
 }
 
 fn check<T: Send + 'static>(host: &TunHost<T>, family: Family, port: u16) -> Verdict {
-    let mut command = Command::new(HALFOPEN);
+    let mut command = Command::new(halfopen_path());
     command.args(["-o", "json", &family.peer().to_string(), &port.to_string()]);
     host.namespace.outcome(command).verdict()
 }

@@ -2,9 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr, TcpStream};
 
-use crate::lab::{CLIENT_V4, CLIENT_V6, Lab, SERVER_V4, SERVER_V6};
 use crate::support::crowd::Findings;
 use crate::support::old_connections::narrow_source_ports;
+use lab::{CLIENT_V4, CLIENT_V6, Lab, SERVER_V4, SERVER_V6};
 
 /// Nobody listens on them but the check itself, and that is deaf.
 #[test]

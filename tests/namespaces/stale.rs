@@ -7,11 +7,11 @@ use std::io::{ErrorKind, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crate::lab::{CLIENT_V4, CLIENT_V6, Lab, SERVER_V4, SERVER_V6};
 use crate::support::exchange::assert_bare_reset;
 use crate::support::old_connections::{
     connect, established, leave_connections, narrow_source_ports,
 };
+use lab::{CLIENT_V4, CLIENT_V6, Lab, SERVER_V4, SERVER_V6};
 
 /// The second RST has cleared its port, and the SYN that comes again from there is answered.
 #[test]

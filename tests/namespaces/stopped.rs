@@ -8,9 +8,9 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::faults::ENGINES;
-use crate::lab::{HALFOPEN, Lab, Running};
 use crate::support::names::{Names, name_service};
 use crate::support::process::{signal, state, wait_until};
+use lab::{Lab, Running, halfopen_path};
 
 /// The timeout of the programs here.
 const TIMEOUT: Duration = Duration::from_secs(8);
@@ -23,7 +23,7 @@ fn a_look_up_ends_at_the_deadline() {
     let questions = name_service(&lab); // receives them, and never answers
     let names = Names::with_hosts("127.0.0.1 localhost\n");
     let checks = ENGINES.map(|engine| {
-        let mut command = Command::new(HALFOPEN);
+        let mut command = Command::new(halfopen_path());
         command.args(["--engine", engine, "-4", "-t", "8", "hangs.test", "80"]);
         let check = lab.client.spawn(names.shown_to(&command));
         questions.recv(&mut [0; 512]).expect("the program asks");
@@ -35,7 +35,7 @@ fn a_look_up_ends_at_the_deadline() {
 #[test]
 fn reading_targets_ends_at_the_deadline() {
     let lab = Lab::new();
-    let mut command = Command::new(HALFOPEN);
+    let mut command = Command::new(halfopen_path());
     command.args(["-t", "8", "--targets", "-"]).stdin(Stdio::piped());
     assert_end_as_soon_as_continued(vec![lab.client.spawn(command)]);
 }

@@ -5,10 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::lab::{
-    CLIENT_V4, CLIENT_V6, Direction, Lab, ROUTED_V4, ROUTED_V6, SERVER_V4, SERVER_V6,
-};
 use crate::support::exchange::{assert_half_open, assert_refused};
+use lab::{CLIENT_V4, CLIENT_V6, Direction, Lab, ROUTED_V4, ROUTED_V6, SERVER_V4, SERVER_V6};
 
 /// On the link and behind a route, in both families: the client's address, and the server's.
 const PATHS: [(IpAddr, IpAddr); 4] = [
@@ -174,7 +172,7 @@ fn targets_on_this_machine_work() {
 #[test]
 fn a_link_local_target_with_its_scope_works() {
     let lab = Lab::new();
-    let link_local = |host: &crate::lab::Namespace, interface: &str| -> IpAddr {
+    let link_local = |host: &lab::Namespace, interface: &str| -> IpAddr {
         let told =
             host.run("ip", &["-6", "-o", "address", "show", "dev", interface, "scope", "link"]);
         let address = told

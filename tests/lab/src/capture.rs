@@ -25,13 +25,13 @@ const SILENCE: u16 = 100;
 const PACKET_OUTGOING: u8 = 4;
 
 /// Everything that crosses one interface, kept by the kernel until it is read.
-pub(crate) struct Capture {
+pub struct Capture {
     socket: OwnedFd,
     interface: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Direction {
+pub enum Direction {
     /// Towards the host that the interface belongs to.
     In,
     Out,
@@ -39,33 +39,33 @@ pub(crate) enum Direction {
 
 /// One TCP segment or ICMP message. The TCP fields of an ICMP message are zero and empty.
 #[derive(Debug, Clone)]
-pub(crate) struct Captured {
+pub struct Captured {
     /// When it crossed, by the kernel's wall clock.
-    pub(crate) time: Duration,
-    pub(crate) direction: Direction,
-    pub(crate) source: IpAddr,
-    pub(crate) destination: IpAddr,
-    pub(crate) ttl: u8,
-    pub(crate) dscp: u8,
-    pub(crate) ecn: u8,
-    pub(crate) source_port: u16,
-    pub(crate) destination_port: u16,
-    pub(crate) seq: u32,
-    pub(crate) ack: u32,
-    pub(crate) window: u16,
+    pub time: Duration,
+    pub direction: Direction,
+    pub source: IpAddr,
+    pub destination: IpAddr,
+    pub ttl: u8,
+    pub dscp: u8,
+    pub ecn: u8,
+    pub source_port: u16,
+    pub destination_port: u16,
+    pub seq: u32,
+    pub ack: u32,
+    pub window: u16,
     /// `SYN`, `SYN+ACK`, `RST`, `PSH+ACK`, …; `ICMP 3/13` (type/code) for an ICMP message of either
     /// family.
-    pub(crate) flags: String,
+    pub flags: String,
     /// `MSS 1460`, `WS 7`, `SACK-permitted`, `TS`; padding left out.
-    pub(crate) options: Vec<String>,
+    pub options: Vec<String>,
     /// Of the TCP segment. Says nothing about what a kernel's TCP sends: it leaves the sum to a
     /// network card that is not there.
-    pub(crate) checksum_valid: bool,
+    pub checksum_valid: bool,
 }
 
 impl Captured {
     /// How long after the other it crossed.
-    pub(crate) fn after(&self, other: &Self) -> Duration {
+    pub fn after(&self, other: &Self) -> Duration {
         self.time.checked_sub(other.time).expect("captured in order")
     }
 
@@ -115,7 +115,7 @@ impl Capture {
 
     /// Everything since the last call, in the order in which it crossed, once the wire has fallen
     /// silent.
-    pub(crate) fn segments(&self) -> Vec<Captured> {
+    pub fn segments(&self) -> Vec<Captured> {
         let patience = Instant::now() + Duration::from_mins(5);
         let mut segments = Vec::new();
         let mut bytes = vec![0; 65_536];

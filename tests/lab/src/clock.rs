@@ -9,17 +9,19 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use crate::program::target_folder;
+
 /// The environment variable with the file to which the program's clock writes [`Times`] at its end.
 const REPORT: &str = "UNHURRIED_CLOCK";
 
 /// The program has a clock that leaves out whatever else the machine keeps it from doing: its SYNs
 /// leave when they are due, and silence is waited for to the end. For programs that the C library
 /// lets have it (`AT_SECURE`, ld.so(8)).
-pub(crate) fn unhurried(mut command: Command) -> Command {
+pub fn unhurried(mut command: Command) -> Command {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let report = folder().join(format!("waited.{}.{number}", process::id()));
-    let mut preloaded = library().as_os_str().to_owned();
+    let mut preloaded = unhurried_clock().as_os_str().to_owned();
     if let Some((_, Some(other))) = command.get_envs().find(|(name, _)| *name == "LD_PRELOAD") {
         preloaded = [other, &preloaded].join(OsStr::new(":"));
     }
@@ -28,23 +30,23 @@ pub(crate) fn unhurried(mut command: Command) -> Command {
 }
 
 /// Returns the file to which the clock of the program writes [`Times`].
-pub(crate) fn report_of(command: &Command) -> Option<PathBuf> {
+pub fn report_of(command: &Command) -> Option<PathBuf> {
     let mut report = command.get_envs().filter(|(name, _)| *name == REPORT);
     report.next()?.1.map(PathBuf::from)
 }
 
 /// What the clock of a program has measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Times {
+pub struct Times {
     /// How long the program has waited in all.
-    pub(crate) waited: Duration,
+    pub waited: Duration,
     /// The longest that the machine kept it from going on when it could, by the kernel's account.
-    pub(crate) held_up: Duration,
+    pub held_up: Duration,
 }
 
 impl Times {
     /// Reads the times of the program that waited longest, if several had the clock.
-    pub(crate) fn read(report: &Path) -> Option<Self> {
+    pub fn read(report: &Path) -> Option<Self> {
         let text = fs::read_to_string(report).ok()?;
         let _ = fs::remove_file(report);
         let read = |line: &str| {
@@ -56,14 +58,14 @@ impl Times {
     }
 }
 
-pub(crate) fn library() -> &'static Path {
+/// Returns the library to preload for such a clock, by a path that works while this process runs.
+pub fn unhurried_clock() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let new = folder().join(format!("clock.{}.so", process::id()));
-        let source =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/namespaces/lab/unhurried_clock.c");
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/unhurried_clock.c");
         let mut cc = Command::new("cc");
-        cc.args(["-shared", "-fPIC", "-Wall", "-Werror", "-O2", "-o"]).args([&new, &source]);
+        cc.args(["-shared", "-fPIC", "-Wall", "-Werror", "-O2", "-o"]).arg(&new).arg(source);
         let compiled = cc.output().expect("cc: scripts/test installs what the tests need");
         assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
         // By its descriptor, held to the end: a path that is preloaded has no spaces, and nothing
@@ -74,6 +76,7 @@ pub(crate) fn library() -> &'static Path {
     })
 }
 
-fn folder() -> &'static Path {
-    Path::new(env!("CARGO_TARGET_TMPDIR"))
+/// Returns cargo's folder for temporary files of tests (`CARGO_TARGET_TMPDIR`).
+fn folder() -> PathBuf {
+    target_folder().with_file_name("tmp")
 }

@@ -14,13 +14,13 @@ use super::{Capture, Outcome, Running};
 
 /// A host of its own. No name under /run/netns: the kernel takes it away with the last descriptor,
 /// socket and process in it, even when the tests are killed.
-pub(crate) struct Namespace {
+pub struct Namespace {
     handle: File,
 }
 
 impl Namespace {
     /// A host with a loopback interface and no other.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         let handle = thread::spawn(|| {
             unshare(CloneFlags::CLONE_NEWNET).unwrap_or_else(|error| {
                 panic!("cannot make a network namespace ({error}): run the tests as root or inside `unshare --user --map-root-user`")
@@ -42,7 +42,7 @@ impl Namespace {
     }
 
     /// Joins this host to another by a new pair of interfaces, both up.
-    pub(crate) fn cable(&self, here: &str, other: &Self, there: &str) {
+    pub fn cable(&self, here: &str, other: &Self, there: &str) {
         let other_path = format!("/proc/{}/fd/{}", process::id(), other.handle.as_raw_fd());
         self.run(
             "ip",
@@ -55,7 +55,7 @@ impl Namespace {
     }
 
     /// Adds addresses, each with its prefix length, to an interface, and waits until they work.
-    pub(crate) fn address(&self, interface: &str, addresses: &[&str]) {
+    pub fn address(&self, interface: &str, addresses: &[&str]) {
         for address in addresses {
             self.configure(&[&format!("address add {address} dev {interface}")]);
         }
@@ -79,7 +79,7 @@ impl Namespace {
     }
 
     /// Runs the closure on a thread of this host; sockets that it opens stay here.
-    pub(crate) fn enter<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {
+    pub fn enter<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {
         thread::scope(|scope| {
             scope
                 .spawn(|| {
@@ -94,7 +94,7 @@ impl Namespace {
 
     /// Runs a program to its end and gives what it printed; panics with its complaint when it
     /// fails.
-    pub(crate) fn run(&self, program: &str, arguments: &[&str]) -> String {
+    pub fn run(&self, program: &str, arguments: &[&str]) -> String {
         let mut command = Command::new(program);
         command.args(arguments);
         let outcome = self.outcome(command);
@@ -109,17 +109,17 @@ impl Namespace {
     }
 
     /// Runs a program to its end, whatever that is.
-    pub(crate) fn outcome(&self, command: Command) -> Outcome {
+    pub fn outcome(&self, command: Command) -> Outcome {
         self.enter(|| Outcome::of(command))
     }
 
     /// Starts a program that ends, at the latest, when the returned value is dropped.
-    pub(crate) fn spawn(&self, command: Command) -> Running {
+    pub fn spawn(&self, command: Command) -> Running {
         self.enter(|| Running::start(command))
     }
 
     /// Runs `ip` commands, one per line; IPv6 is recognised by its colons.
-    pub(crate) fn configure(&self, lines: &[&str]) {
+    pub fn configure(&self, lines: &[&str]) {
         for line in lines {
             let family = if line.contains("::") { "-6" } else { "-4" };
             let words: Vec<_> = [family].into_iter().chain(line.split_whitespace()).collect();
@@ -128,7 +128,7 @@ impl Namespace {
     }
 
     /// Loads nftables rules beside those that stand.
-    pub(crate) fn nft(&self, rules: &str) {
+    pub fn nft(&self, rules: &str) {
         let mut command = Command::new("nft");
         command.args(["-f", "-"]).stdin(Stdio::piped());
         let mut running = self.spawn(command);
@@ -144,7 +144,7 @@ impl Namespace {
     }
 
     /// Sets a kernel parameter of this host alone.
-    pub(crate) fn sysctl(&self, name: &str, value: &str) {
+    pub fn sysctl(&self, name: &str, value: &str) {
         let path = format!("/proc/sys/{}", name.replace('.', "/"));
         self.enter(|| {
             fs::write(&path, value)
@@ -157,7 +157,7 @@ impl Namespace {
     /// Its predecessor at the same address may live a moment longer than the value that was
     /// dropped: while another test starts a program, the new process has every descriptor of this
     /// one until it executes.
-    pub(crate) fn listen(&self, address: SocketAddr) -> TcpListener {
+    pub fn listen(&self, address: SocketAddr) -> TcpListener {
         let patience = Instant::now() + Duration::from_mins(5);
         self.enter(|| {
             loop {
@@ -175,7 +175,7 @@ impl Namespace {
     }
 
     /// Everything that crosses the interface from now on.
-    pub(crate) fn capture(&self, interface: &str) -> Capture {
+    pub fn capture(&self, interface: &str) -> Capture {
         self.enter(|| Capture::on(interface))
     }
 }

@@ -1,12 +1,13 @@
 //! Programs that run inside a namespace, and how they ended.
 
+use std::env;
 use std::fs;
 use std::io::Read;
 use std::net::IpAddr;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -15,30 +16,42 @@ use nix::unistd::Pid;
 
 use super::clock::{self, Times, unhurried};
 
-/// The built program.
-pub(crate) const HALFOPEN: &str = env!("CARGO_BIN_EXE_halfopen");
+/// Returns the path of the built program, which cargo puts above the folder of the tests.
+pub fn halfopen_path() -> &'static str {
+    static PATH: LazyLock<String> = LazyLock::new(|| {
+        let path = target_folder().join("halfopen");
+        path.into_os_string().into_string().expect("the tests are in a folder whose name is text")
+    });
+    &PATH
+}
+
+/// Returns the folder with the built programs, for example `target/debug`.
+pub fn target_folder() -> PathBuf {
+    let test = env::current_exe().expect("/proc is mounted");
+    test.ancestors().nth(2).expect("tests are in target/debug/deps").to_owned()
+}
 
 /// A bound on hanging that no judgement rests on: a busy machine takes minutes for what takes
 /// seconds on another.
 const PATIENCE: Duration = Duration::from_mins(5);
 
 /// The program with these words, unhurried.
-pub(crate) fn halfopen(arguments: &[&str]) -> Command {
-    let mut command = Command::new(HALFOPEN);
+pub fn halfopen(arguments: &[&str]) -> Command {
+    let mut command = Command::new(halfopen_path());
     command.args(arguments);
     unhurried(command)
 }
 
 /// How a program ended.
 #[derive(Debug)]
-pub(crate) struct Outcome {
+pub struct Outcome {
     /// The exit code; 128 + the signal for a program that a signal ended, as in a shell.
-    pub(crate) code: i32,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-    pub(crate) elapsed: Duration,
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+    pub elapsed: Duration,
     /// Of an unhurried program.
-    pub(crate) times: Option<Times>,
+    pub times: Option<Times>,
 }
 
 impl Outcome {
@@ -50,19 +63,19 @@ impl Outcome {
 
     /// How long it has waited in all: no more than this, however busy the machine is.
     #[track_caller]
-    pub(crate) fn assert_waited_at_most(&self, seconds: f64) {
+    pub fn assert_waited_at_most(&self, seconds: f64) {
         assert!(waited(self.times) <= Duration::from_secs_f64(seconds), "{self:#?}");
     }
 
     /// The first line that `-o json` printed.
-    pub(crate) fn json(&self) -> serde_json::Value {
+    pub fn json(&self) -> serde_json::Value {
         let line = self.stdout.lines().next().unwrap_or_default();
         serde_json::from_str(line)
             .unwrap_or_else(|error| panic!("no JSON on the first line ({error}): {self:#?}"))
     }
 
     /// The same, field by field.
-    pub(crate) fn verdict(&self) -> Verdict {
+    pub fn verdict(&self) -> Verdict {
         let json = self.json();
         let text = |field: &str| json[field].as_str().map(str::to_owned);
         Verdict {
@@ -86,36 +99,36 @@ fn waited(times: Option<Times>) -> Duration {
 
 /// What the program said with `-o json`, and how it ended.
 #[derive(Debug)]
-pub(crate) struct Verdict {
+pub struct Verdict {
     /// `None` if there is no verdict.
-    pub(crate) state: Option<String>,
-    pub(crate) reason: String,
-    pub(crate) status: String,
-    pub(crate) address: Option<IpAddr>,
-    pub(crate) tries: Option<u64>,
+    pub state: Option<String>,
+    pub reason: String,
+    pub status: String,
+    pub address: Option<IpAddr>,
+    pub tries: Option<u64>,
     /// In seconds.
-    pub(crate) rtt: Option<f64>,
-    pub(crate) code: i32,
-    pub(crate) elapsed: Duration,
-    pub(crate) times: Option<Times>,
+    pub rtt: Option<f64>,
+    pub code: i32,
+    pub elapsed: Duration,
+    pub times: Option<Times>,
 }
 
 impl Verdict {
     #[track_caller]
-    pub(crate) fn assert_waited_at_most(&self, seconds: f64) {
+    pub fn assert_waited_at_most(&self, seconds: f64) {
         assert!(waited(self.times) <= Duration::from_secs_f64(seconds), "{self:?}");
     }
 
     /// The state and the exit code together, for comparison.
-    pub(crate) fn ending(&self) -> (Option<&str>, i32) {
+    pub fn ending(&self) -> (Option<&str>, i32) {
         (self.state.as_deref(), self.code)
     }
 }
 
 /// A program at work, in a process group of its own; dropping the value kills the group and reaps
 /// the program.
-pub(crate) struct Running {
-    pub(crate) child: Child,
+pub struct Running {
+    pub child: Child,
     started: Instant,
     report: Option<PathBuf>,
     stdout: Option<Collected>,
@@ -135,12 +148,12 @@ impl Running {
     }
 
     /// What it has printed by now.
-    pub(crate) fn said(&self) -> String {
+    pub fn said(&self) -> String {
         self.stdout.as_ref().map_or_else(String::new, Collected::so_far)
     }
 
     /// Waits for the program's own end.
-    pub(crate) fn wait(mut self) -> Outcome {
+    pub fn wait(mut self) -> Outcome {
         let status = loop {
             if let Some(status) = self.child.try_wait().expect("waits for its own child") {
                 break status;

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use nix::unistd::Pid;
 
-use crate::lab::{HALFOPEN, Lab, Running, unhurried};
 use crate::support::crowd::{CLOSED, Crowd, Findings, OPEN, expected};
 use crate::support::tun::{FarEnd, TunHost};
 use crate::tun_peer::scenario::Standstill;
 use crate::tun_peer::sent::Sent;
+use lab::{Lab, Running, halfopen_path, unhurried};
 
 /// Answers that come together.
 const HELD_BACK: usize = 512;
@@ -59,7 +59,7 @@ fn answers_that_come_all_at_once_are_all_cut_short_before_more_syns_leave() {
     let told = Arc::clone(&program);
     let host = TunHost::facing(move |far_end| answer_all_at_once(far_end, &told));
     host.namespace.configure(&["route add 198.18.128.0/18 dev tun0"]);
-    let mut command = Command::new(HALFOPEN);
+    let mut command = Command::new(halfopen_path());
     let options = ["--engine", "connect", "-o", "json", "--rate", "0", "-t", "20"];
     command.args(options).arg("198.18.128.0/18:80");
     let running = host.namespace.spawn(unhurried(command));
@@ -175,7 +175,7 @@ impl Watched {
     fn check(&self, descriptors: &str, arguments: &[&str]) -> Findings {
         let mut command = Command::new("sh");
         command
-            .args(["-c", &format!(r#"ulimit -n {descriptors} && exec "$0" "$@""#), HALFOPEN])
+            .args(["-c", &format!(r#"ulimit -n {descriptors} && exec "$0" "$@""#), halfopen_path()])
             .args(["-o", "json", "--engine", "connect"])
             .args(arguments);
         let outcome = self.crowd.lab.client.outcome(unhurried(command));

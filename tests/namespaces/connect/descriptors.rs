@@ -6,8 +6,8 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use crate::lab::{HALFOPEN, Outcome, unhurried};
 use crate::support::crowd::{CLOSED, Crowd, DROPPED, Findings, OPEN, expected};
+use lab::{Outcome, halfopen_path, unhurried};
 
 /// Dead targets that wait in the same place for the same descriptors.
 const DEAD: u32 = 24;
@@ -124,7 +124,7 @@ fn check(crowd: &Crowd, limit: &str, arguments: &[&str]) -> Findings {
 fn run(crowd: &Crowd, limit: &str, arguments: &[&str]) -> Outcome {
     let mut command = Command::new("sh");
     command
-        .args(["-c", &format!(r#"ulimit {limit} && exec "$0" "$@""#), HALFOPEN])
+        .args(["-c", &format!(r#"ulimit {limit} && exec "$0" "$@""#), halfopen_path()])
         .args(["-o", "json", "--engine", "connect"])
         .args(arguments);
     crowd.lab.client.outcome(unhurried(command))

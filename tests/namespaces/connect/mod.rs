@@ -15,7 +15,7 @@ mod wire;
 
 use std::net::IpAddr;
 
-use crate::lab::{Captured, Lab, Verdict};
+use lab::{Captured, Lab, Verdict};
 
 /// What such a check says of a target.
 fn verdict(lab: &Lab, arguments: &[&str]) -> Verdict {

@@ -3,8 +3,8 @@
 
 use nix::sys::signal::Signal;
 
-use crate::lab::{Lab, halfopen};
 use crate::support::process::{signal, wait_until};
+use lab::{Lab, halfopen};
 
 const FAMILIES: [(&str, &str); 2] = [("ipv4", "198.19.0.99"), ("ipv6", "2001:db8::99")];
 

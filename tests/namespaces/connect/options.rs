@@ -4,11 +4,11 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::assert_cut_short;
-use crate::lab::{
-    CLIENT_V4, CLIENT_V6, Captured, Lab, Outcome, ROUTED_V4, ROUTED_V6, SERVER_V4, SERVER_V6,
-};
 use crate::support::caller::Caller;
 use crate::support::marked_way::{MARKED_V4, MARKED_V6, lab_with_a_marked_way};
+use lab::{
+    CLIENT_V4, CLIENT_V6, Captured, Lab, Outcome, ROUTED_V4, ROUTED_V6, SERVER_V4, SERVER_V6,
+};
 
 #[test]
 fn all_packets_come_from_the_source_address() {

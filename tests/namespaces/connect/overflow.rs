@@ -10,8 +10,8 @@ use nix::libc::ENOBUFS;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::Ipv4RecvErr;
 
-use crate::lab::Lab;
 use crate::support::crowd::Findings;
+use lab::Lab;
 
 /// More dead hosts than a table has room for, unless it is configured for more (`gc_thresh3` is
 /// 1,024).

@@ -8,7 +8,6 @@ use std::time::Duration;
 use nix::unistd::Pid;
 use smoltcp::wire::TcpSeqNumber;
 
-use crate::lab::{Outcome, Verdict, halfopen};
 use crate::support::crowd::Findings;
 use crate::support::tun::{Family, in_both_families};
 use crate::tun_peer::answer::{ACK, Answer, FIN, RST, SYN};
@@ -20,6 +19,7 @@ use crate::tun_peer::scenario::{
     Injection, PORT, Scenario, at_once, back_to_back, to_each, to_first,
 };
 use crate::tun_peer::sent::Sent;
+use lab::{Outcome, Verdict, halfopen};
 
 /// The second attempt leaves 0.5 s after the first, before the kernel repeats that one.
 const SHORT: &[&str] = &["-t", "3.5"];

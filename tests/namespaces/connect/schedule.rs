@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::verdict;
-use crate::lab::{Captured, Lab, SERVER_V4, SERVER_V6};
+use lab::{Captured, Lab, SERVER_V4, SERVER_V6};
 
 #[test]
 fn each_ipv4_attempt_is_a_fresh_syn_at_its_time_beside_those_that_the_kernel_repeats() {

@@ -10,10 +10,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{assert_cut_short, verdict};
-use crate::lab::{CLIENT_V4, CLIENT_V6, Lab, SERVER_V4, SERVER_V6};
 use crate::support::old_connections::{
     connect, established, leave_connections, narrow_source_ports,
 };
+use lab::{CLIENT_V4, CLIENT_V6, Lab, SERVER_V4, SERVER_V6};
 
 #[test]
 fn an_old_connection_is_reset_and_the_port_behind_it_found_open_at_once() {

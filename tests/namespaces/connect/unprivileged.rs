@@ -4,9 +4,9 @@
 use std::net::SocketAddr;
 
 use super::assert_cut_short;
-use crate::lab::{CLIENT_V4, CLIENT_V6, Lab, Outcome, SERVER_V4, SERVER_V6};
 use crate::support::caller::Caller;
 use crate::support::exchange::assert_refused;
+use lab::{CLIENT_V4, CLIENT_V6, Lab, Outcome, SERVER_V4, SERVER_V6};
 
 /// Nobody has to ask for this engine.
 #[test]

@@ -5,10 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
 use super::{assert_cut_short, verdict};
-use crate::lab::{
-    CLIENT_V4, CLIENT_V6, Direction, Lab, ROUTED_V4, ROUTED_V6, SERVER_V4, SERVER_V6,
-};
 use crate::support::exchange::assert_refused;
+use lab::{CLIENT_V4, CLIENT_V6, Direction, Lab, ROUTED_V4, ROUTED_V6, SERVER_V4, SERVER_V6};
 
 /// On the link and behind a route, in both families: the client's address, and the server's.
 const PATHS: [(IpAddr, IpAddr); 4] = [

@@ -10,9 +10,9 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
 use super::{ENGINES, Stage, preloading, program, right, writer_to};
-use crate::lab::{Outcome, unhurried};
 use crate::support::names::{Names, address, answer, name_service};
 use crate::support::preloaded::Preloaded;
+use lab::{Outcome, unhurried};
 
 /// Open, closed and silent, in both families.
 const POOL: [&str; 2] = ["198.19.0.2:80,81,82", "[2001:db8::2]:80,81,82"];

@@ -4,8 +4,8 @@
 use std::process::Command;
 
 use super::{ENGINES, Stage, limited, right};
-use crate::lab::{HALFOPEN, Lab, Outcome};
 use crate::support::names::{Names, address, answer, name_service};
+use lab::{Lab, Outcome, halfopen_path};
 
 /// Kilobytes of address space from one limit to the next.
 const STEP: u32 = 32;
@@ -63,7 +63,7 @@ fn least_that_starts(lab: &Lab) -> u32 {
             "-c",
             r#"ulimit -v "$0" && exec "$1" --version"#,
             &limit.to_string(),
-            HALFOPEN,
+            halfopen_path(),
         ]);
         let outcome = lab.client.outcome(command);
         outcome.code == 3 && outcome.stdout.starts_with("halfopen ")

@@ -19,9 +19,9 @@ use std::process::Command;
 use nix::fcntl::OFlag;
 use serde_json::Value;
 
-use crate::lab::{HALFOPEN, Lab, Outcome, SERVER_V4, SERVER_V6};
 use crate::support::preloaded::Preloaded;
 use crate::support::process::wait_until;
+use lab::{Lab, Outcome, SERVER_V4, SERVER_V6, halfopen_path};
 
 pub(crate) const ENGINES: [&str; 2] = ["raw", "connect"];
 
@@ -45,7 +45,7 @@ impl Stage {
 
 /// The program with `-o json`.
 fn program(engine: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new(HALFOPEN);
+    let mut command = Command::new(halfopen_path());
     command.args(["--engine", engine, "-o", "json"]).args(arguments);
     command
 }
@@ -61,7 +61,9 @@ fn preloading(library: &Preloaded, mut program: Command) -> Command {
 pub(crate) fn limited(limit: &str, value: u32, engine: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new("sh");
     let script = format!(r#"ulimit {limit} {value} && exec "$0" "$@""#);
-    command.args(["-c", &script, HALFOPEN, "--engine", engine, "-o", "json"]).args(arguments);
+    command
+        .args(["-c", &script, halfopen_path(), "--engine", engine, "-o", "json"])
+        .args(arguments);
     command
 }
 

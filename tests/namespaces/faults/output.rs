@@ -12,8 +12,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::{ENGINES, Stage, program};
-use crate::lab::{Capture, Direction};
 use crate::support::process::wait_until;
+use lab::{Capture, Direction};
 
 #[test]
 fn a_late_reader_gets_everything() {

@@ -9,9 +9,9 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
 use super::{ENGINES, Stage, assert_unknown_in_one_line, program, writer_to};
-use crate::lab::Running;
 use crate::support::names::{Names, name_service};
 use crate::support::process::{signal, state, wait_until};
+use lab::Running;
 
 const SIGNALS: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGALRM];
 

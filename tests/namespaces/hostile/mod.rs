@@ -15,10 +15,10 @@ use serde_json::Value;
 use self::liar::{CLOSED, FILTERED, Liar, OPEN, SILENT, Siege};
 use self::lies::Lies;
 use crate::faults::{ENGINES, limited};
-use crate::lab::{Outcome, unhurried};
 use crate::support::tun::{Family, TunHost, in_both_families};
 use crate::tun_peer::answer::{ACK, Answer, PSH, URG};
 use crate::tun_peer::sent::Sent;
+use lab::{Outcome, unhurried};
 
 in_both_families!(
     a_pool_finds_the_truth_among_200_000_lies,

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::thread;
 use std::time::Duration;
 
-use crate::lab::{Captured, SERVER_V4};
 use crate::support::crowd::{Crowd, Findings};
 use crate::support::names::{Names, address, answer, name_service};
+use lab::{Captured, SERVER_V4};
 
 /// SYNs by the endpoint that they went to.
 fn probes(segments: &[Captured]) -> HashMap<String, usize> {

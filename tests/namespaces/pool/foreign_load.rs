@@ -1,9 +1,9 @@
 //! Bulk transfers between the same two hosts, both ways, while a pool is checked.
 
-use crate::lab::{SERVER_V4, SERVER_V6};
 use crate::support::bulk_transfer::BulkTransfer;
 use crate::support::crowd::{CLOSED, Crowd, DROPPED, OPEN, expected};
 use crate::support::process::wait_until;
+use lab::{SERVER_V4, SERVER_V6};
 
 #[test]
 fn bulk_transfers_both_ways_confuse_no_pool() {

@@ -5,9 +5,9 @@ use std::collections::HashSet;
 use nix::sys::signal::Signal;
 
 use super::stall::stopped_after;
-use crate::lab::{Captured, Outcome, Running};
 use crate::support::crowd::{Crowd, Findings};
 use crate::support::process::signal;
+use lab::{Captured, Outcome, Running};
 
 /// Half of it silent; it takes seconds.
 const POOL: [&str; 5] = ["--rate", "2000", "-t", "30", "198.18.0.0/20:80,82"];

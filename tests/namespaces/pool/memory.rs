@@ -4,8 +4,8 @@
 use std::fs;
 use std::process::Command;
 
-use crate::lab::{HALFOPEN, Outcome, unhurried};
 use crate::support::crowd::{CLOSED, Crowd, DROPPED, Findings, expected};
+use lab::{Outcome, halfopen_path, unhurried};
 
 /// Runs a pool that the kernel gives no more than so much memory to write to (`RLIMIT_DATA`): a
 /// program that asks for more dies of it.
@@ -14,7 +14,12 @@ fn check_within(crowd: &Crowd, kilobytes: u32, arguments: &[&str]) -> Outcome {
     let file = folder.path().join("output");
     let mut command = Command::new("sh");
     command
-        .args(["-c", r#"ulimit -d "$0" && exec "$@" >"$OUTPUT""#, &kilobytes.to_string(), HALFOPEN])
+        .args([
+            "-c",
+            r#"ulimit -d "$0" && exec "$@" >"$OUTPUT""#,
+            &kilobytes.to_string(),
+            halfopen_path(),
+        ])
         .args(["--rate", "0", "-t", "30"])
         .args(arguments)
         .env("OUTPUT", &file);

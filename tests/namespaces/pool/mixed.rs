@@ -4,10 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
 use std::thread;
 
-use crate::lab::{Lab, SERVER_V4, SERVER_V6};
 use crate::support::crowd::{Crowd, Finding, Findings, lines};
 use crate::support::names::{Names, answer, denial, name_service};
 use crate::support::rejections::{REJECTIONS_V4, REJECTIONS_V6, Rejection, send_every_icmp_error};
+use lab::{Lab, SERVER_V4, SERVER_V6};
 
 /// The first of the server's ports that its firewall rejects, each in another way.
 const REJECTED: u16 = 9000;

@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use crate::lab::{Captured, Direction};
 use crate::support::crowd::Crowd;
 use crate::support::marked_way::{MARKED_V4, MARKED_V6, lab_with_a_marked_way};
+use lab::{Captured, Direction};
 
 /// Targets of a pool here: enough for batches, of SYNs and of RSTs.
 const TARGETS: usize = 1024;

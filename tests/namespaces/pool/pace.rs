@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::lab::{Captured, HALFOPEN};
 use crate::support::crowd::{Crowd, Findings, expected};
 use crate::support::process::{signal, wait_until};
+use lab::{Captured, halfopen_path};
 
 /// SYNs a second.
 const RATE: &str = "1000";
@@ -37,7 +37,7 @@ fn no_window_has_more_syns_than_the_rate_allows() {
 fn after_a_pause_there_is_no_burst() {
     let crowd = Crowd::new();
     let capture = crowd.lab.client.capture("client0");
-    let mut command = Command::new(HALFOPEN);
+    let mut command = Command::new(halfopen_path());
     command.args(POOL).arg("198.18.0.0/22:80,82");
     let pool = crowd.lab.client.spawn(command);
     wait_until(|| pool.said().matches('\n').count() > 200);

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::lab::{HALFOPEN, Running};
 use crate::support::crowd::{Crowd, Findings, OPEN, expected};
 use crate::support::preloaded::Preloaded;
 use crate::support::process::{signal, state, wait_until};
+use lab::{Running, halfopen_path};
 
 /// Stands still from its last SYN until the last wait is over. Not more targets than what a kernel
 /// queues between two interfaces (`netdev_max_backlog`, 1000).
@@ -33,7 +33,7 @@ fn answers_that_came_in_time_count_after_a_stall() {
 /// The program, by raw sockets, once it has sent so many SYNs and stands still: until SIGCONT.
 pub(super) fn stopped_after(syns: u32, crowd: &Crowd, arguments: &[&str]) -> Running {
     let library = Preloaded::build(&crowd.lab, "pool/standstill.c");
-    let mut command = Command::new(HALFOPEN);
+    let mut command = Command::new(halfopen_path());
     command.env("LD_PRELOAD", &library.path).env("LAST_SYN", syns.to_string());
     command.args(["--engine", "raw"]).args(arguments);
     let pool = crowd.lab.client.spawn(command);

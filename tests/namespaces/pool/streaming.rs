@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::lab::{Direction, HALFOPEN, Outcome, Running};
 use crate::support::crowd::{CLOSED, Crowd, Findings, expected, lines};
 use crate::support::names::{Names, name_service};
 use crate::support::process::{signal, wait_until};
+use lab::{Direction, Outcome, Running, halfopen_path};
 
 /// Whole lines that a program at work has printed by now.
 fn lines_of(running: &Running) -> usize {
@@ -25,7 +25,7 @@ fn open_targets_are_reported_while_a_silent_one_is_pending() {
     let crowd = Crowd::new();
     // The silent one takes a quarter of an hour.
     let options = ["-o", "json", "-t", "2000", "--retries", "9"];
-    let mut command = Command::new(HALFOPEN);
+    let mut command = Command::new(halfopen_path());
     command.args(options).args(["198.19.0.2:82", "198.18.0.0/24:80"]);
     let mut pool = crowd.lab.client.spawn(command);
     wait_until(|| lines_of(&pool) >= 256);
@@ -77,7 +77,7 @@ fn new_targets_wait_for_a_reader_that_has_stopped() {
     for engine in ["raw", "connect"] {
         let crowd = Crowd::new();
         let capture = crowd.lab.server.capture("server0");
-        let mut command = Command::new(HALFOPEN);
+        let mut command = Command::new(halfopen_path());
         command
             .args(["--engine", engine, "-o", "json", "--rate", "0", "-t", "50", "198.18.0.0/17:81"])
             .stdin(Stdio::null())

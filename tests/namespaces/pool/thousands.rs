@@ -3,8 +3,8 @@
 
 use std::process::Command;
 
-use crate::lab::HALFOPEN;
 use crate::support::crowd::{CLOSED, Crowd, DROPPED, Findings, OPEN, expected};
+use lab::halfopen_path;
 
 #[test]
 fn each_of_65536_addresses_gets_its_verdicts_as_fast_as_the_machine_goes() {
@@ -24,7 +24,7 @@ fn each_of_65536_addresses_gets_its_verdicts_as_fast_as_the_machine_goes() {
 #[test]
 fn each_of_65536_addresses_gets_its_verdicts_at_the_default_rate() {
     let crowd = Crowd::new();
-    let mut command = Command::new(HALFOPEN);
+    let mut command = Command::new(halfopen_path());
     command.args(["-o", "json", "-t", "300", "198.18.0.0/20:82", "198.18.0.0/16:80,81"]);
     let findings = Findings::of(&crowd.lab.client.outcome(command));
     let answered = expected("198.18.0.0", 65_536, &[OPEN, CLOSED]);

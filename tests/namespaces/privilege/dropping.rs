@@ -13,11 +13,11 @@ use nix::sys::stat::Mode;
 use nix::unistd::{geteuid, mkfifo};
 use tempfile::TempDir;
 
-use crate::lab::{Lab, Outcome, Running, SERVER_V4};
 use crate::support::caller::Caller;
 use crate::support::preloaded::Preloaded;
 use crate::support::process::wait_until;
 use crate::support::scratch::{folder_for_everybody, set_mode};
+use lab::{Lab, Outcome, Running, SERVER_V4};
 
 /// As bits of the sets in /proc/PID/status.
 pub(super) const NOTHING: u64 = 0;

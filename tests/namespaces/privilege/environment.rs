@@ -4,11 +4,11 @@
 use std::fs;
 use std::sync::mpsc::channel;
 
-use crate::lab::{Lab, SERVER_V4};
 use crate::support::caller::Caller;
 use crate::support::names::{Names, answer, denial, name_service};
 use crate::support::preloaded::Preloaded;
 use crate::support::scratch::folder_for_everybody;
+use lab::{Lab, SERVER_V4};
 
 /// The library writes to standard error when it is called.
 #[test]

@@ -7,9 +7,9 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use crate::lab::{HALFOPEN, Lab, Outcome, SERVER_V4};
 use crate::support::names::{Names, address, answer, name_service};
 use crate::support::preloaded::Preloaded;
+use lab::{Lab, Outcome, SERVER_V4, halfopen_path};
 
 /// What each attempt ended with, by thread, in the order in which they were made.
 struct Attempts(Vec<(String, String, String)>);
@@ -45,7 +45,7 @@ fn refusal(attempt: &str) -> &str {
 }
 
 fn halfopen(arguments: &[&str]) -> Command {
-    let mut command = Command::new(HALFOPEN);
+    let mut command = Command::new(halfopen_path());
     command.args(arguments);
     command
 }

@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
-use crate::lab::{CLIENT_V4, Lab, Outcome, SERVER_V4};
 use crate::support::caller::Caller;
 use crate::support::exchange::assert_half_open;
 use crate::support::names::Names;
+use lab::{CLIENT_V4, Lab, Outcome, SERVER_V4};
 
 /// Those who could send as they like without this program, and those who get nothing from it.
 fn others(lab: &Lab) -> [Caller; 3] {

@@ -4,16 +4,17 @@
 use std::net::SocketAddr;
 use std::process::Command;
 
-use crate::lab::{HALFOPEN, Lab, Outcome, ROUTED_V4, ROUTED_V6};
 use crate::support::exchange::{assert_half_open, assert_refused};
 use crate::support::marked_way::{MARKED_V4, MARKED_V6, lab_with_a_marked_way};
 use crate::support::preloaded::Preloaded;
+use lab::{Lab, Outcome, ROUTED_V4, ROUTED_V6, halfopen_path};
 
 /// Runs the program as the load balancer does: through a shell, with the hook in front.
 fn marked_check(lab: &Lab, hook: &Preloaded, words: &str) -> Outcome {
     let hook = hook.path.display();
+    let program = halfopen_path();
     let mut shell = Command::new("sh");
-    shell.args(["-c", &format!("MARK=7 LD_PRELOAD={hook} '{HALFOPEN}' {words}")]);
+    shell.args(["-c", &format!("MARK=7 LD_PRELOAD={hook} '{program}' {words}")]);
     lab.client.outcome(shell)
 }
 

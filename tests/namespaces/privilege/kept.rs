@@ -4,14 +4,14 @@
 use std::net::SocketAddr;
 
 use super::dropping::{Held, NOTHING};
-use crate::lab::{Lab, ROUTED_V4};
-#[cfg(feature = "seccomp")]
-use crate::lab::{Outcome, SERVER_V4, SERVER_V6};
 use crate::support::caller::Caller;
 use crate::support::marked_way::{MARKED_V4, lab_with_a_marked_way};
 #[cfg(feature = "seccomp")]
 use crate::support::names::Names;
 use crate::support::preloaded::Preloaded;
+use lab::{Lab, ROUTED_V4};
+#[cfg(feature = "seccomp")]
+use lab::{Outcome, SERVER_V4, SERVER_V6};
 
 const NET_ADMIN: u64 = 1 << 12;
 const NET_RAW: u64 = 1 << 13;

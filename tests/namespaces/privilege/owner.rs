@@ -3,10 +3,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::lab::{CLIENT_V4, CLIENT_V6, Lab, ROUTED_V4, ROUTED_V6, Verdict};
 use crate::support::caller::Caller;
 use crate::support::exchange::assert_half_open;
 use crate::support::marked_way::{MARKED_V4, MARKED_V6};
+use lab::{CLIENT_V4, CLIENT_V6, Lab, ROUTED_V4, ROUTED_V6, Verdict};
 
 fn raw_check(lab: &Lab, caller: &Caller, server: IpAddr) -> Verdict {
     let words = ["-o", "json", "--engine", "raw", "-t", "5", &server.to_string(), "80"];

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use crate::lab::{Lab, Outcome};
 use crate::support::caller::Caller;
 use crate::support::scratch::{folder_for_everybody, set_mode};
+use lab::{Lab, Outcome};
 
 /// A file with a target, for root alone, in a folder for everybody.
 struct Secret {

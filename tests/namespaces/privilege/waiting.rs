@@ -6,9 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::dropping::Held;
-use crate::lab::{CLIENT_V4, CLIENT_V6, Lab, Namespace, SERVER_V4, SERVER_V6};
 use crate::support::caller::Caller;
 use crate::support::process::wait_until;
+use lab::{CLIENT_V4, CLIENT_V6, Lab, Namespace, SERVER_V4, SERVER_V6};
 
 const DROP_PORT_9: &str =
     "table inet t { chain in { type filter hook input priority 0; tcp dport 9 drop; }; }";

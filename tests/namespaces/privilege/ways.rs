@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::process::Command;
 
-use crate::lab::{CLIENT_V4, CLIENT_V6, Captured, HALFOPEN, Lab, Outcome, SERVER_V4, SERVER_V6};
 use crate::support::caller::Caller;
 use crate::support::exchange::{assert_half_open, assert_refused};
+use lab::{CLIENT_V4, CLIENT_V6, Captured, Lab, Outcome, SERVER_V4, SERVER_V6, halfopen_path};
 
 const RAW: &str = "raw";
 const CONNECT: &str = "connect";
@@ -159,7 +159,7 @@ fn in_a_user_namespace_with_a_network_of_its_own_raw_sockets_work() {
     let lab = Lab::new();
     let mut command = Command::new("unshare");
     let test = r#"ip link set lo up && exec "$0" --self-test"#;
-    command.args(["--user", "--map-root-user", "--net", "sh", "-c", test, HALFOPEN]);
+    command.args(["--user", "--map-root-user", "--net", "sh", "-c", test, halfopen_path()]);
     let outcome = lab.client.outcome(command);
     assert_eq!(outcome.code, 0, "{outcome:?}");
     assert!(outcome.stdout.lines().next().is_some_and(|line| line.ends_with("(engine: raw)")));

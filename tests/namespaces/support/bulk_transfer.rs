@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
-use crate::lab::Lab;
+use lab::Lab;
 
 /// One connection between client and server, as busy as it can be in one direction until the value
 /// is dropped.

@@ -9,8 +9,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::lab::{HALFOPEN, Lab, Outcome};
 use crate::support::scratch::{folder_for_everybody, set_mode};
+use lab::{Lab, Outcome, halfopen_path};
 
 const NOBODY: u32 = 65_534;
 
@@ -30,7 +30,7 @@ impl Caller {
         let program = folder.path().join("halfopen");
         // By another process: a file that this one writes is busy while any of its threads starts a
         // program.
-        lab.client.run("cp", &[HALFOPEN, program.to_str().expect("plain letters")]);
+        lab.client.run("cp", &[halfopen_path(), program.to_str().expect("plain letters")]);
         Self { before: Vec::new(), program, id: 0, _folder: folder }
     }
 

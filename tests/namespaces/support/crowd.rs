@@ -7,8 +7,8 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use serde::Deserialize;
 use socket2::{Domain, Socket, Type};
 
-use crate::lab::{Lab, Outcome};
 use crate::support::process::wait_until;
+use lab::{Lab, Outcome};
 
 /// On every address of the server, this port is open, the next is closed, and the third is silent.
 pub(crate) const OPEN: u16 = 80;

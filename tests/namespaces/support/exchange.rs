@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::lab::Captured;
+use lab::Captured;
 
 /// SYN, SYN+ACK, RST between the two addresses, and nothing else.
 #[track_caller]

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::lab::Lab;
+use lab::Lab;
 
 pub(crate) const MARKED_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 19, 1, 1));
 pub(crate) const MARKED_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 1));

@@ -9,7 +9,7 @@ use std::thread;
 
 use tempfile::TempDir;
 
-use crate::lab::{Lab, Outcome, halfopen};
+use lab::{Lab, Outcome, halfopen};
 
 /// Hosts, switch and resolver files, for the program that [`Names::command`] starts.
 pub(crate) struct Names(TempDir);

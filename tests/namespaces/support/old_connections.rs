@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
-use crate::lab::Lab;
+use lab::Lab;
 
 /// Connections from these ports to port 80 that the client has forgotten and the server has not;
 /// the server's ends.

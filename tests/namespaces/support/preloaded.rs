@@ -5,8 +5,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::lab::{Lab, Outcome};
 use crate::support::scratch::folder_for_everybody;
+use lab::{Lab, Outcome};
 
 /// A library that every user may load.
 pub(crate) struct Preloaded {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::lab::Running;
+use lab::Running;
 
 /// A bound on hanging.
 const PATIENCE: Duration = Duration::from_mins(5);

@@ -1,6 +1,6 @@
 //! Firewalls and routers that answer with ICMP errors.
 
-use crate::lab::{Lab, Namespace};
+use lab::{Lab, Namespace};
 
 /// A firewall's way to reject, the ICMP type and code that it sends, and the state and exit code
 /// that they mean.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use smoltcp::phy::{self, Device as _, Medium, RxToken as _, TunTapInterface, TxToken as _};
 
-use crate::lab::Namespace;
+use lab::Namespace;
 
 /// A bound on hanging: no test needs its far end for longer, on the busiest machine.
 const LIFE: Duration = Duration::from_mins(5);

@@ -137,7 +137,7 @@ fn a_syn_ack_from_elsewhere_is_reported(family: Family) {
                 let options = ["-o", "json", "-t", "0.3", "--retries", "1"];
                 let target = [family.peer().to_string(), PORT.to_string()];
                 let words = [&options[..], &target.each_ref().map(|word| &**word)].concat();
-                namespace.outcome(crate::lab::halfopen(&words))
+                namespace.outcome(lab::halfopen(&words))
             });
         let verdict = outcome.verdict();
         assert_eq!(verdict.ending(), (Some("filtered"), 2), "{outcome:#?}");
@@ -164,7 +164,7 @@ fn a_syn_ack_from_elsewhere_hides_no_true_answer(family: Family) {
             _ => Vec::new(),
         })
         .play(|namespace, _| {
-            let mut command = std::process::Command::new(crate::lab::HALFOPEN);
+            let mut command = std::process::Command::new(lab::halfopen_path());
             command.args(["-o", "json", &family.peer().to_string(), &PORT.to_string()]);
             namespace.outcome(command)
         });

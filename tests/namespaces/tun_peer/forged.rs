@@ -4,8 +4,8 @@
 use std::iter;
 use std::process::Command;
 
-use crate::lab::HALFOPEN;
 use crate::support::tun::{Family, in_both_families};
+use lab::halfopen_path;
 
 use super::answer::{ACK, Answer, FIN, PSH, RST, SYN, URG};
 use super::open::assert_open_at_once;
@@ -154,7 +154,7 @@ fn an_answer_to_a_port_that_was_never_ours_is_ignored(family: Family) {
             _ => Vec::new(),
         })
         .play(|namespace, _| {
-            let mut command = Command::new(HALFOPEN);
+            let mut command = Command::new(halfopen_path());
             command.args(["-o", "json", &family.peer().to_string(), &PORT.to_string()]);
             namespace.outcome(command)
         });

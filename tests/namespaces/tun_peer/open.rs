@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::lab::Verdict;
 use crate::support::tun::{Family, in_both_families};
+use lab::Verdict;
 
 use super::answer::{ACK, Answer, FIN, PSH, RST, URG};
 use super::icmp::final_errors;

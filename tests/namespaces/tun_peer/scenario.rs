@@ -9,8 +9,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
-use crate::lab::{HALFOPEN, Namespace, Outcome, Verdict, unhurried};
 use crate::support::tun::{Family, FarEnd, TunHost};
+use lab::{Namespace, Outcome, Verdict, halfopen_path, unhurried};
 
 use super::answer::{Answer, IcmpError, RST};
 use super::sent::Sent;
@@ -116,7 +116,7 @@ impl Scenario {
 
     /// Runs the program against the peer and holds it to the manners of every check.
     pub(crate) fn run(self) -> Story {
-        let mut command = Command::new(HALFOPEN);
+        let mut command = Command::new(halfopen_path());
         command.args(["-o", "json"]);
         command.args(&self.arguments).args([self.family.peer().to_string(), PORT.to_string()]);
         let Self { family, clock, .. } = self;
