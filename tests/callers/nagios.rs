@@ -77,6 +77,7 @@ fn fields(block: &str) -> BTreeMap<&str, &str> {
         .collect()
 }
 
+#[expect(clippy::too_many_lines, reason = "a configuration file")]
 fn start(pool: &Pool, installed: &Installed) -> Daemon {
     installed.write("nagios.cfg", &snippet("nagios.cfg"));
     installed.write("nagios-services.cfg", &snippet("nagios-services.cfg"));

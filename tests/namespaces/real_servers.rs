@@ -130,6 +130,7 @@ impl Server {
 }
 
 /// Nothing but an SMTP server and its log, whatever the machine's own Postfix is configured for.
+#[expect(clippy::too_many_lines, reason = "two configuration files")]
 fn postfix(lab: &Lab) -> Server {
     let (directory, path) = directory();
     let log_file = path.join("mail.log");

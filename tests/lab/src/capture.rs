@@ -167,46 +167,44 @@ impl Capture {
 /// 130).
 fn decode(packet: &[u8], time: Duration, direction: Direction) -> Option<Captured> {
     match packet.first()? >> 4 {
-        4 => {
-            let ip = Ipv4Packet::new_checked(packet).ok()?;
-            let blank = Captured {
-                ttl: ip.hop_limit(),
-                dscp: ip.dscp(),
-                ecn: ip.ecn(),
-                ..blank(time, direction, ip.src_addr().into(), ip.dst_addr().into())
-            };
-            match ip.next_header() {
-                IpProtocol::Tcp => blank.with_tcp(ip.payload()),
-                IpProtocol::Icmp => {
-                    let icmp = Icmpv4Packet::new_checked(ip.payload()).ok()?;
-                    Some(Captured {
-                        flags: format!("ICMP {}/{}", u8::from(icmp.msg_type()), icmp.msg_code()),
-                        ..blank
-                    })
-                }
-                _ => None,
-            }
+        4 => decode_v4(&Ipv4Packet::new_checked(packet).ok()?, time, direction),
+        6 => decode_v6(&Ipv6Packet::new_checked(packet).ok()?, time, direction),
+        _ => None,
+    }
+}
+
+fn decode_v4(ip: &Ipv4Packet<&[u8]>, time: Duration, direction: Direction) -> Option<Captured> {
+    let blank = Captured {
+        ttl: ip.hop_limit(),
+        dscp: ip.dscp(),
+        ecn: ip.ecn(),
+        ..blank(time, direction, ip.src_addr().into(), ip.dst_addr().into())
+    };
+    match ip.next_header() {
+        IpProtocol::Tcp => blank.with_tcp(ip.payload()),
+        IpProtocol::Icmp => {
+            let icmp = Icmpv4Packet::new_checked(ip.payload()).ok()?;
+            let flags = format!("ICMP {}/{}", u8::from(icmp.msg_type()), icmp.msg_code());
+            Some(Captured { flags, ..blank })
         }
-        6 => {
-            let ip = Ipv6Packet::new_checked(packet).ok()?;
-            let blank = Captured {
-                ttl: ip.hop_limit(),
-                dscp: ip.traffic_class() >> 2,
-                ecn: ip.traffic_class() & 3,
-                ..blank(time, direction, ip.src_addr().into(), ip.dst_addr().into())
-            };
-            match ip.next_header() {
-                IpProtocol::Tcp => blank.with_tcp(ip.payload()),
-                IpProtocol::Icmpv6 => {
-                    let icmp = Icmpv6Packet::new_checked(ip.payload()).ok()?;
-                    let kind = u8::from(icmp.msg_type());
-                    (kind < 130).then(|| Captured {
-                        flags: format!("ICMP {kind}/{}", icmp.msg_code()),
-                        ..blank
-                    })
-                }
-                _ => None,
-            }
+        _ => None,
+    }
+}
+
+fn decode_v6(ip: &Ipv6Packet<&[u8]>, time: Duration, direction: Direction) -> Option<Captured> {
+    let blank = Captured {
+        ttl: ip.hop_limit(),
+        dscp: ip.traffic_class() >> 2,
+        ecn: ip.traffic_class() & 3,
+        ..blank(time, direction, ip.src_addr().into(), ip.dst_addr().into())
+    };
+    match ip.next_header() {
+        IpProtocol::Tcp => blank.with_tcp(ip.payload()),
+        IpProtocol::Icmpv6 => {
+            let icmp = Icmpv6Packet::new_checked(ip.payload()).ok()?;
+            let kind = u8::from(icmp.msg_type());
+            let flags = format!("ICMP {kind}/{}", icmp.msg_code());
+            (kind < 130).then_some(Captured { flags, ..blank })
         }
         _ => None,
     }

@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 use std::fmt::Write;
+use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::{ENGINES, Stage, limited, right};
@@ -66,33 +67,35 @@ fn a_name_that_cannot_be_looked_up_for_want_of_descriptors_is_no_state() {
     }
 }
 
+/// A slow name service, which never fails to answer. Returns the questions that have arrived by the
+/// time that `ended` is true.
+fn answer_slowly(server: UdpSocket, ended: Arc<AtomicBool>) -> JoinHandle<HashSet<Vec<u8>>> {
+    server.set_read_timeout(Some(Duration::from_millis(100))).expect("a socket of ours");
+    thread::spawn(move || {
+        let (mut question, mut asked) = ([0; 512], HashSet::new());
+        loop {
+            match server.recv_from(&mut question) {
+                Ok((length, from)) => {
+                    asked.insert(question[12..length].to_vec());
+                    if !ended.load(Ordering::SeqCst) {
+                        thread::sleep(Duration::from_millis(30));
+                        let _ = server.send_to(&address(&question[..length]), from);
+                    }
+                }
+                Err(_) if ended.load(Ordering::SeqCst) => return asked,
+                Err(_) => {}
+            }
+        }
+    })
+}
+
 /// What the name service was not asked about, it has not denied.
 #[test]
 fn a_name_that_was_never_looked_up_was_not_probed() {
     const NAMES: usize = 600;
     let stage = Stage::new();
     let ended = Arc::new(AtomicBool::new(false));
-    let over = Arc::clone(&ended);
-    let server = name_service(&stage.lab);
-    server.set_read_timeout(Some(Duration::from_millis(100))).expect("a socket of ours");
-    let service = thread::spawn(move || {
-        let (mut question, mut asked) = ([0; 512], HashSet::new());
-        // Slow, but it never fails to answer; what has come by the end of the program is still
-        // read.
-        loop {
-            match server.recv_from(&mut question) {
-                Ok((length, from)) => {
-                    asked.insert(question[12..length].to_vec());
-                    if !over.load(Ordering::SeqCst) {
-                        thread::sleep(Duration::from_millis(30));
-                        let _ = server.send_to(&address(&question[..length]), from);
-                    }
-                }
-                Err(_) if over.load(Ordering::SeqCst) => return asked,
-                Err(_) => {}
-            }
-        }
-    });
+    let service = answer_slowly(name_service(&stage.lab), Arc::clone(&ended));
     let names = Names::with_hosts("127.0.0.1 localhost\n");
     let targets: Vec<_> = (0..NAMES).map(|number| format!("n{number}.test:80")).collect();
     let targets: Vec<_> = targets.iter().map(String::as_str).collect();
