@@ -132,7 +132,8 @@ impl CheckArgs {
 }
 
 /// Returns the address, or the first one of the block, in `HOST`, `HOST:PORT` or `[HOST]:PORT`;
-/// `None` if the host is a name.
+/// `None` if the host is a name, or cannot be understood. Targets are parsed later, when the
+/// program has no privilege left.
 fn address(word: &str) -> Option<IpAddr> {
     let bare = word.strip_prefix('[').unwrap_or(word);
     let hosts = [bare.split([']', '%', '/']).next(), bare.split([':', '/']).next()];

@@ -33,8 +33,8 @@ fn a_satellite_checks_for_its_master() {
     let broken = master.until(&mut icinga, "tcp-25", "CRITICAL");
     assert!(broken.text.contains("198.18.0.7:25 filtered (no answer to 3 SYNs in "), "{broken:?}");
     pool.mend_backends();
-    let mended = master.until(&mut icinga, "tcp-25", "OK");
-    for written in [open, broken, mended] {
+    let fixed = master.until(&mut icinga, "tcp-25", "OK");
+    for written in [open, broken, fixed] {
         assert_eq!(written.source, "satellite.example", "{written:?}");
     }
 }

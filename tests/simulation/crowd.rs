@@ -11,8 +11,8 @@ use halfopen::verdict::{Outcome, PortState};
 use halfopen::wire::{Flags, Segment};
 
 use crate::network::{
-    Run, Tries, answer, arrive, challenge_ack, check_all, icmp, millis, on_syn, rst_ack, secs,
-    syn_ack,
+    AttemptCounts, Run, answer, arrive, challenge_ack, check_all, icmp, millis, on_syn, rst_ack,
+    secs, syn_ack,
 };
 
 const TARGETS: usize = 5000;
@@ -108,7 +108,7 @@ fn kind(remote: SocketAddr) -> usize {
 /// A network whose hosts behave by their addresses alone.
 #[derive(Default)]
 struct Mixed {
-    attempts: Tries,
+    attempts: AttemptCounts,
 }
 
 impl Network for Mixed {

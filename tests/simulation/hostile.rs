@@ -17,8 +17,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::network::{
-    Run, SYN_ACK, Tries, answer, arrive, challenge_ack, check_all, icmp, millis, quote, rst_ack,
-    secs, syn_ack,
+    AttemptCounts, Run, SYN_ACK, answer, arrive, challenge_ack, check_all, icmp, millis, quote,
+    rst_ack, secs, syn_ack,
 };
 
 const TRIES: usize = 3;
@@ -97,7 +97,7 @@ proptest! {
 #[derive(Debug, Clone)]
 struct Hostile {
     hosts: Vec<[Vec<Reaction>; TRIES]>,
-    attempts: Tries,
+    attempts: AttemptCounts,
     /// What follows one of our RSTs.
     after_reset: Vec<Reaction>,
 }
@@ -148,7 +148,7 @@ fn networks() -> impl Strategy<Value = Hostile> {
     });
     (hosts, after_reset).prop_map(|(hosts, after_reset)| Hostile {
         hosts,
-        attempts: Tries::default(),
+        attempts: AttemptCounts::default(),
         after_reset,
     })
 }

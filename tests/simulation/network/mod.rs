@@ -73,7 +73,7 @@ impl Run {
 
     /// The SYNs, each with the number of its attempt.
     pub(crate) fn numbered_syns(&self) -> Vec<(Duration, usize, Segment)> {
-        let mut attempts = Tries::default();
+        let mut attempts = AttemptCounts::default();
         self.syns().into_iter().map(|(at, syn)| (at, attempts.number(&syn), syn)).collect()
     }
 
@@ -272,7 +272,7 @@ pub(crate) fn remotes(count: usize) -> Vec<SocketAddr> {
 pub(crate) fn on_syn(
     mut rule: impl FnMut(usize, &Segment) -> Vec<(Duration, Event)>,
 ) -> impl FnMut(Duration, &Segment) -> Vec<(Duration, Event)> {
-    let mut attempts = Tries::default();
+    let mut attempts = AttemptCounts::default();
     move |_, segment| match segment.flags {
         Flags::SYN => rule(attempts.number(segment), segment),
         _ => Vec::new(),
@@ -281,9 +281,9 @@ pub(crate) fn on_syn(
 
 /// Counts the SYNs to each target.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Tries(HashMap<SocketAddr, usize>);
+pub(crate) struct AttemptCounts(HashMap<SocketAddr, usize>);
 
-impl Tries {
+impl AttemptCounts {
     /// How many SYNs went there before this one.
     pub(crate) fn number(&mut self, syn: &Segment) -> usize {
         let count = self.0.entry(syn.destination).or_default();
