@@ -20,7 +20,7 @@ use crate::event_loop::{Driver, Next, PacketEvent, run};
 use crate::local_error::{LocalError, SendError};
 use crate::non_blocking_writer::Output;
 use crate::pacer::Pacer;
-use crate::plan::{Plan, PlanError, last_call};
+use crate::plan::{Plan, PlanError, latest_start};
 use crate::probe::Secret;
 use crate::report::Report;
 use crate::report::progress::Progress;
@@ -35,17 +35,19 @@ const GRACE: Duration = Duration::from_millis(25);
 /// has to end does not wait until the addresses of a large block are written down.
 const LISTED: usize = 100_000;
 
-/// While more bytes than that wait for the reader of the output, no target begins: each has a line
-/// to come.
+/// While more bytes than that wait for the reader of the output, no target begins, because each
+/// adds a line.
 const BACKLOG: usize = 1 << 20;
 
-/// Carries out `plan` by `engine`, if it could be opened, in a program that began at `start`, until
-/// a signal comes. What can be written before the end goes to `out` at once, and how far the check
-/// is to `progress`.
+/// Carries out `plan` with `engine`, until every target has ended or a signal arrives. If the
+/// engine could not be opened, every target ends with that error. Time counts from `start`, when
+/// the program began. Lines that need not wait for the end go to `out` at once; `progress` shows
+/// how far the check is.
 ///
 /// # Errors
 ///
-/// If the plan cannot be carried out as it stands. Whatever goes wrong later is in the report.
+/// Returns an error if the plan cannot be carried out as it stands. Whatever goes wrong later is in
+/// the report.
 pub fn check(
     plan: Plan,
     engine: Result<&mut OpenEngine, LocalError>,
@@ -176,7 +178,7 @@ impl Driver for Session<'_> {
         // An answer to a later SYN still counts. In a pool, the time that is left belongs to the
         // answers to earlier ones.
         let report = self.recorder.report();
-        let in_time = now <= last_call(report.settings.timeout) || !report.is_pool();
+        let in_time = now <= latest_start(report.settings.timeout) || !report.is_pool();
         if in_time && self.recorder.backlog().is_some_and(|(bytes, _)| bytes > BACKLOG) {
             return Next::Later;
         }
@@ -227,7 +229,7 @@ impl Driver for Session<'_> {
 
     fn handle_interrupts(&mut self, now: Duration) -> ControlFlow<()> {
         if self.source.awaits_names() {
-            if now > last_call(self.recorder.report().settings.timeout) {
+            if now > latest_start(self.recorder.report().settings.timeout) {
                 self.source.close_lookups();
             }
             self.source.take_in_names();

@@ -29,11 +29,11 @@ const SHORTAGE: usize = BATCH;
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// The time between checks whether all RSTs have left, when nothing else is left to do.
-const LAST_RESETS: Duration = Duration::from_millis(1);
+const RST_CHECK_INTERVAL: Duration = Duration::from_millis(1);
 
 /// How many batches are still received after the last verdict: enough for all late answers, and a
 /// limit in a flood.
-const LAST_LOOKS: usize = 64;
+const LAST_BATCHES: usize = 64;
 
 /// Runs `checker` over `engine` until every target of `driver` has ended and every RST has left, or
 /// until `deadline`, if there is one. Answers that have arrived by then are still received, so that
@@ -116,7 +116,7 @@ impl<D: Driver> EventLoop<'_, D> {
         deadline: Option<Duration>,
     ) -> Result<Option<EndOfRun>, LocalError> {
         let left = self.until_ended_or_stopped(deadline)?;
-        for _ in 0..LAST_LOOKS {
+        for _ in 0..LAST_BATCHES {
             if self.receive(Some(Duration::ZERO))? {
                 break;
             }
@@ -126,7 +126,7 @@ impl<D: Driver> EventLoop<'_, D> {
             if is_over(deadline, now) || self.driver.handle_interrupts(now).is_break() {
                 break;
             }
-            self.receive(earliest([Some(now + LAST_RESETS), deadline]))?;
+            self.receive(earliest([Some(now + RST_CHECK_INTERVAL), deadline]))?;
         }
         Ok(left)
     }

@@ -16,8 +16,8 @@
 //! Without the default feature `cli` the library has no command line and no reports. A program then
 //! has three things of its own:
 //!
-//! - an engine: [`engine::EngineConfig::open`] opens one for the network, with the privilege that
-//!   [`privilege`] raises before and gives up after; [`engine::SimulatedEngine`] is for tests;
+//! - an engine: [`engine::EngineConfig::open`] opens one for the network ([`privilege`] raises the
+//!   privilege for that, and gives it up afterwards); [`engine::SimulatedEngine`] is for tests;
 //! - a [`probe::Secret`] of 16 random bytes;
 //! - an [`event_loop::Driver`], which names the targets and is told how they ended. It may probe a
 //!   target again and again, in rounds ([`event_loop::Next::At`]).

@@ -63,11 +63,11 @@ pub enum LocalError {
     /// Nothing leaves this machine from a loopback address.
     #[error("cannot send from {0} to another machine: it is a loopback address")]
     LoopbackSource(IpAddr),
-    /// Routing would send the SYN of a raw socket another way than a connection.
+    /// The SYN of a raw socket would take another route than a connection.
     #[error(
-        "a raw socket's SYN to {0} would not go the way of connections (see ip rule, ip route); try the connect engine"
+        "a raw socket's SYN to {0} would take another route than a connection (see ip rule, ip route); try the connect engine"
     )]
-    OtherWay(SocketAddr),
+    OtherRoute(SocketAddr),
     /// The kernel ended its handshake, and does not say why.
     #[error(
         "this machine's kernel gave up the handshake with {0}; the raw engine can show the cause"
@@ -120,9 +120,9 @@ impl LocalError {
         }
     }
 
-    /// Returns true if it keeps every address of a family from being used, and does not concern the
-    /// other family.
-    pub fn bars_family(&self) -> bool {
+    /// Returns true if no address of one family can be used because of it, and the other family is
+    /// not affected.
+    pub fn disables_family(&self) -> bool {
         matches!(
             self,
             Self::SourceFamily(_)
@@ -183,7 +183,7 @@ fn no_descriptor(errno: Errno) -> bool {
     matches!(errno, Errno::EMFILE | Errno::ENFILE)
 }
 
-/// Why this machine has no way to a target: `ip route get` says the same.
+/// Why this machine has no route to a target: `ip route get` says the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoRoute {
     /// `ENETUNREACH`: no route, or a `throw` one.
@@ -207,8 +207,9 @@ pub enum NoRoute {
 }
 
 impl NoRoute {
-    /// What the error of a route look-up says (`ip_route_output_flow()`, `ip6_dst_lookup_flow()`);
-    /// `None` for errors that have other causes. That of a `connect()` may come from elsewhere.
+    /// Returns what the error of a route look-up says (`ip_route_output_flow()`,
+    /// `ip6_dst_lookup_flow()`); `None` for errors that have other causes. An error of `connect()`
+    /// may come from elsewhere.
     pub fn from_errno(errno: Errno) -> Option<Self> {
         match errno {
             Errno::ENETUNREACH | Errno::EAGAIN => Some(Self::Network),
@@ -229,7 +230,8 @@ pub enum SendError {
     NoRoute(NoRoute),
     /// This machine is at fault; the target is not to blame.
     LocalError(LocalError),
-    /// Each source port that there is has sent one already, and the kernel repeats it.
+    /// A SYN to the target has left from every source port that there is, and the kernel repeats
+    /// them.
     NoPortLeft,
     /// The target is one of the ports that the check itself leaves from: this machine would only
     /// talk to itself.

@@ -78,8 +78,8 @@ fn run_check(call: CheckArgs, signals: &Signals, start: Instant, out: &mut impl 
         Ok(plan) => plan,
         Err(error) => return misused(&error, out),
     };
-    let people_wait = plan.settings.format == Format::Text && io::stderr().is_terminal();
-    let progress = people_wait.then(|| Progress::new(io::stderr(), plan.settings.timeout));
+    let for_people = plan.settings.format == Format::Text && io::stderr().is_terminal();
+    let progress = for_people.then(|| Progress::new(io::stderr(), plan.settings.timeout));
     let engine = engine.as_mut().map_err(|error| error.clone());
     let report = match check(plan, engine, signals, start, out, progress) {
         Ok(report) => report,

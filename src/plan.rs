@@ -66,12 +66,13 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// If there are too many targets for the time, or one is of the wrong address family.
+    /// Returns an error if there are too many targets for the time, or one is of the wrong address
+    /// family.
     pub fn verify(&self) -> Result<(), PlanError> {
         let Settings { rate, timeout, family, .. } = self.settings;
         let targets = self.total();
         let least = targets.saturating_sub(1).saturating_mul(1000).checked_div(rate.into());
-        if targets > 1 && least.is_some_and(|least| least >= last_call(timeout).as_millis()) {
+        if targets > 1 && least.is_some_and(|least| least >= latest_start(timeout).as_millis()) {
             return Err(PlanError::TooManyTargets { targets, rate, timeout });
         }
         let mut addresses = self.targets.iter().filter_map(|target| target.hosts.address());
@@ -109,7 +110,7 @@ pub enum PlanError {
 
 /// Returns when the last of all targets may begin: a quarter of the time is left for its answer,
 /// because silence for less would be a guess.
-pub fn last_call(timeout: Duration) -> Duration {
+pub fn latest_start(timeout: Duration) -> Duration {
     timeout / 4 * 3
 }
 
@@ -120,7 +121,7 @@ fn timeout_for(targets: u128, rate: u32) -> u128 {
 
 /// Returns the rate that is enough to send the first SYNs of `targets` in time.
 fn rate_for(targets: u128, timeout: Duration) -> u128 {
-    targets.saturating_mul(1000).div_ceil(last_call(timeout).as_millis().max(1))
+    targets.saturating_mul(1000).div_ceil(latest_start(timeout).as_millis().max(1))
 }
 
 /// A way to write a report.

@@ -66,7 +66,7 @@ pub fn reset(answer: &Segment) -> Segment {
     }
 }
 
-/// What a segment says that belongs to a probe.
+/// What a segment that belongs to a probe says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     /// SYN+ACK acknowledging our SYN.
@@ -148,7 +148,7 @@ pub enum DiscardReason {
 pub struct Secret(SipHasher13);
 
 impl Secret {
-    /// Creates it from 128 bits that nobody else knows.
+    /// Creates a secret from 128 bits that nobody else knows.
     pub fn new(key: [u8; 16]) -> Self {
         Self(SipHasher13::new_with_key(&key))
     }

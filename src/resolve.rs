@@ -77,13 +77,13 @@ impl From<LocalError> for NoAddress {
 pub struct Lookups {
     queue: Arc<Mutex<Queue>>,
     results: mpsc::Receiver<(u32, Addresses)>,
-    bell: UnixStream,
+    wake_rx: UnixStream,
     /// The end of the stream that threads write to when they have a result.
-    ring: UnixStream,
+    wake_tx: UnixStream,
     sender: mpsc::Sender<(u32, Addresses)>,
     family: Family,
     /// The most threads.
-    affordable: usize,
+    max_threads: usize,
 }
 
 /// The names that are yet to be looked up.
@@ -111,20 +111,20 @@ impl Lookups {
     ///
     /// Returns an error if this machine is short of descriptors, memory or threads.
     pub fn start(names: Vec<(u32, Box<str>)>, family: Family) -> Result<Self, LocalError> {
-        let (bell, ring) = UnixStream::pair().map_err(|error| no_threads(&error))?;
-        bell.set_nonblocking(true).map_err(|error| no_threads(&error))?;
-        ring.set_nonblocking(true).map_err(|error| no_threads(&error))?;
+        let (wake_rx, wake_tx) = UnixStream::pair().map_err(|error| no_threads(&error))?;
+        wake_rx.set_nonblocking(true).map_err(|error| no_threads(&error))?;
+        wake_tx.set_nonblocking(true).map_err(|error| no_threads(&error))?;
         // A name service does not report a shortage: a file that it cannot open counts as empty.
-        let spare = (0..DESCRIPTORS + OTHERS).map(|_| bell.try_clone());
+        let spare = (0..DESCRIPTORS + OTHERS).map(|_| wake_rx.try_clone());
         drop(spare.collect::<io::Result<Vec<_>>>().map_err(|error| no_threads(&error))?);
         let mut memory = Vec::<u8>::new();
         memory.try_reserve_exact(2 * STACK).map_err(|_| LocalError::Threads(Errno::ENOMEM))?;
         drop(memory);
         let (sender, results) = mpsc::channel();
-        let affordable = (Descriptors::raise().lookups / DESCRIPTORS).clamp(1, THREADS);
+        let max_threads = (Descriptors::raise().lookups / DESCRIPTORS).clamp(1, THREADS);
         let queue = Queue { names: VecDeque::new(), threads: 0, closed: false };
         let queue = Arc::new(Mutex::new(queue));
-        let lookups = Self { queue, results, bell, ring, sender, family, affordable };
+        let lookups = Self { queue, results, wake_rx, wake_tx, sender, family, max_threads };
         lookups.add(names)?;
         Ok(lookups)
     }
@@ -139,7 +139,7 @@ impl Lookups {
     pub fn add(&self, names: Vec<(u32, Box<str>)>) -> Result<(), LocalError> {
         let mut queue = lock(&self.queue);
         queue.add(names);
-        let wanted = self.affordable.min(queue.threads + queue.names.len());
+        let wanted = self.max_threads.min(queue.threads + queue.names.len());
         while queue.threads < wanted {
             match self.start_thread() {
                 Ok(()) => queue.threads += 1,
@@ -152,7 +152,7 @@ impl Lookups {
 
     fn start_thread(&self) -> Result<(), LocalError> {
         let (queue, sender, family) = (Arc::clone(&self.queue), self.sender.clone(), self.family);
-        let mut ring = self.ring.try_clone().map_err(|error| no_threads(&error))?;
+        let mut wake_tx = self.wake_tx.try_clone().map_err(|error| no_threads(&error))?;
         let thread = thread::Builder::new().name("name look-up".to_owned()).stack_size(STACK);
         let look_up_all = move || {
             while let Some((ids, found)) = next(&queue, family) {
@@ -160,7 +160,7 @@ impl Lookups {
                 for id in ids {
                     let _ = sender.send((id, found.clone()));
                 }
-                let _ = ring.write(&[0]);
+                let _ = wake_tx.write(&[0]);
             }
         };
         thread.spawn(look_up_all).map(drop).map_err(|error| no_threads(&error))
@@ -180,7 +180,7 @@ impl Lookups {
 
     /// Returns the next result.
     pub fn poll(&mut self) -> Option<(u32, Addresses)> {
-        let _ = self.bell.read(&mut [0; 64]);
+        let _ = self.wake_rx.read(&mut [0; 64]);
         self.results.try_recv().ok()
     }
 }
@@ -188,7 +188,7 @@ impl Lookups {
 impl AsFd for Lookups {
     /// Returns a descriptor that can be read when there is a result.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.bell.as_fd()
+        self.wake_rx.as_fd()
     }
 }
 
@@ -291,8 +291,8 @@ mod tests {
     fn results(lookups: &mut Lookups, count: usize) -> Vec<(u32, String)> {
         let mut results = Vec::new();
         while results.len() < count {
-            let mut bell = [PollFd::new(lookups.as_fd(), PollFlags::POLLIN)];
-            assert_eq!(poll(&mut bell, PollTimeout::NONE), Ok(1));
+            let mut wake_rx = [PollFd::new(lookups.as_fd(), PollFlags::POLLIN)];
+            assert_eq!(poll(&mut wake_rx, PollTimeout::NONE), Ok(1));
             results.extend(iter::from_fn(|| lookups.poll()));
         }
         let first = |found: Addresses| found.unwrap()[0].ip().to_string();

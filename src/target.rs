@@ -211,9 +211,9 @@ fn no_host(host: &str, text: &str) -> TargetError {
     if ambiguous { TargetError::Ambiguous(excerpt(text)) } else { TargetError::Host(excerpt(text)) }
 }
 
-/// True for what some programs read as an IPv4 address: its last label is a number, decimal, octal
-/// or hexadecimal (`inet_aton()`; WHATWG URL §3.5, "ends in a number checker"). A host's name does
-/// not end so (RFC 1123 §2.1).
+/// Returns true for what some programs read as an IPv4 address: its last label is a number,
+/// decimal, octal or hexadecimal (`inet_aton()`; WHATWG URL §3.5, "ends in a number checker"). The
+/// name of a host does not end like that (RFC 1123 §2.1).
 fn ends_in_a_number(text: &str) -> bool {
     let rooted = text.strip_suffix('.').unwrap_or(text);
     let label = rooted.rsplit('.').next().unwrap_or_default();
@@ -232,8 +232,8 @@ pub fn excerpt(text: &str) -> String {
     }
 }
 
-/// What the kernel takes for the name of an interface (`dev_valid_name`), unless it would spoil a
-/// line.
+/// Returns true for what the kernel accepts as the name of an interface (`dev_valid_name()`),
+/// except what would break a line.
 fn is_interface(text: &str) -> bool {
     let fits = |c: char| !(c.is_whitespace() || c.is_control() || "/:".contains(c));
     (1..=15).contains(&text.len()) && text.chars().all(fits)

@@ -45,11 +45,11 @@ pub enum FileError {
     },
     /// The file is too long.
     #[error(
-        "{0} is longer than 64 MiB; say it shorter, with blocks 198.18.0.0/16 and ranges 80,8000-8010"
+        "{0} is longer than 64 MiB; shorten it with blocks such as 198.18.0.0/16 and ranges such as 8000-8010"
     )]
     TooLong(String),
     /// The file has too many lines.
-    #[error("{0} names more than {MOST} targets; say it shorter, with blocks and ranges")]
+    #[error("{0} names more than {MOST} targets; use blocks and ranges of ports")]
     TooMany(String),
     /// A line is not a target.
     #[error("{file}:{line}:{column}: {cause}")]
@@ -99,7 +99,7 @@ pub fn read_within(
     let path = name.to_owned();
     let name = if name == "-" { STANDARD_INPUT } else { name };
     let failed = |source| FileError::Start { file: name.to_owned(), source };
-    let (done, ring) = UnixStream::pair().map_err(failed)?;
+    let (done_rx, done_tx) = UnixStream::pair().map_err(failed)?;
     let (sender, receiver) = mpsc::channel();
     let reader = move || match path.as_str() {
         "-" => read(STANDARD_INPUT, io::stdin()),
@@ -111,10 +111,10 @@ pub fn read_within(
     // Not joined: if it hangs, it ends with the program.
     let thread = thread::Builder::new().spawn(move || {
         let _ = sender.send(reader());
-        drop(ring); // the other end can be read now
+        drop(done_tx); // the other end can be read now
     });
     thread.map_err(failed)?;
-    match signals.wait_to_read(done.as_fd(), limit) {
+    match signals.wait_to_read(done_rx.as_fd(), limit) {
         Wake::Signal => Err(FileError::Interrupted(name.to_owned())),
         Wake::Ready | Wake::Late => {
             receiver.try_recv().unwrap_or_else(|_| Err(FileError::Late(name.to_owned())))

@@ -47,7 +47,7 @@ impl TargetSet {
     ///
     /// # Errors
     ///
-    /// If there is no such network interface as a link-local address names.
+    /// Returns an error if the network interface of a link-local address does not exist.
     pub fn new(targets: Vec<Target>) -> Result<Self, LocalError> {
         let mut target_set = Self {
             blocks: Blocks::of(&targets),

@@ -13,7 +13,7 @@ const ADDRESSES: usize = 256;
 const ENDPOINTS: usize = 1 << 18;
 
 impl Source {
-    /// Takes in the look-ups that have ended.
+    /// Processes the look-ups that have ended.
     pub(super) fn take_in_names(&mut self) {
         while let Some((id, found)) = self.lookups.as_mut().and_then(Lookups::poll) {
             if let Ok(addresses) = &found {
@@ -56,7 +56,7 @@ impl Source {
         }
     }
 
-    /// Takes in the addresses of the name `id`.
+    /// Adds the addresses of the name `id`.
     fn begin(&mut self, id: u32, addresses: &[SocketAddr]) {
         let ports = self.target(id).ports.iter();
         let most = (ENDPOINTS / ports.clone().count()).min(ADDRESSES);

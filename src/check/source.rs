@@ -56,7 +56,7 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// If there is no such network interface as a link-local address names.
+    /// Returns an error if the network interface of a link-local address does not exist.
     pub(super) fn new(plan: Plan) -> Result<(Self, Settings), PlanError> {
         let (total, Plan { targets, settings }) = (plan.total(), plan);
         let source = Self {
@@ -80,12 +80,13 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// If no target can be sent to.
+    /// Returns an error if no target can be sent to.
     pub(super) fn prepare(&mut self, engine: &OpenEngine) -> Result<(), LocalError> {
         let (v4, v6) = self.target_set.families(self.family);
         engine.check_families(v4, v6)?;
-        self.unusable = [(true, false), (false, true)]
-            .map(|(v4, v6)| engine.check_families(v4, v6).err().filter(LocalError::bars_family));
+        self.unusable = [(true, false), (false, true)].map(|(v4, v6)| {
+            engine.check_families(v4, v6).err().filter(LocalError::disables_family)
+        });
         Ok(())
     }
 
@@ -93,7 +94,7 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// If this machine is short of something that it takes.
+    /// Returns an error if this machine is short of something that look-ups need.
     pub(super) fn start_lookups(&mut self) -> Result<(), LocalError> {
         let names = self.target_set.names_to_resolve();
         if !names.is_empty() {
@@ -132,21 +133,21 @@ impl Source {
         self.lookups.as_ref().map(AsFd::as_fd)
     }
 
-    /// Takes in that an endpoint has ended.
+    /// Records that an endpoint has ended.
     pub(super) fn end(&mut self, remote: SocketAddr, outcome: &Outcome) {
         for id in self.target_set.end(remote, outcome) {
             self.conclude(id, remote, outcome.clone());
         }
     }
 
-    /// Takes in that a SYN has left for an endpoint: there is a route.
+    /// Records that a SYN has left for an endpoint: there is a route.
     pub(super) fn on_syn(&mut self, remote: SocketAddr) {
         for id in self.target_set.waiting_for(remote) {
             self.alternatives.sent(id, remote);
         }
     }
 
-    /// Takes in that this machine has no route to an endpoint for now: a name whose other addresses
+    /// Records that this machine has no route to an endpoint for now. A name whose other addresses
     /// have all ended does not wait for it.
     pub(super) fn on_no_route(&mut self, remote: SocketAddr, cause: NoRoute) {
         for id in self.target_set.waiting_for(remote) {
@@ -174,7 +175,7 @@ impl Source {
         }
     }
 
-    /// Takes in that an endpoint of the target `id` has ended.
+    /// Records that an endpoint of the target `id` has ended.
     pub(super) fn conclude(&mut self, id: u32, remote: SocketAddr, outcome: Outcome) {
         if !self.alternatives.has(id, remote.port()) {
             let (endpoint, others) = (Some(remote), Vec::new());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::attempt::Attempts;
-use crate::plan::{Settings, last_call};
+use crate::plan::{Settings, latest_start};
 use crate::report::Waits;
 use crate::schedule::Schedule;
 
@@ -23,10 +23,10 @@ impl Timetable {
 
     /// Returns the time limit of a target whose first SYN leaves at `now`, one of `targets`.
     ///
-    /// Neither the pacer nor a name found late cuts it shorter than that of a target that begins at
-    /// the last call: less silence would be a guess.
+    /// However late the pacer or a name look-up makes it begin, it has as much time as a target
+    /// that begins at [`latest_start`]: a verdict on less silence would be a guess.
     pub(super) fn time_limit(&mut self, now: Duration, targets: u128) -> Duration {
-        let begun = now.min(last_call(self.timeout)) + self.reporting(targets);
+        let begun = now.min(latest_start(self.timeout)) + self.reporting(targets);
         let limit = self.timeout.saturating_sub(begun);
         let first = self.used.map_or(limit, |(first, _)| first);
         self.used = Some((first, limit));

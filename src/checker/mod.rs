@@ -137,7 +137,7 @@ pub struct Checker {
     clock: Clock,
     pending: Pending,
     due: Due,
-    /// Those of them whose newest attempt has just timed out.
+    /// Targets whose newest attempt has just timed out.
     waited_for: VecDeque<Slot>,
     waiting: BinaryHeap<Reverse<Wait>>,
     resets: VecDeque<Segment>,
@@ -162,7 +162,7 @@ pub struct Ended {
 }
 
 impl Checker {
-    /// Creates a checker without targets that makes so many attempts at each.
+    /// Creates a checker that has no targets yet and makes this number of attempts at each.
     pub fn new(secret: Secret, attempts: Attempts) -> Self {
         Self {
             pending: Pending::new(secret.clone(), attempts.count()),

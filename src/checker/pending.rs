@@ -37,7 +37,8 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// Creates an empty table, keyed by `secret`, for so many attempts at each target.
+    /// Creates an empty table, keyed by `secret`, with room for this number of attempts at each
+    /// target.
     pub(super) fn new(secret: Secret, attempts: usize) -> Self {
         Self {
             secret,

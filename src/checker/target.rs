@@ -13,7 +13,7 @@ pub(super) struct PendingTarget {
     /// When the timeout of its newest attempt ends, in nanoseconds.
     pub(super) until: u64,
     pub(super) id: u32,
-    /// RFC 6528's M, of which the sequence numbers of all its SYNs are made.
+    /// RFC 6528's M, which is in the sequence number of each of its SYNs.
     pub(super) clock: u32,
     /// The timeout of its first attempt, in nanoseconds.
     pub(super) first_wait: u32,

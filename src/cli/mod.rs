@@ -29,7 +29,7 @@ use crate::verdict::PortState;
 /// The highest rate, in SYNs per second, for callers without privilege of their own: the default.
 const LENT_RATE: u32 = 10_000;
 
-/// The longest deadline for those. While a check waits, its raw socket slows all TCP traffic of the
+/// The longest deadline for them. While a check waits, its raw socket slows all TCP traffic of the
 /// machine.
 const LENT_TIMEOUT: Duration = Duration::from_mins(1);
 

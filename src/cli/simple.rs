@@ -124,7 +124,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
         #[test]
-        fn what_is_read_here_clap_reads_alike(words in vec(word(), 0..9)) {
+        fn clap_agrees_with_what_is_read_here(words in vec(word(), 0..9)) {
             if let Some(arguments) = parse(&words) {
                 let by_clap = by_clap(words).map_err(|error| TestCaseError::fail(error.to_string()));
                 prop_assert_eq!(arguments, by_clap?);

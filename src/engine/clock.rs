@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn stamps_count_for_nothing_where_the_wall_clock_was_stepped_before_or_after_them() {
+    fn stamps_are_ignored_if_the_wall_clock_was_stepped_before_or_after_them() {
         for step in [2 * STEP, Duration::from_hours(1)] {
             for stepped in [AHEAD + step, AHEAD.checked_sub(step).unwrap()] {
                 for ahead in [AHEAD, stepped] {
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn stamps_of_another_clock_count_for_nothing() {
+    fn stamps_of_another_clock_are_ignored() {
         let before = AHEAD + STAMPED.checked_sub(2 * MAX_QUEUEING).unwrap();
         let after = AHEAD + READ + STEP;
         for stamp in [before, after, Duration::ZERO, 2 * AHEAD, Duration::MAX] {

@@ -67,7 +67,7 @@ impl EngineConfig {
         let engine = match self.kind {
             EngineKind::Auto => {
                 let raw = RawEngine::open(start, self)?;
-                if raw.is_barred(self.v4, self.v6) {
+                if raw.needs_fallback(self.v4, self.v6) {
                     AnyEngine::Connect(Box::new(ConnectEngine::open(start, self)?))
                 } else {
                     AnyEngine::Raw(Box::new(raw))

@@ -112,8 +112,8 @@ pub trait Engine {
         events: &mut Vec<(Duration, Event)>,
     ) -> Result<Option<Duration>, LocalError>;
 
-    /// Drains what has arrived; waits for more first if that is nothing and `deadline` has not
-    /// passed. Returns what [`Engine::drain`] returns.
+    /// Drains what has arrived. If that is nothing and `deadline` has not passed, waits, and drains
+    /// again. Returns what [`Engine::drain`] returns.
     ///
     /// # Errors
     ///

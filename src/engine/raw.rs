@@ -41,7 +41,7 @@ impl RawEngine {
 
     /// Returns true if another engine may do better: raw sockets cannot be opened, the routing
     /// table cannot be asked, or no source port could be reserved for one of the families.
-    pub(super) fn is_barred(&self, v4: bool, v6: bool) -> bool {
+    pub(super) fn needs_fallback(&self, v4: bool, v6: bool) -> bool {
         let lacks_ports =
             self.sockets.errors().any(|error| matches!(error, LocalError::SourcePort(_)));
         lacks_ports

@@ -29,7 +29,7 @@ pub(super) const BATCH: usize = 64;
 /// The most segments that are received per system call if there is one target.
 const FEW: usize = 4;
 
-/// The number of RSTs from which a thread of their own pays.
+/// From this number of RSTs on, a thread of their own pays off.
 const CROWD: usize = 16;
 
 /// The most segments that the default receive buffer holds, rounded up.
@@ -68,7 +68,7 @@ pub(super) struct RawSocket {
     reserved_ports: Vec<ReservedPort>,
     /// How many segments are received per system call.
     batch: usize,
-    /// What they are received into.
+    /// Where received segments are written.
     buffers: Vec<Buffer>,
     /// How many answers found the queue full, as the kernel counts them.
     lost: u32,

@@ -23,7 +23,7 @@ sockopt_impl!(
     MinimumHopCount, SetOnly, libc::IPPROTO_IPV6, libc::IPV6_MINHOPCOUNT, i32
 );
 
-/// A listening TCP socket that receives next to nothing.
+/// A listening TCP socket that receives almost nothing.
 ///
 /// Without it, the kernel answers a SYN+ACK for a port that it does not know with an RST: two RSTs
 /// would leave, the first one without our mark. With it, the kernel finds a socket for the segment

@@ -14,8 +14,8 @@ use super::netlink::{self, Flow, Netlink, Route, SocketOptions};
 use super::sockets::{self, port_less};
 use crate::local_error::{LocalError, NoRoute, SendError};
 
-/// From this number of targets on, it pays to ask what routing looks at before asking about each of
-/// them twice.
+/// From this number of targets on, it pays off to ask whether routes depend on ports or sources,
+/// instead of asking about each target twice.
 const MANY: usize = 8;
 
 /// Asks the kernel for routes.
@@ -49,7 +49,7 @@ pub(super) struct PacketInfo {
 }
 
 impl Router {
-    /// Opens a socket to ask the kernel by.
+    /// Opens a socket to ask the kernel through.
     pub(super) fn open(egress: &Egress) -> Result<Self, LocalError> {
         Ok(Self {
             netlink: Netlink::open()?,
@@ -189,10 +189,10 @@ impl Router {
                 return Ok(RawRoute { local, info });
             }
         }
-        Err(SendError::LocalError(LocalError::OtherWay(flow.to)))
+        Err(SendError::LocalError(LocalError::OtherRoute(flow.to)))
     }
 
-    /// Returns why a connection of `flow` cannot begin, if that is for the routing table.
+    /// Returns why a connection of `flow` cannot begin, if the reason is in the routing table.
     pub(super) fn connect_error(&self, mut flow: Flow) -> Option<SendError> {
         flow.from = self.lookup_source(flow.to, flow.options);
         let asked = self.netlink.route(flow).map_err(SendError::from);

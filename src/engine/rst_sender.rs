@@ -112,9 +112,8 @@ mod tests {
     use super::*;
     use crate::wire::{Flags, Options, SequenceNumber};
 
-    /// A socket that has no room, and never will have any: that of a connection whose other end
-    /// does not read. That end's kernel still takes what fits into its buffer; this end's is made
-    /// far smaller, after it was filled, than what then is left in it.
+    /// A socket that never has room: the other end of its connection does not read, and its send
+    /// buffer is made far smaller after it was filled.
     fn full() -> (Socket, Socket) {
         let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         listener.set_recv_buffer_size(1).unwrap(); // the least that the kernel allows
@@ -135,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn rsts_that_found_no_room_are_owed_until_they_are_taken_back() {
+    fn rsts_that_found_no_room_are_pending_until_they_are_taken_back() {
         let (socket, _listener) = full();
         let mut resets = RstSender::new(socket, PacketInfo { source: true, device: 0 });
         resets.start();

@@ -31,7 +31,7 @@ pub(super) fn send(
             let source = if info.source { source } else { Ipv4Addr::UNSPECIFIED };
             let packet_info = from_v4(source, info.device);
             let control = [ControlMessage::Ipv4PacketInfo(&packet_info)];
-            // Up to 36 bytes the kernel takes them on its stack (`____sys_sendmsg()`).
+            // The kernel reads up to 36 bytes onto its stack (`____sys_sendmsg()`).
             let space = nix::cmsg_space!(libc::in_pktinfo);
             send_all(socket, segments, control, space)
         }

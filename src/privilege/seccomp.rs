@@ -276,7 +276,7 @@ mod tests {
         assert_eq!(asked(&[PARENT, libc::SYS_read, PARENT]), parent);
     }
 
-    /// Nor does a list of them give back what `CAP_NET_ADMIN` could be used with.
+    /// Such a list does not allow again what `CAP_NET_ADMIN` could be used for.
     #[test]
     fn more_calls_are_allowed_with_any_arguments_unless_they_configure_the_network() {
         let more = [libc::SYS_openat, libc::SYS_socket, libc::SYS_setsockopt];
@@ -290,8 +290,8 @@ mod tests {
         assert_eq!(more.map(|call| is_free(true, call)), [true, false, false]);
     }
 
-    /// The verdicts are those of a filter that seccompiler makes of the same rules, one comparison
-    /// after the other.
+    /// The verdicts are those of a filter that seccompiler builds from the same rules, one
+    /// comparison after the other.
     #[test]
     fn each_call_has_the_verdict_of_its_rules() {
         for administrator in [false, true] {
@@ -312,7 +312,7 @@ mod tests {
         }
     }
 
-    /// Where the number alone decides, the kernel must see it in advance, or it runs the filter for
+    /// If the number alone decides, the kernel must see that in advance, or it runs the filter for
     /// each such call.
     #[test]
     fn free_calls_are_never_filtered() {
@@ -325,7 +325,7 @@ mod tests {
         }
     }
 
-    /// The same rules by seccompiler, which knows one refusal alone.
+    /// The same rules by seccompiler, which has only one kind of refusal.
     fn reference(calls: &[(u32, Fate)]) -> BpfProgram {
         let rules = calls.iter().filter_map(|(number, fate)| match fate {
             Fate::Allowed => Some(((*number).into(), Vec::new())),
@@ -366,8 +366,8 @@ mod tests {
         }
     }
 
-    /// Arguments of each kind that a call with that fate can tell apart: what its rules name, what
-    /// is beside that, and the same with other bits set that count or do not.
+    /// Arguments that a call with that fate can distinguish: the values in its rules, their
+    /// neighbours, and both with other bits set.
     fn arguments(fate: Option<&Fate>) -> Vec<[u64; 6]> {
         let Some(Fate::Examined(rules)) = fate else {
             return vec![[0; 6], [1; 6], [u64::MAX; 6]];

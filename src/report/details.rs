@@ -155,7 +155,7 @@ pub fn render_packet(at: Duration, packet: &PacketEvent, out: &mut impl Write) -
                     write!(out, "{seconds:.6} received {remote} > {local} {}", end_of(end))?;
                 }
                 Event::SegmentsLost(count) => {
-                    write!(out, "{seconds:.6} lost {count} for want of room")?;
+                    write!(out, "{seconds:.6} lost {count} (receive queue full)")?;
                 }
                 Event::Icmp(error, quote) => write!(
                     out,
@@ -177,7 +177,7 @@ fn end_of(handshake: &HandshakeEnd) -> String {
         HandshakeEnd::Completed => "SYN+ACK (the kernel sends the RST)".to_owned(),
         HandshakeEnd::Refused => "RST+ACK".to_owned(),
         HandshakeEnd::Failed(error) => error.to_string(),
-        HandshakeEnd::Aborted => "something that the kernel keeps to itself".to_owned(),
+        HandshakeEnd::Aborted => "something that the kernel does not report".to_owned(),
         HandshakeEnd::GivenUp => "nothing, and given up for another attempt".to_owned(),
     }
 }

@@ -43,13 +43,13 @@ impl fmt::Display for Range {
     }
 }
 
-/// A text that is no threshold range.
+/// A text that is not a threshold range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RangeError {
-    /// Not of the form.
+    /// It does not have the form of a range.
     #[error("write END, START:, START:END, ~:END or @START:END, in seconds")]
     Form,
-    /// Start above end.
+    /// Its start is above its end.
     #[error("the start of the range is above its end: write START:END, the smaller number first")]
     Order,
 }

@@ -17,7 +17,7 @@ pub enum TargetError {
     #[error("{0:?} has a port already, and {1:?} is another: leave one of them out")]
     TwoPorts(String, String),
     /// HOST PORT and more.
-    #[error("{0:?} is more than HOST PORT: write several ports as 25,80, and one target a line")]
+    #[error("{0:?} is more than HOST PORT: write several ports as 25,80, and one target per line")]
     TooMuch(String),
     /// Not a number from 1 to 65535, nor a list or range of them.
     #[error("{0:?} is not a port: write a number from 1 to 65535, or several as 25,80,8000-8010")]

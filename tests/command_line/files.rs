@@ -84,7 +84,7 @@ fn a_bad_line_is_named_before_anything_is_sent() {
         ("127.0.0.1:8025\n\n  127.0.0.1:8010-8000\n", "3:3", "\"8010-8000\" ends before it begins"),
         ("# first\r\n\t127.0.0.1:80x\r\n", "2:2", "\"80x\" is not a port"),
         ("127.0.0.1\n", "1:1", "has no port"),
-        ("127.0.0.1:8025 127.0.0.1:8026\n", "1:1", "one target a line"),
+        ("127.0.0.1:8025 127.0.0.1:8026\n", "1:1", "one target per line"),
         ("127.0.0.1 8025 8026\n", "1:1", "write several ports as 25,80"),
         ("127.0.0.1:8025 8026\n", "1:1", "has a port already"),
         ("127.0.0.010:8025\n", "1:1", "without leading zeros"),

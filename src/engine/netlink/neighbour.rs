@@ -1,4 +1,4 @@
-//! What the kernel tells of neighbour tables (`linux/neighbour.h`).
+//! What the kernel says about neighbour tables (`linux/neighbour.h`).
 
 use std::ops::RangeFrom;
 use std::time::Duration;

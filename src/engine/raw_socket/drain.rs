@@ -104,8 +104,8 @@ impl RawSocket {
     }
 
     /// Returns how many messages the queue has had no room for since the last call. `SO_RXQ_OVFL`
-    /// would tell with the next message that there is room for, so the last ones of a burst would
-    /// stay unknown.
+    /// would report them only with the next message that finds room, so those at the end of a burst
+    /// would stay unknown.
     pub(super) fn newly_lost(&mut self) -> Option<u32> {
         let lost = getsockopt(&self.raw, MemoryInfo).ok()?[DROPS];
         let newly = lost.wrapping_sub(mem::replace(&mut self.lost, lost));

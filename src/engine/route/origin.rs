@@ -16,8 +16,8 @@ use crate::wire::IcmpError;
 /// second.
 const GRANULARITY: Duration = Duration::from_millis(20);
 
-/// A firewall of this machine rejects a segment as it leaves. No entry fails and is removed so soon
-/// after it.
+/// A firewall of this machine rejects a segment when it leaves. No neighbour entry fails and is
+/// removed this soon.
 const AT_ONCE: Duration = Duration::from_millis(100);
 
 impl Router {
