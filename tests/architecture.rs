@@ -198,6 +198,15 @@ fn files_are_short() {
     assert!(long.is_empty(), "more than 300 lines without tests: {long:?}");
 }
 
+#[test]
+fn files_of_tests_are_short() {
+    let is_code = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with("//");
+    let lines = |path: &PathBuf| fs::read_to_string(path).unwrap().lines().filter(is_code).count();
+    let files = rust_files(&root().join("tests"));
+    let long: Vec<_> = files.iter().filter(|path| lines(path) > 300).collect();
+    assert!(long.is_empty(), "more than 300 lines of code: {long:?}");
+}
+
 /// rustfmt wraps code; stable rustfmt leaves comments as they are.
 #[test]
 fn comments_end_at_column_100() {

@@ -3,8 +3,10 @@
 //! Every test that checks a port does so over the loopback interface of a network of its own.
 
 mod calls;
+mod early_ends;
 mod files;
 mod grammar;
+mod large_pools;
 mod output;
 mod pools;
 mod privilege;

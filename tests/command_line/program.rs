@@ -13,6 +13,15 @@ use socket2::{Domain, Socket, Type};
 /// The program under test.
 pub(crate) const HALFOPEN: &str = env!("CARGO_BIN_EXE_halfopen");
 
+/// A port of a [`Loopback`] that listens at 127.0.0.1.
+pub(crate) const OPEN: &str = "127.0.0.1:8025";
+/// A port on which nobody listens.
+pub(crate) const CLOSED: &str = "127.0.0.1:8026";
+/// A port of an overloaded [`Loopback`], which drops each SYN.
+pub(crate) const SILENT: &str = "127.0.0.1:8027";
+/// An address that this machine does not send to.
+pub(crate) const BROADCAST: &str = "127.255.255.255:80";
+
 /// A bound on hanging, far beyond what any check here takes on the busiest machine.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
 
@@ -33,6 +42,11 @@ impl Said {
     pub(crate) fn json(&self) -> Value {
         assert_eq!(self.stdout.lines().count(), 1, "{}", self.stdout);
         serde_json::from_str(&self.stdout).expect("a line of JSON")
+    }
+
+    /// The lines of standard output, as JSON.
+    pub(crate) fn json_lines(&self) -> Vec<Value> {
+        self.stdout.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
     }
 }
 
@@ -57,6 +71,22 @@ pub(crate) fn run(program: &str, words: impl IntoIterator<Item = impl AsRef<OsSt
     let output =
         command.args(words).env("LD_PRELOAD", lab::unhurried_clock()).timeout(PATIENCE).output();
     output.unwrap_or_else(|error| panic!("needs {program}: {error}")).into()
+}
+
+/// The objects of a pool's targets, that of its summary, and the exit code.
+pub(crate) fn json_pool(words: &[&str]) -> (Vec<Value>, Value, i32) {
+    let said = halfopen([&["-o", "json"], words].concat());
+    assert_eq!(said.stderr, "");
+    let mut lines = said.json_lines();
+    let mut last = lines.pop().expect("a line");
+    let summary = last["summary"].take();
+    assert!(summary.is_object(), "{words:?}: {}", said.stdout);
+    (lines, summary, said.code)
+}
+
+/// Returns a field that is text.
+pub(crate) fn text(object: &Value, field: &str) -> String {
+    object[field].as_str().unwrap_or_else(|| panic!("{field} of {object}")).to_owned()
 }
 
 /// A network of this thread's own, and of the programs that it starts: nothing but a loopback

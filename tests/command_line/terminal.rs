@@ -13,11 +13,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{FlowArg, tcflow};
 use nix::unistd::Pid;
 
-use crate::program::{HALFOPEN, Loopback, segments_received};
+use crate::program::{CLOSED, HALFOPEN, Loopback, OPEN, SILENT, halfopen, run, segments_received};
 use crate::slow_readers::wait_until;
 
 /// One of two targets answers; the other one is silent for seconds, so that there is a bar.
-const POOL: [&str; 2] = ["127.0.0.1:8025", "127.0.0.1:8027"];
+const POOL: [&str; 2] = [OPEN, SILENT];
 
 #[test]
 fn a_bar_shows_the_progress_of_a_long_pool_and_is_erased_at_the_end() {
@@ -84,6 +84,36 @@ fn a_signal_ends_a_check_whose_terminal_is_not_read() {
     kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
     wait_until(|| child.try_wait().unwrap().is_some());
     assert_eq!(child.wait().unwrap().code(), Some(2), "the verdicts were there");
+}
+
+#[test]
+fn a_terminal_shows_the_progress_of_a_pool() {
+    let _network = Loopback::new().listen("127.0.0.1").overload();
+    let on_terminal = |words: &str| {
+        let command = format!("'{HALFOPEN}' --retries 1 -t 3 {words}");
+        run("script", ["--quiet", "--return", "--command", &command, "/dev/null"]).stdout
+    };
+    let slow = format!("{CLOSED} {SILENT}");
+    let shown = on_terminal(&format!("-o text {slow}"));
+    let (bar, result) = shown.split_once("TARGET").expect("needs script (bsdutils)");
+    assert!(bar.contains("1 of 2 targets"), "{bar:?}");
+    assert!(bar.ends_with("\r\u{1b}[K"), "the bar is gone before the result: {bar:?}");
+    assert!(result.contains("0 of 2 open in 3."), "{result:?}");
+    let calls = [
+        format!("-o text {OPEN} {CLOSED}"),
+        format!("-o text {SILENT}"),
+        slow.clone(),
+        format!("-o json {slow}"),
+        format!("-o text {slow} 2>/dev/null"),
+    ];
+    thread::scope(|scope| {
+        let running = calls.map(|words| scope.spawn(move || on_terminal(&words)));
+        for shown in running.map(|call| call.join().unwrap()) {
+            assert!(!shown.contains(" targets"), "{shown:?}");
+        }
+    });
+    let piped = halfopen(["-o", "text", "--retries", "1", "-t", "3", CLOSED, SILENT]);
+    assert_eq!(piped.stderr, "");
 }
 
 fn terminal() -> (File, OwnedFd) {

@@ -2,6 +2,8 @@
 //! be read.
 
 mod contract;
+mod foreign_text;
 mod pages;
+mod pool_reports;
 mod pools;
 mod reports;

@@ -2,20 +2,19 @@
 //! get.
 
 use std::fmt::Write;
-use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
 
-use halfopen::event_loop::PacketEvent;
-use halfopen::local_error::LocalError;
 use halfopen::plan::Format;
 use halfopen::report::Report;
 use halfopen::status::{MinOpen, Status};
-use halfopen::verdict::{EndOfRun, LookupFailure, NoVerdict, Outcome, Reason, Verdict};
-use halfopen::wire::{Flags, Options, Segment, SequenceNumber};
+use halfopen::verdict::{EndOfRun, NoVerdict, Outcome};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::reports::{CLOSED, Found, OPEN, answered, at_verbosity, judged, pool, render, wanting};
+use crate::pool_reports::{
+    address, closed_at, example, mixed, mixed_found, numbered, open, open_at, silence, silent_at,
+    slow, slow_at, unfinished, unknown_at, watched, without_engine,
+};
+use crate::reports::{CLOSED, OPEN, at_verbosity, judged, pool, render, wanting};
 
 /// What Nagios keeps of a plugin's output (`MAX_PLUGIN_OUTPUT_LENGTH`), and half of it for the
 /// first line.
@@ -23,60 +22,6 @@ const KEPT: usize = 8192;
 const FIRST: usize = 4096;
 
 const FORMATS: [Format; 3] = [Format::Nagios, Format::Json, Format::Text];
-
-/// Names of interfaces have almost any character (`dev_valid_name()`), and other text comes from
-/// outside, too.
-#[test]
-fn foreign_text_breaks_neither_lines_nor_performance_data() {
-    let hostile = "a|b'c=d;e f\ng\r\u{1b}[31m\u{7f}\u{85}\u{202e}\u{2028}\u{feff}";
-    for (hostile, harmless) in kinds(hostile).into_iter().zip(kinds("eth0")) {
-        for (format, verbosity) in
-            [(Format::Nagios, 0), (Format::Nagios, 3), (Format::Text, 0), (Format::Text, 3)]
-        {
-            let text =
-                |report: &Report| render(&at_verbosity(verbosity, report.clone()), format, false).0;
-            let (out, like) = (text(&hostile), text(&harmless));
-            for special in
-                ['\n', '|', '\r', '\u{1b}', '\u{7f}', '\u{85}', '\u{202e}', '\u{2028}', '\u{feff}']
-            {
-                let count = |text: &str| text.matches(special).count();
-                assert_eq!(count(&out), count(&like), "{special:?} in {out:?}");
-            }
-        }
-    }
-}
-
-/// Quotes around the label, doubled within it, no equals sign: so say the guidelines.
-#[test]
-fn a_label_of_performance_data_is_read_as_one() {
-    let [.., pool] = &kinds("a|b'c=d;e f")[..] else { panic!("no pool") };
-    let (out, _) = render(pool, Format::Nagios, false);
-    let data = out.lines().next().unwrap().split_once('|').unwrap().1;
-    let (open, rest) = data.split_once(' ').unwrap();
-    assert_eq!(open, "open=1;;;0;3");
-    let quoted = rest.strip_prefix('\'').unwrap().replace("\'\'", "\"");
-    let (label, value) = quoted.split_once('\'').unwrap();
-    assert_eq!((label, value), ("[fe80::1%a/b\"c_d;e f]:25", "=0.000360s;;;0;10"));
-}
-
-#[test]
-fn json_has_names_as_they_are() {
-    let name = "a|b'c=d;e\"f\ng\u{1b}\u{202e}";
-    let (out, _) = render(&kinds(name)[0], Format::Json, false);
-    let line: Value = serde_json::from_str(out.lines().next().unwrap()).unwrap();
-    assert_eq!(line["target"], format!("[fe80::1%{name}]:25"));
-}
-
-/// Reports of a target on this interface, open, closed and unknown, and of a pool of all three.
-fn kinds(interface: &str) -> Vec<Report> {
-    let of =
-        |outcome| (format!("[fe80::1%{interface}]:25"), Some("fe80::1".parse().unwrap()), outcome);
-    let (value, errno) = (interface.to_owned(), nix::errno::Errno::ENODEV);
-    let error = LocalError::Option { option: "interface", value, errno };
-    let found = [open(360), Ok(answered(Reason::RstAck, 360)), Err(error.into())].map(of).to_vec();
-    let singles = found.iter().map(|found| pool(vec![found.clone()]));
-    singles.chain([pool(found.clone())]).collect()
-}
 
 /// The lines that the contract gives, word by word.
 #[test]
@@ -313,118 +258,6 @@ proptest! {
         prop_assert_eq!(summary["not_probed"].as_u64(), Some(unprobed));
         prop_assert_eq!(summary["targets"].as_u64(), Some(ends.len() as u64 + unprobed));
     }
-}
-
-/// The pool of the contract: the third target is silent.
-fn example() -> Report {
-    let second = ("192.0.2.8:25".to_owned(), address(8), open(410));
-    after_seven_seconds(pool(vec![open_at(7), second, silent_at(9)]))
-}
-
-fn slow() -> Report {
-    let mut report = pool(vec![slow_at(7), slow_at(8), open_at(9)]);
-    report.settings.policy.warning = Some("0.1".parse().unwrap());
-    judged(report, OPEN)
-}
-
-/// A target of each kind.
-fn mixed() -> Report {
-    after_seven_seconds(pool((0..7).map(mixed_found).collect()))
-}
-
-fn mixed_found(kind: usize) -> Found {
-    match kind {
-        0 => open_at(7),
-        1 => closed_at(8),
-        2 => silent_at(9),
-        3 => {
-            let reason = Reason::NameNotResolved(LookupFailure::NotFound);
-            ("mail.example.com:25".to_owned(), None, Ok(Verdict::without_probe(reason)))
-        }
-        4 => ("192.0.2.10:25".to_owned(), address(10), Ok(answered(Reason::BareAck, 500))),
-        5 => ("[2001:db8::7]:443".to_owned(), "2001:db8::7".parse().ok(), open(360)),
-        _ => unknown_at(11),
-    }
-}
-
-/// A pool of whose targets so many more were not probed.
-fn unfinished(unprobed: u128, report: Report) -> Report {
-    Report { total: report.total + unprobed, ..report }
-}
-
-fn without_engine() -> Report {
-    let error = Some(LocalError::RawSocket(nix::errno::Errno::ENFILE));
-    Report { error, engine: None, ..unfinished(3, pool(vec![])) }
-}
-
-/// A pool of two, with what crossed.
-fn watched() -> Report {
-    let mut report = pool(vec![open_at(7), closed_at(8)]);
-    let local: SocketAddr = ([198, 51, 100, 4], 40_000).into();
-    let syn = |last| Segment {
-        source: local,
-        destination: ([192, 0, 2, last], 25).into(),
-        sequence: SequenceNumber(1000),
-        acknowledgement: SequenceNumber(0),
-        flags: Flags::SYN,
-        window: 64_240,
-        options: Options::default(),
-    };
-    let sent = |at, last| (Duration::from_micros(at), PacketEvent::Sent(syn(last)));
-    report.packets = vec![sent(310, 7), sent(410, 8), sent(1_000_410, 8)];
-    report
-}
-
-fn after_seven_seconds(report: Report) -> Report {
-    Report { elapsed: Duration::from_secs(7), ..report }
-}
-
-fn open_at(last: u8) -> Found {
-    (format!("192.0.2.{last}:25"), address(last), open(360))
-}
-
-fn slow_at(last: u8) -> Found {
-    (format!("192.0.2.{last}:25"), address(last), open(212_000))
-}
-
-fn closed_at(last: u8) -> Found {
-    (format!("192.0.2.{last}:25"), address(last), closed())
-}
-
-fn silent_at(last: u8) -> Found {
-    (format!("192.0.2.{last}:25"), address(last), silence())
-}
-
-fn unknown_at(last: u8) -> Found {
-    let to = ([192, 0, 2, last], 25).into();
-    (format!("192.0.2.{last}:25"), address(last), Err(LocalError::Firewall(to).into()))
-}
-
-/// One of thousands, each of another address, and closed.
-fn numbered(number: u16) -> Found {
-    let [high, low] = number.to_be_bytes();
-    (format!("198.18.{high}.{low}:25"), Some([198, 18, high, low].into()), closed())
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "the shape of an outcome")]
-fn open(microseconds: u64) -> Outcome {
-    Ok(answered(Reason::SynAck, microseconds))
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "the shape of an outcome")]
-fn closed() -> Outcome {
-    Ok(answered(Reason::RstAck, 310))
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "the shape of an outcome")]
-fn silence() -> Outcome {
-    let reason = Reason::NoAnswer { syns: 3, waited: Duration::from_secs(7) };
-    Ok(Verdict { attempts: 3, ..Verdict::without_probe(reason) })
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "a target may have none")]
-fn address(last: u8) -> Option<IpAddr> {
-    Some([192, 0, 2, last].into())
 }
 
 /// Whole lines, of which a monitor reads every byte.

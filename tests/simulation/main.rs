@@ -9,7 +9,10 @@ mod handshake;
 mod hostile;
 mod icmp;
 mod loss;
+mod lost_answers;
 mod network;
+#[cfg(feature = "cli")] // makes plans of command lines
+mod overlapping_targets;
 mod pacing;
 mod pool;
 mod refusal;

@@ -11,7 +11,7 @@ use crate::packets::{
     WINDOWS_SYN_ACK_V4, linux_rst_ack_v4, linux_syn_ack_v4, macos_syn_ack_v4, router_syn_ack_v4,
     sealed, windows_syn_ack_v4,
 };
-use crate::segment::segments;
+use crate::random_segments::segments;
 
 /// Packets, what they say, and their time to live.
 fn answers() -> Vec<(&'static [u8], Segment, u8)> {

@@ -4,4 +4,5 @@
 mod icmp;
 mod ipv4;
 mod packets;
+mod random_segments;
 mod segment;

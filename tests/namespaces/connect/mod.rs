@@ -4,11 +4,13 @@
 
 mod crowd;
 mod descriptors;
+mod icmp;
 mod neighbour;
 mod options;
 mod overflow;
 mod peer;
 mod schedule;
+mod scripted;
 mod stale;
 mod unprivileged;
 mod wire;

@@ -5,31 +5,16 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use nix::unistd::Pid;
-use smoltcp::wire::TcpSeqNumber;
-
+use super::scripted::{SHORT, check, flags, run};
 use crate::support::crowd::Findings;
 use crate::support::tun::{Family, in_both_families};
 use crate::tun_peer::answer::{ACK, Answer, FIN, RST, SYN};
-use crate::tun_peer::icmp::{
-    errors_behind_a_segment, final_errors, meaningless_errors, passing_errors,
-};
+use crate::tun_peer::icmp::passing_errors;
 use crate::tun_peer::open::{ENDS, assert_no_pause, with_an_end};
-use crate::tun_peer::scenario::{
-    Injection, PORT, Scenario, at_once, back_to_back, to_each, to_first,
-};
+use crate::tun_peer::scenario::{Injection, PORT, at_once, to_each, to_first};
 use crate::tun_peer::sent::Sent;
-use lab::{Outcome, Verdict, halfopen};
-
-/// The second attempt leaves 0.5 s after the first, before the kernel repeats that one.
-const SHORT: &[&str] = &["-t", "3.5"];
 
 in_both_families!(
-    a_final_icmp_error_ends_the_check_at_once,
-    an_icmp_error_that_may_pass_leaves_the_other_attempts_their_chance,
-    an_icmp_error_that_stays_is_the_verdict_after_the_last_attempt,
-    an_icmp_error_about_another_segment_is_ignored,
-    an_icmp_error_that_says_nothing_about_the_port_gives_it_no_state,
     a_slow_answer_shows_in_the_round_trip_time,
     a_pause_of_the_program_shows_in_no_round_trip_time,
     a_late_answer_to_the_first_attempt_counts,
@@ -37,7 +22,6 @@ in_both_families!(
     answers_to_two_attempts_are_both_reset,
     an_answer_after_the_verdict_is_reset,
     targets_that_had_the_same_descriptors_do_not_mix,
-    an_icmp_error_right_behind_a_syn_ack_changes_nothing,
     a_syn_ack_with_an_rst_on_its_heels_is_open,
     a_syn_ack_with_an_end_right_behind_it_is_open,
     a_syn_ack_to_a_syn_that_was_sent_again_with_an_end_right_behind_it_is_open,
@@ -46,82 +30,6 @@ in_both_families!(
     flags_that_no_stack_sends_together_are_what_the_kernel_takes_them_for,
     old_connections_that_answer_every_syn_look_filtered,
 );
-
-fn a_final_icmp_error_ends_the_check_at_once(family: Family) {
-    for &(kind, code, state) in final_errors(family) {
-        let (verdict, sent) =
-            check(family, &[], to_first(move |syn| syn.icmp(family.router(), kind, code)));
-        assert_eq!(verdict.ending(), (Some(state), 2), "type {kind} code {code}: {verdict:?}");
-        assert_eq!(flags(&sent), ["SYN"]);
-        assert_names_the_router(&verdict, family);
-    }
-}
-
-fn an_icmp_error_that_may_pass_leaves_the_other_attempts_their_chance(family: Family) {
-    for &(kind, code, _) in passing_errors(family) {
-        let (verdict, sent) = check(family, SHORT, move |syns| match syns {
-            [first] => vec![first.icmp(family.router(), kind, code).into()],
-            [_, second] => vec![second.syn_ack().into()],
-            _ => Vec::new(),
-        });
-        assert_eq!(verdict.ending(), (Some("open"), 0), "type {kind} code {code}: {verdict:?}");
-        assert_eq!(flags(&sent), ["SYN", "SYN", "RST+ACK"]);
-    }
-}
-
-fn an_icmp_error_that_stays_is_the_verdict_after_the_last_attempt(family: Family) {
-    for &(kind, code, state) in passing_errors(family) {
-        let (verdict, sent) = check(
-            family,
-            &["-t", "0.35"],
-            to_each(move |syn| syn.icmp(family.router(), kind, code)),
-        );
-        assert_eq!(verdict.ending(), (Some(state), 2), "type {kind} code {code}: {verdict:?}");
-        assert_eq!(flags(&sent), ["SYN", "SYN", "SYN"]);
-        assert_names_the_router(&verdict, family);
-    }
-}
-
-fn an_icmp_error_about_another_segment_is_ignored(family: Family) {
-    for &(kind, code, _) in final_errors(family) {
-        for distance in [-1, 2, 0x4000_0000] {
-            let (verdict, _) = check(
-                family,
-                &["-t", "0.2", "--retries", "0"],
-                to_each(move |syn| {
-                    let error = syn.icmp(family.router(), kind, code);
-                    error.misquoted(|tcp| {
-                        let TcpSeqNumber(number) = tcp.seq_number();
-                        tcp.set_seq_number(TcpSeqNumber(number.wrapping_add(distance)));
-                    })
-                }),
-            );
-            assert_eq!(verdict.ending(), (Some("filtered"), 2), "{distance} off: {verdict:?}");
-        }
-    }
-}
-
-/// Some of them end the kernel's handshake, which does not say why: then there is no verdict,
-/// whatever raw sockets would receive.
-fn an_icmp_error_that_says_nothing_about_the_port_gives_it_no_state(family: Family) {
-    let mut told = BTreeSet::new();
-    for &(kind, code) in meaningless_errors(family) {
-        let error = move |syn: &Sent| syn.icmp(family.router(), kind, code);
-        let (verdict, _) = check(family, &["-t", "0.2", "--retries", "1"], to_each(error));
-        let honest = [(Some("filtered"), 2), (None, 3)];
-        assert!(honest.contains(&verdict.ending()), "type {kind} code {code}: {verdict:?}");
-        told.extend(verdict.state.is_none().then(|| verdict.reason.clone()));
-
-        let (verdict, _) = check(family, SHORT, move |syns| match syns {
-            [first] => vec![error(first).into()],
-            [_, second] => vec![second.syn_ack().into()],
-            _ => Vec::new(),
-        });
-        assert_eq!(verdict.ending(), (Some("open"), 0), "type {kind} code {code}: {verdict:?}");
-    }
-    let reasons: Vec<_> = told.into_iter().collect();
-    assert!(matches!(&reasons[..], [one] if one.contains("the raw engine")), "{reasons:?}");
-}
 
 fn a_slow_answer_shows_in_the_round_trip_time(family: Family) {
     let delay = Duration::from_millis(100);
@@ -214,20 +122,6 @@ fn targets_that_had_the_same_descriptors_do_not_mix(family: Family) {
     let findings = Findings::of(&outcome);
     assert_eq!(findings.of_target(&targets[0]).state.as_deref(), Some("open"), "{outcome:?}");
     assert_eq!(findings.of_target(&targets[1]).state.as_deref(), Some("unreachable"));
-}
-
-fn an_icmp_error_right_behind_a_syn_ack_changes_nothing(family: Family) {
-    for (error, stopped) in errors_behind_a_segment(family) {
-        let (verdict, _) = check(
-            family,
-            &[],
-            to_first(move |syn| {
-                let both = back_to_back([syn.syn_ack().packet(), error(syn).packet()]);
-                if stopped { both.at_once() } else { both }
-            }),
-        );
-        assert_eq!(verdict.ending(), (Some("open"), 0), "{verdict:?}");
-    }
 }
 
 /// The program stands still meanwhile.
@@ -323,35 +217,6 @@ fn old_connections_that_answer_every_syn_look_filtered(family: Family) {
     assert!(sent.iter().any(|sent| sent.flags == RST), "the kernel resets them: {sent:#?}");
 }
 
-/// The report of a check of the peer, and every segment that left this side.
-fn check(
-    family: Family,
-    options: &[&str],
-    script: impl FnMut(&[Sent]) -> Vec<Injection> + Send + 'static,
-) -> (Verdict, Vec<Sent>) {
-    let peer = SocketAddr::new(family.peer(), PORT).to_string();
-    let (outcome, sent) = run(family, &[options, &[&peer]].concat(), script);
-    (outcome.verdict(), sent)
-}
-
-fn run(
-    family: Family,
-    arguments: &[&str],
-    script: impl FnMut(&[Sent]) -> Vec<Injection> + Send + 'static,
-) -> (Outcome, Vec<Sent>) {
-    let command = halfopen(&[&["--engine", "connect", "-o", "json"], arguments].concat());
-    Scenario::new(family).on_syn(script).play(|namespace, program| {
-        let running = namespace.spawn(command);
-        let pid = Pid::from_raw(running.child.id().cast_signed());
-        program.set(pid).expect("one program a scenario");
-        running.wait()
-    })
-}
-
-fn flags(sent: &[Sent]) -> Vec<String> {
-    sent.iter().map(Sent::flag_names).collect()
-}
-
 /// SYN, SYN, and an RST for the answer to each.
 #[track_caller]
 fn assert_both_are_reset(sent: &[Sent]) {
@@ -359,11 +224,4 @@ fn assert_both_are_reset(sent: &[Sent]) {
     let ports: BTreeSet<_> = resets.iter().map(|reset| reset.source_port).collect();
     assert!(resets.iter().all(|reset| reset.flags & (RST | SYN) == RST), "{sent:#?}");
     assert_eq!((resets.len(), ports), (2, [first.source_port, second.source_port].into()));
-}
-
-#[track_caller]
-fn assert_names_the_router(verdict: &Verdict, family: Family) {
-    let Verdict { reason, .. } = verdict;
-    let from = format!(" from {}", family.router());
-    assert!(reason.starts_with("ICMP ") && reason.ends_with(&from), "{reason}");
 }

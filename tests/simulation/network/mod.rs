@@ -1,6 +1,7 @@
 //! A run of checks, and the answers that a simulated network gives.
 
 mod engine;
+pub(crate) mod rounds;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
