@@ -69,7 +69,7 @@ fn answer(syn: &Segment, flags: Flags) -> Event {
     Event::Segment { segment, hop_limit: 64, reset_by_kernel: false }
 }
 
-/// Endpoints from 198.18.0.1 upwards. Counts only how they end.
+/// Supplies endpoints from 198.18.0.1 upwards, and counts how they end.
 struct Pool {
     left: std::ops::Range<u32>,
     state: PortState,

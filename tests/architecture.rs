@@ -34,7 +34,7 @@ const KNOWLEDGE: [(&str, &[&str]); 22] = [
     ("hashbrown", &["checker/pending.rs"]),
     ("ipnetwork", &["target.rs", "target/", "target_set.rs"]),
     ("serde_json", &["report/json.rs"]),
-    // The kernel's time stamps are of that clock.
+    // The kernel's time stamps are times of the wall clock.
     ("SystemTime", &["engine/clock.rs"]),
     ("Instant::now", &["main.rs", "engine/", "self_test.rs"]),
     ("stdin", &["target_file.rs"]),
@@ -167,7 +167,8 @@ fn only_main_knows_the_command_line() {
 #[test]
 fn imports_run_one_way() {
     let mut imports = imports();
-    // Take away what imports nothing that is left, until nothing is: what remains goes in circles.
+    // Remove modules that import nothing that is left, until there are none: what remains is in or
+    // above a cycle.
     loop {
         let leaves: BTreeSet<_> = imports
             .iter()

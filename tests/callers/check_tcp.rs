@@ -1,4 +1,5 @@
-//! In place of `check_tcp`: the table of `packaging/README.md`, row by row, with both programs.
+//! As a replacement for `check_tcp`: the table of `packaging/README.md`, row by row, with both
+//! programs.
 
 use std::fs;
 use std::io::Read;
@@ -130,7 +131,7 @@ impl Names {
         Self { pool: Pool::new(), installed }
     }
 
-    /// The call is words as a shell reads them.
+    /// The call is split into words as by a shell.
     fn run(&self, program: &str, call: &str) -> Outcome {
         let mount = "for file in hosts nsswitch.conf resolv.conf; do mount --bind \"$0/$file\" /etc/$file || exit 99; done;";
         let script = format!("{mount} exec {PLUGINS}/{program} {call}");

@@ -24,7 +24,7 @@ fn an_open_backend_is_up_a_closed_or_silent_one_is_down() {
     round.assert_waited_at_most(2.05);
 }
 
-/// The firewall lets nothing pass but what is marked.
+/// The firewall drops everything that is not marked.
 #[test]
 fn every_packet_of_a_marked_farm_has_its_backends_mark() {
     let (pool, installed) = (Pool::new(), Installed::new());
@@ -43,7 +43,7 @@ fn every_packet_of_a_marked_farm_has_its_backends_mark() {
     assert_eq!(round(&pool, &installed, "").stdout, "down\n".repeat(BACKENDS.len()));
 }
 
-/// Each backend once; `preload` is the hook that marks, or empty.
+/// Checks each backend once. `preload` is the hook that marks, or empty.
 fn round(pool: &Pool, installed: &Installed, preload: &str) -> Outcome {
     let configuration = installed.write("farmguardian.conf", &snippet("farmguardian.conf"));
     let harness = here().join("farmguardian.pl");

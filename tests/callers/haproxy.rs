@@ -16,7 +16,7 @@ fn haproxy_sees_servers_fail_and_recover_without_any_privilege() {
     let capture = pool.lab.server.capture("server0");
     let mut haproxy = start(&pool, &installed, "");
     sees_servers_break_and_mend(&pool, &installed, &mut haproxy);
-    // As only the kernel ends a connection.
+    // Only the kernel ends a connection like this.
     assert_eq!(resets(&capture), ["RST+ACK"]);
 }
 
@@ -57,7 +57,7 @@ fn resets(capture: &Capture) -> Vec<String> {
     flags
 }
 
-/// `show stat`, until it has the server in that state, by that result of a check with that code.
+/// Reads `show stat` until the server has that state, check result and exit code.
 fn until(haproxy: &mut Daemon, socket: &Path, server: &str, state: &str, check: &str, code: &str) {
     haproxy.until(&format!("{server} is {state}"), |_| {
         let mut stream = UnixStream::connect(socket).ok()?;
@@ -79,8 +79,8 @@ fn start(pool: &Pool, installed: &Installed, setting: &str) -> Daemon {
     let mut configuration = snippet("haproxy.cfg");
     let mut words = Vec::new();
     if user == "root" {
-        // It may not become another user here. To be somebody else from the start will do, unless
-        // the capability is wanted.
+        // It may not change its user here, so it starts as another one, unless the capability is
+        // wanted.
         configuration = replaced(&configuration, "    user haproxy\n    group haproxy\n", "");
         pool.lab.client.sysctl("net.ipv4.ip_unprivileged_port_start", "0");
         if setting.is_empty() {
@@ -91,7 +91,7 @@ fn start(pool: &Pool, installed: &Installed, setting: &str) -> Daemon {
     let own = format!("global\n    stats socket {} mode 666\n    {setting}\n", socket.display());
     let files =
         [installed.write("haproxy.cfg", &configuration), installed.write("stats.cfg", &own)];
-    // Quiet, it closes all descriptors before it runs a check.
+    // With -q, it closes all descriptors before it runs a check.
     words.extend(["haproxy", "-db", "-q"]);
     for file in &files {
         words.extend(["-f", file.to_str().expect("plain letters")]);

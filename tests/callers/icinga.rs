@@ -7,7 +7,7 @@ use crate::installed::{Daemon, Installed, replaced, snippet};
 use crate::pool::Pool;
 use lab::Namespace;
 
-/// Begins a result in what Icinga writes; the text of one may have several lines.
+/// Begins a result in Icinga's output. The text of a result may have several lines.
 const RESULT: char = '\u{1e}';
 
 #[test]
@@ -44,7 +44,7 @@ fn icinga_sees_a_backend_fail_and_recover() {
     }
 }
 
-/// As words of a command line that it understands, and obeys.
+/// The program understands them as words of a command line, and follows them.
 #[test]
 fn every_custom_variable_reaches_the_program() {
     let (pool, installed) = (Pool::new(), Installed::new());
@@ -75,7 +75,7 @@ fn every_custom_variable_reaches_the_program() {
         }
     "#;
     site.configure(&[&snippet("icinga2.conf"), host]);
-    // Only the packets that were asked for find their way.
+    // Only packets sent with the requested options get through.
     pool.lab.client.nft("table inet t { chain out { type filter hook output priority 0; ip daddr 198.18.0.8 meta mark != 7 drop; ip daddr 198.18.0.8 oifname != client0 drop; }; }");
     let mut icinga = site.start(&pool.lab.client);
     let closed = site.until(&mut icinga, "one", "WARNING");
@@ -120,7 +120,7 @@ impl<'a> Site<'a> {
         self.installed.write(&format!("{}/{name}", self.name), text);
     }
 
-    /// Debian's configuration where it matters, and a line for each check result.
+    /// The relevant part of Debian's configuration, and a line for each check result.
     pub(crate) fn configure(&self, parts: &[&str]) {
         let own = format!(
             r#"
@@ -166,7 +166,7 @@ impl<'a> Site<'a> {
         words
     }
 
-    /// The configuration is valid, by Icinga's own word, and Icinga at work.
+    /// Has Icinga validate the configuration, and starts it.
     pub(crate) fn start(&self, host: &Namespace) -> Daemon {
         let words = self.words();
         let words: Vec<_> = words.iter().map(String::as_str).collect();
@@ -195,8 +195,8 @@ impl<'a> Site<'a> {
         })
     }
 
-    /// All that was written, oldest first: the files are named after the second in which they were
-    /// closed.
+    /// Everything that was written, oldest first: the files are named after the second in which
+    /// they were closed.
     fn results(&self) -> String {
         let mut files: Vec<_> = fs::read_dir(self.path("spool"))
             .expect("its own directory")

@@ -8,7 +8,7 @@ use lab::SERVER_V4;
 #[test]
 fn a_satellite_checks_for_its_master() {
     let (pool, installed) = (Pool::new(), Installed::new());
-    // The master on the server's side of the cable, the satellite on the client's.
+    // The master is in the server's namespace, the satellite in the client's.
     let zones = replaced(&snippet("icinga2-satellite.conf"), "198.18.0.20", &SERVER_V4.to_string());
     let (master, satellite) = (Site::new(&installed, "master"), Site::new(&installed, "satellite"));
     certify(&pool, &installed, &[(&master, "master.example"), (&satellite, "satellite.example")]);

@@ -16,9 +16,8 @@ use lab::{Namespace, Running, halfopen_path};
 /// A bound on daemons that never start, or never notice what happened to a backend.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// Laid over the machine's own /usr, and seen only by the programs that it starts: the
-/// program with its file capability, the name its callers know, the wrappers. Beside it, scratch
-/// files.
+/// The program with its file capability, the name that its callers know, and the wrappers, mounted
+/// over the machine's /usr for the programs that it starts. It also has scratch files.
 pub(crate) struct Installed(TempDir);
 
 impl Installed {
@@ -59,13 +58,13 @@ impl Installed {
         path
     }
 
-    /// A program, or a folder of them. Written by another process, because nothing runs that is
-    /// open for writing, if only in a child that another test is about to start.
+    /// Installs a program, or a folder of them. Another process writes it, because a file that is
+    /// open for writing cannot be run, and a child of another test may still have it open.
     pub(crate) fn copy(&self, from: &Path, name: &str) {
         run("cp", &["--recursive".as_ref(), from.as_ref(), self.path(name).as_ref()]);
     }
 
-    /// Builds `tests/callers/NAME.c`, to be preloaded.
+    /// Builds `tests/callers/NAME.c` as a library to preload.
     pub(crate) fn library(&self, name: &str) -> String {
         let source = here().join(format!("{name}.c"));
         let library = self.path(&format!("{name}.so"));
@@ -74,8 +73,9 @@ impl Installed {
         library.display().to_string()
     }
 
-    /// The user that a daemon changes to, now owner of these folders and all in them; root where
-    /// this process may not act for it, as in a user namespace without more ids.
+    /// Returns the user that a daemon changes to, and makes it the owner of these folders and their
+    /// contents. It is root if this process cannot act for another user, as in a user namespace
+    /// with a single id.
     pub(crate) fn user(&self, name: &str, folders: &[&str]) -> String {
         assert!(
             User::from_name(name).is_ok_and(|user| user.is_some()),
@@ -111,8 +111,8 @@ impl Installed {
     }
 }
 
-/// A file of `packaging/`, with the lab's addresses for the documentation's: every address in
-/// 198.18.0.0/16 and `2001:db8:1::/64` is the server's.
+/// Returns a file of `packaging/`, with the lab's addresses instead of the documentation's: every
+/// address in 198.18.0.0/16 and `2001:db8:1::/64` is the server's.
 pub(crate) fn snippet(name: &str) -> String {
     let path = packaging().join(name);
     let text = fs::read_to_string(&path)
@@ -141,19 +141,19 @@ fn run(program: &str, words: &[&OsStr]) {
     );
 }
 
-/// A replacement that must not pass unnoticed where there is nothing to replace.
+/// Replaces text, and panics if there is nothing to replace.
 pub(crate) fn replaced(text: &str, from: &str, to: &str) -> String {
     assert!(text.contains(from), "there is no {from:?} in {text}");
     text.replace(from, to)
 }
 
-/// A daemon at work, with all of its processes; they end when the value is dropped.
+/// A running daemon, with all of its processes. They end when the value is dropped.
 pub(crate) struct Daemon {
     running: Running,
 }
 
 impl Daemon {
-    /// What `look` finds, given all that the daemon has said, as soon as it finds something.
+    /// Waits until `look` finds something in the daemon's output, and returns it.
     pub(crate) fn until<T>(&mut self, what: &str, mut look: impl FnMut(&str) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -168,7 +168,7 @@ impl Daemon {
         }
     }
 
-    /// All that it has said once it says this.
+    /// Waits until its output contains this, and returns the output.
     pub(crate) fn until_it_says(&mut self, words: &str) -> String {
         let what = format!("says {words:?}");
         self.until(&what, |said| said.contains(words).then(|| said.to_owned()))

@@ -12,7 +12,7 @@ const DYNAMIC: &str = "/usr/lib/halfopen/keepalived-dynamic 1 -t 2 -w 0.1 198.18
 fn keepalived_removes_a_server_that_fails_and_adds_one_that_recovers() {
     let (pool, installed) = (Pool::new(), Installed::new());
     let mut keepalived = start(&pool, &installed, &configuration());
-    // Closed, by the wrapper.
+    // A closed port, checked by the wrapper.
     keepalived.until_it_says("ipvs: removed 198.18.0.8:25 weight 10");
     pool.break_backends();
     keepalived.until_it_says("ipvs: removed 198.18.0.7:25 weight 10");
@@ -54,15 +54,15 @@ fn misc_dynamic_takes_critical_for_weight_0_and_warning_for_down() {
     keepalived.until_it_says("ipvs: removed 198.18.0.8:25 weight 10");
 }
 
-/// The snippet, with checks every second.
+/// The example, with a check every second.
 fn configuration() -> String {
     replaced(&snippet("keepalived.conf"), "delay_loop 5", "delay_loop 1")
 }
 
 fn start(pool: &Pool, installed: &Installed, configuration: &str) -> Daemon {
     let preload = format!("LD_PRELOAD={}", installed.library("ipvs"));
-    // Where scripts have another user, keepalived 2.2.7 takes its own check of the configuration
-    // for orphaned, and ends it.
+    // If scripts run as another user, keepalived 2.2.7 mistakes its own check of the configuration
+    // for an orphan, and ends it.
     let as_root = replaced(configuration, "script_user nobody", "script_user root");
     let checked = installed.write("as_root.conf", &as_root);
     let words =

@@ -21,7 +21,7 @@ fn ldirectord_removes_servers_that_fail_and_adds_those_that_recover() {
     until(&mut ldirectord, &table, &open, &closed);
 }
 
-/// A closed server is in the table until its first check: therefore both at once.
+/// A closed server is in the table until its first check, so both are waited for at once.
 fn until(ldirectord: &mut Daemon, table: &Path, there: &[&str], gone: &[&str]) {
     ldirectord.until(&format!("{there:?} in the table, not {gone:?}"), |_| {
         let is_there = |server: &&str| table.join(server).exists();

@@ -1,5 +1,5 @@
-//! The programs that call this one, on the snippets and wrappers of `packaging/`: for real where
-//! Debian has them, by their calling rules where it has not. Runs as root, and as an ordinary user
+//! The programs that call this one, with the examples and wrappers of `packaging/`: the real
+//! program if Debian has it, its calling rules otherwise. Runs as root, and as an ordinary user
 //! inside `unshare --user --map-root-user`.
 
 mod check_tcp;

@@ -46,7 +46,7 @@ fn nagios_sees_a_backend_fail_and_recover() {
     }
 }
 
-/// What the status file says of a service.
+/// What the status file says about a service.
 #[derive(Debug)]
 struct Status {
     output: String,
@@ -81,7 +81,7 @@ fn fields(block: &str) -> BTreeMap<&str, &str> {
 fn start(pool: &Pool, installed: &Installed) -> Daemon {
     installed.write("nagios.cfg", &snippet("nagios.cfg"));
     installed.write("nagios-services.cfg", &snippet("nagios-services.cfg"));
-    // Only the daemon may read Debian's.
+    // Only the daemon may read Debian's file.
     installed.write("resource.cfg", "$USER1$=/usr/lib/nagios/plugins\n");
     let user = installed.user("nagios", &["var", "var/results"]);
     let group = if user == "root" { "root" } else { "nagios" };
@@ -124,8 +124,8 @@ fn start(pool: &Pool, installed: &Installed) -> Daemon {
     installed.start(&pool.lab.client, &["nagios4", main])
 }
 
-/// Debian's configuration, but for the settings of our own: other places, and minutes that are
-/// seconds.
+/// Debian's configuration, except for our own settings: other paths, and intervals in seconds
+/// instead of minutes.
 fn debians_without(own: &str) -> String {
     let name = |line: &str| line.split('=').next().unwrap_or_default().trim().to_owned();
     let own: Vec<_> = own.lines().chain(["cfg_dir="]).map(name).collect();

@@ -74,7 +74,7 @@ fn wrong_usage_leaves_the_old_metrics_alone() {
     assert_eq!(files, 1, "no scraps");
 }
 
-/// Somebody who may write to the directory guesses the name of the file that comes first.
+/// Another user who may write to the directory guesses the name of the temporary file.
 #[test]
 fn a_planted_link_is_not_followed() {
     let (pool, installed) = (Pool::new(), Installed::new());

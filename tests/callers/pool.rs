@@ -7,7 +7,7 @@ use lab::Lab;
 const OPEN: [&str; 2] = ["198.18.0.7", "2001:db8:1::7"];
 const DROPPED: [&str; 2] = ["198.18.0.9", "2001:db8:1::9"];
 
-/// Port 25 of .7 is open, of .8 closed, of .9 dropped by a firewall, IPv4 and IPv6.
+/// Port 25 is open on .7, closed on .8, and dropped by a firewall on .9, over IPv4 and IPv6.
 pub(crate) struct Pool {
     pub(crate) lab: Lab,
     _listeners: Vec<TcpListener>,

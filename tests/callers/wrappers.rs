@@ -1,4 +1,5 @@
-//! Callers that cannot be had here: their calling rules, on the snippets and wrappers for them.
+//! Callers that cannot be installed here: their calling rules, with the examples and wrappers for
+//! them.
 
 use serde_json::Value;
 
@@ -10,7 +11,7 @@ fn run(pool: &Pool, installed: &Installed, words: &[&str]) -> Outcome {
     pool.lab.client.outcome(installed.command(words))
 }
 
-/// Whatever is printed is up; the exit code counts for nothing.
+/// Any output means up. The exit code is ignored.
 #[test]
 fn f5_reads_only_the_output() {
     let (pool, installed) = (Pool::new(), Installed::new());
@@ -68,7 +69,7 @@ fn keepalived_gets_only_weights_that_are_exit_codes() {
     }
 }
 
-/// A command that a signal ends would be up.
+/// ldirectord treats a command that a signal ends as up.
 #[test]
 fn ldirectord_notices_a_check_that_was_killed() {
     let (pool, installed) = (Pool::new(), Installed::new());
@@ -110,8 +111,8 @@ fn consul_gets_its_three_states() {
     }
 }
 
-/// In a container without privileges, without capabilities to gain. The kubelet waits half a second
-/// longer than the probe.
+/// In a container without privileges, which cannot gain capabilities. The kubelet waits half a
+/// second longer than the probe.
 #[test]
 fn a_kubernetes_probe_needs_no_privilege() {
     let (pool, installed) = (Pool::new(), Installed::new());

@@ -1,4 +1,4 @@
-//! The ways to name a target, and the words that callers put around it.
+//! The ways to name a target, and the other words that callers pass.
 
 use std::os::unix::fs::symlink;
 
@@ -151,8 +151,8 @@ fn the_name_it_is_called_by_makes_no_difference() {
     assert_eq!(run(link, ["127.0.0.1", "0"]), halfopen(["127.0.0.1", "0"]));
 }
 
-/// As a load balancer's external check has it: no environment, nothing open but what the program
-/// opens itself.
+/// As for a load balancer's external check: no environment, and no descriptors except those that
+/// the program opens itself.
 #[test]
 fn neither_environment_nor_standard_streams_are_needed() {
     let _network = Loopback::new().listen("127.0.0.1");
@@ -165,7 +165,7 @@ fn neither_environment_nor_standard_streams_are_needed() {
     assert_eq!(bare("0").code, 3);
 }
 
-/// Checks a target that is open and must be called by this name.
+/// Checks a target that is open, and asserts that the output calls it by this name.
 fn assert_open(words: &[&str], target: &str) -> Said {
     let said = halfopen(words);
     let begin = format!("TCP HALF-OPEN OK - {target} open in ");

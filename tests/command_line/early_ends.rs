@@ -47,7 +47,7 @@ fn an_interrupted_pool_reports_in_every_format() {
     assert_eq!((said.code, said.stderr.as_str()), (3, ""));
 }
 
-/// As a load balancer's external check has it at its timeout: death by a signal would count as up.
+/// As for a load balancer's external check that times out: death by a signal would count as up.
 #[test]
 fn a_single_check_that_is_interrupted_is_unknown_in_one_line() {
     let _network = Loopback::new().overload();
@@ -101,12 +101,12 @@ fn a_reader_who_leaves_half_way_changes_no_verdict() {
     assert_eq!(said.stderr, "2\n");
 }
 
-/// Runs the program, sends it a signal once its first SYNs have been answered, and gives what it
-/// says then.
+/// Runs the program, sends it a signal once its first SYNs have been answered, and returns its
+/// output.
 fn interrupted(words: &[&str], signal: Signal) -> Said {
     let before = segments_received();
     let mut child = start(&[&["-t", "600", "--retries", "9"], words].concat());
-    // SYN; SYN+ACK and RST; RST+ACK. A target that stands twice is probed once.
+    // The segments of each target. One that is named twice is probed once.
     let drawn = [(OPEN, 3), (CLOSED, 2), (SILENT, 1)];
     let expected: u64 =
         drawn.iter().filter(|(target, _)| words.contains(target)).map(|(_, count)| count).sum();
@@ -115,7 +115,7 @@ fn interrupted(words: &[&str], signal: Signal) -> Said {
         assert!(begin.elapsed() < PATIENCE, "no packets: {:?}", child.wait_with_output());
         thread::sleep(Duration::from_millis(5));
     }
-    // What has arrived it takes in before it sleeps.
+    // It handles what has arrived before it sleeps.
     while !sleeps(&child) {
         assert!(begin.elapsed() < PATIENCE, "it never sleeps");
         thread::sleep(Duration::from_millis(1));
@@ -128,7 +128,7 @@ fn interrupted(words: &[&str], signal: Signal) -> Said {
     Said { code, stdout, stderr }
 }
 
-/// A program whose raw sockets have nothing left to read, and that waits for more
+/// Returns true if the program's raw sockets have nothing left to read, and it waits for more
 /// (`proc_pid_stat(5)`).
 fn sleeps(child: &Child) -> bool {
     let queued = ["raw", "raw6"].iter().any(|table| {

@@ -154,7 +154,7 @@ fn a_file_that_cannot_be_read_is_named() {
     assert_refused(&halfopen(["--targets", ""]), "nothing to check:");
 }
 
-/// Never more memory than the largest file that is read may need.
+/// No more memory than the largest file needs.
 #[test]
 fn a_file_that_is_too_long_is_refused_and_not_read_to_its_end() {
     let directory = tempfile::tempdir().unwrap();
@@ -168,7 +168,7 @@ fn a_file_that_is_too_long_is_refused_and_not_read_to_its_end() {
     }
 }
 
-/// A message is for people and monitors, however long the line that it is about.
+/// A message is short, however long the line that it is about.
 #[test]
 fn a_line_without_end_makes_no_message_without_end() {
     let directory = tempfile::tempdir().unwrap();
@@ -219,7 +219,7 @@ fn thousands_of_lines_are_thousands_of_targets() {
     assert!(said.first_line().len() < 4096 && said.stdout.len() < 8192);
 }
 
-/// Runs the program with little memory: enough for any file that it reads.
+/// Runs the program with little memory, but enough for any file that it reads.
 fn within_memory(words: &[&str]) -> Said {
     let limited = "ulimit -v 400000; exec \"$0\" \"$@\"";
     run("sh", [&["-c", limited, HALFOPEN], words].concat())

@@ -1,4 +1,4 @@
-//! What ranges and states mean, to the last bound.
+//! What ranges and states mean.
 
 use std::time::Duration;
 
@@ -51,8 +51,7 @@ fn a_range_reads_as_it_was_written() {
     }
 }
 
-/// Severity comes from the state and the operator's wishes, never from the time if there is no
-/// open port.
+/// If the port is not open, the status follows from its state and the options, never from the time.
 #[test]
 fn each_state_means_what_the_operator_wants() {
     let timed_out = Reason::NameNotResolved(LookupFailure::TimedOut);

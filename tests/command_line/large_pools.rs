@@ -31,14 +31,14 @@ fn json_has_a_line_for_each_of_thousands_and_one_that_adds_up() {
     }
     assert_eq!((&summary["targets"], &summary["unknown"]), (&4097.into(), &0.into()));
     assert_eq!((&summary["not_probed"], &summary["status"]), (&0.into(), &"CRITICAL".into()));
-    assert!(summary["elapsed"].as_f64().unwrap() > 0.4, "4097 targets at 10,000 a second");
+    assert!(summary["elapsed"].as_f64().unwrap() > 0.4, "4097 targets at 10,000 per second");
 }
 
-/// More than can be probed, or kept: the report has those that there was time for.
+/// More targets than can be probed or stored: the report has those that there was time for.
 #[test]
 fn a_pool_without_end_ends_in_time() {
     let _network = Loopback::new();
-    // In real time: it never waits.
+    // With the machine's clock, because it never waits.
     let limited = "unset LD_PRELOAD; ulimit -v 500000; exec \"$0\" \"$@\"";
     for targets in ["10.0.0.0/8:1-65535", "[2001:db8::/32]:80"] {
         let said = run("sh", ["-c", limited, HALFOPEN, "--rate", "0", "-t", "2", targets]);
@@ -48,8 +48,8 @@ fn a_pool_without_end_ends_in_time() {
     }
 }
 
-/// Each target has an object, but an end that is due does not wait until the addresses of a large
-/// block are written down.
+/// Each target has an object, but the end of the program does not wait until the addresses of a
+/// large block are written.
 #[test]
 fn of_a_pool_without_end_a_hundred_thousand_that_were_not_probed_are_listed() {
     let _network = Loopback::new();

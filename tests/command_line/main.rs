@@ -1,4 +1,4 @@
-//! The program as its callers meet it: words in, exit code and text out.
+//! The program as its callers see it: words in, exit code and text out.
 //!
 //! Every test that checks a port does so over the loopback interface of a network of its own.
 

@@ -84,7 +84,7 @@ fn each_v_says_more() {
             said.stdout.lines().map(str::to_owned).collect::<Vec<_>>()
         };
         let [quiet, v, vv, vvv] = [&[][..], &["-v"], &["-vv"], &["-vvv"]].map(lines);
-        assert_eq!(v.len(), quiet.len() + 1, "one line a target");
+        assert_eq!(v.len(), quiet.len() + 1, "one line per target");
         assert!(vv.len() > v.len());
         assert_eq!(vvv.len(), vv.len() + 3, "SYN, SYN+ACK, RST");
         assert_eq!(lines(&["-v", "-v", "-v"]).len(), vvv.len());

@@ -217,7 +217,7 @@ fn the_rate_is_kept() {
     let said = halfopen(["--rate", "10", "127.0.0.1:101-120"]);
     let elapsed = begin.elapsed();
     assert_eq!(said.code, 2);
-    assert!(elapsed >= Duration::from_millis(1800), "20 targets at 10 a second took {elapsed:?}");
+    assert!(elapsed >= Duration::from_millis(1800), "20 targets at 10 per second took {elapsed:?}");
 }
 
 #[test]

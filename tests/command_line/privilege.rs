@@ -1,5 +1,4 @@
-//! What can be done without privilege is to say what is missing; the self-test proves that nothing
-//! is.
+//! Without privilege the program says what is missing. The self-test shows that checks work.
 
 use std::fs;
 
@@ -73,7 +72,7 @@ fn the_self_test_holds() {
     }
 }
 
-/// Those of the other family cannot be reached from there.
+/// Loopback addresses of the other family cannot be reached from there.
 #[test]
 fn the_self_test_from_a_source_keeps_to_its_family() {
     let _network = Loopback::new();
@@ -104,7 +103,7 @@ fn the_self_test_says_what_to_do_if_loopback_is_down() {
     }
 }
 
-/// There the reserved port receives the SYN+ACK, and the kernel sends the RST, as intended.
+/// The reserved port then receives the SYN+ACK, and the kernel sends the RST, as intended.
 #[test]
 fn the_self_test_holds_if_segments_are_sent_with_hop_limit_255() {
     let _network = Loopback::new();
@@ -132,7 +131,7 @@ fn the_self_test_holds_without_privilege_by_the_kernels_handshake() {
     assert_eq!(said.stdout.matches("by SYN, SYN+ACK, RST+ACK\n").count(), 2, "{}", said.stdout);
 }
 
-/// Runs the program where `CAP_NET_RAW` cannot be had, as in most containers.
+/// Runs the program without `CAP_NET_RAW` in its bounding set, as in most containers.
 fn without_capability(words: &[&str]) -> Said {
     let deprived = ["--bounding-set=-net_raw", "--inh-caps=-net_raw", HALFOPEN];
     run("setpriv", [&deprived, words].concat())

@@ -1,4 +1,4 @@
-//! The built program, what it says, and a loopback interface to say it about.
+//! The built program, its output, and a loopback interface for it to check.
 
 use std::ffi::OsStr;
 use std::net::{SocketAddr, TcpStream};
@@ -22,10 +22,10 @@ pub(crate) const SILENT: &str = "127.0.0.1:8027";
 /// An address that this machine does not send to.
 pub(crate) const BROADCAST: &str = "127.255.255.255:80";
 
-/// A bound on hanging, far beyond what any check here takes on the busiest machine.
+/// Ends a program that hangs. No check here takes nearly as long, even on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
 
-/// What a program run said.
+/// The output of a program, and its exit code.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Said {
     pub(crate) code: i32,
@@ -60,12 +60,12 @@ impl From<Output> for Said {
     }
 }
 
-/// Runs the program with these words, unhurried.
+/// Runs the program with these words, with a clock that load does not change.
 pub(crate) fn halfopen(words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Said {
     run(HALFOPEN, words)
 }
 
-/// Runs any program, and the one under test unhurried.
+/// Runs any program. If it is the one under test, it has a clock that load does not change.
 pub(crate) fn run(program: &str, words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Said {
     let mut command = Command::new(program);
     let output =
@@ -89,9 +89,9 @@ pub(crate) fn text(object: &Value, field: &str) -> String {
     object[field].as_str().unwrap_or_else(|| panic!("{field} of {object}")).to_owned()
 }
 
-/// A network of this thread's own, and of the programs that it starts: nothing but a loopback
-/// interface, every port free, no route to anywhere. It stays the thread's network; what listens
-/// there goes with this value.
+/// A network for this thread and the programs that it starts: a loopback interface with every port
+/// free, and no routes. It remains the thread's network, but its listeners are closed when this
+/// value is dropped.
 pub(crate) struct Loopback {
     listeners: Vec<Socket>,
     connections: Vec<TcpStream>,
@@ -109,15 +109,15 @@ impl Loopback {
         Self { listeners: Vec::new(), connections: Vec::new() }
     }
 
-    /// With a listener on port 8025 of this address. Nobody accepts what it has.
+    /// Adds a listener on port 8025 of this address. Nobody accepts its connections.
     pub(crate) fn listen(mut self, address: &str) -> Self {
         let endpoint = SocketAddr::new(address.parse().unwrap(), Self::OPEN);
         self.listeners.push(listener(endpoint, 128));
         self
     }
 
-    /// With a listener on port 8027 of 127.0.0.1 that has no more room in its accept queue: the
-    /// kernel drops each SYN.
+    /// Adds a listener on port 8027 of 127.0.0.1 whose accept queue is full: the kernel drops each
+    /// SYN.
     pub(crate) fn overload(mut self) -> Self {
         let endpoint = SocketAddr::from(([127, 0, 0, 1], Self::FULL));
         self.listeners.push(listener(endpoint, 0));
@@ -126,8 +126,8 @@ impl Loopback {
     }
 }
 
-/// TCP segments that have arrived in this thread's network so far: whatever is sent there arrives
-/// there.
+/// Returns how many TCP segments have arrived in this thread's network. Everything that is sent
+/// there arrives there.
 pub(crate) fn segments_received() -> u64 {
     let text = std::fs::read_to_string("/proc/thread-self/net/snmp").expect("needs /proc");
     let tcp: Vec<_> = text.lines().filter(|line| line.starts_with("Tcp: ")).collect();

@@ -44,13 +44,13 @@ fn a_signal_ends_the_program_if_the_output_is_not_read() {
         kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
         wait_until(|| child.try_wait().unwrap().is_some());
         let code = child.wait().unwrap().code();
-        // Whether the signal came before the last verdict or after.
+        // The signal may arrive before the last verdict or after it.
         assert!(matches!(code, Some(2 | 3)), "{format}, {signal}: {code:?}");
         drop(output);
     }
 }
 
-/// The loop takes note of the signal; what is left to say then has no room in the pipe.
+/// The loop notices the signal. The rest of the output finds no room in the pipe.
 #[test]
 fn one_signal_in_the_middle_of_a_pool_is_enough_if_the_output_is_not_read() {
     let _network = Loopback::new();

@@ -248,7 +248,7 @@ fn a_block_of_anything_else_is_refused() {
     }
 }
 
-/// They would leave as IPv6 and arrive nowhere.
+/// Packets to them would leave as IPv6 and never arrive.
 #[test]
 fn a_block_of_ipv4_mapped_addresses_is_ipv4_or_refused() {
     if let Ok(Hosts::Block(block)) = "::ffff:198.18.0.0/120".parse() {
@@ -292,7 +292,7 @@ fn ports(text: &str) -> Vec<u16> {
     Target::new("192.0.2.7", text).unwrap().ports.iter().collect()
 }
 
-/// What a target of a single endpoint is called.
+/// Returns the label of a target of a single endpoint.
 fn label(target: &Target) -> String {
     let port = target.ports.iter().next().unwrap();
     let endpoint = match &target.hosts {

@@ -1,4 +1,4 @@
-//! The progress bar of a long pool, and terminals that take none of it.
+//! The progress bar of a long pool, and terminals that do not take output.
 
 use std::fs::File;
 use std::io::Read;
@@ -16,7 +16,7 @@ use nix::unistd::Pid;
 use crate::program::{CLOSED, HALFOPEN, Loopback, OPEN, SILENT, halfopen, run, segments_received};
 use crate::slow_readers::wait_until;
 
-/// One of two targets answers; the other one is silent for seconds, so that there is a bar.
+/// One target answers. The other one is silent for seconds, so that there is a bar.
 const POOL: [&str; 2] = [OPEN, SILENT];
 
 #[test]
@@ -64,8 +64,8 @@ fn a_signal_ends_a_check_whose_terminal_is_stopped() {
     tcflow(&slave, FlowArg::TCOOFF).expect("as Ctrl-S does");
     let before = segments_received();
     let mut child = start(&["-t", "1000"], slave);
-    // SYN, SYN+ACK and RST of the one, three SYNs of the other, the last of them when there has
-    // been a bar for two seconds.
+    // SYN, SYN+ACK and RST of the first target, and three SYNs of the second. The last of these
+    // leaves when the bar has been shown for two seconds.
     wait_until(|| segments_received() >= before + 6);
     kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
     wait_until(|| child.try_wait().unwrap().is_some());
@@ -121,7 +121,7 @@ fn terminal() -> (File, OwnedFd) {
     (pair.master.into(), pair.slave)
 }
 
-/// The program with that terminal for its standard error.
+/// Starts the program with that terminal as its standard error.
 fn start(options: &[&str], terminal: OwnedFd) -> Child {
     let mut command = Command::new(HALFOPEN);
     command.args(["-o", "text"]).args(options).args(POOL);

@@ -298,7 +298,7 @@ fn an_empty_program_name_does_not_swallow_the_first_word() {
     assert_eq!((said.code, said.first_line().split(' ').next()), (3, Some("halfopen")));
 }
 
-/// Runs the program with a command line that it must refuse, naming the culprit.
+/// Runs the program with a command line that it must refuse, in a message that names what is wrong.
 fn assert_usage_error(words: &[&str], culprit: &str) -> Said {
     let said = halfopen(words);
     assert_is_usage_error(&said);

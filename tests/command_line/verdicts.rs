@@ -1,4 +1,4 @@
-//! What the network said, what the operator asked, and the exit code that comes of both.
+//! What the network said, what the operator asked for, and the exit code that follows from both.
 
 use crate::program::{HALFOPEN, Loopback, Said, halfopen, run};
 
@@ -102,7 +102,7 @@ fn what_this_machine_refuses_is_unknown() {
     assert!(broadcast.stdout.contains("broadcast"), "{}", broadcast.stdout);
 }
 
-/// Every form of a range, each with a bound far from any response time over loopback.
+/// Every form of a range, with bounds far from any response time over loopback.
 #[test]
 fn a_response_time_beyond_a_range_alerts() {
     let _network = Loopback::new().listen("127.0.0.1");

@@ -1,4 +1,4 @@
-//! The inputs that fuzzing begins with and those that it has kept, replayed without a fuzzer:
+//! The inputs that fuzzing starts from and those that it has kept, replayed without a fuzzer:
 //! `seeds/` has a folder of them for each target of `fuzz/`.
 
 pub mod properties;
@@ -26,7 +26,7 @@ fn every_seed_has_the_property_that_its_fuzzer_looks_for() {
     }
 }
 
-/// A fuzzer of a minute's work: what stops early, and what has one bit wrong.
+/// A small fuzzer: truncated inputs, and inputs with one wrong bit.
 #[test]
 fn so_has_every_beginning_of_a_seed_and_every_seed_with_a_bit_turned_over() {
     for (name, property) in TARGETS {
@@ -51,8 +51,8 @@ fn every_folder_of_seeds_is_replayed() {
     assert_eq!(names, TARGETS.map(|(name, _)| name));
 }
 
-/// The seeds of a target, one after the other. The last name that is printed is that of the one
-/// that fails.
+/// Returns the seeds of a target, one after the other. The last name that is printed is that of the
+/// seed that fails.
 fn seeds(target: &str) -> impl Iterator<Item = Vec<u8>> {
     let files: Vec<_> = fs::read_dir(folder().join(target)).unwrap().collect();
     assert!(!files.is_empty(), "no seeds for {target}");

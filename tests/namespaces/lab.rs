@@ -1,4 +1,4 @@
-//! The lab itself: what its captures show, and what its hosts see of others.
+//! The lab itself: what its captures show, and whether its hosts are isolated.
 
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;

@@ -61,7 +61,7 @@ fn it_serves_nagios_until_it_is_purged_without_a_trace() {
     assert_eq!(&machine.files() ^ &clean, BTreeSet::new());
 }
 
-/// What SECURITY.md advises where not every user is trusted.
+/// What SECURITY.md advises if not every user is trusted.
 #[test]
 fn a_group_and_mode_of_the_administrators_stay_and_the_capability_with_them() {
     const PROGRAM: &str = "/usr/bin/halfopen";
@@ -87,7 +87,7 @@ fn a_group_and_mode_of_the_administrators_stay_and_the_capability_with_them() {
     }
 }
 
-/// As Debian's own plugins do: in containers there may be no way to set one.
+/// As for Debian's own plugins: in containers it may be impossible to set one.
 #[test]
 fn without_a_capability_it_installs_and_says_so() {
     let [package, _] = packages("deb");

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use crate::machine::{outcome, packages, run};
 
-/// What the package holds, in a folder.
+/// Unpacks the package into a folder.
 fn unpacked() -> TempDir {
     let [package, _] = packages("deb");
     let folder = tempfile::tempdir().expect("a scratch directory");
@@ -57,7 +57,7 @@ fn the_page_and_the_shells_know_every_option() {
     let names: Vec<_> = offered.lines().filter_map(|line| line.split('\t').next()).collect();
     assert_eq!(options(&names.join(" ")), all);
 
-    // Completing for real takes a terminal there.
+    // Real completion needs a terminal in this shell.
     let zsh = path("usr/share/zsh/vendor-completions/_halfopen");
     run("zsh", &["-n", &zsh]);
     assert_eq!(options(&std::fs::read_to_string(&zsh).unwrap()), all);

@@ -1,4 +1,4 @@
-//! A clean machine: a minimal Debian in a folder, and what runs in it.
+//! A clean machine: a minimal Debian in a folder, and the programs that run in it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,8 +15,8 @@ pub(crate) struct Outcome {
     pub(crate) stderr: String,
 }
 
-/// Runs a program to its end, in an environment with nothing special in it. One that hangs ends
-/// with exit code 124, one that is missing with 127.
+/// Runs a program to its end in a minimal environment. One that hangs ends with exit code 124, one
+/// that is missing with 127.
 pub(crate) fn outcome(program: &str, words: &[&str]) -> Outcome {
     let mut command = Command::new("timeout");
     command.args(["120", program]).args(words).env_clear();
@@ -30,14 +30,14 @@ pub(crate) fn outcome(program: &str, words: &[&str]) -> Outcome {
     }
 }
 
-/// Runs a program that has to succeed, and gives what it printed.
+/// Runs a program that has to succeed, and returns its output.
 pub(crate) fn run(program: &str, words: &[&str]) -> String {
     let outcome = outcome(program, words);
     assert_eq!(outcome.code, 0, "{program} {words:?}: {outcome:#?}");
     outcome.stdout
 }
 
-/// The packages of a kind, "deb" or "rpm": of this version, and of one to upgrade to.
+/// Returns the packages of a kind, "deb" or "rpm": of this version, and of one to upgrade to.
 pub(crate) fn packages(kind: &str) -> [String; 2] {
     ["package", "package-99.0.0"].map(|folder| {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name(folder);
@@ -48,8 +48,8 @@ pub(crate) fn packages(kind: &str) -> [String; 2] {
     })
 }
 
-/// These files of a package, and what every package has for callers: the wrappers and examples of
-/// `packaging/`.
+/// Returns these files of a package, and those that every package has for callers: the wrappers and
+/// examples of `packaging/`.
 pub(crate) fn with_those_for_callers(files: &[&str]) -> Vec<String> {
     let names = |folder: &str| -> Vec<String> {
         let entries = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).read_dir().unwrap();
@@ -84,18 +84,19 @@ impl Machine {
         self.root.path().to_str().unwrap()
     }
 
-    /// Where a file of this machine is, for those outside.
+    /// Returns the path outside of a file of this machine.
     pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.root.path().join(path.trim_start_matches('/'))
     }
 
-    /// Brings in a file, as /NAME.
+    /// Copies a file to /NAME.
     pub(crate) fn bring(&self, file: &str, name: &str) {
         fs::copy(file, self.path(name)).expect("room for a package");
     }
 
-    /// Runs a program of this machine as one of its users, whom the inner chroot knows. Devices are
-    /// the outer machine's: not even root makes any in a user namespace.
+    /// Runs a program of this machine as one of its users, who is looked up inside the chroot.
+    /// Devices are those of the outer machine, because not even root can make devices in a user
+    /// namespace.
     pub(crate) fn outcome_as(&self, user: &str, words: &[&str]) -> Outcome {
         let script =
             r#"mount --rbind /dev "$0/dev" && exec chroot "$0" chroot --userspec="$1" / "${@:2}""#;
@@ -122,7 +123,8 @@ impl Machine {
         self.run(&words).stdout.lines().map(|line| line.trim_end().to_owned()).collect()
     }
 
-    /// What is on its disk now, but was not `before`, without the folders; and what is missing.
+    /// Returns the files, without folders, that are on its disk now but were not `before`, and
+    /// those that are missing.
     pub(crate) fn changed_since(&self, before: &BTreeSet<String>) -> Vec<String> {
         let changed = &self.files() ^ before;
         let path = |line: &String| line.split(' ').next().map(str::to_owned);

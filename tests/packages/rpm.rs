@@ -1,4 +1,4 @@
-//! The RPM. Its tools bring it to the same Debian: what is in it, and what its scripts do, is the
+//! The RPM, installed on the same Debian by rpm: its contents, and what its scripts do, are the
 //! same everywhere.
 
 use std::{env, fs};
@@ -20,7 +20,7 @@ const FILES: [&str; 10] = [
     "/usr/share/zsh/site-functions/_halfopen",
 ];
 
-/// What Debian has no RPMs of counts as there.
+/// Packages that Debian does not have as RPMs count as installed.
 fn rpm(machine: &Machine, words: &[&str]) {
     let here = ["--root", machine.root(), "--dbpath", "/var/lib/rpm", "--force-debian", "--nodeps"];
     run("rpm", &[&here, words].concat());
@@ -56,7 +56,7 @@ fn it_serves_nagios_until_it_is_erased_without_a_trace() {
 
     rpm(&machine, &["--erase", "halfopen"]);
     assert_eq!(machine.changed_since(&clean), [""; 0]);
-    // An RPM distribution has a package that owns the folders of the shells.
+    // On an RPM-based distribution, a package owns the folders of the shells.
     let folders: Vec<_> = machine
         .files()
         .into_iter()

@@ -1,4 +1,4 @@
-//! A server on a network of its own, and what the installed plugin says about it.
+//! A server on a network of its own, checked by the installed plugin.
 
 use std::io::ErrorKind;
 use std::net::TcpListener;
@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::machine::{Machine, run};
 
-/// The user `nagios` learns from the plugin at this path, by this engine, what is open and what
-/// closed; the server's application is not involved.
+/// Asserts that the plugin at this path, run by the user `nagios`, reports what is open and what is
+/// closed, uses this engine, and does not involve the server's application.
 pub(crate) fn assert_serves_nagios(machine: &Machine, plugin: &str, engine: &str) {
     let listener = listener();
     let check = |words: &[&str]| machine.outcome_as("nagios", &[&[plugin], words].concat());
@@ -29,7 +29,7 @@ pub(crate) fn assert_serves_nagios(machine: &Machine, plugin: &str, engine: &str
     assert_eq!(nobody.kind(), ErrorKind::WouldBlock);
 }
 
-/// On port 8025 of loopback, in a network that is this thread's and that of the programs it starts.
+/// Listens on port 8025 of loopback, in a network for this thread and the programs that it starts.
 fn listener() -> TcpListener {
     unshare(CloneFlags::CLONE_NEWNET).expect("may make a network: needs root or a user namespace");
     run("ip", &["link", "set", "lo", "up"]);

@@ -37,7 +37,7 @@ fn a_closed_port() {
     );
 }
 
-/// A lost SYN costs its client a second, whatever the round-trip time of the next one. Where it is
+/// A lost SYN costs its client a second, whatever the round-trip time of the next one. If it is
 /// unknown which of two SYNs was answered, JSON has no round-trip time (Karn's algorithm).
 #[test]
 fn a_verdict_that_took_more_than_one_syn() {

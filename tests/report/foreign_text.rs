@@ -9,8 +9,8 @@ use serde_json::Value;
 use crate::pool_reports::open;
 use crate::reports::{answered, at_verbosity, pool, render};
 
-/// Names of interfaces have almost any character (`dev_valid_name()`), and other text comes from
-/// outside, too.
+/// Names of interfaces may contain almost any character (`dev_valid_name()`), and other text comes
+/// from outside, too.
 #[test]
 fn foreign_text_breaks_neither_lines_nor_performance_data() {
     let hostile = "a|b'c=d;e f\ng\r\u{1b}[31m\u{7f}\u{85}\u{202e}\u{2028}\u{feff}";
@@ -31,7 +31,7 @@ fn foreign_text_breaks_neither_lines_nor_performance_data() {
     }
 }
 
-/// Quotes around the label, doubled within it, no equals sign: so say the guidelines.
+/// The guidelines want quotes around the label, doubled quotes within it, and no equals sign.
 #[test]
 fn a_label_of_performance_data_is_read_as_one() {
     let [.., pool] = &kinds("a|b'c=d;e f")[..] else { panic!("no pool") };

@@ -1,4 +1,4 @@
-//! What the program writes: the contract's lines word by word, and every other one as a snapshot to
+//! What the program writes: the contract's lines word by word, and everything else as snapshots to
 //! be read.
 
 mod contract;

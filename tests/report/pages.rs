@@ -203,7 +203,7 @@ fn colours() {
     insta::assert_snapshot!("colours", page);
 }
 
-/// A target that took two attempts, between which this and that arrived.
+/// A target that took two attempts, with packets that arrived in between.
 #[expect(clippy::too_many_lines, reason = "a table of packets")]
 fn eventful() -> Report {
     let server: SocketAddr = ([192, 0, 2, 7], 25).into();
@@ -294,8 +294,8 @@ const fn micros(microseconds: u64) -> Duration {
     Duration::from_micros(microseconds)
 }
 
-/// Compares what every format makes of these with the snapshot of this name, and asserts what is
-/// true of all.
+/// Compares these reports in every format with the snapshot of this name, and asserts what holds
+/// for all.
 fn assert_page(name: &str, reports: &[(&str, Report)]) {
     let mut page = String::new();
     for (title, report) in reports {
@@ -311,7 +311,7 @@ fn assert_page(name: &str, reports: &[(&str, Report)]) {
     insta::assert_snapshot!(name, page);
 }
 
-/// The advice of some messages: where the program is, which here is this test.
+/// Some messages contain the path of the program, which is the path of this test.
 fn own_path() -> String {
     env::current_exe().unwrap().display().to_string()
 }

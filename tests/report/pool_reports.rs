@@ -43,7 +43,7 @@ pub(crate) fn mixed_found(kind: usize) -> Found {
     }
 }
 
-/// A pool of whose targets so many more were not probed.
+/// Adds this many targets that were not probed.
 pub(crate) fn unfinished(unprobed: u128, report: Report) -> Report {
     Report { total: report.total + unprobed, ..report }
 }
@@ -53,7 +53,7 @@ pub(crate) fn without_engine() -> Report {
     Report { error, engine: None, ..unfinished(3, pool(vec![])) }
 }
 
-/// A pool of two, with what crossed.
+/// A pool of two, with its packets.
 pub(crate) fn watched() -> Report {
     let mut report = pool(vec![open_at(7), closed_at(8)]);
     let local: SocketAddr = ([198, 51, 100, 4], 40_000).into();
@@ -96,7 +96,7 @@ pub(crate) fn unknown_at(last: u8) -> Found {
     (format!("192.0.2.{last}:25"), address(last), Err(LocalError::Firewall(to).into()))
 }
 
-/// One of thousands, each of another address, and closed.
+/// A closed target, each number with an address of its own.
 pub(crate) fn numbered(number: u16) -> Found {
     let [high, low] = number.to_be_bytes();
     (format!("198.18.{high}.{low}:25"), Some([198, 18, high, low].into()), closed())

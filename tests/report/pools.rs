@@ -1,5 +1,5 @@
-//! Reports of several targets: the contract's example, what the numbers mean, and how long they may
-//! get.
+//! Reports of several targets: the contract's example, what the numbers mean, and how long reports
+//! may get.
 
 use std::fmt::Write;
 
@@ -86,7 +86,7 @@ fn details_of_pools() {
     insta::assert_snapshot!("details_of_pools", page);
 }
 
-/// What each of so many targets that are not open would say by itself is too much for a monitor.
+/// A line for each of this many targets that are not open would be too much for a monitor.
 #[test]
 fn what_a_monitor_does_not_read_is_left_out_in_whole_lines_and_said_so() {
     let mut page = String::new();
@@ -172,7 +172,7 @@ fn colours_of_pools() {
     insta::assert_snapshot!("colours_of_pools", page);
 }
 
-/// Targets wanted open, open ones, ones known not to be, and ones of which nothing is known.
+/// How many targets must be open, and how many are open, not open, and unknown.
 #[test]
 fn the_wanted_number_of_open_targets_decides_alone() {
     for (wanted, open, bad, unknown, status) in [
@@ -233,7 +233,7 @@ proptest! {
         }
     }
 
-    /// Whatever is found, of however many.
+    /// Any number of targets, with any results.
     #[test]
     fn every_pool_fits_and_adds_up(
         ends in proptest::collection::vec(0..7_usize, 2..120),
@@ -260,7 +260,7 @@ proptest! {
     }
 }
 
-/// Whole lines, of which a monitor reads every byte.
+/// Asserts that the text consists of whole lines, and that a monitor reads every byte.
 fn assert_fits(out: &str) {
     assert!(out.len() < KEPT, "{} bytes", out.len());
     assert!(out.ends_with('\n'));
@@ -269,7 +269,7 @@ fn assert_fits(out: &str) {
     assert_eq!(out.matches('|').count(), 1, "{out}");
 }
 
-/// The first lines of a text and the last two.
+/// Returns the first lines of a text and the last two.
 fn ends_of(text: &str) -> String {
     let lines: Vec<_> = text.lines().collect();
     let (first, last) = (&lines[..3], &lines[lines.len() - 2..]);

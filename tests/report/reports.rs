@@ -1,4 +1,4 @@
-//! Reports to render: one of an open port, and what makes others of it.
+//! Reports to render: one of an open port, and functions that change it.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -25,7 +25,7 @@ pub(crate) fn open() -> Report {
     of_verdict(V4, 25, answered(Reason::SynAck, 360))
 }
 
-/// The same, answered after so many microseconds and judged by these thresholds.
+/// The same, answered after this many microseconds and judged by these thresholds.
 pub(crate) fn open_after(microseconds: u64, warning: &str, critical: &str) -> Report {
     let mut report = of_verdict(V4, 25, answered(Reason::SynAck, microseconds));
     let range =
@@ -41,7 +41,7 @@ pub(crate) fn of_verdict(address: &str, port: u16, verdict: Verdict) -> Report {
     of_outcome(&endpoint.to_string(), Some(endpoint.ip()), Ok(verdict))
 }
 
-/// A target that no answer decided: silence, or what was learnt short of one.
+/// A target that no answer decided: silence, or evidence that is not final.
 pub(crate) fn of_reason(reason: Reason) -> Report {
     let attempts = if let Reason::NoRoute(_) = reason { 0 } else { 3 };
     let address = match &reason {
@@ -100,13 +100,13 @@ pub(crate) fn pool(found: Vec<Found>) -> Report {
     judged(report, OPEN)
 }
 
-/// The report of an operator who is content with so many open targets.
+/// The report if this many targets must be open.
 pub(crate) fn wanting(min_open: MinOpen, mut report: Report) -> Report {
     report.settings.min_open = Some(min_open);
     report
 }
 
-/// A verdict on the first SYN, so many microseconds after it.
+/// A verdict on the first SYN, this many microseconds after it.
 pub(crate) fn answered(reason: Reason, microseconds: u64) -> Verdict {
     Verdict {
         reason,
@@ -121,7 +121,7 @@ pub(crate) const OPEN: Expected = Expected::Open { refused: Status::Critical };
 pub(crate) const FILTERED: Expected = Expected::State(PortState::Filtered);
 pub(crate) const CLOSED: Expected = Expected::State(PortState::Closed);
 
-/// The report, judged by an operator who expects this.
+/// The report, if this is expected.
 pub(crate) fn judged(mut report: Report, expected: Expected) -> Report {
     report.settings.policy = Policy { expected, ..report.settings.policy };
     report.tally = Tally::default();
@@ -132,7 +132,8 @@ pub(crate) fn judged(mut report: Report, expected: Expected) -> Report {
     report
 }
 
-/// What a format makes of a report whose targets end one by one: the result, and what goes aside.
+/// Renders a report in a format while its targets end one by one. Returns the result, and the
+/// details that have no place in the format.
 pub(crate) fn render(report: &Report, format: Format, colour: bool) -> (String, String) {
     let (mut out, mut aside) = (Memory::default(), Vec::new());
     let settings = Settings { format, ..report.settings.clone() };
@@ -147,7 +148,7 @@ pub(crate) fn render(report: &Report, format: Format, colour: bool) -> (String, 
     (String::from_utf8(out.0).unwrap(), String::from_utf8(aside).unwrap())
 }
 
-/// Output that is kept.
+/// Output that is kept in memory.
 #[derive(Default)]
 struct Memory(Vec<u8>);
 
@@ -167,7 +168,7 @@ impl Output for Memory {
     }
 }
 
-/// The same report for somebody who wants to know more, or less.
+/// The same report at another verbosity.
 pub(crate) fn at_verbosity(verbosity: u8, mut report: Report) -> Report {
     report.settings.verbosity = verbosity;
     report

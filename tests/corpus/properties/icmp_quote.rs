@@ -11,9 +11,9 @@ use super::assert_fit_for_a_line;
 use super::segment::sealed;
 use Meaning::{Closed, HopsExceeded, Prohibited, Unreachable};
 
-/// An ICMP packet means what smoltcp's names of its type and code say, and quotes the ports and the
-/// sequence number that smoltcp finds in it. What is no ICMP packet is taken for the quoted bytes
-/// themselves.
+/// An ICMP packet means what smoltcp's names for its type and code say, and quotes the ports and
+/// the sequence number that smoltcp finds in it. Input that is not an ICMP packet is used as the
+/// quoted bytes.
 pub fn icmp_quote(bytes: &[u8]) {
     for remote in ["198.18.0.2:0", "[2001:db8::2]:0"] {
         assert_quoted(remote.parse().unwrap(), bytes);
@@ -53,13 +53,13 @@ fn assert_quoted(remote: SocketAddr, head: &[u8]) {
     }
 }
 
-/// What a kernel would tell of an ICMP packet.
+/// What a kernel would report of an ICMP packet.
 struct Told<'a> {
     offender: IpAddr,
     kind: u8,
     code: u8,
     meaning: Option<Meaning>,
-    /// Where the quoted segment went, and what there is of it.
+    /// The destination of the quoted segment, and its first bytes.
     quoted: Option<(IpAddr, &'a [u8])>,
 }
 

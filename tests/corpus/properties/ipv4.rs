@@ -6,9 +6,8 @@ use smoltcp::wire::{IpProtocol, Ipv4Packet, Ipv4Repr, TcpPacket};
 
 use super::segment::sealed;
 
-/// Behind an IPv4 header, its options included, stands the segment that smoltcp would look for
-/// there; what smoltcp writes is read. Few inputs have the right TCP checksum, so each is read with
-/// that, too.
+/// After the IPv4 header and its options, the segment is the one that smoltcp finds, and what
+/// smoltcp writes is read. Few inputs have the right TCP checksum, so each is also read with it.
 pub fn ipv4(bytes: &[u8]) {
     read_and_written(bytes);
     if let Some((source, destination, header)) = header(bytes)
@@ -46,7 +45,7 @@ fn judged(bytes: &[u8]) -> Result<(Segment, u8), Unsound> {
     Ok((segment, Ipv4Packet::new_unchecked(bytes).hop_limit()))
 }
 
-/// Source, destination, and how long the header before a TCP segment is.
+/// Source, destination, and the length of the header before a TCP segment.
 fn header(bytes: &[u8]) -> Option<(SocketAddr, SocketAddr, usize)> {
     const LEAST: usize = 20;
     let packet = Ipv4Packet::new_unchecked(bytes.get(..LEAST)?);

@@ -18,7 +18,7 @@ pub use segment::segment;
 pub use target::target;
 pub use targets_file::targets_file;
 
-/// Whatever it is about, a message is one line that a terminal, a log and NRPE (1 KiB) pass on.
+/// Every message is one line that a terminal, a log and NRPE (1 KiB) pass on.
 fn assert_fit_for_a_line(message: &str) {
     assert!(message.len() <= 1024, "{} bytes: {message}", message.len());
     assert!(!message.contains(char::is_control), "{message:?}");

@@ -6,9 +6,9 @@ use halfopen::verdict::{Reason, Verdict};
 
 use super::assert_fit_for_a_line;
 
-/// A text is a range that is shown as it was written, or is refused in a line. What the guidelines
-/// say of all ranges holds: `@` inverts one, a number alone begins at 0, and the times that do not
-/// alert follow on one another. What single ranges mean is in the guidelines' table
+/// A text is a range that is shown as it was written, or is refused in one line. What the
+/// guidelines say about all ranges holds: `@` inverts one, a number alone begins at 0, and the
+/// times that do not alert are contiguous. What single ranges mean is in the guidelines' table
 /// (`tests/command_line/grammar.rs`).
 pub fn range(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
@@ -35,7 +35,7 @@ pub fn range(bytes: &[u8]) {
     }
 }
 
-/// Short of the range, within it, beyond it.
+/// Below the range, within it, above it.
 fn order(alert: Option<&str>) -> u8 {
     match alert {
         Some("under") => 0,
@@ -45,7 +45,7 @@ fn order(alert: Option<&str>) -> u8 {
     }
 }
 
-/// The first word of why a response time alerts, if it does.
+/// Returns the first word of the reason why a response time alerts, if it does.
 fn alert(range: &str, time: Duration) -> Option<String> {
     let policy = Policy {
         expected: Expected::Open { refused: Status::Critical },

@@ -5,9 +5,9 @@ use smoltcp::wire::{TcpOption, TcpPacket};
 
 use super::assert_fit_for_a_line;
 
-/// A TCP segment is read when smoltcp, which shares no code with us, finds it sound, and its
-/// checksum right or left to a network card; it says the same to both; what is written of it is
-/// read back. Few inputs have the right checksum, so each is read with that, too.
+/// A TCP segment is read if smoltcp, which shares no code with us, finds it well-formed, and its
+/// checksum is right or left to a network card. Both read the same values, and what we write is
+/// read back. Few inputs have the right checksum, so each is also read with it.
 pub fn segment(bytes: &[u8]) {
     for (source, destination) in
         [("198.18.0.2:0", "198.18.0.1:0"), ("[2001:db8::2]:0", "[2001:db8::1]:0")]
@@ -80,7 +80,7 @@ fn assert_same(segment: &Segment, judge: &TcpPacket<&[u8]>) {
     assert_eq!(segment.options, options(judge.options()));
 }
 
-/// The first option of each kind, up to one whose length lies.
+/// The first option of each kind, up to one with a wrong length.
 fn options(mut bytes: &[u8]) -> Options {
     let mut first = Options::default();
     while !bytes.is_empty() {
@@ -99,7 +99,7 @@ fn options(mut bytes: &[u8]) -> Options {
                 }
                 behind
             }
-            // Of a kind that smoltcp knows in another length.
+            // A kind that smoltcp knows with another length.
             (Err(_), [_, length, ..]) if (2..=bytes.len()).contains(&usize::from(*length)) => {
                 &bytes[usize::from(*length)..]
             }

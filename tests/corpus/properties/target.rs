@@ -9,8 +9,8 @@ use super::assert_fit_for_a_line;
 /// Endpoints of one target that are counted one by one.
 const SMALL: u128 = 1 << 8;
 
-/// A text is a target whose parts read as they are shown, or is refused with a short message that
-/// names the part; the standard library agrees on single endpoints.
+/// A text is a target whose parts can be read as they are shown, or is refused with a short message
+/// that names the part. The standard library agrees on single endpoints.
 pub fn target(bytes: &[u8]) {
     let Ok(text) = str::from_utf8(bytes) else { return };
     match text.parse::<Target>() {
@@ -43,7 +43,7 @@ fn assert_sound(target: &Target, text: &str) {
     assert_shown(&target.hosts);
     let count = target.count();
     assert!(count >= target.ports.iter().count() as u128);
-    // An interface is looked up, so it has to be there.
+    // An interface is looked up, so it has to exist.
     if count > SMALL || !matches!(target.hosts, Hosts::Block(_)) {
         return;
     }
@@ -124,8 +124,8 @@ fn assert_named(error: &TargetError, text: &str) {
     }
 }
 
-/// What the standard library takes for an endpoint is the target that is just that endpoint, if it
-/// can be one, and its port has no leading zeros.
+/// If the standard library reads an endpoint, the target is that endpoint, provided that it can be
+/// one and its port has no leading zeros.
 fn assert_judged(text: &str, endpoint: SocketAddr) {
     let (ip, port) = (endpoint.ip().to_canonical(), endpoint.port());
     let read = text.parse::<Target>();
@@ -140,8 +140,8 @@ fn assert_judged(text: &str, endpoint: SocketAddr) {
     }
 }
 
-/// Neither many hosts nor none, and not to be had in another way: IPv4 as such, link-local ones
-/// with their interface.
+/// The address of one host, which is not written in another way: IPv4-mapped addresses are IPv4,
+/// and link-local ones need their interface.
 fn may_be_probed(address: IpAddr) -> bool {
     let one_host = match address {
         IpAddr::V4(v4) => {

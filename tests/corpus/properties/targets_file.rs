@@ -5,8 +5,8 @@ use halfopen::target_file::{FileError, read};
 
 use super::assert_fit_for_a_line;
 
-/// A file is what its lines are, one by one, up to the first that is no target; comments, blanks
-/// and the way that it is read change nothing.
+/// A file has the targets of its lines, up to the first that is not a target. Comments, blanks and
+/// the way that it is read change nothing.
 pub fn targets_file(bytes: &[u8]) {
     let whole = outcome(read("pool.txt", bytes));
     assert_eq!(whole, line_by_line(bytes));
@@ -16,7 +16,7 @@ pub fn targets_file(bytes: &[u8]) {
     assert!(matches!(broken, Err(FileError::Read { .. })), "{broken:?}");
 }
 
-/// The targets, or the place of the first line that is none and the message about it.
+/// The targets, or the position of the first line that is not a target and the message about it.
 type Outcome = Result<Vec<Target>, Option<(usize, usize, String)>>;
 
 fn outcome(read: Result<Vec<Target>, FileError>) -> Outcome {
@@ -43,7 +43,7 @@ fn line_by_line(bytes: &[u8]) -> Outcome {
     let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
     let mut targets = Vec::new();
     for (number, line) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
-        // Behind a line break, so that another byte order mark is none.
+        // After a line break, so that a second byte order mark is not taken for one.
         let alone = outcome(read("pool.txt", [b"\n", line].concat().as_slice()));
         match alone {
             Ok(one) => {
@@ -72,7 +72,7 @@ fn word(line: &[u8]) -> &[u8] {
     line[..end].trim_ascii()
 }
 
-/// The same with a comment behind each line.
+/// The same with a comment after each line.
 fn commented(bytes: &[u8]) -> Vec<u8> {
     let lines: Vec<_> = bytes.split(|byte| *byte == b'\n').collect();
     lines.join(b"\t# 198.18.0.1:0\r\n".as_slice())

@@ -1,5 +1,5 @@
-//! What really crossed the wire: a packet socket on one interface, decoded by smoltcp, which shares
-//! no code with the program.
+//! Captures packets: a packet socket on one interface, decoded by smoltcp, which shares no code
+//! with the program.
 
 use std::io::IoSliceMut;
 use std::net::IpAddr;
@@ -18,13 +18,13 @@ use smoltcp::wire::{
     Icmpv4Packet, Icmpv6Packet, IpProtocol, Ipv4Packet, Ipv6Packet, TcpOption, TcpPacket,
 };
 
-/// The traffic is over when nothing has crossed for so long.
+/// The traffic is over if no packet has crossed for this long.
 const SILENCE: u16 = 100;
 
 /// Of `linux/if_packet.h`: a packet that leaves by the interface.
 const PACKET_OUTGOING: u8 = 4;
 
-/// Everything that crosses one interface, kept by the kernel until it is read.
+/// Every packet that crosses one interface. The kernel keeps them until they are read.
 pub struct Capture {
     socket: OwnedFd,
     interface: usize,
@@ -58,13 +58,13 @@ pub struct Captured {
     pub flags: String,
     /// `MSS 1460`, `WS 7`, `SACK-permitted`, `TS`; padding left out.
     pub options: Vec<String>,
-    /// Of the TCP segment. Says nothing about what a kernel's TCP sends: it leaves the sum to a
-    /// network card that is not there.
+    /// Whether the checksum of the TCP segment is right. It says nothing about segments of a
+    /// kernel's TCP, which leaves the sum to a network card, and there is none.
     pub checksum_valid: bool,
 }
 
 impl Captured {
-    /// How long after the other it crossed.
+    /// Returns how long after `other` it crossed.
     pub fn after(&self, other: &Self) -> Duration {
         self.time.checked_sub(other.time).expect("captured in order")
     }
@@ -113,8 +113,7 @@ impl Capture {
         Self { socket, interface: address.ifindex() }
     }
 
-    /// Everything since the last call, in the order in which it crossed, once the wire has fallen
-    /// silent.
+    /// Waits until no more packets cross, and returns those since the last call, in order.
     pub fn segments(&self) -> Vec<Captured> {
         let patience = Instant::now() + Duration::from_mins(5);
         let mut segments = Vec::new();
@@ -163,8 +162,8 @@ impl Capture {
     }
 }
 
-/// TCP and ICMP, but not the neighbour discovery and multicast groups among IPv6's ICMP (types from
-/// 130).
+/// Returns true for TCP and ICMP, except neighbour discovery and multicast groups of ICMPv6 (types
+/// from 130).
 fn decode(packet: &[u8], time: Duration, direction: Direction) -> Option<Captured> {
     match packet.first()? >> 4 {
         4 => decode_v4(&Ipv4Packet::new_checked(packet).ok()?, time, direction),

@@ -1,4 +1,4 @@
-//! A clock for the program that a busy machine does not change.
+//! A clock for the program that the load of the machine does not change.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -14,9 +14,9 @@ use crate::program::target_folder;
 /// The environment variable with the file to which the program's clock writes [`Times`] at its end.
 const REPORT: &str = "UNHURRIED_CLOCK";
 
-/// The program has a clock that leaves out whatever else the machine keeps it from doing: its SYNs
-/// leave when they are due, and silence is waited for to the end. For programs that the C library
-/// lets have it (`AT_SECURE`, ld.so(8)).
+/// Gives the program a clock that counts only its own waits, not what else the machine does: its
+/// SYNs leave when they are due, and silence is waited for to the end. It has no effect on programs
+/// with privilege of their own (`AT_SECURE`, ld.so(8)).
 pub fn unhurried(mut command: Command) -> Command {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -40,7 +40,7 @@ pub fn report_of(command: &Command) -> Option<PathBuf> {
 pub struct Times {
     /// How long the program has waited in all.
     pub waited: Duration,
-    /// The longest that the machine kept it from going on when it could, by the kernel's account.
+    /// The longest time for which it was ready to run and did not, as the kernel counts it.
     pub held_up: Duration,
 }
 
@@ -68,8 +68,8 @@ pub fn unhurried_clock() -> &'static Path {
         cc.args(["-shared", "-fPIC", "-Wall", "-Werror", "-O2", "-o"]).arg(&new).arg(source);
         let compiled = cc.output().expect("cc: scripts/test installs what the tests need");
         assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
-        // By its descriptor, held to the end: a path that is preloaded has no spaces, and nothing
-        // is left behind.
+        // The path is that of a descriptor, which stays open: paths to preload may not contain
+        // spaces, and no file is left behind.
         let library = File::open(&new).expect("just made").into_raw_fd();
         fs::remove_file(new).expect("a file of ours");
         PathBuf::from(format!("/proc/{}/fd/{library}", process::id()))

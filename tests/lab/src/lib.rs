@@ -7,8 +7,8 @@
 //!                                                      local:   198.18.0.0/16, 2001:db8:1::/64
 //! ```
 //!
-//! Every address of the two local blocks answers on the server, so one listener on 0.0.0.0 is
-//! 65,536 targets; the client reaches them through the server as its gateway.
+//! The server has every address of the two local blocks, so one listener on 0.0.0.0 is 65,536
+//! targets. The client reaches them through the server as its gateway.
 
 mod capture;
 mod clock;
@@ -31,10 +31,10 @@ pub const SERVER_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0
 pub const ROUTED_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 0, 7));
 pub const ROUTED_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 7));
 
-/// What `setpriv` takes away from root to leave it `CAP_NET_RAW` and nothing else.
+/// Options of `setpriv` that leave root only `CAP_NET_RAW`.
 pub const NET_RAW_ALONE: [&str; 2] = ["--bounding-set=-all,+net_raw", "--inh-caps=-all"];
 
-/// Two hosts and the cable between them; all of it is gone when the value is dropped.
+/// Two hosts and the cable between them. They exist until the value is dropped.
 pub struct Lab {
     pub client: Namespace,
     pub server: Namespace,
@@ -60,26 +60,26 @@ impl Lab {
         Self { client, server }
     }
 
-    /// Adds a second way: client1, 198.19.1.1 and `2001:db8:2::1`, to server1, .2 and `::2`.
+    /// Adds a second cable: from client1, 198.19.1.1 and `2001:db8:2::1`, to server1, .2 and `::2`.
     pub fn second_cable(&self) {
         self.client.cable("client1", &self.server, "server1");
         self.client.address("client1", &["198.19.1.1/24", "2001:db8:2::1/64"]);
         self.server.address("server1", &["198.19.1.2/24", "2001:db8:2::2/64"]);
     }
 
-    /// Runs the program in the client's namespace, unhurried.
+    /// Runs the program in the client's namespace, with a clock that load does not change.
     pub fn check(&self, arguments: &[&str]) -> Outcome {
         self.client.outcome(halfopen(arguments))
     }
 
-    /// Runs the program as a root that has nothing left but `CAP_NET_RAW`.
+    /// Runs the program as root with `CAP_NET_RAW` as its only capability.
     pub fn check_with_net_raw_alone(&self, arguments: &[&str]) -> Outcome {
         let mut command = Command::new("setpriv");
         command.args(NET_RAW_ALONE).arg(halfopen_path()).args(arguments);
         self.client.outcome(command)
     }
 
-    /// Runs the program with `-o json`, and gives what that said.
+    /// Runs the program with `-o json`, and returns its verdict.
     pub fn verdict(&self, arguments: &[&str]) -> Verdict {
         self.check(&[&["-o", "json"], arguments].concat()).verdict()
     }

@@ -1,4 +1,4 @@
-//! A network namespace: a host of its own, held by a file descriptor and by nothing else.
+//! A network namespace, which is a host of its own. Only a file descriptor keeps it.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -12,14 +12,14 @@ use nix::sched::{CloneFlags, setns, unshare};
 
 use super::{Capture, Outcome, Running};
 
-/// A host of its own. No name under /run/netns: the kernel takes it away with the last descriptor,
-/// socket and process in it, even when the tests are killed.
+/// A host of its own. It has no name under /run/netns, so the kernel removes it with its last
+/// descriptor, socket and process, even if the tests are killed.
 pub struct Namespace {
     handle: File,
 }
 
 impl Namespace {
-    /// A host with a loopback interface and no other.
+    /// Creates a host with a loopback interface and no other.
     pub fn new() -> Self {
         let handle = thread::spawn(|| {
             unshare(CloneFlags::CLONE_NEWNET).unwrap_or_else(|error| {
@@ -31,7 +31,7 @@ impl Namespace {
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let namespace = Self { handle };
         namespace.configure(&["link set lo up"]);
-        // Nothing but the test's own traffic, and link-local addresses that work at once.
+        // Only the test's own traffic, and link-local addresses that work at once.
         for family in ["all", "default"] {
             namespace.sysctl(&format!("net.ipv6.conf.{family}.disable_ipv6"), "0");
             namespace.sysctl(&format!("net.ipv6.conf.{family}.accept_dad"), "0");
@@ -62,9 +62,9 @@ impl Namespace {
         self.wait_until_usable(interface);
     }
 
-    /// Kernel threads do the rest of what `ip` begins. Until they have noticed the carrier,
-    /// the interface drops what it should send; until they have taken an IPv6 address into use,
-    /// neighbours get no answer for it, and ask again only a second later.
+    /// Kernel threads finish what `ip` begins. Until they have noticed the carrier, the interface
+    /// drops what it should send. Until they have begun to use an IPv6 address, neighbours get no
+    /// answer for it, and ask again only after a second.
     fn wait_until_usable(&self, interface: &str) {
         let patience = Instant::now() + Duration::from_mins(5);
         while !(self.sends(interface) && self.enter(|| uses_its_ipv6_addresses(interface))) {
@@ -78,7 +78,7 @@ impl Namespace {
         told.contains(" state UP ") && !told.contains(" qdisc noop ")
     }
 
-    /// Runs the closure on a thread of this host; sockets that it opens stay here.
+    /// Runs the closure on a thread in this namespace. Sockets that it opens stay in the namespace.
     pub fn enter<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {
         thread::scope(|scope| {
             scope
@@ -92,7 +92,7 @@ impl Namespace {
         })
     }
 
-    /// Runs a program to its end and gives what it printed; panics with its complaint when it
+    /// Runs a program to its end, and returns its output. Panics with the program's message if it
     /// fails.
     pub fn run(&self, program: &str, arguments: &[&str]) -> String {
         let mut command = Command::new(program);
@@ -108,12 +108,12 @@ impl Namespace {
         outcome.stdout
     }
 
-    /// Runs a program to its end, whatever that is.
+    /// Runs a program to its end, whether it succeeds or fails.
     pub fn outcome(&self, command: Command) -> Outcome {
         self.enter(|| Outcome::of(command))
     }
 
-    /// Starts a program that ends, at the latest, when the returned value is dropped.
+    /// Starts a program. It ends when the returned value is dropped, if not before.
     pub fn spawn(&self, command: Command) -> Running {
         self.enter(|| Running::start(command))
     }
@@ -127,7 +127,7 @@ impl Namespace {
         }
     }
 
-    /// Loads nftables rules beside those that stand.
+    /// Adds nftables rules.
     pub fn nft(&self, rules: &str) {
         let mut command = Command::new("nft");
         command.args(["-f", "-"]).stdin(Stdio::piped());
@@ -143,7 +143,7 @@ impl Namespace {
         assert!(outcome.code == 0, "nft refused {rules}: {}", outcome.stderr);
     }
 
-    /// Sets a kernel parameter of this host alone.
+    /// Sets a kernel parameter in this namespace only.
     pub fn sysctl(&self, name: &str, value: &str) {
         let path = format!("/proc/sys/{}", name.replace('.', "/"));
         self.enter(|| {
@@ -154,9 +154,9 @@ impl Namespace {
 
     /// A listener of the kernel's own TCP, with its default queue.
     ///
-    /// Its predecessor at the same address may live a moment longer than the value that was
-    /// dropped: while another test starts a program, the new process has every descriptor of this
-    /// one until it executes.
+    /// An earlier listener at the same address may exist for a moment after its value was dropped:
+    /// while another test starts a program, the new process has a copy of every descriptor until
+    /// execve.
     pub fn listen(&self, address: SocketAddr) -> TcpListener {
         let patience = Instant::now() + Duration::from_mins(5);
         self.enter(|| {
@@ -174,7 +174,7 @@ impl Namespace {
         })
     }
 
-    /// Everything that crosses the interface from now on.
+    /// Captures every packet that crosses the interface from now on.
     pub fn capture(&self, interface: &str) -> Capture {
         self.enter(|| Capture::on(interface))
     }

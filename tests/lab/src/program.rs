@@ -31,11 +31,11 @@ pub fn target_folder() -> PathBuf {
     test.ancestors().nth(2).expect("tests are in target/debug/deps").to_owned()
 }
 
-/// A bound on hanging that no judgement rests on: a busy machine takes minutes for what takes
+/// Ends a program that hangs. No test depends on it: a busy machine takes minutes for what takes
 /// seconds on another.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// The program with these words, unhurried.
+/// Returns the program with these words, and a clock that load does not change.
 pub fn halfopen(arguments: &[&str]) -> Command {
     let mut command = Command::new(halfopen_path());
     command.args(arguments);
@@ -50,7 +50,7 @@ pub struct Outcome {
     pub stdout: String,
     pub stderr: String,
     pub elapsed: Duration,
-    /// Of an unhurried program.
+    /// What the clock of the program has measured, if it has one that load does not change.
     pub times: Option<Times>,
 }
 
@@ -61,13 +61,13 @@ impl Outcome {
         Running::start(command).wait()
     }
 
-    /// How long it has waited in all: no more than this, however busy the machine is.
+    /// Returns how long it has waited in all. The load of the machine does not add to it.
     #[track_caller]
     pub fn assert_waited_at_most(&self, seconds: f64) {
         assert!(waited(self.times) <= Duration::from_secs_f64(seconds), "{self:#?}");
     }
 
-    /// The first line that `-o json` printed.
+    /// Returns the first line that `-o json` printed.
     pub fn json(&self) -> serde_json::Value {
         let line = self.stdout.lines().next().unwrap_or_default();
         serde_json::from_str(line)
@@ -97,7 +97,7 @@ fn waited(times: Option<Times>) -> Duration {
     times.expect("an unhurried program").waited
 }
 
-/// What the program said with `-o json`, and how it ended.
+/// The output of the program with `-o json`, and how it ended.
 #[derive(Debug)]
 pub struct Verdict {
     /// `None` if there is no verdict.
@@ -119,13 +119,13 @@ impl Verdict {
         assert!(waited(self.times) <= Duration::from_secs_f64(seconds), "{self:?}");
     }
 
-    /// The state and the exit code together, for comparison.
+    /// Returns the state and the exit code, for comparison.
     pub fn ending(&self) -> (Option<&str>, i32) {
         (self.state.as_deref(), self.code)
     }
 }
 
-/// A program at work, in a process group of its own; dropping the value kills the group and reaps
+/// A running program, in a process group of its own. Dropping the value kills the group and reaps
 /// the program.
 pub struct Running {
     pub child: Child,
@@ -147,12 +147,12 @@ impl Running {
         Self { child, started, report, stdout, stderr }
     }
 
-    /// What it has printed by now.
+    /// Returns what it has printed so far.
     pub fn said(&self) -> String {
         self.stdout.as_ref().map_or_else(String::new, Collected::so_far)
     }
 
-    /// Waits for the program's own end.
+    /// Waits until the program ends by itself.
     pub fn wait(mut self) -> Outcome {
         let status = loop {
             if let Some(status) = self.child.try_wait().expect("waits for its own child") {
@@ -179,7 +179,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Not yet reaped means that its number still is its own.
+        // It is not reaped yet, so the number is still its own.
         if matches!(self.child.try_wait(), Ok(None)) {
             let group = Pid::from_raw(self.child.id().cast_signed());
             let _ = killpg(group, Signal::SIGKILL);
@@ -191,7 +191,7 @@ impl Drop for Running {
     }
 }
 
-/// What comes out of a pipe, taken in as it comes.
+/// The output of a pipe, which is read as it arrives.
 struct Collected {
     bytes: Arc<Mutex<Vec<u8>>>,
     reader: JoinHandle<()>,
