@@ -15,7 +15,7 @@ fn haproxy_sees_servers_fail_and_recover_without_any_privilege() {
     let (pool, installed) = (Pool::new(), Installed::new());
     let capture = pool.lab.server.capture("server0");
     let mut haproxy = start(&pool, &installed, "");
-    sees_servers_break_and_mend(&pool, &installed, &mut haproxy);
+    sees_servers_fail_and_recover(&pool, &installed, &mut haproxy);
     // Only the kernel ends a connection like this.
     assert_eq!(resets(&capture), ["RST+ACK"]);
 }
@@ -25,11 +25,11 @@ fn haproxy_may_let_the_check_have_its_capability() {
     let (pool, installed) = (Pool::new(), Installed::new());
     let capture = pool.lab.server.capture("server0");
     let mut haproxy = start(&pool, &installed, "insecure-setuid-wanted");
-    sees_servers_break_and_mend(&pool, &installed, &mut haproxy);
+    sees_servers_fail_and_recover(&pool, &installed, &mut haproxy);
     assert_eq!(resets(&capture), ["RST"]);
 }
 
-fn sees_servers_break_and_mend(pool: &Pool, installed: &Installed, haproxy: &mut Daemon) {
+fn sees_servers_fail_and_recover(pool: &Pool, installed: &Installed, haproxy: &mut Daemon) {
     let socket = installed.path("stats/socket");
     for server in ["mail1", "mail2"] {
         until(haproxy, &socket, server, "UP", "PROCOK", "0");

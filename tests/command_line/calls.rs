@@ -70,7 +70,7 @@ fn a_name_is_looked_up() {
 
 /// Nagios command definitions pass them for unset macros.
 #[test]
-fn empty_words_count_as_not_written() {
+fn empty_words_are_ignored() {
     let _network = Loopback::new().listen("127.0.0.1");
     for words in [
         ["", "127.0.0.1", PORT].as_slice(),

@@ -14,7 +14,7 @@ use crate::program::{HALFOPEN, Loopback, Said, halfopen, run, segments_received}
 const LONGEST: u64 = 64 << 20;
 
 #[test]
-fn a_line_is_a_target_and_the_rest_is_passed_over() {
+fn a_line_is_a_target_and_comments_and_blanks_are_ignored() {
     let _network = Loopback::new().listen("127.0.0.1");
     let both = ["127.0.0.1:8025", "127.0.0.1:8026"];
     for text in [

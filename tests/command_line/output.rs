@@ -66,7 +66,7 @@ fn json_has_null_for_missing_values() {
 }
 
 #[test]
-fn json_status_follows_the_operators_wishes() {
+fn json_status_follows_the_options() {
     let _network = Loopback::new();
     let said = halfopen([&["-o", "json", "-r", "warn"], CLOSED.as_slice()].concat());
     assert_eq!(said.json()["status"], "WARNING");
@@ -116,7 +116,7 @@ fn the_packets_are_shown_in_full() {
 }
 
 #[test]
-fn details_leave_json_to_itself() {
+fn details_do_not_mix_with_json() {
     let _network = Loopback::new().listen("127.0.0.1");
     for (option, lines) in [("-v", 1), ("-vv", 3), ("-vvv", 6)] {
         let said = halfopen([&["-o", "json", option], OPEN.as_slice()].concat());

@@ -173,7 +173,7 @@ fn a_wrong_range_is_named() {
 }
 
 #[test]
-fn a_choice_that_is_none_of_the_offered_says_what_is_offered() {
+fn an_unknown_choice_names_the_allowed_ones() {
     for (option, offered) in [
         ("--refuse", ["ok", "warn", "crit"].as_slice()),
         ("--expect", &["open", "closed", "filtered"]),
@@ -203,7 +203,7 @@ fn bytes_that_are_not_text_are_a_usage_error() {
 }
 
 #[test]
-fn what_would_read_as_performance_data_is_not_said() {
+fn what_would_read_as_performance_data_is_not_printed() {
     for words in [["a|b", "80"], ["127.0.0.1", "8|0"], ["--a|b", "80"]] {
         let said = halfopen(words);
         assert_is_usage_error(&said);
@@ -212,7 +212,7 @@ fn what_would_read_as_performance_data_is_not_said() {
 }
 
 #[test]
-fn a_name_from_outside_steers_no_terminal() {
+fn text_from_outside_controls_no_terminal() {
     let _network = Loopback::new();
     for words in [
         ["--targets", "/a\nb\u{1b}[31m\u{202e}"].as_slice(),

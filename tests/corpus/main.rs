@@ -28,7 +28,7 @@ fn every_seed_has_the_property_that_its_fuzzer_looks_for() {
 
 /// A small fuzzer: truncated inputs, and inputs with one wrong bit.
 #[test]
-fn so_has_every_beginning_of_a_seed_and_every_seed_with_a_bit_turned_over() {
+fn every_truncated_seed_and_every_seed_with_a_flipped_bit_has_it_too() {
     for (name, property) in TARGETS {
         for mut seed in seeds(name) {
             for end in 0..seed.len() {

@@ -123,7 +123,7 @@ fn a_pool_by_the_kernels_handshake_agrees_too() {
 /// A kernel tells an IPv4 host five times at most that it has no way, and not at all while it
 /// rejects other packets of that host without a limit (`ip_error()`): so not in the same world.
 #[test]
-fn they_agree_on_a_router_without_a_way() {
+fn they_agree_on_a_router_without_a_route() {
     for engine in ["raw", "connect"] {
         let lab = Lab::new();
         let _far = host_behind_the_server(&lab);

@@ -111,7 +111,7 @@ fn hops_exceeded_on_the_way_is_filtered() {
 
 /// A router's own error: no route, or a dead neighbour.
 #[test]
-fn a_router_without_a_way_makes_a_target_unreachable() {
+fn a_router_without_a_route_makes_a_target_unreachable() {
     let lab = Lab::new();
     let _far = host_behind_the_server(&lab);
     send_every_icmp_error(&lab.server);

@@ -61,7 +61,7 @@ fn an_icmp_error_is_seen_with_its_type_and_code() {
 }
 
 #[test]
-fn each_lab_is_alone_in_the_world() {
+fn each_lab_is_isolated() {
     let (one, other) = (Lab::new(), Lab::new());
     let _listener = one.server.listen(SocketAddr::new(SERVER_V4, 8080));
     other.client.enter(|| {

@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 
 use crate::support::exchange::{assert_bare_reset, assert_half_open, assert_refused};
-use crate::support::marked_way::{MARKED_V4, MARKED_V6, lab_with_a_marked_way};
+use crate::support::marked_route::{MARKED_V4, MARKED_V6, lab_with_a_marked_route};
 use lab::{CLIENT_V4, CLIENT_V6, Lab, ROUTED_V4, ROUTED_V6};
 
 fn let_the_server_send_with_hop_limit_255(lab: &Lab) {
@@ -18,19 +18,19 @@ fn let_the_server_send_with_hop_limit_255(lab: &Lab) {
 }
 
 #[test]
-fn every_packet_of_a_marked_check_takes_the_marked_way() {
-    let lab = lab_with_a_marked_way();
-    assert_all_packets_take_the_marked_way(&lab);
+fn every_packet_of_a_marked_check_takes_the_marked_route() {
+    let lab = lab_with_a_marked_route();
+    assert_all_packets_take_the_marked_route(&lab);
 }
 
 #[test]
-fn the_rst_that_the_kernel_sends_for_hop_limit_255_takes_the_marked_way() {
-    let lab = lab_with_a_marked_way();
+fn the_rst_that_the_kernel_sends_for_hop_limit_255_takes_the_marked_route() {
+    let lab = lab_with_a_marked_route();
     let_the_server_send_with_hop_limit_255(&lab);
-    assert_all_packets_take_the_marked_way(&lab);
+    assert_all_packets_take_the_marked_route(&lab);
 }
 
-fn assert_all_packets_take_the_marked_way(lab: &Lab) {
+fn assert_all_packets_take_the_marked_route(lab: &Lab) {
     for (client, server) in [(MARKED_V4, ROUTED_V4), (MARKED_V6, ROUTED_V6)] {
         let _listener = lab.server.listen(SocketAddr::new(server, 80));
         let (plain, marked) = (lab.server.capture("server0"), lab.server.capture("server1"));
@@ -51,8 +51,8 @@ fn assert_all_packets_take_the_marked_way(lab: &Lab) {
 }
 
 #[test]
-fn without_the_mark_nothing_takes_the_marked_way() {
-    let lab = lab_with_a_marked_way();
+fn without_the_mark_nothing_takes_the_marked_route() {
+    let lab = lab_with_a_marked_route();
     for (client, server) in [(CLIENT_V4, ROUTED_V4), (CLIENT_V6, ROUTED_V6)] {
         let _listener = lab.server.listen(SocketAddr::new(server, 80));
         let (plain, marked) = (lab.server.capture("server0"), lab.server.capture("server1"));
@@ -67,7 +67,7 @@ fn without_the_mark_nothing_takes_the_marked_way() {
 #[test]
 fn the_rst_goes_the_way_of_the_syn_and_not_of_the_answer() {
     for hop_limit_255 in [false, true] {
-        let lab = lab_with_a_marked_way();
+        let lab = lab_with_a_marked_route();
         if hop_limit_255 {
             let_the_server_send_with_hop_limit_255(&lab);
         }

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
 
-use crate::support::marked_way::{MARKED_V4, MARKED_V6};
+use crate::support::marked_route::{MARKED_V4, MARKED_V6};
 use crate::support::names::Names;
 use crate::support::preloaded::Preloaded;
 use crate::support::process::wait_until;

@@ -37,7 +37,7 @@ fn ports_that_the_check_itself_leaves_from_are_closed() {
 
 /// The same numbers on another machine are nothing special.
 #[test]
-fn ports_of_others_are_asked_though_the_check_leaves_from_the_same() {
+fn ports_of_other_machines_are_probed_even_if_the_check_uses_the_same_numbers() {
     let lab = Lab::new();
     narrow_source_ports(&lab, 40_000, 40_003);
     for server in [SERVER_V4, SERVER_V6] {

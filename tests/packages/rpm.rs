@@ -27,7 +27,7 @@ fn rpm(machine: &Machine, words: &[&str]) {
 }
 
 #[test]
-fn it_says_what_it_is_and_needs() {
+fn it_declares_its_contents_and_dependencies() {
     let [package, _] = packages("rpm");
     let query = |words: &[&str]| run("rpm", &[&["--query", "--package", &package], words].concat());
     let name = format!("halfopen-{}-1.{}\n", env!("CARGO_PKG_VERSION"), env::consts::ARCH);

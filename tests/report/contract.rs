@@ -83,7 +83,7 @@ fn thresholds_judge_what_a_client_would_have_waited() {
 }
 
 #[test]
-fn answers_that_prove_nothing_have_their_own_words() {
+fn each_discard_reason_has_its_own_words() {
     let of = |reason| {
         of_verdict("192.0.2.7", 25, Verdict { attempts: 3, ..Verdict::without_probe(reason) })
     };
@@ -139,7 +139,7 @@ fn an_old_connection() {
 
 /// The column "reason shown" of the contract's table.
 #[test]
-fn reasons_read_as_in_the_table() {
+fn reasons_are_those_of_the_table() {
     let port_unreachable = icmp("192.0.2.1", 3, 3);
     for (reason, text) in [
         (Reason::SynAck, "SYN+ACK"),

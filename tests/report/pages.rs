@@ -171,7 +171,7 @@ fn details() {
 }
 
 #[test]
-fn details_where_nothing_was_learnt() {
+fn details_if_nothing_was_learnt() {
     let mut page = String::new();
     for report in [
         of_fault(LocalError::Firewall(([192, 0, 2, 7], 25).into())),
@@ -181,7 +181,7 @@ fn details_where_nothing_was_learnt() {
         let (out, _) = render(&at_verbosity(3, report), Format::Nagios, false);
         writeln!(page, "{out}").unwrap();
     }
-    insta::assert_snapshot!("details_where_nothing_was_learnt", page);
+    insta::assert_snapshot!("details_if_nothing_was_learnt", page);
 }
 
 #[test]

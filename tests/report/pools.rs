@@ -88,7 +88,7 @@ fn details_of_pools() {
 
 /// A line for each of this many targets that are not open would be too much for a monitor.
 #[test]
-fn what_a_monitor_does_not_read_is_left_out_in_whole_lines_and_said_so() {
+fn lines_beyond_what_a_monitor_reads_are_left_out_with_a_note() {
     let mut page = String::new();
     for count in [50, 51, 500, 501, 5000] {
         let report = pool((0..count).map(numbered).collect());
@@ -106,7 +106,7 @@ fn what_a_monitor_does_not_read_is_left_out_in_whole_lines_and_said_so() {
 /// Open targets answer first. The verdicts on silent ones are reached when there is much to report
 /// already.
 #[test]
-fn with_details_too_what_is_not_ok_is_named() {
+fn targets_that_are_not_ok_are_named_with_details_too() {
     let open = |number| (numbered(number).0, numbered(number).1, open(360));
     for verbosity in 0..=3 {
         let found = (0..1000).map(open).chain([silent_at(9)]).collect();

@@ -56,7 +56,7 @@ fn a_cancelled_target_is_not_probed_again_and_its_late_answer_gets_an_rst() {
     assert_eq!((to(remotes[2], Flags::SYN), to(remotes[2], Flags::RST)), (3, 0));
 }
 
-/// The second target takes the place of the first, which was about to be asked.
+/// The second target takes the place of the first, which was about to be probed.
 #[test]
 fn a_target_in_the_place_of_a_cancelled_one_is_probed_once_at_a_time() {
     let remotes = remotes(2);
@@ -70,7 +70,7 @@ fn a_target_in_the_place_of_a_cancelled_one_is_probed_once_at_a_time() {
     assert_eq!(checker.poll_attempt(), None);
 }
 
-/// A client that wants the second target no more when the first has ended.
+/// A driver that no longer wants the second target when the first has ended.
 struct FirstAlone {
     schedule: Schedule,
     remotes: Vec<SocketAddr>,

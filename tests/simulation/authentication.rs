@@ -1,5 +1,5 @@
-//! Equipment that admits a client only once it has shown that it is one: by the RST that a wrong
-//! SYN+ACK calls for ("safe reset"), or by a retransmission.
+//! Equipment that admits a client only after the client has sent the RST that a wrong SYN+ACK calls
+//! for ("safe reset"), or a retransmission.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -55,7 +55,7 @@ fn a_retransmission_is_admitted_if_first_syns_are_dropped() {
     }
 }
 
-/// A firewall that still knows an old connection on the port, and says nothing.
+/// A firewall that still knows an old connection on the port, and drops the SYN.
 #[test]
 fn a_fresh_port_is_tried_if_the_first_is_dropped() {
     let run = check(on_syn(|number, syn| match number {
@@ -67,8 +67,8 @@ fn a_fresh_port_is_tried_if_the_first_is_dropped() {
     assert_eq!(ports(&run), [0, 0, 1]);
 }
 
-/// What authenticates each connection, not each source, lets the SYN through that comes again after
-/// the RST, as a client's does.
+/// Equipment that authenticates each connection, not each source, admits the SYN that comes again
+/// after the RST, as a client's does.
 #[test]
 fn a_port_that_was_reset_is_tried_again() {
     for challenge in [wrong_syn_ack, challenge_ack] {
@@ -82,8 +82,8 @@ fn a_port_that_was_reset_is_tried_again() {
     }
 }
 
-/// Whoever knows our endpoints can send one. It hurries the attempts, as a bare ACK does, and takes
-/// nothing from the last wait.
+/// Anyone who knows our endpoints can send one. It brings the next attempt forward, as a bare ACK
+/// does, and does not shorten the last wait.
 #[test]
 fn wrong_syn_acks_decide_nothing_before_the_last_wait_is_over() {
     let run = check(on_syn(|_, syn| vec![(millis(20), wrong_syn_ack(syn))]));

@@ -1,4 +1,4 @@
-//! An engine that has room for so many attempts at a time: the others wait until there is some.
+//! An engine that has room for a limited number of attempts: the others wait.
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -21,12 +21,12 @@ fn no_more_attempts_are_out_than_there_is_room_for() {
     for capacity in [1, 2, 63, 64, 65, 1000] {
         let run = check_within(capacity, 300, on_syn(deserved));
         assert_eq!(run.most_held, capacity.min(300));
-        assert_each_has_what_it_deserves(&run, 300);
+        assert_each_has_its_verdict(&run, 300);
         assert_each_is_released_once(&run, 300);
     }
 }
 
-/// The loop must neither spin nor sleep over the moment at which there is room.
+/// The loop must neither spin, nor sleep past the moment at which there is room.
 #[test]
 fn the_next_target_begins_when_one_has_been_waited_for() {
     let run = check_within(1, 4, on_syn(|_, _| Vec::new()));
@@ -35,7 +35,7 @@ fn the_next_target_begins_when_one_has_been_waited_for() {
     assert_eq!(first_syns(&run), [millis(0), millis(20), millis(40), millis(60)]);
 }
 
-/// Whether there is time left for a target is known when it begins, and not before.
+/// Whether there is time left for a target is known only when it begins.
 #[test]
 fn no_target_is_asked_for_before_there_is_room_for_it() {
     for capacity in [1, 3] {
@@ -78,7 +78,7 @@ fn what_is_left_when_the_engine_fails_is_released_too() {
     assert_each_is_released_once(&run, 15);
 }
 
-/// However many: each has the room for a second, until all others have begun.
+/// However many there are, each has its room for a second, until all others have begun.
 #[test]
 fn dead_targets_leave_room_for_live_ones() {
     for (dead, all_begun) in [(10, secs(1)), (50, secs(4)), (100, secs(7))] {
@@ -97,7 +97,7 @@ fn dead_targets_leave_room_for_live_ones() {
     }
 }
 
-/// Where not all can be asked in time, those that were asked first are asked to the end.
+/// If not all can be probed in time, those that were probed first get all of their attempts.
 #[test]
 fn of_many_dead_targets_some_have_a_verdict_in_time() {
     let schedule = schedule_of(2, secs(7));
@@ -107,8 +107,8 @@ fn of_many_dead_targets_some_have_a_verdict_in_time() {
     assert!(verdicts >= 4, "{verdicts} of 12");
 }
 
-/// An attempt that was given up for others receives nothing any more. The next one does, and only
-/// an attempt that was waited for to its end counts as silence.
+/// An attempt that was given up for others receives no answer. The next attempt does, and only an
+/// attempt that was waited for to its end counts as silence.
 #[test]
 fn an_attempt_that_is_given_up_is_made_again_and_counts_for_nothing() {
     let answering_after = |delay: Duration, capacity| {
@@ -177,7 +177,7 @@ proptest! {
             Conditions { rate, capacity, ..Conditions::of(schedule_of(2, secs(7))) };
         let run = check_under(conditions, &remotes(count), on_syn(deserved));
         prop_assert!(run.most_held <= capacity, "{} at a time", run.most_held);
-        assert_each_has_what_it_deserves(&run, count);
+        assert_each_has_its_verdict(&run, count);
         assert_each_is_released_once(&run, count);
     }
 }
@@ -187,7 +187,7 @@ fn check_within(capacity: usize, count: usize, network: impl Network) -> Run {
     check_under(conditions, &remotes(count), network)
 }
 
-/// By address a target is open, closed, or silent.
+/// The address decides whether a target is open, closed or silent.
 fn state(remote: SocketAddr) -> PortState {
     let SocketAddr::V4(remote) = remote else { unreachable!("all of IPv4") };
     match u32::from(*remote.ip()) % 3 {
@@ -206,7 +206,7 @@ fn deserved(_: usize, syn: &Segment) -> Vec<(Duration, Event)> {
 }
 
 #[track_caller]
-fn assert_each_has_what_it_deserves(run: &Run, count: usize) {
+fn assert_each_has_its_verdict(run: &Run, count: usize) {
     for (target, remote) in remotes(count).into_iter().enumerate() {
         let verdict = run.outcome_of(target).as_ref().expect("this machine has no faults");
         assert_eq!(verdict.state(), state(remote), "{remote}");
@@ -222,7 +222,7 @@ fn assert_each_is_released_once(run: &Run, count: usize) {
     assert_eq!(times, remotes(count).into_iter().map(|remote| (remote, 1)).collect());
 }
 
-/// When the first SYN of each target left, in the order in which they did.
+/// Returns when the first SYN of each target left, in order.
 fn first_syns(run: &Run) -> Vec<Duration> {
     let mut seen = HashSet::new();
     let first = |(_, syn): &(Duration, Segment)| seen.insert(syn.destination);

@@ -17,7 +17,7 @@ use crate::network::{
 
 const TARGETS: usize = 5000;
 
-/// Every way a target can be, in turn.
+/// Targets of every kind, in turn.
 const KINDS: usize = 16;
 
 #[test]
@@ -57,7 +57,7 @@ fn each_target_of_a_crowd_has_sequence_numbers_of_its_own() {
     let connections: HashSet<_> =
         syns.iter().map(|(_, syn)| (syn.destination, syn.source.port())).collect();
     let distinct: HashSet<_> = syns.iter().map(|(_, syn)| syn.sequence.0).collect();
-    // Of some ten thousand numbers of 32 bits one pair in a hundred runs is the same.
+    // Among ten thousand random numbers of 32 bits, two are equal in one run of a hundred.
     let (distinct, all) = (distinct.len(), connections.len());
     assert!((all - 2..=all).contains(&distinct), "{distinct} of {all}");
 }
@@ -158,7 +158,7 @@ fn state_of_kind(kind: usize) -> Option<PortState> {
     }
 }
 
-/// The outcomes in the order of the targets, which has one for each.
+/// Returns the outcomes in the order of the targets, one for each.
 fn by_target(run: &Run) -> Vec<Outcome> {
     let mut outcomes = vec![None; run.outcomes.len()];
     for (target, outcome) in &run.outcomes {

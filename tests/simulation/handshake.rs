@@ -1,4 +1,4 @@
-//! Handshakes that this machine's kernel makes for us: what each end of one means.
+//! Handshakes that this machine's kernel makes for us: what each way to end means.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -50,7 +50,7 @@ fn a_final_icmp_error_decides_at_once() {
 }
 
 #[test]
-fn an_icmp_error_that_may_pass_leaves_the_other_attempts_their_chance() {
+fn a_transient_icmp_error_does_not_end_the_other_attempts() {
     for (kind, code, state) in [
         (3, 0, PortState::Unreachable),
         (3, 1, PortState::Unreachable),
@@ -74,7 +74,7 @@ fn an_icmp_error_that_may_pass_leaves_the_other_attempts_their_chance() {
     }
 }
 
-/// What the kernel says of a neighbour that does not answer.
+/// What the kernel reports if a neighbour does not answer.
 #[test]
 fn host_unreachable_from_this_machine_is_a_dead_neighbour() {
     let error = IcmpError { origin: Origin::NoNeighbour, ..icmp_error(3, 1, "198.19.0.1") };
@@ -82,7 +82,7 @@ fn host_unreachable_from_this_machine_is_a_dead_neighbour() {
     assert_eq!(run.verdict().reason, Reason::NoNeighbour(error));
 }
 
-/// Raw sockets get `EPERM` instead.
+/// With raw sockets the send fails with `EPERM` instead.
 #[test]
 fn a_port_that_this_machine_refuses_is_an_error_and_not_a_state() {
     for code in [3, 13] {
@@ -152,7 +152,7 @@ fn an_attempt_that_the_kernel_abandons_counts_as_not_sent() {
     }
 }
 
-/// Not all that was to be asked has been asked: silence proves nothing.
+/// Not all SYNs could leave, so silence proves nothing.
 #[test]
 fn silence_beside_an_abandoned_attempt_is_no_verdict() {
     for abandoned in 0..3 {
@@ -230,7 +230,7 @@ fn the_end_of_an_attempt_that_has_not_begun_decides_nothing() {
     assert_eq!(run.verdict().state(), PortState::Filtered);
 }
 
-/// Both are taken in together: the first decides, and the other is no stranger's.
+/// Both are handled together: the first decides, and the other counts as ours.
 #[test]
 fn ends_after_the_verdict_change_nothing() {
     for (first, second, state) in [
@@ -249,7 +249,7 @@ fn ends_after_the_verdict_change_nothing() {
     }
 }
 
-/// One that ends at the deadline is still taken in.
+/// A handshake that ends at the deadline is still handled.
 #[test]
 fn an_end_in_the_last_moment_counts() {
     let conditions =
@@ -259,8 +259,8 @@ fn an_end_in_the_last_moment_counts() {
     assert_eq!(check_under(conditions, &[SERVER], network).verdict().state(), PortState::Open);
 }
 
-/// A network with this rule for each attempt, behind an engine whose kernel shakes hands: each has
-/// a port of its own.
+/// An engine whose kernel makes the handshakes, with this rule for each attempt. Each attempt has a
+/// port of its own.
 fn by_kernel(
     rule: impl FnMut(usize, &Segment) -> Vec<(Duration, Event)>,
 ) -> ByKernel<impl FnMut(Duration, &Segment) -> Vec<(Duration, Event)>> {

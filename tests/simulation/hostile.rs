@@ -1,7 +1,7 @@
-//! A network that loses, doubles, delays and forges at random: some things are true of every run
-//! all the same.
+//! A network that loses, duplicates, delays and forges segments at random: what must hold in every
+//! run.
 //!
-//! What it forges is made without knowing our sequence numbers, as by somebody who does not see our
+//! It forges segments without knowing our sequence numbers, like an attacker who does not see our
 //! SYNs.
 
 use std::collections::HashSet;
@@ -22,7 +22,7 @@ use crate::network::{
 };
 
 const TRIES: usize = 3;
-/// How long the last of them is waited for.
+/// How long the last attempt is waited for.
 const LAST_WAIT: Duration = secs(4);
 
 proptest! {
@@ -35,7 +35,7 @@ proptest! {
         prop_assert!(run.end <= secs(7), "ended at {:?}", run.end);
     }
 
-    /// The first final answer to one of our SYNs decides, and no forged one does.
+    /// The first final answer to one of our SYNs decides, never a forged one.
     #[test]
     fn only_true_answers_decide(network in networks()) {
         let run = network.run();
@@ -52,9 +52,9 @@ proptest! {
         }
     }
 
-    /// One for each SYN+ACK that acknowledges one of our SYNs, before and after the verdict, and
-    /// for each other SYN+ACK or bare ACK to one of our ports that was taken for an answer; none
-    /// for anything else.
+    /// There is an RST for each SYN+ACK that acknowledges one of our SYNs, before and after the
+    /// verdict, and for each other SYN+ACK or bare ACK to one of our ports that counted as an
+    /// answer, and for nothing else.
     #[test]
     fn every_answer_that_needs_an_rst_gets_one(network in networks()) {
         let run = network.run();
@@ -139,7 +139,7 @@ enum What {
 
 fn networks() -> impl Strategy<Value = Hostile> {
     let hosts = vec([reactions(4), reactions(4), reactions(4)], 1..12);
-    // An answer to an RST may draw the next RST: at a pace at which that comes to an end.
+    // An answer to an RST may draw another RST, so these are slow enough that this ends.
     let after_reset = reactions(2).prop_map(|mut reactions| {
         for reaction in &mut reactions {
             reaction.after += 200;
@@ -175,7 +175,7 @@ fn reactions(most: usize) -> impl Strategy<Value = Vec<Reaction>> {
         }),
         (any::<u8>(), 4..100_u16).prop_map(|(flags, ports_up)| What::OtherPort { flags, ports_up }),
     ];
-    // Short delays, long ones, and the very moments at which something else is due.
+    // Short delays, long ones, and the exact moments at which something else is due.
     let after = prop_oneof![0..50_u64, 0..9000_u64, Just(1000), Just(2000), Just(4000)];
     vec((after, what).prop_map(|(after, what)| Reaction { after, what }), 0..most)
 }
@@ -238,15 +238,15 @@ fn index(remote: SocketAddr) -> usize {
     v4.ip().octets()[3].into()
 }
 
-/// What ends a target: the state, and the time since the SYN if an answer to it did.
+/// The state that a target must end with, and the time since the SYN if an answer to it decides.
 struct Decisive {
     state: PortState,
     round_trip: Option<Duration>,
 }
 
-/// What came first for this target, before the wait for its last attempt was over: an answer that
-/// is final, or the failure of the last attempt that was left. Told from the packets alone, in the
-/// order in which they crossed.
+/// Returns what came first for this target, before the wait for its last attempt was over: a final
+/// answer, or the failure of the last attempt that was left. It is derived from the packets alone,
+/// in order.
 fn first_decisive(run: &Run, remote: SocketAddr) -> Option<Decisive> {
     let mut syns: Vec<(Duration, Segment)> = Vec::new();
     let mut failed = [false; TRIES];
@@ -278,8 +278,8 @@ fn first_decisive(run: &Run, remote: SocketAddr) -> Option<Decisive> {
             let round_trip = at.checked_sub(syns[*first].0).filter(|_| answered.len() == 1);
             return Some(Decisive { state, round_trip });
         }
-        // An error about a SYN that was sent twice is about the first of them, another one about
-        // the second.
+        // The first error about a SYN that was sent twice is about the first one, another error
+        // about the second.
         if matches!(arrival, Event::Icmp(..))
             && let Some(fails) = answered.iter().find(|number| !failed[**number])
         {

@@ -1,5 +1,4 @@
-//! ICMP errors: final ones, ones that may be a routing flap, and ones about somebody else's
-//! segment.
+//! ICMP errors: final ones, ones that may be a routing flap, and ones about other segments.
 
 use std::net::IpAddr;
 
@@ -44,7 +43,7 @@ fn final_errors_decide_at_once() {
 /// The verdict on each attempt's failure: all attempts go out, and the last one to fail decides at
 /// once.
 #[test]
-fn passing_errors_decide_when_the_last_attempt_has_failed() {
+fn transient_errors_decide_when_the_last_attempt_has_failed() {
     for (remote, router, error, state) in SOFT {
         let router: IpAddr = router.parse().unwrap();
         let run =
@@ -77,7 +76,7 @@ fn a_routing_flap_does_not_decide() {
     }
 }
 
-/// The SYN may have gone both ways.
+/// The two SYNs may have taken different routes.
 #[test]
 fn a_syn_ack_to_an_attempt_that_also_drew_an_error_is_open() {
     let run = check(on_syn(|number, syn| match number {
@@ -113,8 +112,7 @@ fn an_error_about_the_last_attempt_decides_when_the_others_have_been_waited_for(
     assert_eq!(run.end, secs(7));
 }
 
-/// Two next hops, one slow and one dead: the SYNs from one port take the one, those from another
-/// port the other.
+/// Two next hops, one slow and one dead, chosen by the source port.
 #[test]
 fn a_late_answer_counts_after_the_last_attempt_has_failed() {
     let run = check(on_syn(|number, syn| match number {
@@ -249,7 +247,7 @@ const SOFT: [(std::net::SocketAddr, &str, (u8, u8), PortState); 7] = [
     (SERVER_V6, ROUTER_V6, (3, 0), FILTERED),
 ];
 
-/// A run that goes on after the verdict on the server, because of a target that is silent.
+/// A run that continues after the verdict on the server, because another target is silent.
 fn run_with_nobody(mut rule: impl FnMut(&Segment) -> Vec<(std::time::Duration, Event)>) -> Run {
     check_all(
         &[SERVER, crate::network::NOBODY],

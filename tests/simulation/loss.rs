@@ -1,4 +1,4 @@
-//! Segments that get lost, doubled, overtaken and delayed on their way.
+//! Segments that are lost, duplicated, reordered and delayed on their way.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ fn the_rst_is_bare_and_takes_its_number_from_the_syn_ack() {
     assert_eq!(run.resets(), [(millis(20), rst)]);
 }
 
-/// Whether it was the SYN or its answer makes no difference to us.
+/// It makes no difference to us whether the SYN was lost or its answer.
 #[test]
 fn any_attempts_may_be_lost_but_one() {
     for arriving in 0..8_usize {
@@ -66,8 +66,8 @@ fn any_attempts_may_be_lost_but_one() {
         };
         let sent_at = [millis(0), millis(1000), millis(3000)][first];
         assert_eq!(run.verdict().state(), PortState::Open, "tries arriving: {arriving:03b}");
-        // The second attempt is a retransmission of the first: a client would have waited since
-        // that one.
+        // The second attempt is a retransmission of the first, and a client would have waited since
+        // the first.
         let [response, round_trip] = match first {
             1 => [Some(millis(1020)), None],
             _ => [Some(millis(20)); 2],
@@ -179,7 +179,7 @@ fn a_lost_rst_is_sent_again() {
     assert_eq!(run.verdict().round_trip(), Some(millis(20)));
 }
 
-/// What is there when the last verdict falls is looked at once more.
+/// What has arrived by the last verdict is still handled.
 #[test]
 fn a_syn_ack_that_comes_with_the_last_verdict_still_gets_its_rst() {
     let mut repeated = false;
@@ -211,7 +211,7 @@ fn repeated_syn_ack(rst: &Segment) -> Event {
     syn_ack(&syn)
 }
 
-/// The RSTs, each with the number of the first attempt that left from its port.
+/// Returns the RSTs, each with the number of the first attempt that left from its port.
 fn resets_by_try(run: &Run) -> Vec<(Duration, usize)> {
     let syns = run.numbered_syns();
     let number = |rst: &Segment| {

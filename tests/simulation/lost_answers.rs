@@ -65,7 +65,7 @@ fn a_loss_does_not_touch_what_has_an_answer() {
     assert_eq!((run.verdict().state(), run.verdict().attempts), (PortState::Closed, 1));
 }
 
-/// A queue that is never empty must not keep anybody waiting for ever.
+/// A queue that is never empty must not keep a target waiting for ever.
 #[test]
 fn a_machine_that_loses_answers_all_the_time_knows_nothing_at_its_deadline() {
     let conditions = Conditions { deadline: secs(60), ..Conditions::of(schedule_of(2, secs(10))) };

@@ -53,7 +53,8 @@ proptest! {
         }
     }
 
-    /// Names that leave endpoints at any moment, as they do when another address has opened them.
+    /// Names that stop waiting for endpoints at any moment, as they do when another of their
+    /// addresses is open.
     #[test]
     fn an_endpoint_is_never_pending_twice_and_every_line_that_waits_for_it_gets_it(
         lines in proptest::collection::vec(line(), 1..8),

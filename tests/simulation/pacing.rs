@@ -1,4 +1,5 @@
-//! How fast SYNs leave: a rate that nothing makes up for, and a window that answers open.
+//! How fast SYNs leave: a rate that is never exceeded to make up for a delay, and a window that
+//! answers open.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,7 +16,7 @@ use crate::network::{
     Conditions, Run, check_under, millis, on_syn, remotes, schedule_of, secs, syn_ack,
 };
 
-/// How much of a pause may be made up for: what the bucket holds.
+/// How much of a pause may be made up for: the size of the bucket.
 const SLACK: Duration = millis(20);
 
 #[test]
@@ -28,7 +29,7 @@ fn a_steady_sender_keeps_to_the_rate() {
             now = pacer.ready_at(now);
             pacer.sent(now);
         }
-        // The 1000th leaves 999 intervals after the first, but for what the bucket holds.
+        // The 1000th leaves 999 intervals after the first, less what the bucket holds.
         let steady = interval * 999;
         assert!(now <= steady && now + SLACK >= steady, "at {rate}/s the last leaves at {now:?}");
     }
@@ -103,10 +104,10 @@ fn answers_beyond_what_is_in_flight_make_no_more_room() {
 }
 
 proptest! {
-    /// Whoever asks, and whenever: what leaves in any stretch of time is the rate times it, and
-    /// what the bucket holds.
+    /// In any interval no more SYNs leave than the rate times its length, and what the bucket
+    /// holds.
     #[test]
-    fn no_stretch_of_time_has_more_than_its_share(
+    fn no_interval_has_more_syns_than_the_rate_allows(
         rate in 1..50_000_u32,
         pauses in proptest::collection::vec(prop_oneof![Just(0_u64), 0..50_u64, 0..5000_u64], 50..300),
     ) {
@@ -166,7 +167,7 @@ fn the_rate_is_used_up_while_there_is_something_to_send() {
     assert!(last >= millis(498) && last <= millis(500), "the last of 500 leaves at {last:?}");
 }
 
-/// Whose first wait is over need not wait until all the others have been begun.
+/// A target whose first timeout has passed need not wait until all others have begun.
 #[test]
 fn retries_go_out_between_first_attempts() {
     let run = under(100, usize::MAX, 1000, on_syn(|_, _| vec![]));
@@ -194,8 +195,7 @@ fn answers_open_the_window() {
     assert!(begun(&silent) >= flight() * 9, "{:?}", begun(&silent));
 }
 
-/// A SYN that the pacer held back is waited for all the same: three quarters of its wait at the
-/// least.
+/// A SYN that the pacer held back is still waited for: at least for three quarters of its timeout.
 #[test]
 fn a_delayed_syn_gets_most_of_its_wait() {
     let run = under(100, usize::MAX, 400, on_syn(|_, _| vec![]));
@@ -218,7 +218,7 @@ fn a_delayed_syn_gets_most_of_its_wait() {
     assert!(delayed > 100, "only {delayed} waits were not as scheduled: nothing was delayed here");
 }
 
-/// Held back by others, but not for longer than it must be: waits follow one another as scheduled.
+/// It is held back by others, but its timeouts are not prolonged.
 #[test]
 fn a_delay_of_one_attempt_does_not_postpone_the_verdict() {
     let run = under(1000, usize::MAX, 200, on_syn(|_, _| vec![]));
@@ -234,7 +234,7 @@ fn under(rate: u32, window: usize, targets: usize, network: impl Network) -> Run
     check_under(conditions, &remotes(targets), network)
 }
 
-/// How long an answer may be on its way: what a full window waits for.
+/// How long a full window waits for an answer.
 fn flight() -> Duration {
     let mut pacer = Pacer::new(0, 1);
     pacer.sent(Duration::ZERO);
@@ -243,8 +243,8 @@ fn flight() -> Duration {
     flight
 }
 
-/// In any stretch from one SYN to another, no more than the rate allows, the one that begins it,
-/// and what the bucket holds.
+/// Asserts that between any two SYNs there are no more than the rate allows, the first one, and
+/// what the bucket holds.
 fn assert_paced(sent: &[Duration], rate: u32) {
     for (index, from) in sent.iter().enumerate() {
         for (count, to) in (1_u32..).zip(&sent[index..]) {
@@ -258,7 +258,7 @@ fn assert_paced(sent: &[Duration], rate: u32) {
     }
 }
 
-/// Never more SYNs without an answer than this, as the packets have it.
+/// Asserts from the packets that there are never more SYNs without an answer than this.
 fn assert_in_flight(run: &Run, window: usize) {
     let mut in_flight = 0;
     for (_, packet) in &run.packets {

@@ -1,5 +1,4 @@
-//! What only a pool meets: answers lost for want of room, the deadline, an end before the end,
-//! slots that are used again.
+//! What happens only in pools: the deadline, an early end, slots that are used again.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
@@ -124,7 +123,7 @@ fn when_nothing_can_be_received_any_more_every_target_left_ends_with_that() {
     }
 }
 
-/// Nobody else is left to wait for.
+/// There is nothing else to wait for.
 #[test]
 fn a_send_refused_each_time_ends_with_the_last_attempt() {
     let kernel = |segment: &Segment| Err(LocalError::Firewall(segment.destination));
@@ -139,7 +138,7 @@ fn a_send_refused_each_time_ends_with_the_last_attempt() {
     assert_eq!(run.end, secs(3));
 }
 
-/// A table of the firewall that was full for a moment.
+/// A connection table that was full for a moment.
 #[test]
 fn a_send_refused_once_is_made_up_for_by_the_next_attempt() {
     let network = Routed {
@@ -158,8 +157,7 @@ fn a_send_refused_once_is_made_up_for_by_the_next_attempt() {
     assert_eq!((run.outcomes.len(), run.end), (200, millis(1020)));
 }
 
-/// A queue that is full for good: no attempt is used up, nothing is learnt, and the reason is
-/// known.
+/// A queue that stays full: no attempt is used up, nothing is learnt, and the reason is known.
 #[test]
 fn without_room_for_a_syn_there_is_no_verdict() {
     let full = |to| LocalError::Send { to, errno: nix::errno::Errno::ENOBUFS };

@@ -1,5 +1,4 @@
-//! SYNs that cannot leave: this machine's routing says there is no way, or this machine is at
-//! fault.
+//! SYNs that cannot leave, because this machine has no route, or because of a local error.
 
 use halfopen::local_error::{LocalError, NoRoute, SendError};
 use halfopen::verdict::{PortState, Reason};
@@ -68,14 +67,14 @@ fn a_fault_on_the_last_attempt_waits_for_the_syns_still_out() {
     assert_eq!(answered.verdict().state(), PortState::Closed);
     assert_eq!(answered.verdict().attempts, 2);
 
-    // Not all that was to be asked has been asked: silence proves nothing.
+    // Not all SYNs could leave, so silence proves nothing.
     let silent = late_answer(secs(8));
     assert_eq!(silent.outcome_of(0), &Err(FIREWALL.into()));
     assert_eq!(silent.end, secs(7));
 }
 
-/// Nothing was sent, so nothing was learnt, whatever order the refusals came in; routing's answer
-/// is one about the target.
+/// Nothing was sent, so nothing was learnt, in whatever order the errors came. But the answer of
+/// the routing table is one about the target.
 #[test]
 fn no_route_and_faults_together_are_never_silence() {
     for faulty in 0..7_usize {

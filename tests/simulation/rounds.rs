@@ -64,8 +64,8 @@ fn a_syn_ack_that_comes_later_than_an_answer_can_live_is_not_ours() {
     }
 }
 
-/// Numbers near that of the pending round: the guesses of an attacker who has seen those of earlier
-/// rounds and knows the clock.
+/// Numbers near that of the pending round, as an attacker guesses them who has seen those of
+/// earlier rounds and knows the clock.
 #[test]
 fn only_the_exact_number_decides_a_round() {
     let guesses = (1..2000).flat_map(|ticks| [ticks, 0u32.wrapping_sub(ticks)]);
@@ -81,7 +81,7 @@ fn only_the_exact_number_decides_a_round() {
 }
 
 #[test]
-fn a_pending_endpoint_is_not_taken_on_again() {
+fn a_pending_endpoint_is_not_admitted_again() {
     let attempts = schedule_of(0, secs(1)).attempts();
     let mut checker = Checker::new(Secret::new([7; 16]), attempts);
     assert!(checker.admit(0, SERVER, secs(1), secs(0)));
@@ -91,7 +91,7 @@ fn a_pending_endpoint_is_not_taken_on_again() {
     assert!(checker.admit(2, SERVER, secs(1), secs(0)));
 }
 
-/// The loop goes on with the first of them.
+/// The first of the two is not affected.
 #[test]
 fn a_target_that_is_pending_already_ends_without_verdict() {
     let twice = Rounds { interval: Some(Duration::ZERO), ..Rounds::of(&[SERVER, SERVER], 1) };

@@ -72,7 +72,7 @@ fn a_segment_from_elsewhere_proves_nothing() {
     }
 }
 
-/// Address translation on the way back that has lost track: it has seen our SYN.
+/// Address translation on the way back that has lost its state. It has seen our SYN.
 #[test]
 fn a_syn_ack_from_elsewhere_is_reported_but_is_not_the_targets() {
     for source in elsewhere() {
@@ -89,7 +89,7 @@ fn a_syn_ack_from_elsewhere_is_reported_but_is_not_the_targets() {
 }
 
 #[test]
-fn a_true_answer_outweighs_a_syn_ack_from_elsewhere() {
+fn a_true_answer_outranks_a_syn_ack_from_elsewhere() {
     for (flags, state) in [(SYN_ACK, PortState::Open), (RST_ACK, PortState::Closed)] {
         for source in elsewhere() {
             let run = check(on_syn(|number, syn| match number {
@@ -102,7 +102,8 @@ fn a_true_answer_outweighs_a_syn_ack_from_elsewhere() {
     }
 }
 
-/// It takes long to look for in a crowd, and a flood of them would hold up all targets.
+/// The search takes long among many targets, and a flood of such segments would hold up all of
+/// them.
 #[test]
 fn a_syn_ack_from_elsewhere_is_not_looked_for_in_a_crowd() {
     let run = check_all(
@@ -243,7 +244,7 @@ fn check_forged(mut forge: impl FnMut(&Segment) -> Segment) -> Run {
     }))
 }
 
-/// What the acknowledgement number may be off by.
+/// How far off the acknowledgement number may be.
 const WRONG: [u32; 5] = [0, 2, u32::MAX, 0x8000_0000, 0x1234_5678];
 
 /// Another port of the target, and others than the target.
@@ -251,7 +252,7 @@ fn elsewhere() -> [SocketAddr; 2] {
     [SocketAddr::new(SERVER.ip(), 26), SocketAddr::from(([198, 18, 0, 8], 25))]
 }
 
-/// The run went on as if nothing had come, counted it, and did not answer.
+/// Asserts that the run was not affected, counted the segment, and did not answer it.
 fn assert_proves_nothing(run: &Run, why: DiscardReason) {
     run.ignored_once(why);
     assert_eq!(run.verdict().state(), PortState::Filtered);

@@ -16,7 +16,7 @@ use crate::network::{
     schedule_of, secs, syn_ack,
 };
 
-/// Everybody answers after a millisecond; the kernel refuses segments by a rule that may count
+/// Every target answers after a millisecond. The kernel refuses segments by a rule that may count
 /// them.
 struct Short<F>(F);
 
@@ -61,7 +61,7 @@ fn a_syn_without_room_is_tried_less_and_less_often() {
     assert_eq!((run.verdict().state(), run.verdict().attempts), (PortState::Open, 1));
 }
 
-/// It is no attempt, and the time until it leaves is no silence.
+/// It counts as no attempt, and the time until it leaves as no silence.
 #[test]
 fn the_last_syn_is_waited_for_however_late_it_leaves() {
     struct Late(Duration);
@@ -140,7 +140,7 @@ fn targets_without_room_delay_no_other() {
     }
 }
 
-/// The loop neither asks the kernel all the time, nor forgets anybody when there is room again.
+/// The loop neither asks the kernel all the time, nor forgets a target when there is room again.
 #[test]
 fn a_machine_without_any_room_is_asked_now_and_then() {
     let mut asked = 0;
@@ -169,7 +169,7 @@ fn a_machine_without_any_room_is_asked_now_and_then() {
     assert!(run.syns().iter().all(|(at, _)| *at < secs(1)), "{:?}", run.syns().last());
 }
 
-/// Where there is no room for RSTs for a while, they leave afterwards, and once.
+/// RSTs that find no room for a while leave afterwards, once.
 #[test]
 fn an_rst_without_room_is_kept_until_there_is_some() {
     let mut refused = 0;
@@ -187,7 +187,7 @@ fn an_rst_without_room_is_kept_until_there_is_some() {
     assert!(run.end < millis(100), "{:?}", run.end);
 }
 
-/// Where the engine finds only later that there is no room, nothing else need wake the loop.
+/// If the engine finds out only later that there is no room, nothing else need wake the loop.
 #[test]
 fn an_rst_that_comes_back_leaves_again_soon() {
     let network = on_syn(|_, syn| {
@@ -204,7 +204,7 @@ fn an_rst_that_comes_back_leaves_again_soon() {
     assert!(at <= millis(20), "{at:?}");
 }
 
-/// Neither is the end waited for that never comes.
+/// The loop does not wait for room that never comes.
 #[test]
 fn rsts_that_never_find_room_are_given_up_at_the_deadline() {
     let run = under(0, 100, Short(|segment: &Segment| segment.flags == Flags::RST));

@@ -1,4 +1,4 @@
-//! Nobody answers: when SYNs go out, and when the verdict falls.
+//! No answer: when SYNs leave, and when the verdict is reached.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -71,8 +71,8 @@ fn every_schedule_fits_its_deadline() {
     }
 }
 
-/// A retransmission gets past what drops the first SYN of a connection, a fresh port past what is
-/// left of an old one.
+/// A retransmission passes equipment that drops the first SYN of a connection, and a fresh port
+/// avoids what is left of an old connection.
 #[test]
 fn every_second_attempt_is_a_retransmission_of_the_one_before() {
     for remote in [SERVER, SERVER_V6] {
@@ -128,7 +128,7 @@ fn another_secret_means_other_sequence_numbers() {
 }
 
 #[test]
-fn targets_next_to_each_other_get_unrelated_sequence_numbers() {
+fn adjacent_targets_get_unrelated_sequence_numbers() {
     let remotes: Vec<_> = (1..=1000).map(|port| (SERVER.ip(), port).into()).collect();
     let run = check_by(schedule_of(0, secs(1)), &remotes, silence());
     let sequences: Vec<_> = run.syns().iter().map(|(_, syn)| syn.sequence.0).collect();
@@ -155,7 +155,7 @@ fn a_syn_looks_like_that_of_any_other_stack() {
     }
 }
 
-/// What waits at the very moment that the verdict would fall counts.
+/// An answer that arrives exactly when the last timeout ends still counts.
 #[test]
 fn an_answer_in_the_last_moment_is_in_time() {
     let open = check(on_syn(|number, syn| match number {
@@ -181,7 +181,7 @@ fn silence() -> impl Network {
     on_syn(|_, _| Vec::new())
 }
 
-/// Within what rounding to nanoseconds can add up to.
+/// Asserts equality up to the sum of rounding errors of nanoseconds.
 fn assert_about(time: Duration, seconds: f64) {
     assert!((time.as_secs_f64() - seconds).abs() < 5e-6, "{time:?} should be {seconds} s");
 }

@@ -96,7 +96,7 @@ fn an_old_ack_to_an_earlier_port_does_not_hurry_the_next_attempt() {
 
 /// The retransmission went to the same old connection.
 #[test]
-fn a_late_old_ack_to_a_port_that_was_tried_twice_hurries_the_next_port() {
+fn a_late_old_ack_to_a_port_that_was_used_twice_hurries_the_next_port() {
     let run = check(on_syn(|number, syn| match number {
         0 => vec![(millis(1500), challenge_ack(syn))],
         2 => vec![(millis(20), syn_ack(syn))],
@@ -123,8 +123,8 @@ fn an_old_ack_after_the_verdict_is_discarded() {
     assert_eq!(to_server, 1);
 }
 
-/// The port has been used for another target by then, and the ACK is reset, but it says nothing of
-/// this one.
+/// The port has been used for another target by then, and the ACK is reset, but it says nothing
+/// about this one.
 #[test]
 fn an_old_ack_to_a_port_this_target_was_not_tried_from_proves_nothing() {
     let run = check_all(
@@ -156,7 +156,7 @@ fn without_retries_an_old_ack_leaves_only_waiting() {
     assert_eq!((stale.syns().len(), stale.end), (1, secs(1)));
 }
 
-/// What was learnt last decides when no attempt is left.
+/// What was learnt last decides if no attempt is left.
 #[test]
 fn unreachable_on_the_last_attempt_outweighs_old_acks_before() {
     let run = check(on_syn(|number, syn| match number {
@@ -167,7 +167,7 @@ fn unreachable_on_the_last_attempt_outweighs_old_acks_before() {
     assert_eq!((run.end, run.resets().len()), (millis(40) + secs(4), 2));
 }
 
-/// Anybody who knows our port can send an ACK: one alone hides no silence.
+/// Anyone who knows our port can send an ACK, so one alone does not replace silence.
 #[test]
 fn an_old_ack_on_one_port_of_three_is_not_stale() {
     let run = check(on_syn(|number, syn| match number {

@@ -16,7 +16,7 @@ use halfopen::verdict::{Outcome, PortState, Reason, Verdict};
 fn a_huge_pool_is_not_expanded_before_it_is_asked_for() {
     const ALONE: &str = "HALFOPEN_TEST_ALONE";
     if env::var_os(ALONE).is_none() {
-        // In a process of its own: the memory that is measured is that of no other test.
+        // In a process of its own, so that the memory of other tests is not measured.
         let this = "target_set::a_huge_pool_is_not_expanded_before_it_is_asked_for";
         let mut alone = Command::new(env::current_exe().unwrap());
         let output = alone.args(["--exact", this]).env(ALONE, "1").output().unwrap();
@@ -119,7 +119,7 @@ fn a_name_comes_when_it_is_resolved_with_all_its_ports() {
 }
 
 #[test]
-fn a_name_for_what_is_written_too_is_the_same_target() {
+fn a_name_for_an_address_that_is_also_a_target_shares_its_endpoint() {
     // Resolved before the literal comes, while it is pending, and after it has ended.
     for moment in 0..3 {
         let mut target_set = of(&["mail:25,80", "192.0.2.7:25"]);
@@ -261,7 +261,7 @@ fn sorted(mut ids: Vec<u32>) -> Vec<u32> {
     ids
 }
 
-/// Memory of this process, bytes.
+/// Returns the memory of this process in bytes.
 fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").expect("needs /proc");
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a Linux kernel");

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use crate::packets::{RST_V4, SERVER_V4, SERVER_V6, SYN_V4, SYN_V6};
 use Meaning::{Closed, HopsExceeded, Prohibited, Unreachable};
 
-/// What each (type, code) means that the contract names.
+/// What each (type, code) of the contract means.
 const NAMED_V4: [((u8, u8), Meaning); 8] = [
     ((3, 0), Unreachable),   // net
     ((3, 1), Unreachable),   // host
@@ -41,8 +41,8 @@ fn every_error_of_the_contract_means_what_it_says() {
     }
 }
 
-/// A state falls at once only on what the contract calls final: anything else may be a routing
-/// flap, or no error at all.
+/// Only what the contract calls final decides at once. Anything else may be a routing flap, or no
+/// error at all.
 #[test]
 fn no_other_message_is_final() {
     for (offender, named) in [(SERVER_V4, NAMED_V4.as_slice()), (SERVER_V6, &NAMED_V6)] {
@@ -68,7 +68,7 @@ fn messages_that_are_no_errors_about_a_destination_prove_nothing() {
     }
 }
 
-/// Path MTU discovery and lost fragments say nothing of a port.
+/// Path MTU discovery and lost fragments say nothing about a port.
 #[test]
 fn fragmentation_needed_and_reassembly_timeouts_prove_nothing() {
     for (kind, code, offender) in

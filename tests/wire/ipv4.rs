@@ -32,7 +32,7 @@ fn answers_of_real_stacks_are_read() {
 }
 
 #[test]
-fn constants_are_sound_packets_to_smoltcp_too() {
+fn smoltcp_too_accepts_the_constants() {
     for (bytes, segment, time_to_live) in answers() {
         let packet = Ipv4Packet::new_checked(bytes).unwrap();
         assert!(packet.verify_checksum());
@@ -45,7 +45,7 @@ fn constants_are_sound_packets_to_smoltcp_too() {
 }
 
 #[test]
-fn what_is_cut_short_is_not_read() {
+fn a_truncated_segment_is_rejected() {
     for (bytes, ..) in answers() {
         for length in 0..bytes.len() {
             assert_eq!(
@@ -79,7 +79,7 @@ fn only_version_4_is_read() {
 }
 
 #[test]
-fn header_length_below_the_least_or_past_the_end_is_not_read() {
+fn a_header_length_below_the_least_or_past_the_end_is_rejected() {
     for words in [0, 1, 2, 3, 4, 11, 12, 13, 14, 15] {
         let mut bytes = LINUX_SYN_ACK_V4;
         bytes[0] = 0x40 | words;
@@ -121,7 +121,8 @@ proptest! {
         let _ = ipv4::parse(&bytes);
     }
 
-    /// Random beyond the header's first byte and protocol, so that more than a few get past them.
+    /// Random except for the header's first byte and protocol, so that more than a few pass those
+    /// checks.
     #[test]
     fn random_headers_that_look_right_never_panic(
         words in 5_u8..16,

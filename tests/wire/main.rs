@@ -1,5 +1,5 @@
-//! Bytes ⇄ values: constants of packets as stacks send them, headers that lie, and a second
-//! implementation as judge.
+//! Bytes ⇄ values: constants of packets as stacks send them, malformed headers, and a second
+//! implementation as the judge.
 
 mod icmp;
 mod ipv4;

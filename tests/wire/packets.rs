@@ -121,8 +121,7 @@ pub(crate) const RST_V6: [u8; 20] = [
     0xa1, 0xf9, 0x00, 0x00,
 ];
 
-/// Linux 6, MTU 1500, timestamps on; the address family's header stands before it on a raw socket,
-/// as for all of IPv4.
+/// Linux 6, MTU 1500, timestamps on. On a raw IPv4 socket the IP header comes before the segment.
 #[rustfmt::skip]
 pub(crate) const LINUX_SYN_ACK_V4: [u8; 60] = [
     0x45, 0x00, 0x00, 0x3c, // version 4, 20 bytes; 60 in all

@@ -47,7 +47,7 @@ fn ports_come_from_the_header() {
 }
 
 #[test]
-fn what_is_cut_short_is_not_read() {
+fn a_truncated_segment_is_rejected() {
     let answer = linux_syn_ack_v6();
     for (bytes, segment) in ours().into_iter().chain([(LINUX_SYN_ACK_V6.as_slice(), answer)]) {
         for length in 0..bytes.len() {
@@ -61,7 +61,7 @@ fn what_is_cut_short_is_not_read() {
 }
 
 #[test]
-fn data_offset_below_the_least_or_past_the_end_is_not_read() {
+fn a_data_offset_below_the_least_or_past_the_end_is_rejected() {
     for words in 0..16_u8 {
         let mut bytes = LINUX_SYN_ACK_V6;
         bytes[12] = words << 4;
@@ -74,7 +74,7 @@ fn data_offset_below_the_least_or_past_the_end_is_not_read() {
     }
 }
 
-/// Of all that can stand there.
+/// Of all values that the field can have.
 #[test]
 fn the_checksum_is_correct_or_the_sum_of_the_pseudo_header_and_nothing_else() {
     let answers =
@@ -97,7 +97,7 @@ fn the_checksum_is_correct_or_the_sum_of_the_pseudo_header_and_nothing_else() {
 }
 
 #[test]
-fn no_bit_of_a_segment_turns_over_unseen() {
+fn every_flipped_bit_of_a_segment_is_noticed() {
     for (segment, payload) in [(linux_syn_ack_v6(), &b"220 mail"[..]), (ours()[0].1, b"")] {
         let mut buffer = [0; Segment::LONGEST];
         let whole = [segment.emit(&mut buffer), payload].concat();
@@ -110,7 +110,7 @@ fn no_bit_of_a_segment_turns_over_unseen() {
     }
 }
 
-/// RFC 1071 §2: in one's complement it has two zeros.
+/// RFC 1071 §2: one's complement has two zeros.
 #[test]
 fn a_checksum_of_zero_may_be_written_either_way() {
     let (mut zeros, segment) = (0, linux_syn_ack_v6());
@@ -150,7 +150,7 @@ fn options_are_found_behind_padding_and_unknown_ones() {
 }
 
 #[test]
-fn options_whose_length_lies_are_passed_over() {
+fn options_with_a_wrong_length_are_ignored() {
     let none = Options::default();
     let mss = Options { max_segment_size: Some(1460), ..none };
     for (options, found) in [
@@ -182,7 +182,7 @@ fn sequence_numbers_wrap() {
 }
 
 #[test]
-fn flags_read_as_the_field_writes_them() {
+fn flags_are_displayed_as_people_write_them() {
     assert_eq!((Flags::SYN | Flags::ACK).to_string(), "SYN+ACK");
     assert_eq!((Flags::RST | Flags::ACK).to_string(), "RST+ACK");
     assert_eq!(Flags(0).to_string(), "none");
@@ -190,7 +190,7 @@ fn flags_read_as_the_field_writes_them() {
 }
 
 #[test]
-fn a_segment_reads_as_a_line_of_a_trace() {
+fn a_segment_is_displayed_as_a_line_of_a_trace() {
     assert_eq!(
         ours()[0].1.to_string(),
         "198.18.0.1:40000 > 198.18.0.2:25 SYN seq 168496141 win 64240 mss 1460 sackOK wscale 7"

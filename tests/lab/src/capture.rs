@@ -162,8 +162,8 @@ impl Capture {
     }
 }
 
-/// Returns true for TCP and ICMP, except neighbour discovery and multicast groups of ICMPv6 (types
-/// from 130).
+/// Returns true for TCP and ICMP, except neighbour discovery and multicast groups of `ICMPv6`
+/// (types from 130).
 fn decode(packet: &[u8], time: Duration, direction: Direction) -> Option<Captured> {
     match packet.first()? >> 4 {
         4 => decode_v4(&Ipv4Packet::new_checked(packet).ok()?, time, direction),

@@ -7,7 +7,7 @@ use smoltcp::wire::TcpSeqNumber;
 use super::scripted::{SHORT, check, flags};
 use crate::support::tun::{Family, in_both_families};
 use crate::tun_peer::icmp::{
-    errors_behind_a_segment, final_errors, meaningless_errors, passing_errors,
+    errors_behind_a_segment, final_errors, meaningless_errors, transient_errors,
 };
 use crate::tun_peer::scenario::{back_to_back, to_each, to_first};
 use crate::tun_peer::sent::Sent;
@@ -15,8 +15,8 @@ use lab::Verdict;
 
 in_both_families!(
     a_final_icmp_error_ends_the_check_at_once,
-    an_icmp_error_that_may_pass_leaves_the_other_attempts_their_chance,
-    an_icmp_error_that_stays_is_the_verdict_after_the_last_attempt,
+    a_transient_icmp_error_does_not_end_the_other_attempts,
+    an_icmp_error_for_every_attempt_is_the_verdict_after_the_last,
     an_icmp_error_about_another_segment_is_ignored,
     an_icmp_error_that_says_nothing_about_the_port_gives_it_no_state,
     an_icmp_error_right_behind_a_syn_ack_changes_nothing,
@@ -32,8 +32,8 @@ fn a_final_icmp_error_ends_the_check_at_once(family: Family) {
     }
 }
 
-fn an_icmp_error_that_may_pass_leaves_the_other_attempts_their_chance(family: Family) {
-    for &(kind, code, _) in passing_errors(family) {
+fn a_transient_icmp_error_does_not_end_the_other_attempts(family: Family) {
+    for &(kind, code, _) in transient_errors(family) {
         let (verdict, sent) = check(family, SHORT, move |syns| match syns {
             [first] => vec![first.icmp(family.router(), kind, code).into()],
             [_, second] => vec![second.syn_ack().into()],
@@ -44,8 +44,8 @@ fn an_icmp_error_that_may_pass_leaves_the_other_attempts_their_chance(family: Fa
     }
 }
 
-fn an_icmp_error_that_stays_is_the_verdict_after_the_last_attempt(family: Family) {
-    for &(kind, code, state) in passing_errors(family) {
+fn an_icmp_error_for_every_attempt_is_the_verdict_after_the_last(family: Family) {
+    for &(kind, code, state) in transient_errors(family) {
         let (verdict, sent) = check(
             family,
             &["-t", "0.35"],

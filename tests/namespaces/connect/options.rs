@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::assert_cut_short;
 use crate::support::caller::Caller;
-use crate::support::marked_way::{MARKED_V4, MARKED_V6, lab_with_a_marked_way};
+use crate::support::marked_route::{MARKED_V4, MARKED_V6, lab_with_a_marked_route};
 use lab::{
     CLIENT_V4, CLIENT_V6, Captured, Lab, Outcome, ROUTED_V4, ROUTED_V6, SERVER_V4, SERVER_V6,
 };
@@ -57,8 +57,8 @@ fn dscp_and_ttl_are_on_syn_and_rst() {
 }
 
 #[test]
-fn every_packet_of_a_marked_check_takes_the_marked_way() {
-    let lab = lab_with_a_marked_way();
+fn every_packet_of_a_marked_check_takes_the_marked_route() {
+    let lab = lab_with_a_marked_route();
     for (client, server) in [(MARKED_V4, ROUTED_V4), (MARKED_V6, ROUTED_V6)] {
         let marked = lab.server.capture("server1");
         for mark in ["7", "2147483649"] {
@@ -72,7 +72,7 @@ fn every_packet_of_a_marked_check_takes_the_marked_way() {
 /// As with direct server return: the answer comes in by another interface than the SYN left by.
 #[test]
 fn the_rst_carries_the_mark_whichever_way_the_answer_came() {
-    let lab = lab_with_a_marked_way();
+    let lab = lab_with_a_marked_route();
     for (client, server) in [(CLIENT_V4, ROUTED_V4), (CLIENT_V6, ROUTED_V6)] {
         let marked = lab.server.capture("server1");
         let options = ["--source", &client.to_string(), "--mark", "7"];

@@ -9,7 +9,7 @@ use super::scripted::{SHORT, check, flags, run};
 use crate::support::crowd::Findings;
 use crate::support::tun::{Family, in_both_families};
 use crate::tun_peer::answer::{ACK, Answer, FIN, RST, SYN};
-use crate::tun_peer::icmp::passing_errors;
+use crate::tun_peer::icmp::transient_errors;
 use crate::tun_peer::open::{ENDS, assert_no_pause, with_an_end};
 use crate::tun_peer::scenario::{Injection, PORT, at_once, to_each, to_first};
 use crate::tun_peer::sent::Sent;
@@ -22,7 +22,7 @@ in_both_families!(
     answers_to_two_attempts_are_both_reset,
     an_answer_after_the_verdict_is_reset,
     targets_that_had_the_same_descriptors_do_not_mix,
-    a_syn_ack_with_an_rst_on_its_heels_is_open,
+    a_syn_ack_with_an_rst_right_behind_it_is_open,
     a_syn_ack_with_an_end_right_behind_it_is_open,
     a_syn_ack_to_a_syn_that_was_sent_again_with_an_end_right_behind_it_is_open,
     a_syn_ack_of_any_kind_is_open,
@@ -109,7 +109,7 @@ fn an_answer_after_the_verdict_is_reset(family: Family) {
 /// descriptor; the first is still waited for when the second has ended.
 fn targets_that_had_the_same_descriptors_do_not_mix(family: Family) {
     let targets = [PORT + 1, PORT].map(|port| SocketAddr::new(family.peer(), port).to_string());
-    let (kind, code, _) = passing_errors(family)[1];
+    let (kind, code, _) = transient_errors(family)[1];
     let (outcome, _) = run(family, &["-t", "3.5", &targets[0], &targets[1]], move |syns| {
         let newest = syns.last().expect("a SYN");
         let tries = syns.iter().filter(|syn| syn.destination_port == newest.destination_port);
@@ -125,7 +125,7 @@ fn targets_that_had_the_same_descriptors_do_not_mix(family: Family) {
 }
 
 /// The program stands still meanwhile.
-fn a_syn_ack_with_an_rst_on_its_heels_is_open(family: Family) {
+fn a_syn_ack_with_an_rst_right_behind_it_is_open(family: Family) {
     let (verdict, sent) = check(family, &[], |syns| match syns {
         [first] => {
             let sequence = first.syn_ack().sequence.wrapping_add(1);

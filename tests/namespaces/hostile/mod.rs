@@ -21,9 +21,9 @@ use crate::tun_peer::sent::Sent;
 use lab::{Outcome, unhurried};
 
 in_both_families!(
-    a_pool_finds_the_truth_among_200_000_lies,
-    a_single_check_finds_the_truth_under_fire,
-    a_check_in_a_hurry_finds_the_truth_under_fire,
+    a_pool_is_right_among_200_000_forgeries,
+    a_single_check_is_right_in_a_flood_of_forgeries,
+    a_short_check_is_right_in_a_flood_of_forgeries,
     bare_acks_hide_no_answer,
     a_true_answer_may_come_in_fragments,
 );
@@ -38,7 +38,7 @@ const SHORT: u32 = 2;
 /// dies of it.
 const MEMORY: u32 = 6 << 10;
 
-fn a_pool_finds_the_truth_among_200_000_lies(family: Family) {
+fn a_pool_is_right_among_200_000_forgeries(family: Family) {
     // At two attempts each, and three of the port that never answers.
     const VOLLEY: usize = 200_000_usize.div_ceil(9);
     with_each_engine(|engine| {
@@ -50,15 +50,15 @@ fn a_pool_finds_the_truth_among_200_000_lies(family: Family) {
     });
 }
 
-fn a_single_check_finds_the_truth_under_fire(family: Family) {
-    check_each_under_fire(family, LONG, &[OPEN, CLOSED, FILTERED]);
+fn a_single_check_is_right_in_a_flood_of_forgeries(family: Family) {
+    check_each_in_a_flood(family, LONG, &[OPEN, CLOSED, FILTERED]);
 }
 
-fn a_check_in_a_hurry_finds_the_truth_under_fire(family: Family) {
-    check_each_under_fire(family, SHORT, &PORTS);
+fn a_short_check_is_right_in_a_flood_of_forgeries(family: Family) {
+    check_each_in_a_flood(family, SHORT, &PORTS);
 }
 
-fn check_each_under_fire(family: Family, timeout: u32, ports: &[u16]) {
+fn check_each_in_a_flood(family: Family, timeout: u32, ports: &[u16]) {
     with_each_engine(|engine| {
         for port in ports.chunks(1) {
             let lies = Lies::new(family, engine);

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::support::crowd::Crowd;
-use crate::support::marked_way::{MARKED_V4, MARKED_V6, lab_with_a_marked_way};
+use crate::support::marked_route::{MARKED_V4, MARKED_V6, lab_with_a_marked_route};
 use lab::{Captured, Direction};
 
 /// Targets of a pool here: enough for batches, of SYNs and of RSTs.
@@ -30,7 +30,7 @@ fn source_dscp_and_ttl_reach_every_syn_and_rst() {
 
 #[test]
 fn the_mark_reaches_every_syn_and_rst() {
-    let crowd = Crowd::of(lab_with_a_marked_way());
+    let crowd = Crowd::of(lab_with_a_marked_route());
     for (source, block) in [(MARKED_V4, "198.18.0.0/22:80"), (MARKED_V6, "[2001:db8:1::/118]:80")] {
         let server = &crowd.lab.server;
         let (plain, marked) = (server.capture("server0"), server.capture("server1"));

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use crate::support::exchange::{assert_half_open, assert_refused};
-use crate::support::marked_way::{MARKED_V4, MARKED_V6, lab_with_a_marked_way};
+use crate::support::marked_route::{MARKED_V4, MARKED_V6, lab_with_a_marked_route};
 use crate::support::preloaded::Preloaded;
 use lab::{Lab, Outcome, ROUTED_V4, ROUTED_V6, halfopen_path};
 
@@ -20,7 +20,7 @@ fn marked_check(lab: &Lab, hook: &Preloaded, words: &str) -> Outcome {
 
 #[test]
 fn the_mark_of_a_preloaded_hook_is_on_syn_and_rst() {
-    let lab = lab_with_a_marked_way();
+    let lab = lab_with_a_marked_route();
     let hook = Preloaded::build(&lab, "privilege/mark_hook.c");
     for (client, server) in [(MARKED_V4, ROUTED_V4), (MARKED_V6, ROUTED_V6)] {
         let _listener = lab.server.listen(SocketAddr::new(server, 80));
@@ -39,7 +39,7 @@ fn the_mark_of_a_preloaded_hook_is_on_syn_and_rst() {
 #[test]
 fn the_mark_of_a_preloaded_hook_is_on_every_packet_of_a_pool() {
     const TARGETS: usize = 256;
-    let lab = lab_with_a_marked_way();
+    let lab = lab_with_a_marked_route();
     let hook = Preloaded::build(&lab, "privilege/mark_hook.c");
     let _listener = lab.server.listen("[::]:80".parse().expect("an endpoint"));
     for block in ["198.18.0.0/24:80", "'[2001:db8:1::/120]:80'"] {

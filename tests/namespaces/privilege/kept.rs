@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::dropping::{Held, NOTHING};
 use crate::support::caller::Caller;
-use crate::support::marked_way::{MARKED_V4, lab_with_a_marked_way};
+use crate::support::marked_route::{MARKED_V4, lab_with_a_marked_route};
 #[cfg(feature = "seccomp")]
 use crate::support::names::Names;
 use crate::support::preloaded::Preloaded;
@@ -26,7 +26,7 @@ fn to_mark_sockets_later_cap_net_raw_alone_is_kept() {
     let file = |lab: &Lab| Caller::user(lab).with_file_capability("+p");
     let callers: [fn(&Lab) -> Caller; 3] = [Caller::root, setuid, file];
     for caller in callers {
-        let lab = lab_with_a_marked_way();
+        let lab = lab_with_a_marked_route();
         let caller = caller(&lab);
         let _listener = lab.server.listen(SocketAddr::new(ROUTED_V4, 80));
         let (plain, marked) = (lab.server.capture("server0"), lab.server.capture("server1"));
@@ -59,7 +59,7 @@ fn to_bind_sockets_to_an_interface_later_nothing_is_kept() {
 
 #[test]
 fn on_older_kernels_what_they_ask_for_is_kept_and_no_more() {
-    let lab = lab_with_a_marked_way();
+    let lab = lab_with_a_marked_route();
     let older_kernel = Preloaded::build(&lab, "privilege/older_kernel.c");
     let caller = Caller::root(&lab);
     let _listener = lab.server.listen(SocketAddr::new(ROUTED_V4, 80));

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::support::caller::Caller;
 use crate::support::exchange::assert_half_open;
-use crate::support::marked_way::{MARKED_V4, MARKED_V6};
+use crate::support::marked_route::{MARKED_V4, MARKED_V6};
 use lab::{CLIENT_V4, CLIENT_V6, Lab, ROUTED_V4, ROUTED_V6, Verdict};
 
 fn raw_check(lab: &Lab, caller: &Caller, server: IpAddr) -> Verdict {

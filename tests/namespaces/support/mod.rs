@@ -4,7 +4,7 @@ pub(crate) mod bulk_transfer;
 pub(crate) mod caller;
 pub(crate) mod crowd;
 pub(crate) mod exchange;
-pub(crate) mod marked_way;
+pub(crate) mod marked_route;
 pub(crate) mod names;
 pub(crate) mod old_connections;
 pub(crate) mod preloaded;

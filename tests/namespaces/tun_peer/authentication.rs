@@ -13,7 +13,7 @@ use super::sent::Sent;
 in_both_families!(
     a_wrong_syn_ack_is_reset_and_the_next_syn_leaves_at_once,
     wrong_syn_acks_to_every_syn_are_reported,
-    a_wrong_syn_ack_that_passes_the_guard_is_reset_once,
+    a_wrong_syn_ack_with_hop_limit_255_is_reset_once,
     wrong_syn_acks_hide_no_true_answer,
     the_first_syn_of_a_connection_is_dropped_and_its_retransmission_answered,
     without_retries_there_is_no_second_chance,
@@ -72,7 +72,7 @@ fn wrong_syn_acks_to_every_syn_are_reported(family: Family) {
     }
 }
 
-fn a_wrong_syn_ack_that_passes_the_guard_is_reset_once(family: Family) {
+fn a_wrong_syn_ack_with_hop_limit_255_is_reset_once(family: Family) {
     let story = Scenario::new(family)
         .options(&["-t", "1"])
         .on_syn(to_each(|syn| Answer { hop_limit: 255, ..wrong(syn) }))

@@ -12,8 +12,8 @@ use super::sent::Sent;
 
 in_both_families!(
     a_final_error_ends_the_check_at_once,
-    an_error_that_may_pass_leaves_the_other_attempts_their_chance,
-    an_error_that_stays_is_the_verdict_after_the_last_attempt,
+    a_transient_error_does_not_end_the_other_attempts,
+    an_error_for_every_attempt_is_the_verdict_after_the_last,
     an_error_that_says_nothing_about_the_port_is_ignored,
     an_error_about_another_segment_is_ignored,
     an_error_from_the_peer_itself_counts,
@@ -40,7 +40,7 @@ pub(crate) fn final_errors(family: Family) -> &'static [Meaning] {
     }
 }
 
-pub(crate) fn passing_errors(family: Family) -> &'static [Meaning] {
+pub(crate) fn transient_errors(family: Family) -> &'static [Meaning] {
     match family {
         Family::V4 => &[
             (3, 0, "unreachable"),
@@ -86,8 +86,8 @@ fn a_final_error_ends_the_check_at_once(family: Family) {
     }
 }
 
-fn an_error_that_may_pass_leaves_the_other_attempts_their_chance(family: Family) {
-    for &(kind, code, _) in passing_errors(family) {
+fn a_transient_error_does_not_end_the_other_attempts(family: Family) {
+    for &(kind, code, _) in transient_errors(family) {
         let story = Scenario::new(family)
             .options(THREE_TRIES)
             .on_syn(move |syns| match syns {
@@ -103,8 +103,8 @@ fn an_error_that_may_pass_leaves_the_other_attempts_their_chance(family: Family)
     }
 }
 
-fn an_error_that_stays_is_the_verdict_after_the_last_attempt(family: Family) {
-    for &(kind, code, state) in passing_errors(family) {
+fn an_error_for_every_attempt_is_the_verdict_after_the_last(family: Family) {
+    for &(kind, code, state) in transient_errors(family) {
         let story = Scenario::new(family)
             .options(&["-t", "0.35"])
             .on_syn(to_each(move |syn| syn.icmp(family.router(), kind, code)))
@@ -199,7 +199,7 @@ fn a_late_error_about_an_earlier_attempt_counts(family: Family) {
 }
 
 fn an_error_after_the_answer_to_an_earlier_attempt_changes_nothing(family: Family) {
-    let (kind, code, _) = passing_errors(family)[0];
+    let (kind, code, _) = transient_errors(family)[0];
     let story = Scenario::new(family)
         .options(THREE_TRIES)
         .on_syn(move |syns| match syns {
@@ -215,7 +215,7 @@ fn an_error_after_the_answer_to_an_earlier_attempt_changes_nothing(family: Famil
 
 /// It was an answer to one of the SYNs, and more than silence says.
 fn an_error_followed_by_silence_is_the_verdict(family: Family) {
-    let (kind, code, state) = passing_errors(family)[0];
+    let (kind, code, state) = transient_errors(family)[0];
     let story = Scenario::new(family)
         .options(&["-t", "0.35"])
         .on_syn(to_first(move |syn| syn.icmp(family.router(), kind, code)))

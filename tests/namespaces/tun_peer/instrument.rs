@@ -16,8 +16,8 @@ in_both_families!(
     the_kernel_connects_to_the_scripted_peer,
     the_kernel_takes_an_rst_ack_for_a_refusal,
     the_kernel_takes_a_port_unreachable_for_a_refusal,
-    the_kernel_reads_past_ip_options,
-    the_kernel_takes_data_behind_a_cut_header_for_nothing,
+    the_kernel_skips_ip_options,
+    the_kernel_ignores_data_behind_a_truncated_header,
 );
 
 fn the_kernel_connects_to_the_scripted_peer(family: Family) {
@@ -60,14 +60,14 @@ fn the_kernel_takes_a_port_unreachable_for_a_refusal(family: Family) {
     assert_eq!(refused.expect_err("refused").kind(), ErrorKind::ConnectionRefused);
 }
 
-fn the_kernel_reads_past_ip_options(family: Family) {
+fn the_kernel_skips_ip_options(family: Family) {
     let (stream, _) = connect(family, move |syn| {
         vec![Answer { ip_options: ip_options(family), ..syn.syn_ack() }.into()]
     });
     stream.expect("the handshake completes");
 }
 
-fn the_kernel_takes_data_behind_a_cut_header_for_nothing(family: Family) {
+fn the_kernel_ignores_data_behind_a_truncated_header(family: Family) {
     let (stream, _) = connect(family, |syn| {
         vec![
             Answer { cut_to: Some(12), ..syn.syn_ack() }.into(),

@@ -9,13 +9,13 @@ use super::scenario::{Scenario, to_each, to_first};
 use super::sent::Sent;
 
 in_both_families!(
-    ip_options_in_the_answer_are_read_past,
+    ip_options_in_the_answer_are_skipped,
     options_that_lie_do_not_hide_a_sound_header,
     a_header_that_is_cut_short_or_lies_about_its_length_is_ignored,
     a_malformed_answer_before_the_true_one_is_ignored,
 );
 
-fn ip_options_in_the_answer_are_read_past(family: Family) {
+fn ip_options_in_the_answer_are_skipped(family: Family) {
     let open = move |syn: &Sent| Answer { ip_options: ip_options(family), ..syn.syn_ack() };
     assert_open_at_once(&Scenario::new(family).on_syn(to_first(open)).run());
 

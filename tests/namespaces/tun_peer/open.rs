@@ -30,7 +30,7 @@ in_both_families!(
     every_syn_ack_of_a_burst_gets_its_rst,
     a_syn_ack_beside_a_refusal_gets_its_rst,
     a_syn_ack_with_an_end_right_behind_it_is_open,
-    a_syn_ack_that_passes_the_guard_gets_one_rst,
+    a_syn_ack_with_hop_limit_255_gets_one_rst,
     a_window_of_zero_is_open,
     a_syn_ack_without_options_is_open,
     a_syn_ack_with_every_option_is_open,
@@ -232,7 +232,7 @@ pub(crate) fn with_an_end(syn: &Sent, end: fn(&Sent) -> Answer, stopped: bool) -
     if stopped { both.at_once() } else { both }
 }
 
-fn a_syn_ack_that_passes_the_guard_gets_one_rst(family: Family) {
+fn a_syn_ack_with_hop_limit_255_gets_one_rst(family: Family) {
     let neighbour = |syn: &Sent| Answer { hop_limit: 255, ..syn.syn_ack() };
     // With a DSCP of its own, which the kernel's RST would lack, the program may do it all itself.
     for options in [&[][..], &["--dscp", "46"]] {

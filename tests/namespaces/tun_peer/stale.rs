@@ -18,7 +18,7 @@ in_both_families!(
     an_old_connection_on_every_port_is_stale,
     a_syn_ack_behind_an_old_connection_still_counts,
     an_ack_of_our_very_syn_is_an_old_connection_too,
-    an_old_connection_that_passes_the_guard_is_reset_once,
+    an_old_connection_with_hop_limit_255_is_reset_once,
     a_refusal_behind_an_old_connection_is_closed,
     an_ack_from_elsewhere_is_ignored,
     the_rest_of_an_old_connection_is_ignored,
@@ -78,7 +78,7 @@ fn an_ack_of_our_very_syn_is_an_old_connection_too(family: Family) {
     assert_eq!((story.syns().len(), story.resets().len()), (3, 3), "{story:#?}");
 }
 
-fn an_old_connection_that_passes_the_guard_is_reset_once(family: Family) {
+fn an_old_connection_with_hop_limit_255_is_reset_once(family: Family) {
     let story = old_connection_on_every_port(family, |syn| Answer {
         hop_limit: 255,
         ..syn.bare_ack(OLD_CONNECTION)

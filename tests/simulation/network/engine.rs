@@ -13,7 +13,7 @@ use halfopen::wire::Segment;
 
 use super::{Conditions, DEAF};
 
-/// Attempts at a target, as many as an operator may ask for.
+/// The most attempts that an operator may ask for.
 const MOST_ATTEMPTS: usize = Attempts::MAX.count();
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 19, 0, 1));
@@ -43,8 +43,8 @@ impl<N: Network> Network for Moody<N> {
     }
 }
 
-/// Knows when the loop asks again and again at a time at which there is nothing: a real one would
-/// spin. Keeps count of what it holds for targets that are pending.
+/// Notices if the loop asks again and again while there is nothing to receive: with a real engine
+/// it would spin. Counts what it holds for pending targets.
 pub(super) struct Restful<N> {
     pub(super) engine: SimulatedEngine<N>,
     deaf_at: Option<Duration>,
@@ -55,7 +55,7 @@ pub(super) struct Restful<N> {
     held: HashMap<(SocketAddr, usize), u16>,
     spare: VecDeque<(SocketAddr, usize)>,
     pub(super) most_held: usize,
-    /// Those that were given up for others, and the events that report this.
+    /// The events of attempts that were given up for others.
     given_up: HashSet<(SocketAddr, u16)>,
     flush: Vec<Event>,
     pub(super) released: Vec<SocketAddr>,

@@ -30,18 +30,18 @@ pub(crate) const SERVER_V6: SocketAddr =
 pub(crate) const NOBODY: SocketAddr =
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 18, 99, 99)), 25);
 
-/// What one call to the loop came to.
+/// The result of a run of the loop.
 pub(crate) struct Run {
     /// The targets in the order in which they ended.
     pub(crate) outcomes: Vec<(usize, Outcome)>,
-    /// When each of those did. The end by an answer is reported when the loop next looks for
+    /// When each of them ended. An end by an answer is reported when the loop next looks for
     /// something to send.
     ended_at: Vec<Duration>,
     /// When the loop asked for each target.
     pub(crate) asked_at: Vec<Duration>,
     /// The targets that the loop has cancelled at the engine, in that order.
     pub(crate) released: Vec<SocketAddr>,
-    /// The most of them that it had to do with at a time.
+    /// The most targets that the engine held at a time.
     pub(crate) most_held: usize,
     /// What the clock showed when the loop was done.
     pub(crate) end: Duration,
@@ -50,7 +50,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// The outcome of the target of this index, of which there must be one.
+    /// Returns the outcome of the target with this index. There must be exactly one.
     pub(crate) fn outcome_of(&self, target: usize) -> &Outcome {
         let of_it: Vec<_> = self.outcomes.iter().filter(|(index, _)| *index == target).collect();
         assert_eq!(of_it.len(), 1, "outcomes of target {target}");
@@ -83,7 +83,7 @@ impl Run {
         self.syns().iter().map(|(at, _)| at.as_millis()).collect()
     }
 
-    /// Everything sent that is no SYN: it must be an RST.
+    /// Returns everything that was sent except SYNs, and asserts that it consists of RSTs.
     pub(crate) fn resets(&self) -> Vec<(Duration, Segment)> {
         self.sent().into_iter().filter(|(_, segment)| segment.flags != Flags::SYN).collect()
     }
@@ -128,7 +128,7 @@ pub(crate) fn check_with_secret(
     check_under(Conditions { secret, ..Conditions::of(schedule) }, remotes, network)
 }
 
-/// What a run keeps to beside its schedule.
+/// The conditions of a run, beside its schedule.
 #[derive(Clone, Copy)]
 pub(crate) struct Conditions {
     pub(crate) secret: [u8; 16],
@@ -140,21 +140,21 @@ pub(crate) struct Conditions {
     /// What the clock shows when the run begins.
     pub(crate) start: Duration,
     pub(crate) deadline: Duration,
-    /// Gives up when so many targets have ended.
+    /// Stops when this many targets have ended.
     pub(crate) patience: usize,
-    /// What the kernel says to each segment that is handed to it.
+    /// What the kernel returns for each segment that it is to send.
     pub(crate) kernel: fn(&Segment) -> Result<(), LocalError>,
-    /// From then on nothing can be received any more.
+    /// From then on nothing can be received.
     pub(crate) deaf_at: Option<Duration>,
-    /// How long the first RSTs are on their way to the kernel, which then has no room for them.
+    /// How long it takes until the engine learns that there is no room for the first RSTs.
     pub(crate) returns_resets_after: Option<Duration>,
 }
 
-/// What a machine says that cannot receive any more.
+/// The error of a machine that cannot receive any more.
 pub(crate) const DEAF: LocalError = LocalError::Receive(nix::errno::Errno::ENOMEM);
 
 impl Conditions {
-    /// Nothing but the schedule.
+    /// Conditions that limit nothing but the schedule.
     pub(crate) fn of(schedule: Schedule) -> Self {
         Self {
             secret: [7; 16],
@@ -285,7 +285,7 @@ pub(crate) fn on_syn(
 pub(crate) struct AttemptCounts(HashMap<SocketAddr, usize>);
 
 impl AttemptCounts {
-    /// How many SYNs went there before this one.
+    /// Returns how many SYNs went there before this one.
     pub(crate) fn number(&mut self, syn: &Segment) -> usize {
         let count = self.0.entry(syn.destination).or_default();
         *count += 1;
@@ -298,7 +298,7 @@ pub(crate) fn ports(run: &Run) -> Vec<u16> {
     run.syns().iter().map(|(_, syn)| syn.source.port() - FIRST_PORT).collect()
 }
 
-/// A network whose routing has a rule, too.
+/// A network with a rule for routing, too.
 pub(crate) struct Routed<R, N> {
     pub(crate) route: R,
     pub(crate) network: N,
@@ -342,7 +342,7 @@ pub(crate) fn rst_ack(syn: &Segment) -> Event {
     arrive(answer(syn, RST_ACK))
 }
 
-/// An ACK of what an old connection had got to, nothing to do with our SYN.
+/// An ACK of an old connection, with a number that has nothing to do with our SYN.
 pub(crate) fn challenge_ack(syn: &Segment) -> Event {
     arrive(Segment { acknowledgement: SequenceNumber(0x0bad_cafe), ..answer(syn, Flags::ACK) })
 }

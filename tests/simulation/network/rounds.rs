@@ -25,9 +25,9 @@ pub(crate) struct Rounds {
     pub(crate) count: usize,
     /// From the end of a round to the beginning of the next one.
     pub(crate) rest: Duration,
-    /// From beginning to beginning, instead of that.
+    /// From the beginning of a round to the beginning of the next one, instead of `rest`.
     pub(crate) interval: Option<Duration>,
-    /// How long is waited for late answers at the end.
+    /// How long the run waits for late answers at the end.
     pub(crate) last_look: Duration,
 }
 
@@ -44,8 +44,8 @@ impl Rounds {
         }
     }
 
-    /// Runs them over a network that answers each SYN of each round, counted for all targets, by
-    /// this rule.
+    /// Runs the rounds over a network that answers each SYN by this rule, given the number of the
+    /// round.
     pub(crate) fn over(
         self,
         mut rule: impl FnMut(usize, &Segment) -> Vec<(Duration, Event)>,
@@ -88,7 +88,7 @@ enum Entry {
 
 pub(crate) struct Log {
     rounds: Rounds,
-    /// Whose turn is when.
+    /// When each target is due.
     due: Vec<(Duration, usize)>,
     left: Vec<usize>,
     begun: HashMap<usize, Duration>,
@@ -124,7 +124,7 @@ impl Log {
         })
     }
 
-    /// Where RSTs went to, with their sequence numbers.
+    /// Returns where RSTs went to, with their sequence numbers.
     pub(crate) fn resets(&self) -> BTreeMap<(SocketAddr, u32), usize> {
         let mut counts = BTreeMap::new();
         for (_, packet) in self.packets() {
@@ -137,7 +137,7 @@ impl Log {
         counts
     }
 
-    /// Where segments with these flags came from, with their acknowledgement numbers.
+    /// Returns where segments with these flags came from, with their acknowledgement numbers.
     pub(crate) fn acknowledged_by(&self, wanted: Flags) -> BTreeMap<(SocketAddr, u32), usize> {
         let mut counts = BTreeMap::new();
         for (_, packet) in self.packets() {
@@ -155,7 +155,8 @@ impl Log {
         self.packets().filter(|(_, packet)| is_that(packet)).count()
     }
 
-    /// The first answer to a SYN of its own decides each round; silence if there was none.
+    /// Asserts that the first answer to a SYN of the same round decides each round, or silence if
+    /// there was none.
     pub(crate) fn assert_each_round_stands_for_itself(&self) {
         let mut own: HashMap<SocketAddr, Vec<SequenceNumber>> = HashMap::new();
         let mut all: HashMap<(SocketAddr, SocketAddr, u32), usize> = HashMap::new();
@@ -195,7 +196,7 @@ impl Log {
         }
     }
 
-    /// How often `remote` has ended before this entry.
+    /// Returns how often `remote` had ended before this entry.
     fn round(&self, place: usize, remote: SocketAddr) -> usize {
         let ended = |entry: &&Entry| matches!(entry, Entry::Ended(_, to, _) if *to == remote);
         self.entries[..place].iter().filter(ended).count()

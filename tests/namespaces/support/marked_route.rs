@@ -8,7 +8,7 @@ pub(crate) const MARKED_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 19, 1, 1));
 pub(crate) const MARKED_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 1));
 
 /// The lab with a second cable, client1 to server1, for packets with mark 7 or 0x80000001.
-pub(crate) fn lab_with_a_marked_way() -> Lab {
+pub(crate) fn lab_with_a_marked_route() -> Lab {
     let lab = Lab::new();
     lab.second_cable();
     lab.client.configure(&[
