@@ -11,7 +11,7 @@ use lab::{Lab, Outcome, ROUTED_V4, ROUTED_V6, SERVER_V4, SERVER_V6, halfopen, ha
 
 const ENGINES: [&str; 2] = ["raw", "connect"];
 
-/// What the client's resolver says; the order of a name's addresses is its own.
+/// The client's hosts file. The resolver chooses the order of a name's addresses.
 const HOSTS: &str = "127.0.0.1 localhost
 198.19.0.2 both.test pair.test four.test
 198.18.0.7 pair.test triple.test
@@ -59,7 +59,7 @@ fn open(address: IpAddr) -> (Option<String>, i32, Option<IpAddr>) {
     (Some("open".to_owned()), 0, Some(address))
 }
 
-/// The others are closed, silent, or there is no route to them.
+/// The other addresses are closed, silent, or have no route.
 #[test]
 fn a_name_is_open_as_soon_as_one_of_its_addresses_is() {
     let stage = Stage::new();
@@ -81,7 +81,7 @@ fn a_name_is_open_as_soon_as_one_of_its_addresses_is() {
                 }
                 stage.lab.server.run("nft", &["delete", "table", "inet", "one"]);
                 drop(listeners);
-                // A program that another test is about to start has a copy of them for a moment.
+                // A program that another test is starting has a copy of the listeners for a moment.
                 wait_until(|| !stage.lab.server.run("ss", &["-Htln"]).contains(":83 "));
             }
         }
@@ -110,7 +110,7 @@ fn a_name_that_is_nowhere_open_has_the_most_telling_state_of_its_addresses() {
     }
 }
 
-/// With these options, silence would be waited out for a minute.
+/// With these options, silence takes a minute.
 #[test]
 fn an_address_without_a_route_is_not_waited_for_when_the_others_have_answered() {
     let stage = Stage::new();
@@ -128,13 +128,13 @@ fn an_address_without_a_route_is_not_waited_for_when_the_others_have_answered() 
     }
 }
 
-/// It might be the one that is open.
+/// That address might be the open one.
 #[test]
 fn an_address_that_could_not_be_asked_leaves_a_name_unknown_unless_another_is_open() {
     let stage = Stage::new();
     let _listener = stage.listen(SERVER_V4, 86);
     stage.lab.client.nft("table inet own { chain out { type filter hook output priority 0; ip6 daddr 2001:db8::2 tcp dport { 80, 86 } drop; }; }");
-    // The kernel keeps to itself what its connect() was refused.
+    // The kernel does not say why it refused connect().
     let raw = ["--engine", "raw", "-t", "1", "both.test"];
     assert_eq!(stage.ending(&[&raw[..], &["80"]].concat()), (None, 3, Some(SERVER_V6)));
     assert_eq!(stage.ending(&[&raw[..], &["86"]].concat()), open(SERVER_V4));
@@ -231,7 +231,7 @@ fn a_pool_counts_a_name_once_and_probes_an_address_once() {
         );
         let mut syns: Vec<_> =
             capture.segments().into_iter().filter(|s| s.flags == "SYN").collect();
-        syns.retain(|syn| syn.destination_port != 82); // silent: asked again
+        syns.retain(|syn| syn.destination_port != 82); // silent, so retransmitted
         let mut endpoints: Vec<_> =
             syns.iter().map(|syn| (syn.destination, syn.destination_port)).collect();
         endpoints.sort_unstable();
@@ -284,7 +284,7 @@ fn every_address_of_a_name_can_be_a_target_of_its_own() {
     }
 }
 
-/// Whoever answers for a name decides how many there are.
+/// The name server decides how many addresses there are.
 #[test]
 fn a_name_with_hundreds_of_addresses_is_open_or_unknown() {
     let stage = Stage::new();

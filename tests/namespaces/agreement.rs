@@ -1,6 +1,6 @@
-//! The engines agree: whatever a check finds by raw sockets, it finds by the kernel's handshake,
-//! but for the differences that are spelled out here. (Old connections are another one; they need
-//! labs of their own: `stale`, `connect::stale`.)
+//! The engines agree: what a check finds by raw sockets, it also finds by the kernel's handshake,
+//! except for the differences that are listed here. (Old connections are another difference. They
+//! need labs of their own: `stale`, `connect::stale`.)
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -67,23 +67,24 @@ const ALIKE: &[(&[&str], Ending)] = &[
         (Some("unreachable"), "prohibited by a route of this machine"),
     ),
     (&["--interface client1 198.19.1.2:80", "--interface client1 [2001:db8:2::2]:80"], NO_ROUTE),
-    // Nothing can be learnt.
+    // Cases without a verdict.
     (&["198.19.0.255:80"], (None, "198.19.0.255 is a broadcast address")),
     (&["--source 198.19.0.77 198.19.0.2:80"], (None, "cannot send from 198.19.0.77 ")),
     (&["--source 2001:db8::77 [2001:db8::2]:80"], (None, "cannot send from 2001:db8::77 ")),
     (&["--source 2001:db8::1 198.19.0.2:80"], (None, "the source address 2001:db8::1 is not of ")),
     (&["--interface nowhere0 198.19.0.2:80"], (None, "cannot set interface nowhere0 ")),
-    // This machine's own firewall says so by ICMP, from the very address that the SYN should have
-    // left from.
+    // This machine's own firewall rejects by ICMP, from the address that the SYN would have left
+    // from.
     (&["198.19.0.2:92", "[2001:db8::2]:92", "198.19.0.2:93", "[2001:db8::2]:93"], FORBIDDEN_HERE),
     (&["198.19.0.2:94", "[2001:db8::2]:94"], FORBIDDEN_HERE),
 ];
 
-/// Cases in which the kernel's handshake shows less: the ending by raw sockets, and the other.
+/// Cases in which the kernel's handshake shows less: the ending by raw sockets, and by the kernel's
+/// handshake.
 const DIFFERENT: &[(&[&str], Ending, Ending)] = &[
-    // The kernel does not say that its own firewall dropped the SYN.
+    // The kernel does not report that its own firewall dropped the SYN.
     (&["198.19.0.2:90", "[2001:db8::2]:90"], FORBIDDEN_HERE, SILENT),
-    // Or what it made up for an answer.
+    // Or that its own firewall sent the answer.
     (&["198.19.0.2:91", "[2001:db8::2]:91"], FORBIDDEN_HERE, CLOSED),
 ];
 
@@ -120,8 +121,9 @@ fn a_pool_by_the_kernels_handshake_agrees_too() {
     assert_eq!((pool.code, pool.all.len()), (2, targets.len()));
 }
 
-/// A kernel tells an IPv4 host five times at most that it has no way, and not at all while it
-/// rejects other packets of that host without a limit (`ip_error()`): so not in the same world.
+/// A kernel tells an IPv4 host at most five times that it has no route, and not at all while it
+/// rejects other packets of that host without a limit (`ip_error()`). So this test has a lab of its
+/// own.
 #[test]
 fn they_agree_on_a_router_without_a_route() {
     for engine in ["raw", "connect"] {
@@ -215,7 +217,7 @@ impl World {
         Self { lab, _far: far, _listeners: listeners, _waiting: waiting }
     }
 
-    /// What a program of its own says of each of the words, all of them side by side.
+    /// Runs a program for each of the words, side by side, and returns how each check ended.
     fn check_each(&self, engine: &str) -> BTreeMap<String, Verdict> {
         let check = |words: &str| {
             let options = ["--engine", engine, "-t", "7"];
@@ -266,7 +268,7 @@ fn raise_firewalls(lab: &Lab) {
     );
 }
 
-/// Ways that lead nowhere, and neighbours that are soon given up.
+/// Routes that lead nowhere, and neighbours that are given up soon.
 fn lay_routes(lab: &Lab) {
     lab.client.configure(&["route add 2001:db8:4::/64 via 2001:db8::2", "link set client1 down"]);
     for (number, kind) in

@@ -1,5 +1,5 @@
-//! A wall clock that steps during the check, or is wrong, by a preloaded library: the machine's own
-//! clock is never touched.
+//! A wall clock that steps during the check, or is wrong. A preloaded library simulates it, and the
+//! machine's own clock is not changed.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -55,7 +55,7 @@ fn a_wall_clock_that_steps_back_changes_no_state_and_no_time() {
     }
 }
 
-/// The kernel's stamps on what arrives are of another clock then than the program's readings.
+/// The kernel's time stamps are then of another clock than the program's readings.
 #[test]
 fn time_stamps_that_contradict_the_wall_clock_make_no_round_trip_time() {
     let lab = Lab::new();
@@ -76,7 +76,7 @@ fn time_stamps_that_contradict_the_wall_clock_make_no_round_trip_time() {
     }
 }
 
-/// The library does what it is there for, to a program that asks for the wall clock.
+/// The library changes the wall clock of a program that asks for it.
 fn assert_steps(clock: &Preloaded, lab: &Lab) {
     let shown: u64 = run(lab, clock, "date", &["+%s"]).stdout.trim().parse().expect("seconds");
     let real = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();

@@ -33,8 +33,8 @@ fn a_bulk_transfer_between_the_same_hosts_confuses_no_check() {
     }
 }
 
-/// A check that waits is held up while the others transfer megabytes: the packet filter keeps every
-/// one of their segments out of its queue.
+/// A waiting check is stopped while the hosts transfer megabytes over another connection. The
+/// packet filter keeps all of its segments out of the check's queue.
 #[test]
 fn a_bulk_transfer_never_reaches_the_raw_socket() {
     let lab = Lab::new();
@@ -46,7 +46,7 @@ fn a_bulk_transfer_never_reaches_the_raw_socket() {
         let mut command = Command::new(halfopen_path());
         command.args(["-o", "json", "-t", "20", "--retries", "1", &server.to_string(), "82"]);
         let check = lab.client.spawn(command);
-        // The program sleeps a moment after its SYN: from then on its filter stands.
+        // The program sleeps after its SYN has left. Its filter is in place by then.
         wait_until(|| !capture.segments().is_empty());
         wait_until(|| state(&check) == 'S');
         signal(&check, Signal::SIGSTOP);
@@ -57,7 +57,7 @@ fn a_bulk_transfer_never_reaches_the_raw_socket() {
         assert_eq!(
             raw_sockets(&lab, table),
             (0, dropped),
-            "bytes queued, segments dropped for want of room"
+            "bytes queued, segments dropped for lack of room"
         );
 
         signal(&check, Signal::SIGCONT);
@@ -65,7 +65,7 @@ fn a_bulk_transfer_never_reaches_the_raw_socket() {
     }
 }
 
-/// Such errors reach every raw socket of the machine that asked for errors.
+/// Such errors reach every raw socket of the machine whose error queue is on.
 #[test]
 fn icmp_errors_of_other_connections_blame_no_target() {
     let lab = Lab::new();
@@ -104,13 +104,13 @@ fn be_rejected(address: SocketAddr, stop: &AtomicBool, rejected: &AtomicU64) {
         let socket =
             Socket::new(Domain::for_address(address), Type::STREAM, None).expect("a socket");
         socket.set_nonblocking(true).expect("a socket of ours");
-        // The SYN leaves, and is rejected before the call returns.
+        // The SYN is rejected before the call returns.
         socket.connect(&address.into()).expect_err("not at once");
         rejected.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-/// Ends the threads beside it also when an assertion fails.
+/// Ends the other threads even if an assertion fails.
 struct StopOnDrop<'a>(&'a AtomicBool);
 
 impl Drop for StopOnDrop<'_> {
@@ -119,8 +119,8 @@ impl Drop for StopOnDrop<'_> {
     }
 }
 
-/// Bytes in the queues of the namespace's raw sockets, and segments that they dropped for want of
-/// room.
+/// Returns the bytes in the queues of the namespace's raw sockets, and the number of segments that
+/// they dropped for lack of room.
 fn raw_sockets(lab: &Lab, table: &str) -> (u64, u64) {
     let told = lab.client.run("cat", &[table]);
     let sockets: Vec<_> = told.lines().skip(1).map(raw_socket).collect();
@@ -128,7 +128,7 @@ fn raw_sockets(lab: &Lab, table: &str) -> (u64, u64) {
     sockets.into_iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
 }
 
-/// The same of one socket, from its line in the table.
+/// The same for one socket, from its line in the table.
 fn raw_socket(line: &str) -> (u64, u64) {
     let words: Vec<_> = line.split_whitespace().collect();
     let (_, queued) = words[4].split_once(':').expect("tx_queue:rx_queue");

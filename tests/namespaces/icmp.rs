@@ -1,4 +1,4 @@
-//! What each ICMP error of a firewall or router makes of a port.
+//! Which state each ICMP error of a firewall or router leads to.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -34,8 +34,8 @@ fn assert_each_has_its_state(server: IpAddr, family: &str, rejections: &[Rejecti
         assert!(verdict.reason.starts_with("ICMP "), "{name}: {}", verdict.reason);
         assert!(verdict.reason.ends_with(&format!(" from {server}")), "{name}: {}", verdict.reason);
 
-        // Port unreachable and prohibitions are final; the others may be a routing flap, and every
-        // attempt goes out.
+        // Port unreachable and prohibitions are final. The others may be a routing flap, so every
+        // attempt leaves.
         let tries = if *state == "unreachable" { 3 } else { 1 };
         assert_eq!(verdict.tries, Some(tries), "{name}: {verdict:?}");
         let seen: Vec<_> = capture.segments().into_iter().map(|segment| segment.flags).collect();
@@ -125,7 +125,7 @@ fn a_router_without_a_route_makes_a_target_unreachable() {
     ]);
     told(&lab.verdict(&["-t", "1.4", "198.19.3.1", "80"]), SERVER_V4);
     told(&lab.verdict(&["-t", "1.4", "2001:db8:4::1", "80"]), SERVER_V6);
-    // Nobody has these addresses on the far link; the router gives up on them after three seconds.
+    // No host on the far link has these addresses. The router gives up on them after three seconds.
     told(&lab.verdict(&["198.19.2.99", "80"]), SERVER_V4);
     told(&lab.verdict(&["2001:db8:3::99", "80"]), SERVER_V6);
 }

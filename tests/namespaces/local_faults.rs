@@ -18,7 +18,7 @@ fn a_dead_neighbour_is_unreachable_and_not_filtered() {
     }
 }
 
-/// The neighbour is alive at first: its address is in the cache when it dies.
+/// The neighbour is alive at first, so its address is in the cache when it goes down.
 #[test]
 fn a_neighbour_whose_cable_is_pulled_is_never_open_nor_closed() {
     let lab = Lab::new();
@@ -26,7 +26,7 @@ fn a_neighbour_whose_cable_is_pulled_is_never_open_nor_closed() {
     assert_eq!(lab.verdict(&["198.19.0.2", "80"]).ending(), (Some("open"), 0));
     lab.server.configure(&["link set server0 down"]);
     let verdict = lab.verdict(&["-t", "1", "198.19.0.2", "80"]);
-    // Once the kernel has noticed that the link is gone, it says that there is no buffer for the
+    // Once the kernel has noticed that the link is gone, it reports that there is no buffer for the
     // SYN: a local error.
     let honest = [(Some("filtered"), 2), (Some("unreachable"), 2), (None, 3)];
     assert!(honest.contains(&verdict.ending()), "{verdict:?}");
@@ -82,8 +82,8 @@ fn a_local_firewall_that_refuses_the_syn_is_a_fault_and_no_state() {
     }
 }
 
-/// Its ICMP error may come from any address of this machine: that of a secondary one comes from the
-/// primary one.
+/// Its ICMP error may come from any address of this machine: for a secondary address it comes from
+/// the primary one.
 #[test]
 fn a_local_firewall_that_rejects_the_syn_is_a_fault_whatever_its_source() {
     let lab = lab_with_second_addresses();
@@ -126,7 +126,7 @@ fn a_dead_neighbour_is_not_a_local_rejection_whatever_the_source() {
     }
 }
 
-/// The target is this machine itself: what its firewall says is the target's answer.
+/// The target is this machine itself, so the answer of its firewall is the target's.
 #[test]
 fn a_rejection_by_this_machine_is_a_verdict_on_its_own_ports() {
     let lab = lab_with_second_addresses();
@@ -147,7 +147,7 @@ fn a_rejection_by_this_machine_is_a_verdict_on_its_own_ports() {
     }
 }
 
-/// A source for each family, beside the first address of its interface, and the server.
+/// For each family, a second source address of the interface, and the server.
 const SECOND_ADDRESSES: [(&str, &str); 2] =
     [("198.19.0.11", "198.19.0.2"), ("2001:db8::11", "2001:db8::2")];
 
@@ -174,7 +174,7 @@ fn a_local_firewall_that_refuses_only_the_first_syn_does_not_spoil_the_check() {
     }
 }
 
-/// The SYN leaves, and real traffic's answers would be dropped as well.
+/// The SYN leaves, and answers to real connections would be dropped as well.
 #[test]
 fn a_local_firewall_that_drops_the_answers_makes_a_port_filtered() {
     let lab = Lab::new();

@@ -1,5 +1,5 @@
-//! Everything that needs a network of its own: two namespaces are two hosts, joined by a cable that
-//! a capture listens on. Runs as root, and as an ordinary user inside `unshare --user
+//! Everything that needs a network of its own: two namespaces are two hosts, joined by a cable on
+//! which packets are captured. Runs as root, and as an ordinary user inside `unshare --user
 //! --map-root-user`.
 
 mod addresses;

@@ -1,8 +1,8 @@
 //! Policy routing by firewall mark: a second cable that only marked packets may take.
 //!
-//! Every packet of a check must take the way that its mark chose: an RST without the mark would
+//! Every packet of a check must take the route that its mark selects. An RST without the mark would
 //! leave by the other cable, where the server's firewall does not know the connection, and the
-//! server stays in `SYN_RECV`.
+//! server would stay in `SYN_RECV`.
 
 use std::net::SocketAddr;
 
@@ -63,7 +63,7 @@ fn without_the_mark_nothing_takes_the_marked_route() {
     }
 }
 
-/// As with direct server return: the answer comes in by another interface than the SYN left by.
+/// As with direct server return, the answer arrives at another interface than the SYN left from.
 #[test]
 fn the_rst_goes_the_way_of_the_syn_and_not_of_the_answer() {
     for hop_limit_255 in [false, true] {

@@ -64,7 +64,7 @@ fn a_name_that_does_not_exist_is_unreachable() {
     assert_eq!(verdict.reason, "name does not resolve: not found");
 }
 
-/// A-labels by IANA's own conversion (RFC 5891 §4.4); the label stays as it was written.
+/// A-labels by IANA's own conversion (RFC 5891 §4.4). Reports show the name as it was written.
 #[test]
 fn an_international_name_is_looked_up_in_ascii() {
     let lab = Lab::new();
@@ -90,8 +90,7 @@ fn without_a_name_service_a_name_is_unreachable() {
     );
 }
 
-/// By 50 ms at most. The resolver itself would go on for minutes, unnoticed by a program that waits
-/// for its end.
+/// By at most 50 ms. The resolver itself would continue for minutes if the program waited for it.
 #[test]
 fn a_name_service_that_hangs_does_not_outlast_the_deadline() {
     let (lab, names) = (Lab::new(), Names::with_hosts(HOSTS));
@@ -144,7 +143,7 @@ fn a_name_that_is_found_late_is_open_but_not_filtered() {
     assert!(silent.reason.starts_with("the deadline came before the last SYN"), "{silent:?}");
 }
 
-/// The last of three has to wait for `--rate` until a millisecond before the deadline.
+/// The last of three targets has to wait for `--rate` until a millisecond before the deadline.
 #[test]
 fn an_address_whose_turn_comes_late_is_not_filtered() {
     let lab = Lab::new();

@@ -1,16 +1,15 @@
-//! Side by side with nmap's SYN scan, the judge that everybody knows: the same ports, the same
-//! state for each.
+//! Compared with nmap's SYN scan: the same state for each of the same ports.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use lab::{Lab, SERVER_V4, SERVER_V6};
 
-/// What the server does with a SYN, what nmap makes of that (`--reason`) and what halfopen must.
+/// What the server does with a SYN, what nmap reports (`--reason`), and what halfopen must report.
 ///
 /// nmap knows three states. Its `filtered` covers what halfopen distinguishes: silence and
 /// prohibition are filtered here too, but ICMP port unreachable is a closed port, and the other
-/// unreachables are no word about the port at all.
+/// unreachables say nothing about the port.
 struct Port {
     number: u16,
     server: Server,
@@ -22,7 +21,7 @@ enum Server {
     Listens,
     HasNoListener,
     Drops,
-    /// With what nftables says after `reject with`.
+    /// With the words that follow `reject with` in nftables.
     Rejects(&'static str),
 }
 
@@ -76,8 +75,7 @@ fn every_ipv6_state_is_the_one_that_nmap_sees() {
 
 fn assert_same_states(server: IpAddr, ports: &[Port]) {
     let lab = Lab::new();
-    // The kernel sends a handful of ICMP errors a second to one host, fewer than are asked for
-    // here.
+    // The kernel limits the ICMP errors per second to one host, and more are needed here.
     lab.server.sysctl("net.ipv4.icmp_ratelimit", "0");
     lab.server.sysctl("net.ipv6.icmp.ratelimit", "0");
     let _listeners: Vec<_> = ports
@@ -94,7 +92,7 @@ fn assert_same_states(server: IpAddr, ports: &[Port]) {
         .collect();
     assert_eq!(scanned, expected, "what nmap itself says");
     for port in ports {
-        // Short waits: nothing here is further away than the next namespace.
+        // Short timeouts, because the server is in the next namespace.
         let verdict = lab.verdict(&["-t", "0.7", &server.to_string(), &port.number.to_string()]);
         assert_eq!(
             verdict.state.as_deref(),
@@ -119,7 +117,7 @@ fn firewall(ports: &[Port]) -> String {
     format!("table inet states {{ chain incoming {{ {chain} }}; }}")
 }
 
-/// State and reason of every port, as nmap's raw SYN scan sees them.
+/// Returns state and reason of every port, as nmap's raw SYN scan sees them.
 fn nmap(lab: &Lab, server: IpAddr, ports: &[Port]) -> BTreeMap<u16, (String, String)> {
     let numbers: Vec<_> = ports.iter().map(|port| port.number.to_string()).collect();
     let (list, address) = (numbers.join(","), server.to_string());

@@ -9,7 +9,7 @@ fn address(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
 
-/// The three packets of a check of an open port, as the server's interface saw them.
+/// Returns the three packets of a check of an open port, as the server's interface saw them.
 fn exchange(lab: &Lab, server: IpAddr, options: &[&str]) -> Vec<Captured> {
     let _listener = lab.server.listen(SocketAddr::new(server, 80));
     let capture = lab.server.capture("server0");
@@ -45,7 +45,7 @@ fn a_source_of_another_machine_is_an_error_and_sends_nothing() {
     assert!(capture.segments().is_empty());
 }
 
-/// The kernel cannot tell which link is meant.
+/// Without it, the kernel does not know which link is meant.
 #[test]
 fn a_link_local_source_without_its_interface_is_refused_with_advice() {
     let lab = Lab::new();
@@ -122,7 +122,7 @@ fn ttl_limits_syn_and_rst() {
     }
 }
 
-/// The kernel sends the RST here: it must look the same.
+/// The kernel sends the RST here, and it must look the same.
 #[test]
 fn dscp_and_ttl_reach_the_rst_of_a_server_with_hop_limit_255() {
     let lab = Lab::new();

@@ -52,7 +52,7 @@ fn a_server_that_answers_with_syn_cookies_is_open_in_three_packets() {
         assert_eq!(verdict.ending(), (Some("open"), 0), "{verdict:?}");
         assert_half_open(&capture.segments(), client, server);
 
-        // The RST must not pass for the cookie's ACK.
+        // The RST must not be accepted as the ACK of the cookie.
         listener.set_nonblocking(true).expect("a socket of ours");
         listener.accept().expect_err("accept() must have nothing to take");
         let sent = lab.server.run("nstat", &["-asz", "TcpExtSyncookiesSent"]);

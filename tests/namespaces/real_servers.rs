@@ -16,7 +16,7 @@ use lab::{Lab, Running, SERVER_V4, SERVER_V6};
 
 const CHECKS: usize = 10;
 
-/// A server may take so long to start, or to write a line.
+/// How long a server may take to start, or to write a line.
 const PATIENCE: Duration = Duration::from_mins(5);
 
 #[test]
@@ -47,15 +47,16 @@ fn ten_checks_leave_no_line_in_the_proxy_log() {
     }
 }
 
-/// `per_connection`: what the server logs for a client that connects and leaves, one text a line.
+/// `per_connection` is what the server logs for a client that connects and disconnects, one text
+/// per line.
 fn assert_checks_leave_no_line(
     lab: &Lab,
     server: &Server,
     address: IpAddr,
     per_connection: &[&str],
 ) {
-    // A first connection, because a server may have more to say about that one: on the machine, on
-    // its configuration.
+    // A first connection, because a server may log more for that one: about the machine, or its
+    // configuration.
     connect(lab, server, address, 1, per_connection);
 
     let before = server.log();
@@ -63,8 +64,8 @@ fn assert_checks_leave_no_line(
         let verdict = lab.verdict(&[&address.to_string(), &server.port.to_string()]);
         assert_eq!(verdict.ending(), (Some("open"), 0), "{verdict:?}");
     }
-    // The control. Both servers take connections one after another, so whatever the checks had
-    // caused would stand before these lines.
+    // The control. Both servers accept connections one after another, so lines that the checks had
+    // caused would come before these.
     connect(lab, server, address, CHECKS, per_connection);
 
     let log = server.log();
@@ -80,7 +81,7 @@ fn assert_checks_leave_no_line(
     assert_eq!(new.len(), CHECKS * per_connection.len(), "no line is anybody else's: {new:#?}");
 }
 
-/// Plain connections, opened and closed, and the wait until the log has the last of them.
+/// Opens and closes connections, and waits until the log has the last of them.
 fn connect(lab: &Lab, server: &Server, address: IpAddr, times: usize, per_connection: &[&str]) {
     let last = per_connection.last().expect("a server that logs connections");
     let expected = count(&server.log(), last) + times;
@@ -92,12 +93,12 @@ fn connect(lab: &Lab, server: &Server, address: IpAddr, times: usize, per_connec
     wait_until("the log tells of every connection", || count(&server.log(), last) >= expected);
 }
 
-/// Lines with that text as words: `connect from` is not part of `disconnect from`.
+/// Counts lines with that text as whole words: `connect from` is not part of `disconnect from`.
 fn count(lines: &[String], text: &str) -> usize {
     lines.iter().filter(|line| line.contains(&format!(" {text}"))).count()
 }
 
-/// A server at work; its processes, then its files go when the value is dropped.
+/// A running server. Its processes end and its files are removed when the value is dropped.
 struct Server {
     running: Running,
     log_file: PathBuf,
@@ -106,13 +107,13 @@ struct Server {
 }
 
 impl Server {
-    /// The lines of the log under test.
+    /// Returns the lines of the log under test.
     fn log(&self) -> Vec<String> {
         lines(&self.log_file)
     }
 
-    /// Waits until `file` says that the server listens: a connection to find out would stand in
-    /// the log under test.
+    /// Waits until `file` says that the server listens. A connection to find out would be in the
+    /// log under test.
     fn wait_until_ready(mut self, file: &Path, line: &str) -> Self {
         let mut ended = false;
         wait_until(&format!("{} says {line:?}", file.display()), || {
@@ -129,7 +130,7 @@ impl Server {
     }
 }
 
-/// Nothing but an SMTP server and its log, whatever the machine's own Postfix is configured for.
+/// Only an SMTP server and its log, whatever the configuration of the machine's own Postfix.
 #[expect(clippy::too_many_lines, reason = "two configuration files")]
 fn postfix(lab: &Lab) -> Server {
     let (directory, path) = directory();
@@ -200,8 +201,8 @@ fn squid(lab: &Lab) -> Server {
             path = path.display()
         ),
     );
-    // As root, Squid changes to its own user, whom a user namespace may not have. To be somebody
-    // else from the start will do.
+    // As root, Squid changes to its own user, whom a user namespace may not have. So it starts as
+    // another user.
     let somebody_else = ["unshare", "--user", "--map-user=65534", "--map-group=65534"];
     let squid = ["squid", "-N", "-f", &configuration.display().to_string()];
     let running = lab.server.spawn(contained(&[&somebody_else[..], &squid].concat()));
@@ -229,13 +230,13 @@ fn directory() -> (TempDir, PathBuf) {
     (directory, path)
 }
 
-/// Configuration, without the indentation that it has here.
+/// Returns a configuration without the indentation that it has here.
 fn write(path: &Path, configuration: &str) {
     let lines: String = configuration.lines().flat_map(|line| [line.trim_start(), "\n"]).collect();
     fs::write(path, lines).expect("writes into its own directory");
 }
 
-/// None of a file that is not there yet.
+/// A file that does not exist yet has no lines.
 fn lines(path: &Path) -> Vec<String> {
     let bytes = fs::read(path).unwrap_or_default();
     String::from_utf8_lossy(&bytes).lines().map(str::to_owned).collect()

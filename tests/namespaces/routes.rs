@@ -1,5 +1,5 @@
-//! Which way a SYN goes: the one that a connection would take, whatever makes routing choose; and
-//! what it means that there is none.
+//! Which route a SYN takes: that of a connection, whatever the choice depends on; and what it means
+//! if there is none.
 
 use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
@@ -99,8 +99,8 @@ fn with_several_next_hops_a_choice_that_cannot_be_read_may_be_by_ports() {
     }
 }
 
-/// Rules for ports choose the way of connections. A raw socket can be made to take it where the
-/// interface is enough to tell it from others; elsewhere nothing can be learnt that way.
+/// Rules for ports choose the route of connections. A raw socket can take the same one if the
+/// interface is enough to select it. Otherwise the target is unknown.
 #[test]
 fn a_rule_for_ports_chooses_the_way_or_the_check_says_that_it_cannot_follow() {
     let lab = lab_with_strict_routers();
@@ -119,7 +119,7 @@ fn a_rule_for_ports_chooses_the_way_or_the_check_says_that_it_cannot_follow() {
         let verdict = check(&lab, "raw", &["-t", "1", &server, "80"]);
         assert_eq!(verdict.ending(), (None, 3), "{verdict:?}");
         assert!(verdict.reason.contains("the connect engine"), "{verdict:?}");
-        // Other ports are not concerned.
+        // Other ports are not affected.
         assert_eq!(check(&lab, "raw", &[&server, "81"]).ending(), (Some("closed"), 2));
 
         let way = if second.is_ipv4() {
@@ -139,7 +139,7 @@ fn a_rule_for_ports_chooses_the_way_or_the_check_says_that_it_cannot_follow() {
     }
 }
 
-/// What `ip rule` can tell packets by, and words that give them that.
+/// What `ip rule` can match packets by, and options that make packets match.
 #[test]
 fn rules_for_protocol_user_class_and_source_choose_the_way() {
     let lab = lab_with_strict_routers();
@@ -174,7 +174,7 @@ fn rules_for_protocol_user_class_and_source_choose_the_way() {
     }
 }
 
-/// Such a route does not exist for packets that have no source address yet.
+/// Packets that have no source address yet do not match such a route.
 #[test]
 fn a_route_for_some_source_addresses_is_a_route() {
     let lab = Lab::new();
@@ -216,7 +216,7 @@ fn addresses_that_do_not_go_together_are_no_routes() {
     }
 }
 
-/// The errors of `connect()` are those of routes.
+/// `connect()` fails with the same errors as for missing routes.
 #[test]
 fn what_a_security_module_forbids_is_no_route() {
     let lab = Lab::new();
@@ -271,7 +271,7 @@ fn a_source_that_goes_away_during_the_check_is_a_fault() {
     }
 }
 
-/// As by `ip vrf exec`: there is no other way to the server.
+/// As by `ip vrf exec`. There is no other route to the server.
 #[test]
 fn sockets_that_are_bound_to_an_interface_from_outside_stay_there() {
     let lab = lab_with_strict_routers();

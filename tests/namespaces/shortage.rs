@@ -17,7 +17,7 @@ fn a_syn_that_is_dropped_once_on_egress_is_sent_again() {
     );
     for server in [SERVER_V4, SERVER_V6] {
         let _listener = lab.server.listen(SocketAddr::new(server, 80));
-        // While the neighbour's address is asked for, a SYN has room.
+        // While the neighbour is being resolved, there is room for a SYN.
         assert_eq!(lab.verdict(&[&server.to_string(), "81"]).ending(), (Some("closed"), 2));
         capture.segments();
         lab.client.nft("flush chain netdev t out; add rule netdev t out tcp flags syn numgen inc mod 1000000 0 drop");
@@ -30,8 +30,7 @@ fn a_syn_that_is_dropped_once_on_egress_is_sent_again() {
     }
 }
 
-/// RSTs have an egress queue of their own, which lets almost nothing out, until a test
-/// opens it.
+/// RSTs have an egress queue of their own, which lets almost nothing out until a test opens it.
 fn dam_resets(lab: &Lab) {
     lab.client.nft("table inet dam { chain out { type filter hook output priority 0; tcp flags & (rst | syn) == rst meta priority set 1:2\n }; }");
     for words in [
@@ -50,7 +49,7 @@ fn is(segment: &Captured, flags: &str) -> bool {
 #[test]
 fn rsts_leave_as_soon_as_the_queue_has_room() {
     let crowd = Crowd::new();
-    // Who asks again would make up for a lost RST.
+    // A retransmitted SYN would make up for a lost RST.
     crowd.lab.server.sysctl("net.ipv4.tcp_synack_retries", "0");
     dam_resets(&crowd.lab);
     let capture = crowd.lab.server.capture("server0");
@@ -72,7 +71,7 @@ fn rsts_leave_as_soon_as_the_queue_has_room() {
     crowd.assert_nothing_is_left();
 }
 
-/// Nobody waits for them beyond the deadline.
+/// The program does not wait for them beyond the deadline.
 #[test]
 fn rsts_without_room_delay_nothing() {
     let crowd = Crowd::new();
@@ -84,7 +83,7 @@ fn rsts_without_room_delay_nothing() {
     assert_eq!((findings.code, findings.count("open")), (0, 2048));
 }
 
-/// No matter where they stand among the others.
+/// Whatever their position among the others.
 #[test]
 fn targets_whose_syns_are_dropped_on_egress_delay_no_other() {
     let crowd = Crowd::new();

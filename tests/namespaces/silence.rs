@@ -50,7 +50,7 @@ fn every_second_syn_is_a_retransmission_and_each_wait_doubles() {
     }
 }
 
-/// Of two targets that leave a tenth of a second after one another, the second has less time. The
+/// Of two targets whose first SYNs leave a tenth of a second apart, the second has less time. The
 /// capture and the program's clock tell how long each was waited for.
 #[test]
 fn the_waits_that_the_details_print_are_those_that_were_used() {
@@ -133,7 +133,7 @@ fn a_lost_answer_costs_a_second_attempt_and_leaves_nothing_on_the_server() {
     }
 }
 
-/// What a client would have waited stands on the line, whatever the retransmission took.
+/// The line shows how long a client would have waited, whatever the retransmission took.
 #[test]
 fn a_lost_syn_shows_on_the_line_and_in_the_performance_data() {
     let lab = Lab::new();

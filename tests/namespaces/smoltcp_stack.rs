@@ -1,5 +1,5 @@
-//! An independent TCP as the target: smoltcp listens at the far end of a TUN device, and says
-//! itself what reached it.
+//! An independent TCP as the target: smoltcp listens at the far end of a TUN device, and reports
+//! what has reached it.
 
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpStream};
@@ -55,7 +55,7 @@ fn open_and_closed_in_turn(family: Family) {
     assert_eq!(host.finish().handshakes_begun, 5);
 }
 
-/// Control: what the other tests find missing is seen when it is there.
+/// The control: a connection is noticed.
 fn a_connection_by_the_kernel_is_noticed(family: Family) {
     let host = TunHost::facing(serve);
     let target = SocketAddr::new(family.peer(), OPEN);
@@ -79,7 +79,7 @@ fn assert_state(verdict: &Verdict, state: &str, exit_code: i32) {
     assert_eq!(verdict.tries, Some(1), "{verdict:#?}");
 }
 
-/// What the listener went through.
+/// The states of the listener.
 #[derive(Debug)]
 struct Stack {
     states: BTreeSet<String>,
@@ -87,7 +87,7 @@ struct Stack {
     handshakes_begun: usize,
 }
 
-/// The stack's whole life: both families, one listener; every other port is closed.
+/// Runs the stack: both families, one listener, and every other port is closed.
 fn serve(mut far_end: FarEnd) -> Stack {
     let mut config = Config::new(HardwareAddress::Ip);
     config.random_seed = 0x5eed;
@@ -117,7 +117,7 @@ fn serve(mut far_end: FarEnd) -> Stack {
     }
 }
 
-/// Takes in one packet and sends what is due; false when there was none.
+/// Reads one packet and sends what is due. Returns false if there was none.
 fn step(interface: &mut Interface, far_end: &mut FarEnd, sockets: &mut SocketSet<'_>) -> bool {
     use smoltcp::iface::PollIngressSingleResult::None;
     let taken = interface.poll_ingress_single(Instant::now(), &mut far_end.device, sockets);

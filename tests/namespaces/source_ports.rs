@@ -6,7 +6,7 @@ use crate::support::crowd::Findings;
 use crate::support::old_connections::narrow_source_ports;
 use lab::{CLIENT_V4, CLIENT_V6, Lab, SERVER_V4, SERVER_V6};
 
-/// Nobody listens on them but the check itself, and that is deaf.
+/// Only the check itself listens on them, and it accepts no connections.
 #[test]
 fn ports_that_the_check_itself_leaves_from_are_closed() {
     let lab = Lab::new();
@@ -19,7 +19,7 @@ fn ports_that_the_check_itself_leaves_from_are_closed() {
     let targets: Vec<_> = here.map(|address| format!("{address}:40000-40003")).collect();
     let targets: Vec<_> = targets.iter().map(String::as_str).collect();
     for engine in ["raw", "connect"] {
-        // What is sent with a TTL of 255 gets past the guard.
+        // With a TTL of 255, segments pass the minimum TTL of the reserved port.
         for options in [&[][..], &["--ttl", "255"]] {
             let words =
                 [&["--engine", engine, "-o", "json", "-t", "2"], options, &targets].concat();
@@ -35,7 +35,7 @@ fn ports_that_the_check_itself_leaves_from_are_closed() {
     }
 }
 
-/// The same numbers on another machine are nothing special.
+/// The same port numbers on another machine are ordinary ports.
 #[test]
 fn ports_of_other_machines_are_probed_even_if_the_check_uses_the_same_numbers() {
     let lab = Lab::new();
@@ -66,7 +66,7 @@ fn two_free_ports_are_enough() {
     );
     for server in [SERVER_V4, SERVER_V6] {
         let _listener = lab.server.listen(SocketAddr::new(server, 80));
-        // The kernel repeats the SYNs of its handshakes, instead of the third.
+        // Instead of a third SYN, the kernel retransmits those of its handshakes.
         for (engine, silence) in
             [("raw", "no answer to 3 SYNs in "), ("connect", "no answer to 2 SYNs in ")]
         {
@@ -94,7 +94,7 @@ fn a_server_that_receives_only_the_third_syn_is_found_from_two_ports() {
     }
 }
 
-/// `bind()` finds no port then, and `connect()` does.
+/// `bind()` finds no port then, but `connect()` does.
 #[test]
 fn if_every_port_has_a_connection_the_kernel_shares_one() {
     let lab = Lab::new();

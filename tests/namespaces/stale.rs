@@ -1,7 +1,8 @@
 //! Old connections that the server still holds for the four-tuple of a SYN, because a firewall in
 //! between forgot them.
 //!
-//! The server answers such a SYN with a bare ACK (RFC 9293 §3.5.1); an RST clears its leftover.
+//! The server answers such a SYN with a bare ACK (RFC 9293 §3.5.1), and an RST clears the old
+//! connection.
 
 use std::io::{ErrorKind, Read};
 use std::net::{SocketAddr, TcpStream};
@@ -66,8 +67,8 @@ fn one_free_port_is_enough_to_find_the_server_open() {
     }
 }
 
-/// The server closed first and its kernel waits for stragglers: half of all sequence numbers are
-/// too old for it, and it answers those with an ACK.
+/// The server closed first, so its kernel is in TIME-WAIT: half of all sequence numbers are too old
+/// for it, and it answers those with an ACK.
 #[test]
 fn connections_in_time_wait_on_the_server_do_not_hide_that_it_is_open() {
     let lab = Lab::new();

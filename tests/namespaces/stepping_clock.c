@@ -1,4 +1,4 @@
-/* A wall clock for one process that nobody could trust; the monotonic clock is left to others. In $CLOCK:
+/* A wall clock for one process that is wrong. The monotonic clock is not changed. In $CLOCK:
    "steps"	it goes an hour back each time it is read;
    "ahead"	it is an hour ahead, steadily;
    "early"	it is half a second ahead, steadily;

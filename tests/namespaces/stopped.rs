@@ -1,5 +1,5 @@
-//! A program that is stopped while it waits, and continued when its time is over: the time did not
-//! stop. It has the clock of the machine.
+//! A program that is stopped while it waits, and continued when its time is over. Time goes on
+//! while it is stopped. It has the clock of the machine.
 
 use std::process::{Command, Stdio};
 use std::thread;
@@ -49,7 +49,7 @@ fn assert_end_as_soon_as_continued(checks: Vec<Running>) {
     thread::sleep(TIMEOUT);
     for mut check in checks {
         signal(&check, Signal::SIGCONT);
-        // A program that the machine keeps from running does not sleep.
+        // A program that does not get to run is not asleep.
         let mut asleep = Duration::ZERO;
         while check.child.try_wait().expect("waits for its own child").is_none() {
             thread::sleep(MOMENT);

@@ -196,8 +196,8 @@ fn a_link_local_target_with_its_scope_works() {
     assert_refused(&capture.segments(), client, server);
 }
 
-/// The program is gone when the server repeats its SYN+ACK, and so is the guard: the kernel answers
-/// for them.
+/// The program has ended when the server repeats its SYN+ACK, and its ports are free, so the kernel
+/// answers.
 #[test]
 fn a_lost_rst_is_sent_again_when_the_server_retransmits() {
     let lab = Lab::new();
@@ -224,7 +224,7 @@ fn a_lost_rst_is_sent_again_when_the_server_retransmits() {
     }
 }
 
-/// The server's kernel has forgotten the check, and its application was not involved.
+/// Asserts that the server's kernel holds no connection, and that its application was not involved.
 #[track_caller]
 fn assert_nothing_left(lab: &Lab, listener: &TcpListener) {
     assert_eq!(lab.server.run("ss", &["-Htan", "state", "syn-recv"]), "");

@@ -1,5 +1,5 @@
-//! Thousands of open targets: every handshake is cut short before its ACK, which the kernel holds
-//! back for 200 ms, gets out.
+//! Thousands of open targets: every handshake is cut short before its ACK leaves, which the kernel
+//! delays by 200 ms.
 
 use std::cell::Cell;
 use std::process::Command;
@@ -15,13 +15,13 @@ use crate::tun_peer::scenario::Standstill;
 use crate::tun_peer::sent::Sent;
 use lab::{Lab, Running, halfopen_path, unhurried};
 
-/// Answers that come together.
+/// How many answers arrive together.
 const HELD_BACK: usize = 512;
 
 /// How soon the peer sees that the test is over.
 const ATTENTION: Duration = Duration::from_millis(5);
 
-/// Descriptors that the program may have: few, and as many as this machine allows.
+/// How many descriptors the program may have: few, and as many as this machine allows.
 const LIMITS: [&str; 2] = ["64", "$(ulimit -H -n)"];
 
 #[test]
@@ -39,8 +39,8 @@ fn none_of_an_ipv6_crowd_is_accepted() {
     none_of_a_crowd_is_accepted("0", "[2001:db8:1::/116]", 4096);
 }
 
-/// One busy process more than there are processors: the program has to wait for its turn again and
-/// again.
+/// One busy process more than there are processors, so the program has to wait for a processor
+/// again and again.
 #[test]
 fn none_of_a_crowd_is_accepted_on_a_busy_machine() {
     let lab = Lab::new();
@@ -51,8 +51,8 @@ fn none_of_a_crowd_is_accepted_on_a_busy_machine() {
     }
 }
 
-/// As at the end of a long way: the program stands still while they come, and has thousands of SYNs
-/// to send when it goes on. Those can wait; a finished handshake has a fifth of a second.
+/// As on a long path: the program is stopped while they arrive, and has thousands of SYNs to send
+/// when it continues. Those can wait, but a finished handshake has only a fifth of a second.
 #[test]
 fn answers_that_come_all_at_once_are_all_cut_short_before_more_syns_leave() {
     let program = Arc::new(OnceLock::new());
@@ -100,8 +100,8 @@ fn none_is_accepted(crowd: &Watched, rate: &str, block: &str, targets: u32, limi
     crowd.assert_nothing_reached_the_application();
 }
 
-/// Every address is open here, but the first answers wait for one another and come while the
-/// program stands still. Gives the flags of what it sent afterwards.
+/// Simulates a network in which every address is open. The first answers are held back, and arrive
+/// together while the program is stopped. Returns the flags of what the program sent afterwards.
 fn answer_all_at_once(far_end: FarEnd, program: &OnceLock<Pid>) -> Vec<String> {
     let mut peer = Peer { far_end, answers: Vec::new(), came: Vec::new() };
     while peer.answers.len() < HELD_BACK && peer.far_end.attend(ATTENTION) {
@@ -126,7 +126,7 @@ struct Peer {
 }
 
 impl Peer {
-    /// Takes in a packet, if there is one.
+    /// Reads a packet, if there is one.
     fn hears(&mut self) -> bool {
         let Some(packet) = self.far_end.receive() else { return false };
         if let Some(sent) = Sent::decode(&packet) {
@@ -150,8 +150,8 @@ struct Watched {
     held_up: Cell<Duration>,
 }
 
-/// A finished handshake has 200 ms before the kernel sends its ACK (`TCP_DELACK_MAX`). Who was not
-/// let go on for half of them may have come too late.
+/// A finished handshake has 200 ms before the kernel sends its ACK (`TCP_DELACK_MAX`). A program
+/// that was held up for half of that may have been too late.
 const PERMITTED: Duration = Duration::from_millis(100);
 
 impl Watched {
@@ -171,7 +171,7 @@ impl Watched {
         Self { crowd, held_up: Cell::default() }
     }
 
-    /// Runs the program with so many descriptors, as a word for the shell.
+    /// Runs the program with this limit on descriptors, in words of the shell.
     fn check(&self, descriptors: &str, arguments: &[&str]) -> Findings {
         let mut command = Command::new("sh");
         command
@@ -193,7 +193,7 @@ impl Watched {
         self.crowd.assert_nothing_is_left();
     }
 
-    /// Packets since the last look.
+    /// Returns the number of packets since the last call.
     fn count(&self, counter: &str) -> u64 {
         let told =
             self.crowd.lab.server.run("nft", &["reset", "counter", "inet", "watch", counter]);
@@ -202,7 +202,7 @@ impl Watched {
     }
 }
 
-/// A process that never rests, for half a minute of processor time at most.
+/// A process that uses a processor all the time, for at most half a minute.
 fn spin(lab: &Lab) -> Running {
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -t 30; while :; do :; done"]);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::support::crowd::{CLOSED, Crowd, DROPPED, Findings, OPEN, expected};
 use lab::{Outcome, halfopen_path, unhurried};
 
-/// Dead targets that wait in the same place for the same descriptors.
+/// Dead targets need the same descriptors.
 const DEAD: u32 = 24;
 
 #[test]
@@ -23,7 +23,7 @@ fn a_pool_within_the_limit_is_reported_in_full() {
     }
 }
 
-/// The kernel's own limit is the hard one.
+/// The hard limit is that of the kernel.
 #[test]
 fn a_soft_limit_is_raised() {
     let crowd = Crowd::new();
@@ -41,7 +41,7 @@ fn descriptors_of_targets_that_have_ended_are_used_again() {
     findings.assert_states(expected("198.18.2.0", 160, &[DROPPED]));
 }
 
-/// A SYN that finds no descriptor is put off, and `-v` says so.
+/// A SYN that finds no descriptor is postponed, and `-v` says so.
 #[test]
 fn no_more_attempts_begin_than_there_are_descriptors() {
     let crowd = Crowd::new();
@@ -64,10 +64,9 @@ fn dead_targets_leave_descriptors_for_live_ones() {
     crowd.assert_nothing_is_left();
 }
 
-/// There is no room for more than a few attempts, and most of the first are in vain, so that some
-/// of the others may never be made. Of those targets it is said that nothing was learnt; and no
-/// silence is a verdict that was not waited for: the last attempt was, for four sevenths of what
-/// was left, at the least.
+/// There is room for only a few attempts, and most of the first targets are dead, so some attempts
+/// may never be made. Targets that lack attempts are reported as unknown. Silence is a verdict only
+/// if the last attempt was waited for: at least four sevenths of the time that was left.
 #[test]
 fn a_pool_beyond_the_limit_is_reported_in_part_and_never_wrongly() {
     let crowd = Crowd::new();
@@ -78,7 +77,8 @@ fn a_pool_beyond_the_limit_is_reported_in_part_and_never_wrongly() {
                 let options = ["-t", &timeout.to_string()];
                 let findings = check_pool(crowd, &format!("-n {limit}"), &options);
                 assert_none_is_wrong(&findings, Duration::from_secs_f64(timeout / 7.0));
-                // With a single descriptor, the dead ones take it in turn to the end.
+                // With a single descriptor, the dead targets use it one after the other until the
+                // end.
                 assert!(limit == "16" || findings.count("filtered") > 0, "{:?}", findings.summary);
             });
         }
@@ -105,7 +105,7 @@ fn assert_none_is_wrong(findings: &Findings, least_wait: Duration) {
     assert_ne!(findings.code, 0);
 }
 
-/// Hundreds of open and closed targets behind the dead ones.
+/// Hundreds of open and closed targets after the dead ones.
 const POOL: [&str; 3] = ["198.18.1.0/28:82", "198.18.1.16/29:82", "198.18.0.0/24:80,81"];
 
 /// Their states.

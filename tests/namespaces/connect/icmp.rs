@@ -1,4 +1,4 @@
-//! ICMP errors from a scripted peer: what the kernel makes of each, and what we make of that.
+//! ICMP errors from a scripted peer: how the kernel's handshake ends with each, and the verdict.
 
 use std::collections::BTreeSet;
 

@@ -19,12 +19,13 @@ use std::net::IpAddr;
 
 use lab::{Captured, Lab, Verdict};
 
-/// What such a check says of a target.
+/// Returns the verdict of such a check.
 fn verdict(lab: &Lab, arguments: &[&str]) -> Verdict {
     lab.verdict(&[&["--engine", "connect"], arguments].concat())
 }
 
-/// SYN, SYN+ACK, RST+ACK between the two addresses, and nothing else: the ACK has stayed here.
+/// Asserts that there are SYN, SYN+ACK, RST+ACK between the two addresses, and nothing else: no ACK
+/// has left.
 #[track_caller]
 fn assert_cut_short(segments: &[Captured], client: IpAddr, server: IpAddr) {
     let [syn, syn_ack, rst] = segments else {

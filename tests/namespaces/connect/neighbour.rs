@@ -1,5 +1,5 @@
 //! ICMP errors of this machine about its own SYN: its firewall rejects, or the next hop is silent.
-//! Both look alike. The neighbour table distinguishes them, if it can.
+//! Both look alike. Only the neighbour table can distinguish them.
 
 use nix::sys::signal::Signal;
 
@@ -8,7 +8,7 @@ use lab::{Lab, halfopen};
 
 const FAMILIES: [(&str, &str); 2] = [("ipv4", "198.19.0.99"), ("ipv6", "2001:db8::99")];
 
-/// The entry is left from an outage; the SYN that is rejected never asks for the next hop.
+/// The entry is left from an outage. The SYN is rejected before the next hop is looked up.
 #[test]
 fn a_next_hop_that_has_failed_before_is_not_blamed_for_a_local_firewall() {
     let lab = Lab::new();
@@ -31,7 +31,7 @@ fn a_next_hop_that_has_failed_before_is_not_blamed_for_a_local_firewall() {
     }
 }
 
-/// The entry is gone when the program gets to read of its failure.
+/// The entry is gone when the program reads the error.
 #[test]
 fn a_next_hop_that_the_kernel_has_forgotten_is_not_taken_for_a_local_firewall() {
     let lab = Lab::new();
@@ -54,7 +54,7 @@ fn neighbours(lab: &Lab, target: &str) -> String {
     lab.client.run("ip", &["-s", "neigh", "show", "to", target])
 }
 
-/// The last of the three numbers behind "used" is the seconds since the state has changed.
+/// The last of the three numbers after "used" is the time in seconds since the state changed.
 fn failed_for_a_second(neighbours: &str) -> bool {
     let times = neighbours.split_once("used ").and_then(|(_, rest)| rest.split_once("probes"));
     let updated = times.and_then(|(times, _)| times.rsplit('/').next()?.trim().parse::<u32>().ok());

@@ -69,7 +69,7 @@ fn every_packet_of_a_marked_check_takes_the_marked_route() {
     }
 }
 
-/// As with direct server return: the answer comes in by another interface than the SYN left by.
+/// As with direct server return, the answer arrives at another interface than the SYN left from.
 #[test]
 fn the_rst_carries_the_mark_whichever_way_the_answer_came() {
     let lab = lab_with_a_marked_route();
@@ -83,8 +83,8 @@ fn the_rst_carries_the_mark_whichever_way_the_answer_came() {
     }
 }
 
-/// Also with `ip_nonlocal_bind`, with which the kernel would let it send from anywhere; by either
-/// engine.
+/// Also with `ip_nonlocal_bind`, with which the kernel would let it send from any address, and by
+/// either engine.
 #[test]
 fn a_source_of_another_machine_is_an_error_and_sends_nothing() {
     let lab = Lab::new();
@@ -123,7 +123,7 @@ fn an_interface_that_does_not_exist_is_an_error() {
     }
 }
 
-/// The kernel lets an ordinary user have all of them but the mark.
+/// The kernel allows an ordinary user all of them except the mark.
 #[test]
 fn an_ordinary_user_has_all_options_but_the_mark() {
     let lab = Lab::new();
@@ -148,7 +148,8 @@ fn an_ordinary_user_has_all_options_but_the_mark() {
     }
 }
 
-/// The three packets of a check of an open port, as far as the server's first interface saw them.
+/// Returns those of the three packets of a check of an open port that the server's first interface
+/// saw.
 fn exchange(lab: &Lab, server: IpAddr, options: &[&str]) -> Vec<Captured> {
     let _listener = lab.server.listen(SocketAddr::new(server, 80));
     let capture = lab.server.capture("server0");
@@ -157,7 +158,7 @@ fn exchange(lab: &Lab, server: IpAddr, options: &[&str]) -> Vec<Captured> {
     capture.segments()
 }
 
-/// Exit code 3 and one line.
+/// Asserts exit code 3 and one line of output.
 #[track_caller]
 fn assert_refused_by_name(outcome: &Outcome, refused: &str, why: &str) {
     assert_eq!(outcome.code, 3, "{outcome:?}");

@@ -27,7 +27,7 @@ fn syns_that_a_full_neighbour_table_held_back_prove_nothing() {
     lab.client.configure(&["route add 198.19.3.0/24 dev client0"]);
     lab.client.configure(&["route add 198.18.128.0/17 dev client1"]);
     let _listener = lab.server.listen("0.0.0.0:80".parse().expect("an endpoint"));
-    // Each of the dead is asked for three times, and has its place for so long.
+    // Each dead host is asked for three times, and takes an entry until then.
     lab.client.sysctl("net.ipv4.neigh.client1.retrans_time_ms", "20000");
     let dead = Dead { socket: lab.client.enter(socket_with_errors) };
     assert!((1..DEAD).any(|host| dead.is_refused(host)), "the neighbour table has room for all");
@@ -35,7 +35,7 @@ fn syns_that_a_full_neighbour_table_held_back_prove_nothing() {
     let (check, over) = mpsc::channel::<()>();
     let outcome = thread::scope(|scope| {
         let _check = check; // dropped at its end
-        // Whatever place becomes free.
+        // Takes every entry that becomes free.
         scope.spawn({
             let dead = &dead;
             move || {
@@ -54,7 +54,7 @@ fn syns_that_a_full_neighbour_table_held_back_prove_nothing() {
     assert!(unknown > 0, "the table had room for all of them");
 }
 
-/// Hosts of 198.18.128.0/17 that are not there.
+/// Hosts of 198.18.128.0/17 that do not exist.
 struct Dead {
     socket: UdpSocket,
 }

@@ -1,5 +1,5 @@
-//! A peer that follows a script, on a TUN device: what the kernel makes of each answer, and what we
-//! make of that.
+//! A peer that follows a script, on a TUN device: how the kernel's handshake ends with each answer,
+//! and the verdict.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -85,8 +85,8 @@ fn answers_to_two_attempts_are_both_reset(family: Family) {
     assert_both_are_reset(&sent);
 }
 
-/// The socket is gone by then, and the kernel answers for it. A target that is silent keeps the
-/// program busy meanwhile.
+/// The socket is closed by then, and the kernel answers. A silent target keeps the program running
+/// meanwhile.
 fn an_answer_after_the_verdict_is_reset(family: Family) {
     let silent = SocketAddr::new(family.stranger(), PORT + 1).to_string();
     let (verdict, sent) = check(family, &["-t", "3.5", &silent], |syns| {
@@ -105,8 +105,8 @@ fn an_answer_after_the_verdict_is_reset(family: Family) {
     assert_eq!(flags(&to_peer), ["SYN", "SYN", "RST+ACK", "RST"], "the last by no socket of ours");
 }
 
-/// Each SYN to the second target fails at once, so that the next one to the first has its
-/// descriptor; the first is still waited for when the second has ended.
+/// Each SYN to the second target fails at once, so the next one to the first target gets its
+/// descriptor. The first target is still pending when the second has ended.
 fn targets_that_had_the_same_descriptors_do_not_mix(family: Family) {
     let targets = [PORT + 1, PORT].map(|port| SocketAddr::new(family.peer(), port).to_string());
     let (kind, code, _) = transient_errors(family)[1];
@@ -124,7 +124,7 @@ fn targets_that_had_the_same_descriptors_do_not_mix(family: Family) {
     assert_eq!(findings.of_target(&targets[1]).state.as_deref(), Some("unreachable"));
 }
 
-/// The program stands still meanwhile.
+/// The program is stopped meanwhile.
 fn a_syn_ack_with_an_rst_right_behind_it_is_open(family: Family) {
     let (verdict, sent) = check(family, &[], |syns| match syns {
         [first] => {
@@ -195,7 +195,7 @@ fn segments_that_acknowledge_none_of_our_syns_prove_nothing(family: Family) {
     }
 }
 
-/// Raw sockets take none of them for an answer; a real connection would fare as the kernel's
+/// Raw sockets accept none of them as an answer. A real connection would end as the kernel's
 /// handshake does here.
 fn flags_that_no_stack_sends_together_are_what_the_kernel_takes_them_for(family: Family) {
     for (flags, ending) in [
@@ -210,14 +210,14 @@ fn flags_that_no_stack_sends_together_are_what_the_kernel_takes_them_for(family:
     }
 }
 
-/// To raw sockets they are stale: here only the kernel sees the ACKs.
+/// With raw sockets they are stale. Here only the kernel sees the ACKs.
 fn old_connections_that_answer_every_syn_look_filtered(family: Family) {
     let (verdict, sent) = check(family, &["-t", "1"], to_each(|syn| syn.bare_ack(0x0bad_cafe)));
     assert_eq!((verdict.ending(), verdict.tries), ((Some("filtered"), 2), Some(3)), "{verdict:?}");
     assert!(sent.iter().any(|sent| sent.flags == RST), "the kernel resets them: {sent:#?}");
 }
 
-/// SYN, SYN, and an RST for the answer to each.
+/// Asserts that there are two SYNs, and an RST for the answer to each.
 #[track_caller]
 fn assert_both_are_reset(sent: &[Sent]) {
     let [first, second, resets @ ..] = sent else { panic!("two tries: {sent:#?}") };

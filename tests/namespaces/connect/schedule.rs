@@ -1,4 +1,4 @@
-//! Our schedule, although the kernel repeats each SYN by its own.
+//! Our schedule is kept, although the kernel repeats each SYN by a schedule of its own.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -16,8 +16,8 @@ fn each_ipv6_attempt_is_a_fresh_syn_at_its_time_beside_those_that_the_kernel_rep
     assert_each_attempt_has_its_time(SERVER_V6);
 }
 
-/// The kernel repeats the first SYN when that of the second attempt leaves, and again later. Their
-/// ports distinguish them.
+/// The kernel repeats the first SYN when the SYN of the second attempt leaves, and again later. The
+/// ports distinguish the attempts.
 fn assert_each_attempt_has_its_time(server: IpAddr) {
     let lab = Lab::new();
     lab.server.nft(
@@ -58,7 +58,7 @@ fn a_lost_syn_costs_a_second_attempt_and_not_the_verdict() {
     }
 }
 
-/// Of every port the first SYN is lost, and the kernel's repetition gets through.
+/// The first SYN from each port is lost, and the kernel's retransmission gets through.
 #[test]
 fn an_answer_to_a_syn_that_the_kernel_repeated_counts_for_its_attempt() {
     let lab = Lab::new();

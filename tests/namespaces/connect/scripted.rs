@@ -12,7 +12,7 @@ use lab::{Outcome, Verdict, halfopen};
 /// The second attempt leaves 0.5 s after the first, before the kernel repeats that one.
 pub(crate) const SHORT: &[&str] = &["-t", "3.5"];
 
-/// The report of a check of the peer, and every segment that left this side.
+/// Checks the peer. Returns the verdict, and every segment that left this side.
 pub(crate) fn check(
     family: Family,
     options: &[&str],

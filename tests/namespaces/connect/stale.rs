@@ -1,9 +1,9 @@
-//! Old connections that the server still holds for the four-tuple of a SYN: the kernel clears them
-//! itself, out of our sight.
+//! Old connections that the server still holds for the four-tuple of a SYN. The kernel resets them,
+//! and the program does not see it.
 //!
 //! It answers the server's bare ACK with the RST that RFC 9293 §3.5.1 asks for, and repeats the SYN
-//! within milliseconds, from the same port (`tcp_rcv_synsent_state_process()`). So what is stale to
-//! raw sockets is open here; and if that RST does not get through, filtered.
+//! within milliseconds, from the same port (`tcp_rcv_synsent_state_process()`). So a port that is
+//! stale with raw sockets is open here, or filtered if that RST does not get through.
 
 use std::io::{ErrorKind, Read};
 use std::net::SocketAddr;
@@ -26,7 +26,7 @@ fn an_old_connection_is_reset_and_the_port_behind_it_found_open_at_once() {
         assert_eq!(established(&lab), 4);
         narrow_source_ports(&lab, 40_000, 40_003);
 
-        // One port a check, and the kernel picks it.
+        // One port per check, which the kernel chooses.
         let capture = lab.server.capture("server0");
         let verdict = verdict(&lab, &["--retries", "0", &server.to_string(), "80"]);
         assert_eq!((verdict.ending(), verdict.tries), ((Some("open"), 0), Some(2)), "{verdict:?}");
@@ -49,7 +49,7 @@ fn an_old_connection_is_reset_and_the_port_behind_it_found_open_at_once() {
     }
 }
 
-/// The server closed first and its kernel waits for stragglers.
+/// The server closed first, so its kernel is in TIME-WAIT.
 #[test]
 fn connections_in_time_wait_on_the_server_do_not_hide_that_it_is_open() {
     let lab = Lab::new();
@@ -69,7 +69,8 @@ fn connections_in_time_wait_on_the_server_do_not_hide_that_it_is_open() {
     }
 }
 
-/// Old connections on every port, and a firewall that loses the RSTs: raw sockets say stale.
+/// Old connections on every port, and a firewall that drops the RSTs. With raw sockets this is
+/// stale.
 #[test]
 fn an_old_connection_that_cannot_be_cleared_looks_filtered() {
     let lab = Lab::new();

@@ -1,5 +1,5 @@
-//! Without any privilege, and without a way to get some (`NO_NEW_PRIVS`): as `HAProxy` runs its
-//! external checks.
+//! Without any privilege, and unable to gain any (`NO_NEW_PRIVS`), as `HAProxy` runs its external
+//! checks.
 
 use std::net::SocketAddr;
 
@@ -8,7 +8,7 @@ use crate::support::caller::Caller;
 use crate::support::exchange::assert_refused;
 use lab::{CLIENT_V4, CLIENT_V6, Lab, Outcome, SERVER_V4, SERVER_V6};
 
-/// Nobody has to ask for this engine.
+/// This engine is used without being asked for.
 #[test]
 fn checks_work_for_nobody_under_no_new_privs() {
     let lab = Lab::new();
@@ -60,7 +60,7 @@ fn the_self_test_holds_without_privilege() {
     assert!(outcome.stdout.contains("engine: connect"), "{outcome:?}");
 }
 
-/// Runs the program so.
+/// Runs the program in this way.
 fn unprivileged(lab: &Lab) -> impl Fn(&[&str]) -> Outcome {
     let nobody = Caller::user_with(lab, &["--no-new-privs", "--inh-caps=-all"]);
     move |arguments| nobody.check(lab, arguments)

@@ -133,7 +133,8 @@ fn a_server_that_answers_with_syn_cookies_has_nothing_to_accept() {
     }
 }
 
-/// The server's kernel has forgotten the check, and its application has nothing to take.
+/// Asserts that the server's kernel holds no connection, and that its application has nothing to
+/// accept.
 #[track_caller]
 fn assert_nothing_left(lab: &Lab, listener: &TcpListener) {
     assert_eq!(lab.server.run("ss", &["-Htan", "state", "syn-recv"]), "");

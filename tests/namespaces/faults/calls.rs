@@ -1,4 +1,4 @@
-//! System calls that are interrupted, or fail for want of something.
+//! System calls that are interrupted, or fail because of a shortage.
 
 use std::io::Write;
 use std::process::Command;
@@ -17,7 +17,7 @@ use lab::{Outcome, unhurried};
 /// Open, closed and silent, in both families.
 const POOL: [&str; 2] = ["198.19.0.2:80,81,82", "[2001:db8::2]:80,81,82"];
 
-/// Programs that run side by side: most of their time they wait.
+/// How many programs run side by side. They wait most of the time.
 const AT_ONCE: usize = 12;
 
 #[test]
@@ -76,8 +76,8 @@ fn a_storm_of_signals_loses_no_target_of_a_file() {
     assert!(number_on_stderr(&outcome, "signals") > 100, "no storm: {outcome:#?}");
 }
 
-/// What a kernel without room, or a table without a free entry, says; and a call that is
-/// interrupted before it began.
+/// The errors of a kernel without memory, of a full table, and of a call that is interrupted before
+/// it begins.
 #[test]
 fn occasional_failures_of_system_calls_make_no_wrong_state() {
     const OF_BOTH: &[(&str, &[Errno])] = &[
@@ -137,7 +137,7 @@ fn side_by_side(stage: &Stage, programs: Vec<(String, Command)>, judge: impl Fn(
     }
 }
 
-/// The number before `what` among what a preloaded library has said.
+/// Returns the number before `what` in the output of a preloaded library.
 fn number_on_stderr(outcome: &Outcome, what: &str) -> u32 {
     let line = outcome.stderr.lines().find_map(|line| line.strip_suffix(what));
     line.and_then(|number| number.trim().parse().ok()).unwrap_or_else(|| panic!("{outcome:#?}"))

@@ -24,7 +24,7 @@ fn with_too_few_descriptors_nothing_is_learnt_and_with_enough_all() {
             &["[2001:db8::2]:81"],
             &["198.19.0.2:80,81", "[2001:db8::2]:80"],
         ] {
-            // Who is short of descriptors hopes for more until the deadline.
+            // The program tries to get descriptors until the deadline.
             let arguments = [&["-t", "1"], targets].concat();
             let run = |limit| stage.lab.client.outcome(limited("-n", limit, engine, &arguments));
             let found: Vec<_> = (FEWEST..=24).map(|limit| right(&run(limit))).collect();
@@ -89,7 +89,7 @@ fn answer_slowly(server: UdpSocket, ended: Arc<AtomicBool>) -> JoinHandle<HashSe
     })
 }
 
-/// What the name service was not asked about, it has not denied.
+/// A name that was not looked up is not reported as nonexistent.
 #[test]
 fn a_name_that_was_never_looked_up_was_not_probed() {
     const NAMES: usize = 600;

@@ -1,4 +1,4 @@
-/* Every so manieth call of one function fails: FAULT="FUNCTION ERRNO EVERY". */
+/* Makes every Nth call of a function fail: FAULT="FUNCTION ERRNO N". */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
-//! Too little memory: the allocator ends a program that asks for more than there is, and death by a
-//! signal means to some callers that all is well.
+//! Too little memory: the allocator aborts a program that asks for more than there is, and some
+//! callers take death by a signal for success.
 
 use std::process::Command;
 
@@ -40,7 +40,7 @@ fn with_any_amount_of_memory_the_verdict_is_right_or_there_is_none() {
     }
 }
 
-/// Each of the targets is kept, for the details.
+/// Every target is kept in memory, for the details.
 #[test]
 fn a_pool_that_needs_more_than_there_is_ends_by_itself() {
     let stage = Stage::new();
@@ -53,9 +53,9 @@ fn a_pool_that_needs_more_than_there_is_ends_by_itself() {
     }
 }
 
-/// Of the address space, in kilobytes. With less, the kernel, the loader or the start-up code of
-/// the language ends the program before its first line. Two steps more, because its layout is
-/// random.
+/// Returns the smallest address space, in kilobytes, with which the program starts. With less, the
+/// kernel, the loader or Rust's runtime ends the program before `main`. It is two steps more than
+/// that, because the layout is random.
 fn least_that_starts(lab: &Lab) -> u32 {
     let starts = |limit: &u32| {
         let mut command = Command::new("sh");
@@ -72,7 +72,7 @@ fn least_that_starts(lab: &Lab) -> u32 {
     least + 2 * STEP
 }
 
-/// Where the allocator ended the program, nothing was left to say it with but standard error.
+/// If the allocator ended the program, the message is on standard error.
 #[track_caller]
 fn assert_right_or_none(outcome: &Outcome) {
     if outcome.code == 3 && outcome.stdout.is_empty() {

@@ -1,5 +1,5 @@
-//! What goes wrong on this machine. Each fault ends in the right verdict or in none: never in a
-//! wrong state, nor in a program that dies, hangs or has nothing to say.
+//! Faults of this machine. Each ends in the right verdict or in none, never in a wrong state, and
+//! the program never dies, hangs or stays silent.
 
 mod calls;
 mod descriptors;
@@ -50,8 +50,8 @@ fn program(engine: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// The program with a library before its C library. The libraries here affect only the program
-/// under test, not the shells and other programs that start it.
+/// The program with a preloaded library. The libraries here affect only the program under test, not
+/// the shells and other programs that start it.
 fn preloading(library: &Preloaded, mut program: Command) -> Command {
     program.env("LD_PRELOAD", &library.path);
     program
@@ -67,7 +67,7 @@ pub(crate) fn limited(limit: &str, value: u32, engine: &str, arguments: &[&str])
     command
 }
 
-/// The end of a named pipe that is written to, once the program has opened the other one.
+/// Returns the writing end of a named pipe, once the program has opened the other end.
 fn writer_to(pipe: &Path) -> File {
     let opened = RefCell::new(None);
     wait_until(|| {
@@ -89,8 +89,8 @@ fn truth(port: u64) -> (&'static str, &'static str) {
     }
 }
 
-/// How many targets of the [`Stage`] have the verdict that is right. The others have none, and the
-/// exit code goes with it all.
+/// Returns how many targets of the [`Stage`] have the right verdict. Asserts that the others have
+/// none, and that the exit code agrees.
 #[track_caller]
 fn right(outcome: &Outcome) -> usize {
     if outcome.stdout.starts_with("TCP HALF-OPEN UNKNOWN - ") {

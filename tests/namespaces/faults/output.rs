@@ -1,4 +1,4 @@
-//! Output that gets nowhere, or not yet: the exit code is the message.
+//! Output that cannot be written, or not yet. The exit code does not depend on it.
 
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
@@ -47,7 +47,7 @@ fn a_signal_ends_a_check_whose_output_is_not_read() {
             };
             wait_until(|| has_answered(&capture));
             kill(Pid::from_raw(check.id().cast_signed()), Signal::SIGTERM).expect("it runs");
-            // Whether the signal came after the verdict or before.
+            // The signal may arrive before the verdict or after it.
             assert!(matches!(exit_code(&mut check), Some(0 | 3)), "{engine}, details: {details}");
         }
     }
@@ -66,7 +66,7 @@ fn a_full_disk_changes_no_verdict_of_a_pool() {
     }
 }
 
-/// A pipe that takes no more, and how many bytes are in it.
+/// A full pipe, and how many bytes are in it.
 fn full_pipe(flags: OFlag) -> (PipeReader, PipeWriter, usize) {
     let (reader, mut writer) = io::pipe().expect("a pipe");
     fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).expect("a pipe of ours");
@@ -95,7 +95,7 @@ fn has_answered(capture: &Capture) -> bool {
     segments.iter().any(|one| one.direction == Direction::Out && answer(&one.flags))
 }
 
-/// Of a program that is about to end.
+/// Returns the exit code of a program that is about to end.
 fn exit_code(check: &mut Child) -> Option<i32> {
     let patience = Instant::now() + Duration::from_mins(5);
     loop {

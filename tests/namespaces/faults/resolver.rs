@@ -1,5 +1,5 @@
-//! A name service that lies, babbles or breaks off. The name does not resolve then, and nothing
-//! worse comes of it.
+//! A name service whose answers are wrong, malformed or incomplete. The name then does not resolve,
+//! and nothing else happens.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
@@ -12,7 +12,7 @@ use crate::support::names::{Names, address, denial, name_service};
 /// Makes datagrams of a question for an IPv4 address.
 type Service = fn(&[u8]) -> Vec<Vec<u8>>;
 
-/// The flags of a response (RFC 1035 §4.1.1): recursion desired and available, and what is wrong.
+/// The flags of a response (RFC 1035 §4.1.1): recursion desired and available, and the error.
 const TRUNCATED: u8 = 0x83;
 
 /// None of them gives an address. The first label of the name is the number of the service that
@@ -67,7 +67,7 @@ const NAMELESS: &[(&str, Service)] = &[
     ("more by TCP, which is silent", |question| vec![truncated(question)]),
 ];
 
-/// Of the services that go on by TCP.
+/// The kinds of services that continue over TCP.
 const TCP: usize = NAMELESS.len() - 4;
 
 #[test]
@@ -121,7 +121,7 @@ fn with_address(question: &[u8], address_in_it: [u8; 4]) -> Vec<u8> {
     message
 }
 
-/// "There is more; ask by TCP."
+/// A truncated response, after which the resolver asks over TCP.
 fn truncated(question: &[u8]) -> Vec<u8> {
     changed(question, 2, TRUNCATED)
 }
@@ -156,7 +156,7 @@ fn serve_tcp(stage: &Stage) {
 
 /// Returns the connection if it is to stay open.
 fn answer_by_tcp(mut stream: TcpStream) -> Option<TcpStream> {
-    // The length of the question stands before it.
+    // The question is preceded by its length.
     let mut question = [0; 64];
     let length = stream.read(&mut question).ok().filter(|length| *length > 16)?;
     let answer = address(&question[2..length]);

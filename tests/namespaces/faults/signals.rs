@@ -1,5 +1,5 @@
-//! Signals that ask the program to end: it does so at once, with the exit code and a line that say
-//! that nothing is known.
+//! Signals that ask the program to end. It does so at once, with exit code 3 and a line that says
+//! so.
 
 use std::io::Write;
 use std::process::Stdio;
@@ -83,7 +83,7 @@ fn while_standard_input_has_no_end() {
     }
 }
 
-/// The deadline is further away than what counts as hanging.
+/// The deadline is later than the limit after which a test counts as hanging.
 #[track_caller]
 fn assert_ends_at_once(check: Running, ending: Signal, reason: &str) {
     signal(&check, ending);

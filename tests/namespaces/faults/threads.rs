@@ -1,4 +1,4 @@
-//! Too few threads. Root is under no such limit, so these programs are an ordinary user's.
+//! Too few threads. The limit does not apply to root, so an ordinary user runs these programs.
 
 use super::{Stage, assert_unknown_in_one_line, program, right};
 use crate::support::caller::Caller;
@@ -21,13 +21,13 @@ fn without_a_thread_no_name_is_looked_up() {
         outcome.json()["reason"].as_str().expect("a reason").contains("thread"),
         "{outcome:#?}"
     );
-    // Nor is a file read, which may hang; what is short is said, not that the file were at fault.
+    // Nor is a file read, because that may hang. The message names the shortage, not the file.
     let file = alone(&["--targets", "/dev/null"]);
     assert_eq!(file.code, 3, "{file:#?}");
     let message = "TCP HALF-OPEN UNKNOWN - cannot start to read /dev/null: ";
     assert!(file.stdout.starts_with(message), "{file:#?}");
     assert!(file.stdout.contains("; try: higher limits on processes and open files"), "{file:#?}");
-    // Addresses need none.
+    // Addresses need no thread.
     assert_eq!(right(&alone(&["198.19.0.2", "80"])), 1);
     assert_eq!(right(&alone(&["198.19.0.2:80,81,82", "-t", "1"])), 3);
 

@@ -17,7 +17,7 @@ pub(super) fn misquotations(syn: &Sent, family: Family) -> Vec<Vec<u8>> {
     let errors = errors(family).iter();
     let errors = errors.flat_map(|(kind, code)| offenders.map(|one| syn.icmp(one, *kind, *code)));
     let lies = errors.flat_map(|error| lies(&error, family));
-    // Every type there is, but for IPv6's neighbours and routers.
+    // Every type, except those of IPv6 neighbour discovery.
     let strange = (0..=127).map(|kind| wrong_number(syn.icmp(family.router(), kind, 0)));
     lies.chain(strange).map(|error| error.packet()).collect()
 }
@@ -35,7 +35,7 @@ fn lies(error: &IcmpError, family: Family) -> Vec<IcmpError> {
     let claim_to_be = |quoted: Vec<u8>| IcmpError { quoted, ..error.clone() };
     let mut lies = vec![
         wrong_number(error.clone()),
-        // One more is the next that we would send: kernels take it for theirs.
+        // Not the number after ours, which we would send next: kernels accept it.
         error.clone().misquoted(|tcp| tcp.set_seq_number(tcp.seq_number() + 2)),
         error.clone().misquoted(|tcp| tcp.set_src_port(tcp.src_port() ^ 1)),
         error.clone().misquoted(|tcp| tcp.set_dst_port(tcp.dst_port() ^ 0x100)),
@@ -51,10 +51,10 @@ fn lies(error: &IcmpError, family: Family) -> Vec<IcmpError> {
         claim_to_be([wrong_number(error.clone()).quoted, vec![0x5a; 1300]].concat()),
     ];
     if family == Family::V4 {
-        // Headers of no length, and of more than there is.
+        // Headers of length zero, and headers longer than the packet.
         lies.extend([change(0, 0x40), change(0, 0x4f)]);
     }
-    // The port numbers, but no sequence number; and less than that.
+    // The port numbers without the sequence number, and less.
     lies.extend((0..8).map(|length| error.clone().quoting_only(length)));
     lies.extend((0..20).map(|length| claim_to_be(error.quoted[..length].to_vec())));
     lies

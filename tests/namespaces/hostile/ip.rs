@@ -1,4 +1,4 @@
-//! IP packets in fragments, with needless headers, or with false ones.
+//! IP packets in fragments, with unnecessary headers, or with malformed ones.
 
 use std::net::IpAddr;
 use std::ops::Range;
@@ -10,14 +10,15 @@ use crate::tun_peer::answer::{Answer, ip_packet};
 /// The IPv6 header.
 const V6_HEADER: usize = 40;
 
-/// The two parts of a packet, the first with so many bytes behind the IP header: a multiple of
-/// eight. Linux wants no less in IPv6 than the TCP header (`ipv6frag_thdr_truncated()`).
+/// Returns the two parts of a packet, the first with this many bytes after the IP header, a
+/// multiple of eight. For IPv6, Linux requires at least the TCP header
+/// (`ipv6frag_thdr_truncated()`).
 pub(super) fn fragments(packet: &[u8], first: usize) -> [Vec<u8>; 2] {
     let end = payload(packet).len();
     [fragment(packet, 0..first, 0), fragment(packet, first..end, first)]
 }
 
-/// A segment in packets that arrive broken, or in parts that do not fit.
+/// A segment in malformed packets, or in fragments that do not fit together.
 pub(super) fn broken(segment: &Answer) -> Vec<Vec<u8>> {
     let whole = segment.packet();
     let end = payload(&whole).len();
@@ -25,7 +26,8 @@ pub(super) fn broken(segment: &Answer) -> Vec<Vec<u8>> {
     let mut packets = vec![
         first.clone(),
         last.clone(),
-        // Overlapping, far beyond the end of any packet, and without end.
+        // Overlapping fragments, fragments far beyond the end of any packet, and ones without a
+        // last fragment.
         fragment(&whole, 8..end, 8),
         fragment(&whole, 16..end, 65_528),
         fragment(&whole, 0..8, 0),
@@ -40,8 +42,8 @@ pub(super) fn broken(segment: &Answer) -> Vec<Vec<u8>> {
     packets
 }
 
-/// Options of RFC 791 and RFC 2113, sound and not: source routes, a recorded route, timestamps, a
-/// router alert.
+/// Options of RFC 791 and RFC 2113, valid and invalid: source routes, a recorded route, timestamps,
+/// a router alert.
 fn with_v4_options(segment: &Answer) -> Vec<Vec<u8>> {
     const OPTIONS: &[&[u8]] = &[
         &[1; 40],
@@ -62,7 +64,7 @@ fn with_v4_options(segment: &Answer) -> Vec<Vec<u8>> {
     let with =
         |options: &&[u8]| Answer { ip_options: options.to_vec(), ..segment.clone() }.packet();
     let mut packets: Vec<_> = OPTIONS.iter().map(with).collect();
-    // Header and total lengths that lie.
+    // Wrong header lengths and total lengths.
     for (at, bytes) in
         [(0, &[0x40][..]), (0, &[0x44]), (0, &[0x4f]), (2, &[0, 0]), (2, &[0xff, 0xff])]
     {
@@ -74,7 +76,7 @@ fn with_v4_options(segment: &Answer) -> Vec<Vec<u8>> {
     packets
 }
 
-/// Extension headers of RFC 8200, sound and not, alone and piled up.
+/// Extension headers of RFC 8200, valid and invalid, alone and in sequence.
 fn with_v6_headers(segment: &Answer) -> Vec<Vec<u8>> {
     const TCP: u8 = 6;
     const OPTIONS: u8 = 60;
@@ -109,8 +111,8 @@ fn with_v6_headers(segment: &Answer) -> Vec<Vec<u8>> {
     packets
 }
 
-/// These bytes of what a packet carries, as the fragment that claims to begin at `offset`; the last
-/// one where it has the last byte.
+/// Returns these bytes of a packet's payload as a fragment that claims to begin at `offset`. It is
+/// the last fragment if it has the last byte.
 fn fragment(packet: &[u8], part: Range<usize>, offset: usize) -> Vec<u8> {
     let offset = u16::try_from(offset).expect("16 bits");
     let more = part.end < payload(packet).len();
@@ -134,7 +136,7 @@ fn fragment(packet: &[u8], part: Range<usize>, offset: usize) -> Vec<u8> {
     ip_packet(source, destination, IpProtocol::Ipv6Frag, ip.hop_limit(), &[&header, part].concat())
 }
 
-/// What is behind the IP header.
+/// Returns what follows the IP header.
 fn payload(packet: &[u8]) -> &[u8] {
     match IpVersion::of_packet(packet) {
         Ok(IpVersion::Ipv4) => &packet[usize::from(packet[0] & 0xf) * 4..],

@@ -1,4 +1,5 @@
-//! The far end of the wire: a flood of lies for each SYN, and the truth in the middle of it.
+//! The far end of the wire: it answers each SYN with a flood of forged packets, and with the true
+//! answer among them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
@@ -17,15 +18,16 @@ pub(super) const CLOSED: u16 = 81;
 pub(super) const SILENT: u16 = 82;
 pub(super) const FILTERED: u16 = 83;
 
-/// Lies between two looks at what the host has sent: its queue to the device is not long.
+/// How many packets are sent between two reads of what the host has sent. The host's queue to the
+/// device is short.
 const SALVO: usize = 32;
 
-/// Makes packets of a SYN, none of them an answer to it.
+/// Creates packets for a SYN, none of which is an answer to it.
 type Lies = Box<dyn Fn(&Sent) -> Vec<Vec<u8>> + Send>;
 
 pub(super) struct Liar {
     lies: Lies,
-    /// How many lies answer each SYN; they repeat if there are fewer.
+    /// How many forged packets answer each SYN. They are repeated if there are fewer.
     volley: usize,
     in_fragments: bool,
     syns: Vec<Sent>,
@@ -40,11 +42,10 @@ pub(super) struct Siege {
     pub(super) last_lie: Option<Instant>,
     /// SYNs by port.
     pub(super) heard: BTreeMap<u16, usize>,
-    /// How many of them have been answered, each at the place of the truth in its volley, and when
-    /// the last was.
+    /// How many SYNs have got the true answer, and when the last one did.
     pub(super) answered: BTreeMap<u16, (usize, Instant)>,
-    /// Segments from the ports that SYNs came from, by flags and destination: when the first was
-    /// seen, and how many.
+    /// Segments from the source ports of SYNs, by flags and destination: when the first one came,
+    /// and how many there were.
     pub(super) sent: BTreeMap<(String, IpAddr), (Instant, usize)>,
 }
 
@@ -83,7 +84,8 @@ impl Liar {
 
     fn hear(&mut self, far_end: &mut FarEnd) {
         while let Some(packet) = far_end.receive() {
-            // To garbage the host's kernel replies with ICMP errors, to echo requests with echoes.
+            // The host's kernel replies with ICMP errors to garbage, and with echoes to echo
+            // requests.
             let Some(sent) = is_tcp(&packet).then(|| Sent::decode(&packet)).flatten() else {
                 continue;
             };
@@ -127,7 +129,7 @@ impl Liar {
         }
     }
 
-    /// The first attempt is never answered, so that the flood is not over before it begins.
+    /// The first attempt is never answered, so that the check does not end before the flood begins.
     fn is_first_try(&self, syn: &Sent) -> bool {
         let first = self.syns.iter().find(|one| one.destination_port == syn.destination_port);
         first.is_some_and(|first| first.source_port == syn.source_port)
@@ -136,7 +138,7 @@ impl Liar {
     fn truth(&self, syn: &Sent) -> Vec<Vec<u8>> {
         let packet = match syn.destination_port {
             OPEN => syn.syn_ack().packet(),
-            // As long as a SYN+ACK, to be cut in two behind the header.
+            // As long as a SYN+ACK that is split after the header.
             CLOSED => Answer { options: syn.syn_ack().options, ..syn.rst_ack() }.packet(),
             // Administratively prohibited (RFC 1812 §5.2.7.1, RFC 4443 §3.1).
             FILTERED if syn.source.is_ipv4() => syn.icmp(syn.destination, 3, 13).packet(),

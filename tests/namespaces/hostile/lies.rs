@@ -1,4 +1,4 @@
-//! Everything that a liar has to say about a SYN.
+//! Forged packets of every kind about a SYN.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use crate::tun_peer::sent::Sent;
 
 pub(super) struct Lies {
     family: Family,
-    /// What a kernel takes for one end of a simultaneous open (RFC 9293 §3.5) is no lie to it.
+    /// Without what a kernel accepts as one end of a simultaneous open (RFC 9293 §3.5).
     opens_simultaneously: bool,
 }
 
@@ -31,14 +31,14 @@ impl Lies {
             ip::broken(&Answer { acknowledgement: syn.sequence, ..syn.syn_ack() }),
             Self::garbage(syn, &mut random),
         ];
-        // Each kind all along the volley, not one after the other.
+        // All kinds are mixed, not one after the other.
         let longest = kinds.iter().map(Vec::len).max().expect("kinds");
         let nth = |n| kinds.iter().filter_map(move |kind: &Vec<Vec<u8>>| kind.get(n).cloned());
         (0..longest).flat_map(nth).collect()
     }
 
-    /// All combinations of flags from the target itself, with an acknowledgement number one off;
-    /// without bare ACKs, which need none.
+    /// All combinations of flags from the target itself with a wrong acknowledgement number, except
+    /// bare ACKs, which count without a right one.
     fn wrong_numbers(&self, syn: &Sent) -> Vec<Vec<u8>> {
         let acknowledgements = [syn.sequence, syn.sequence.wrapping_add(2), 0];
         let told = |flags: &u8| {
@@ -68,7 +68,8 @@ impl Lies {
         (0..=u8::MAX).flat_map(with).map(|lie| lie.packet()).collect()
     }
 
-    /// SYN+ACKs and RSTs by guesswork, from the target and from anywhere, and ACKs from anywhere.
+    /// SYN+ACKs and RSTs with guessed numbers, from the target and from elsewhere, and ACKs from
+    /// elsewhere.
     fn floods(&self, syn: &Sent, random: &mut Random) -> Vec<Vec<u8>> {
         let mut packets = Vec::new();
         for _ in 0..300 {
@@ -92,13 +93,13 @@ impl Lies {
         packets
     }
 
-    /// Random bytes behind a sound IP header, and random bytes behind nothing but the version.
+    /// Random bytes after a valid IP header, and random bytes after the version alone.
     fn garbage(syn: &Sent, random: &mut Random) -> Vec<Vec<u8>> {
         let mut packets = Vec::new();
         for number in 0..500 {
             let mut bytes = random.bytes(random_length(number));
             let protocol = if number % 2 == 0 { 6 } else { bytes.first().copied().unwrap_or(6) };
-            // Half of it for our port, but not from the target's.
+            // Half of them to our port, but not from the target's.
             if number % 4 == 0 && bytes.len() >= 4 {
                 bytes[..2].copy_from_slice(&(syn.destination_port ^ 0x100).to_be_bytes());
                 bytes[2..4].copy_from_slice(&syn.source_port.to_be_bytes());
@@ -131,8 +132,7 @@ fn random_length(number: usize) -> usize {
     number * 7 % 160
 }
 
-/// A generator by Steele, Lea and Flood (splitmix64): the same lies each time that the same SYN is
-/// sent.
+/// The generator splitmix64 of Steele, Lea and Flood: the same SYN always draws the same packets.
 struct Random(u64);
 
 impl Random {

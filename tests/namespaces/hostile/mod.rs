@@ -1,6 +1,6 @@
 //! A peer that floods and lies while it is checked: garbage, forged answers, ICMP errors about
-//! other packets, broken headers. It sees our SYNs, and may write any source address. Only what
-//! would be an answer it does not send, but for the true one.
+//! other packets, broken headers. It sees our SYNs, and may write any source address. It sends
+//! nothing that would count as an answer, except the true one.
 
 mod icmp;
 mod ip;
@@ -30,16 +30,16 @@ in_both_families!(
 
 const PORTS: [u16; 4] = [OPEN, CLOSED, SILENT, FILTERED];
 
-/// Seconds: the default schedule, which takes seven; and one that has to fit.
+/// Deadlines in seconds: one for the default schedule, which takes seven, and a shorter one.
 const LONG: u32 = 20;
 const SHORT: u32 = 2;
 
-/// Kilobytes that the program may write to (`RLIMIT_DATA`): one that keeps something of each packet
-/// dies of it.
+/// How many kilobytes the program may write to (`RLIMIT_DATA`). A program that stores something for
+/// each packet would exceed it.
 const MEMORY: u32 = 6 << 10;
 
 fn a_pool_is_right_among_200_000_forgeries(family: Family) {
-    // At two attempts each, and three of the port that never answers.
+    // Two attempts for each port, and three for the one that never answers.
     const VOLLEY: usize = 200_000_usize.div_ceil(9);
     with_each_engine(|engine| {
         let lies = Lies::new(family, engine);
@@ -68,9 +68,8 @@ fn check_each_in_a_flood(family: Family, timeout: u32, ports: &[u16]) {
     });
 }
 
-/// Such an ACK is proven by nothing but its endpoints. With a raw socket it means, where nothing
-/// else comes, that the server holds an old connection; the kernel's own handshake makes nothing of
-/// it.
+/// Only the endpoints prove such an ACK. With a raw socket it means that the server holds an old
+/// connection, if nothing else arrives. The kernel's handshake ignores it.
 fn bare_acks_hide_no_answer(family: Family) {
     let acks = |syn: &Sent| {
         let numbers = (0..100_u32).map(|n| n.wrapping_mul(0x0123_4567));
@@ -100,7 +99,7 @@ fn a_true_answer_may_come_in_fragments(family: Family) {
     });
 }
 
-/// Side by side: most of the time is waiting.
+/// The checks run side by side, because they mostly wait.
 fn with_each_engine(act: impl Fn(&'static str) + Sync) {
     thread::scope(|scope| {
         for engine in ENGINES {
@@ -130,8 +129,8 @@ struct Battle<'a> {
 impl<'a> Check<'a> {
     fn of(self, liar: Liar) -> Battle<'a> {
         let host = TunHost::facing(move |far_end| liar.live(far_end));
-        // Room for all that a check has to say to a flood: what this wire loses is lost on its way,
-        // and no fault of the check.
+        // Room for everything that a check sends in a flood. What the device drops would be lost on
+        // the wire, not by the check.
         host.namespace.configure(&["link set tun0 txqueuelen 50000"]);
         let ports: Vec<_> = self.ports.iter().map(u16::to_string).collect();
         let (peer, timeout) = (self.family.peer().to_string(), self.timeout.to_string());
@@ -157,8 +156,9 @@ impl Battle<'_> {
         }
     }
 
-    /// No other state is reported of this port. Silence proves nothing if the flood went on to the
-    /// end, or displaced answers; and there is silence if the peer was too slow to answer.
+    /// Asserts that no other state is reported for this port. There may be no verdict if the flood
+    /// lasted to the end or displaced answers, and the port may be silent if the peer was too slow
+    /// to answer.
     #[track_caller]
     fn assert_state(&self, port: u16, expected: &str) {
         let swept_away = self.outcome.stderr.contains("answers lost");
@@ -184,7 +184,7 @@ impl Battle<'_> {
         answered.is_some_and(|(count, last)| *count == heard && *last < self.nearly_over())
     }
 
-    /// When the program had ended is known after a moment.
+    /// The test learns a moment later that the program has ended.
     fn nearly_over(&self) -> Instant {
         self.end.checked_sub(Duration::from_millis(500)).expect("the machine has run for longer")
     }
@@ -200,14 +200,15 @@ impl Battle<'_> {
         found["state"].as_str().map(str::to_owned)
     }
 
-    /// Whatever it receives, it ends in time, with an exit code, and sends nothing to others.
+    /// Asserts that the program ends in time, with an exit code, and sends nothing to others,
+    /// whatever it receives.
     #[track_caller]
     fn assert_manners(&self) {
         assert!([0, 2, 3].contains(&self.outcome.code), "{self:#?}");
         let limit = Duration::from_secs(u64::from(self.check.timeout)) + Duration::from_millis(100);
         assert!(self.outcome.times.expect("an unhurried program").waited < limit, "{self:#?}");
-        // The kernel's own handshake answers liars as kernels do, and so does a kernel whose ports
-        // are not in use any more.
+        // The kernel's handshake answers forged packets as any kernel does, and so does a kernel
+        // whose ports are no longer in use.
         if self.check.engine == "raw" {
             let peer = self.check.family.peer();
             for ((flags, to), (first, _)) in &self.siege.sent {

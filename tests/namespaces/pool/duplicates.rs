@@ -74,7 +74,7 @@ fn a_block_named_twice_is_probed_once_and_counted_twice() {
     assert_eq!((findings.all.len(), findings.summary.open, findings.code), (2048, 2048, 0));
 }
 
-/// Its address had its verdict long before.
+/// Its address has had a verdict for long.
 #[test]
 fn a_name_that_resolves_late_shares_the_verdict_of_its_address() {
     let crowd = Crowd::new();

@@ -33,8 +33,9 @@ fn bulk_transfers_both_ways_confuse_no_pool() {
     }
 }
 
-/// What the probed host sends arrives in pieces of up to 64 KiB: a few of them would fill the raw
-/// socket's queue, and the answer be lost, if they got there before the packet filter did.
+/// Data from the probed host arrives in segments of up to 64 KiB. If they arrived before the packet
+/// filter is in place, a few of them would fill the raw socket's queue, and the answer would be
+/// lost.
 #[test]
 fn data_from_the_probed_host_costs_no_check_its_answer() {
     let crowd = Crowd::new();

@@ -1,4 +1,4 @@
-//! Ctrl-C in the middle of a pool: what is known is said, and no handshake is left half-open.
+//! Ctrl-C in the middle of a pool: what is known is reported, and no handshake is left half-open.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,7 @@ use crate::support::crowd::{Crowd, Findings};
 use crate::support::process::signal;
 use lab::{Captured, Outcome, Running};
 
-/// Half of it silent; it takes seconds.
+/// A pool of which half is silent, so that it takes seconds.
 const POOL: [&str; 5] = ["--rate", "2000", "-t", "30", "198.18.0.0/20:80,82"];
 const TARGETS: usize = 8192;
 
@@ -47,7 +47,7 @@ fn results_so_far_are_reported_and_the_rest_is_not_probed() {
     crowd.assert_nothing_is_left();
 }
 
-/// Answers by the dozen wait to be taken in when the signal comes.
+/// Dozens of answers wait to be read when the signal arrives.
 #[test]
 fn at_full_speed_too_no_handshake_is_left_half_open() {
     let crowd = Crowd::new();
@@ -73,7 +73,7 @@ fn a_monitor_reads_that_the_pool_was_interrupted() {
     assert!(line.contains("interrupted"), "{line}");
 }
 
-/// SIGINT to a program that stands still.
+/// Sends SIGINT to a program that is stopped.
 fn interrupt(pool: Running) -> Outcome {
     signal(&pool, Signal::SIGINT);
     signal(&pool, Signal::SIGCONT);

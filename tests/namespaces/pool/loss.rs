@@ -2,20 +2,20 @@
 
 use crate::support::crowd::{Crowd, Findings};
 
-/// Targets of a pool here.
+/// The number of targets in a pool.
 const TARGETS: u16 = 16_384;
 
-/// That a SYN or its answer is lost.
+/// The probability that a SYN or its answer is lost.
 const LOST: f64 = 1.0 - 0.95 * 0.95;
 
-/// How often a right verdict would fall outside of the bounds by chance: they are as wide as
-/// binomial distributions are at that probability, tail by tail.
+/// How likely it is that a correct program exceeds each bound by chance. The bounds are those of
+/// the binomial distribution at this probability.
 const CHANCE: f64 = 1e-7;
 
 #[test]
 fn false_verdicts_are_as_rare_as_the_retries_make_them() {
     let crowd = Crowd::new();
-    // A SYN+ACK that the server repeats by itself would make up for a lost one.
+    // A SYN+ACK that the server retransmits would make up for a lost one.
     crowd.lab.server.sysctl("net.ipv4.tcp_synack_retries", "0");
     crowd.lab.server.nft(
         "table inet loss {
@@ -39,7 +39,8 @@ fn false_verdicts_are_as_rare_as_the_retries_make_them() {
     assert!(shares.is_sorted_by(|fewer, more| fewer > more), "{shares:?}");
 }
 
-/// Targets that were not found open; silence is all that loss may look like.
+/// Returns how many targets were not found open. Asserts that loss looks like silence and nothing
+/// else.
 fn false_verdicts(findings: &Findings) -> usize {
     let targets = usize::from(TARGETS);
     assert_eq!((findings.all.len(), findings.summary.targets), (targets, targets));
@@ -48,10 +49,10 @@ fn false_verdicts(findings: &Findings) -> usize {
     filtered
 }
 
-/// The fewest and the most of the targets that chance may pick with that probability each.
+/// Returns the fewest and the most targets that chance may affect, each with that probability.
 fn bounds(probability: f64) -> (usize, usize) {
-    // Terms of the binomial distribution, each from the one before, by their logarithms: the first
-    // is next to nothing.
+    // Terms of the binomial distribution, each computed from the one before. Logarithms are used
+    // because the first is almost zero.
     let odds = (probability / (1.0 - probability)).ln();
     let mut term = f64::from(TARGETS) * (1.0 - probability).ln();
     let mut below = 0.0;

@@ -1,5 +1,5 @@
 //! Memory per target: little while it is pending, none before and after. The output goes to a file,
-//! which takes it at once: what waits for a slow reader takes memory, too.
+//! because output that waits for a slow reader takes memory, too.
 
 use std::fs;
 use std::process::Command;
@@ -7,8 +7,8 @@ use std::process::Command;
 use crate::support::crowd::{CLOSED, Crowd, DROPPED, Findings, expected};
 use lab::{Outcome, halfopen_path, unhurried};
 
-/// Runs a pool that the kernel gives no more than so much memory to write to (`RLIMIT_DATA`): a
-/// program that asks for more dies of it.
+/// Runs a pool with a limit on the memory that it may write to (`RLIMIT_DATA`). A program that asks
+/// for more dies.
 fn check_within(crowd: &Crowd, kilobytes: u32, arguments: &[&str]) -> Outcome {
     let folder = tempfile::tempdir().expect("a scratch directory");
     let file = folder.path().join("output");
@@ -34,7 +34,7 @@ fn a_pool_that_answers_takes_hardly_any_memory() {
     Findings::of(&outcome).assert_states(expected("198.18.0.0", 65_536, &[CLOSED]));
 }
 
-/// No more is kept of targets that are not open than a monitor reads.
+/// Of targets that are not open, no more is stored than a monitor reads.
 #[test]
 fn a_closed_pool_takes_hardly_any_memory_in_the_nagios_format() {
     let crowd = Crowd::new();
@@ -45,7 +45,7 @@ fn a_closed_pool_takes_hardly_any_memory_in_the_nagios_format() {
     assert!(said.len() < 8192, "{} bytes", said.len());
 }
 
-/// About a hundred bytes each, and tables that have room to grow.
+/// About a hundred bytes each, in tables that have room to grow.
 #[test]
 fn a_pending_target_takes_little_memory() {
     let crowd = Crowd::new();

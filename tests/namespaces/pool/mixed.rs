@@ -12,12 +12,12 @@ use lab::{Lab, SERVER_V4, SERVER_V6};
 /// The first of the server's ports that its firewall rejects, each in another way.
 const REJECTED: u16 = 9000;
 
-/// A port that this machine's own firewall lets nothing leave to.
+/// A port to which this machine's own firewall lets nothing leave.
 const FORBIDDEN: u16 = 84;
 
 const HOSTS: &str = "198.19.0.2 four.test\n2001:db8::2 six.test\n";
 
-/// What is known beforehand of targets; `None` if there can be no verdict.
+/// The states of targets that are known beforehand; `None` if there can be no verdict.
 const CERTAIN: [(&str, Option<&str>); 24] = [
     ("198.19.0.2:80", Some("open")),
     ("198.19.0.2:81", Some("closed")),

@@ -6,7 +6,7 @@ use crate::support::crowd::Crowd;
 use crate::support::marked_route::{MARKED_V4, MARKED_V6, lab_with_a_marked_route};
 use lab::{Captured, Direction};
 
-/// Targets of a pool here: enough for batches, of SYNs and of RSTs.
+/// The number of targets in a pool: enough for batches of SYNs and of RSTs.
 const TARGETS: usize = 1024;
 
 #[test]
@@ -42,7 +42,7 @@ fn the_mark_reaches_every_syn_and_rst() {
     }
 }
 
-/// SYN, SYN+ACK and RST for each of the targets, and nothing else.
+/// Asserts that there are SYN, SYN+ACK and RST for each of the targets, and nothing else.
 #[track_caller]
 fn assert_exchanges(segments: &[Captured], client: IpAddr) {
     for flags in ["SYN", "SYN+ACK", "RST"] {

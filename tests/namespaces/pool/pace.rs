@@ -1,5 +1,5 @@
 //! `--rate` on the wire: an upper bound at every moment, for retransmissions too, and almost no
-//! catching up.
+//! catching up after a pause.
 
 use std::process::Command;
 use std::thread;
@@ -11,12 +11,12 @@ use crate::support::crowd::{Crowd, Findings, expected};
 use crate::support::process::{signal, wait_until};
 use lab::{Captured, halfopen_path};
 
-/// SYNs a second.
+/// SYNs per second.
 const RATE: &str = "1000";
 
-/// What is looked at, and how many SYNs may leave in it. 20 ms are made up for, and as many SYNs
-/// may be late: the clock is read before a batch is sent, and the program may have to wait in
-/// between.
+/// The length of a window, and how many SYNs may leave in it. The program makes up for delays of 20
+/// ms, and as many SYNs may be late, because the clock is read before a batch is sent, and the
+/// program may have to wait in between.
 const WINDOW: Duration = Duration::from_millis(100);
 const MOST: usize = 100 + 2 * 20 + 5;
 

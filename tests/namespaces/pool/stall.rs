@@ -1,5 +1,5 @@
-//! A program that the machine does not let run for a while: what arrived meanwhile counts, and
-//! silence proves nothing.
+//! A program that does not get to run for a while: what arrives meanwhile counts, and silence
+//! proves nothing.
 
 use std::process::Command;
 use std::thread;
@@ -12,8 +12,8 @@ use crate::support::preloaded::Preloaded;
 use crate::support::process::{signal, state, wait_until};
 use lab::{Running, halfopen_path};
 
-/// Stands still from its last SYN until the last wait is over. Not more targets than what a kernel
-/// queues between two interfaces (`netdev_max_backlog`, 1000).
+/// The program is stopped from its last SYN until the last timeout has passed. There are no more
+/// targets than a kernel queues packets between two interfaces (`netdev_max_backlog`, 1000).
 #[test]
 fn answers_that_came_in_time_count_after_a_stall() {
     let crowd = Crowd::new();
@@ -30,7 +30,8 @@ fn answers_that_came_in_time_count_after_a_stall() {
     crowd.assert_nothing_is_left();
 }
 
-/// The program, by raw sockets, once it has sent so many SYNs and stands still: until SIGCONT.
+/// Returns the program, with raw sockets, once it has sent this many SYNs and is stopped. It
+/// continues at SIGCONT.
 pub(super) fn stopped_after(syns: u32, crowd: &Crowd, arguments: &[&str]) -> Running {
     let library = Preloaded::build(&crowd.lab, "pool/standstill.c");
     let mut command = Command::new(halfopen_path());

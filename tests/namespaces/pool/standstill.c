@@ -1,4 +1,4 @@
-/* Stops the program once it has sent so many SYNs through raw sockets: LAST_SYN=NUMBER. */
+/* Stops the program once it has sent LAST_SYN SYNs through raw sockets. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <signal.h>

@@ -11,7 +11,7 @@ use crate::support::names::{Names, name_service};
 use crate::support::process::{signal, wait_until};
 use lab::{Direction, Outcome, Running, halfopen_path};
 
-/// Whole lines that a program at work has printed by now.
+/// Returns the whole lines that a running program has printed so far.
 fn lines_of(running: &Running) -> usize {
     running.said().matches('\n').count()
 }
@@ -23,7 +23,7 @@ fn still_runs(running: &mut Running) -> bool {
 #[test]
 fn open_targets_are_reported_while_a_silent_one_is_pending() {
     let crowd = Crowd::new();
-    // The silent one takes a quarter of an hour.
+    // The silent target takes a quarter of an hour.
     let options = ["-o", "json", "-t", "2000", "--retries", "9"];
     let mut command = Command::new(halfopen_path());
     command.args(options).args(["198.19.0.2:82", "198.18.0.0/24:80"]);
@@ -69,7 +69,8 @@ fn a_look_up_that_hangs_delays_no_other_target() {
     outcome.assert_waited_at_most(2.05);
 }
 
-/// What is yet to be read is kept in memory, which must be bounded: targets wait, and none is lost.
+/// Output that is not read yet is kept in memory, which must be bounded. So targets wait, and none
+/// is lost.
 #[test]
 fn new_targets_wait_for_a_reader_that_has_stopped() {
     // A line has more than a hundred bytes, and a pipe takes 64 KiB.

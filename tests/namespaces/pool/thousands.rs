@@ -19,8 +19,8 @@ fn each_of_65536_addresses_gets_its_verdicts_as_fast_as_the_machine_goes() {
 }
 
 /// A block of 4,096 is enough for silence here: 65,536 silent targets and their retransmissions
-/// take this rate 20 seconds. By the clock of the machine, because an unhurried program that waits
-/// before each SYN has as many waits, and each takes a busy machine longer than it counts.
+/// take this rate 20 seconds. The program has the clock of the machine: with the other one, a
+/// program that waits before each SYN takes too long on a busy machine.
 #[test]
 fn each_of_65536_addresses_gets_its_verdicts_at_the_default_rate() {
     let crowd = Crowd::new();
@@ -68,7 +68,7 @@ fn both_families_in_one_pool_do_not_mix_up_their_verdicts() {
     crowd.assert_nothing_is_left();
 }
 
-/// Every wait ends at the deadline here, all at once.
+/// All timeouts end at the deadline here, at once.
 #[test]
 fn a_crowd_whose_waits_end_with_the_deadline_still_has_verdicts() {
     let crowd = Crowd::new();

@@ -1,5 +1,5 @@
-//! What is left of the privilege when the program begins to read what it was given: its targets
-//! come from a FIFO here, in which it hangs until the test has looked at it through /proc.
+//! What is left of the privilege when the program begins to read its input: its targets come from a
+//! FIFO here, and it hangs there until the test has inspected it through /proc.
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -19,7 +19,7 @@ use crate::support::process::wait_until;
 use crate::support::scratch::{folder_for_everybody, set_mode};
 use lab::{Lab, Outcome, Running, SERVER_V4};
 
-/// As bits of the sets in /proc/PID/status.
+/// Bits of the capability sets in /proc/PID/status.
 pub(super) const NOTHING: u64 = 0;
 
 /// A program that hangs reading its targets.
@@ -34,7 +34,7 @@ impl Held {
         Self::start_with(lab, caller, &[], &[])
     }
 
-    /// With these libraries in front of the C library.
+    /// Starts it with these libraries preloaded.
     pub(super) fn start_with(
         lab: &Lab,
         caller: &Caller,
@@ -60,7 +60,7 @@ impl Held {
         Self { running, targets, _folder: folder }
     }
 
-    /// Lets it have the target, and gives what it made of it.
+    /// Writes the target to the FIFO, and returns the verdict.
     pub(super) fn go_on(mut self, target: IpAddr) -> Outcome {
         writeln!(self.targets, "{}", SocketAddr::new(target, 80)).expect("the program reads");
         drop(self.targets);
@@ -72,15 +72,15 @@ impl Held {
         fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
-    /// The status of each of its threads.
+    /// Returns the status of each of its threads.
     fn statuses(&self) -> Vec<String> {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.running.child.id()));
         let tasks = tasks.expect("the program hangs").map(|task| task.expect("readable").path());
         tasks.map(|task| fs::read_to_string(task.join("status")).expect("readable")).collect()
     }
 
-    /// No thread has other capabilities than `kept`, another user or group than `id`, or a way
-    /// back.
+    /// Asserts that no thread has other capabilities than `kept`, another user or group than `id`,
+    /// or a way to get them back.
     pub(super) fn assert_has_dropped(&self, id: u32, kept: u64) {
         for status in self.statuses() {
             let field = |name: &str| field(&status, name);
@@ -105,21 +105,21 @@ impl Held {
         assert_eq!(core, ["0", "0"], "{limits}");
     }
 
-    /// Nor can execve give anything back to root.
+    /// Asserts that execve cannot give anything back to root.
     fn assert_bounding_set_is_empty(&self) {
         for status in self.statuses() {
             assert_eq!(field(&status, "CapBnd"), "0000000000000000", "{status}");
         }
     }
 
-    /// No other process of the same user may look into it: what /proc has of it belongs to root
-    /// (proc(5)).
+    /// Asserts that no other process of the same user may inspect it: its files in /proc belong to
+    /// root (proc(5)).
     fn assert_belongs_to_root(&self) {
         let owner = fs::metadata(format!("/proc/{}/environ", self.running.child.id()));
         assert_eq!(owner.expect("the program hangs").uid(), geteuid().as_raw());
     }
 
-    /// How many raw sockets of either address family it has.
+    /// Returns how many raw sockets it has, of either address family.
     fn raw_sockets(&self) -> [usize; 2] {
         let folder = fs::read_dir(format!("/proc/{}/fd", self.running.child.id()));
         let links = folder.expect("we may look").flatten().map(|fd| fs::read_link(fd.path()));
@@ -138,7 +138,7 @@ fn field<'a>(status: &'a str, name: &str) -> &'a str {
     line.unwrap_or_else(|| panic!("no {name} in {status}")).trim()
 }
 
-/// Holds the program before it reads, looks at it, and lets it go on.
+/// Stops the program before it reads, inspects it, and lets it continue.
 fn assert_drops_all_before_reading(caller: impl Fn(&Lab) -> Caller, look: fn(&Held)) {
     let lab = Lab::new();
     let _listener = lab.server.listen(SocketAddr::new(SERVER_V4, 80));

@@ -1,5 +1,5 @@
-//! The caller's environment does not steer a program with lent privilege: the C library leaves out
-//! what could (`AT_SECURE`, ld.so(8)).
+//! The caller's environment does not influence a program with lent privilege: the C library ignores
+//! the variables that could (`AT_SECURE`, ld.so(8)).
 
 use std::fs;
 use std::sync::mpsc::channel;
@@ -30,7 +30,7 @@ fn no_library_is_preloaded() {
     }
 }
 
-/// By the questions that reach the name service.
+/// Judged by the questions that reach the name service.
 #[test]
 fn names_are_looked_up_as_the_machine_has_it() {
     let lab = Lab::new();
@@ -63,7 +63,7 @@ fn names_are_looked_up_as_the_machine_has_it() {
     }
 }
 
-/// The name that is asked for (RFC 1035 §4.1.2).
+/// Returns the name that is asked for (RFC 1035 §4.1.2).
 fn name_in(question: &[u8]) -> String {
     let mut labels = Vec::new();
     let mut at = 12;

@@ -1,4 +1,4 @@
-//! The filter of system calls: what it refuses, and that nothing which a check needs is among it.
+//! The filter of system calls: what it refuses, and that this includes nothing that a check needs.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -11,11 +11,11 @@ use crate::support::names::{Names, address, answer, name_service};
 use crate::support::preloaded::Preloaded;
 use lab::{Lab, Outcome, SERVER_V4, halfopen_path};
 
-/// What each attempt ended with, by thread, in the order in which they were made.
+/// How each attempt ended, by thread, in the order in which they were made.
 struct Attempts(Vec<(String, String, String)>);
 
 impl Attempts {
-    /// Reads what `attempts.c` says.
+    /// Reads the output of `attempts.c`.
     fn of(outcome: &Outcome) -> Self {
         let lines = outcome.stderr.lines().filter(|line| !line.ends_with(" that is all"));
         let attempts: Vec<_> = lines
@@ -32,14 +32,15 @@ impl Attempts {
         self.0.iter().map(|(thread, ..)| thread).collect::<BTreeSet<_>>().len()
     }
 
-    /// Those that ended otherwise than with the filter's refusal.
+    /// Returns those that the filter did not refuse.
     fn not_refused(&self) -> Vec<&str> {
         let others = self.0.iter().filter(|(_, attempt, end)| end != refusal(attempt));
         others.map(|(_, attempt, _)| &**attempt).collect()
     }
 }
 
-/// The C library does without `clone3()`, whose arguments no filter sees, only where there is none.
+/// The C library does without `clone3()`, whose arguments no filter sees, only if the kernel seems
+/// to lack it.
 fn refusal(attempt: &str) -> &str {
     if attempt.starts_with("clone3(") { "ENOSYS" } else { "EPERM" }
 }
@@ -50,7 +51,7 @@ fn halfopen(arguments: &[&str]) -> Command {
     command
 }
 
-/// Where nothing confines a program, none of the attempts ends with the filter's word.
+/// Without the filter, no attempt ends with the filter's error.
 #[test]
 fn without_the_filter_nothing_is_refused_for_want_of_permission() {
     let lab = Lab::new();
@@ -117,14 +118,14 @@ fn names_are_looked_up_over_udp_and_over_tcp() {
     served.join().expect("asked over TCP");
 }
 
-/// The answer without answers, and the bit TC.
+/// A response without answers, with the TC bit.
 fn cut_short(question: &[u8]) -> Vec<u8> {
     let mut message = question.to_vec();
     message[2..4].copy_from_slice(&[0x83, 0x80]);
     message
 }
 
-/// Answers one question, which comes with its length before it (RFC 1035 §4.2.2).
+/// Answers one question, which is preceded by its length (RFC 1035 §4.2.2).
 fn serve(mut stream: &TcpStream) {
     stream.set_read_timeout(Some(Duration::from_mins(5))).expect("a socket of ours");
     let mut length = [0; 2];

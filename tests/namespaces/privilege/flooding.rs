@@ -1,4 +1,4 @@
-//! Who may merely run the program cannot flood or spoof with its privilege.
+//! Callers without privilege of their own cannot flood or spoof with that of the program.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use crate::support::exchange::assert_half_open;
 use crate::support::names::Names;
 use lab::{CLIENT_V4, Lab, Outcome, SERVER_V4};
 
-/// Those who could send as they like without this program, and those who get nothing from it.
+/// Callers who could send anything without this program, and callers who get no privilege from it.
 fn others(lab: &Lab) -> [Caller; 3] {
     [Caller::root(lab), Caller::user_with_ambient_net_raw(lab), Caller::user(lab)]
 }
@@ -51,7 +51,7 @@ fn callers_with_the_privilege_or_without_need_of_it_are_not_limited() {
     }
 }
 
-/// Not even if the kernel lets every program send from it.
+/// Not even if the kernel lets every program send from such an address.
 #[test]
 fn lent_privilege_sends_from_no_address_of_another_machine() {
     let lab = Lab::new();
@@ -128,7 +128,7 @@ fn a_name_of_many_hosts_does_not_resolve() {
     assert!(capture.segments().is_empty());
 }
 
-/// A socket that took the place of a closed standard output would send what is printed.
+/// If a socket took the descriptor of a closed standard output, it would send what is printed.
 #[test]
 fn what_is_printed_never_goes_out_as_packets() {
     let lab = Lab::new();

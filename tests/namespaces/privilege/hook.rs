@@ -35,7 +35,7 @@ fn the_mark_of_a_preloaded_hook_is_on_syn_and_rst() {
     }
 }
 
-/// There RSTs leave through a socket, and from a thread, of their own.
+/// In pools, RSTs have a socket and a thread of their own.
 #[test]
 fn the_mark_of_a_preloaded_hook_is_on_every_packet_of_a_pool() {
     const TARGETS: usize = 256;

@@ -1,5 +1,5 @@
-//! What has to be kept for sockets that are opened, or bound again, when SYNs leave: the least that
-//! the kernel asks for.
+//! What is kept for sockets that are opened, or bound again, when SYNs leave: no more than the
+//! kernel requires.
 
 use std::net::SocketAddr;
 
@@ -16,10 +16,10 @@ use lab::{Outcome, SERVER_V4, SERVER_V6};
 const NET_ADMIN: u64 = 1 << 12;
 const NET_RAW: u64 = 1 << 13;
 
-/// What `setpriv` takes away from root to leave it `CAP_NET_ADMIN` and nothing else.
+/// Options of `setpriv` that leave root only `CAP_NET_ADMIN`.
 const NET_ADMIN_ALONE: [&str; 2] = ["--bounding-set=-all,+net_admin", "--inh-caps=-all"];
 
-/// `CAP_NET_ADMIN` is not among it from Linux 5.17 on.
+/// From Linux 5.17 on, that does not include `CAP_NET_ADMIN`.
 #[test]
 fn to_mark_sockets_later_cap_net_raw_alone_is_kept() {
     let setuid = |lab: &Lab| Caller::user(lab).with_setuid_and_setgid();
@@ -79,8 +79,8 @@ fn on_older_kernels_what_they_ask_for_is_kept_and_no_more() {
     }
 }
 
-/// Neither by netlink nor by the options that load tables; with the capability alone, marks take it
-/// on every kernel.
+/// Neither by netlink nor by the options that load tables. If it is the only capability, marks need
+/// it on every kernel.
 #[cfg(feature = "seccomp")]
 #[test]
 fn cap_net_admin_that_is_kept_configures_nothing() {
@@ -103,7 +103,7 @@ fn cap_net_admin_that_is_kept_configures_nothing() {
     assert!(lab.client.run("ip", &["link", "show", "up", "dev", "lo"]).contains("LOOPBACK"));
 }
 
-/// What `administer.c` says of each thread that it was tried in.
+/// Returns the output of `administer.c` for each thread in which it tried.
 #[cfg(feature = "seccomp")]
 #[track_caller]
 fn assert_all_refused(outcome: &Outcome, threads: usize) {

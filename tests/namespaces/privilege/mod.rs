@@ -1,5 +1,5 @@
-//! The privilege that a caller has, is lent by the program's file, or lacks: what checks make of
-//! it, and what is left of it.
+//! The privilege of callers, their own or lent by the program's file: how checks use it, and what
+//! is left of it.
 
 mod dropping;
 mod environment;

@@ -1,5 +1,5 @@
-//! The owner of the sockets: rules of this machine that match the user match the caller, wherever
-//! the privilege comes from.
+//! The owner of the sockets: rules of this machine that match users match the caller, wherever the
+//! privilege comes from.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -34,7 +34,7 @@ impl Secret {
     }
 }
 
-/// As for the caller himself, whichever way the file is named.
+/// The caller could not read it either, however the file is named.
 #[test]
 fn a_file_that_the_caller_cannot_read_is_not_read() {
     let (lab, secret) = (Lab::new(), Secret::new());
@@ -58,8 +58,8 @@ fn a_file_that_the_caller_cannot_read_is_not_read() {
     assert!(capture.segments().is_empty());
 }
 
-/// Of the process itself, too: its memory and environment are as closed as before, its sockets are
-/// no files.
+/// This includes the process itself: its memory and environment stay unreadable, and its sockets
+/// are not files.
 #[test]
 fn what_the_program_holds_is_no_file_of_targets() {
     let lab = Lab::new();
@@ -75,7 +75,7 @@ fn what_the_program_holds_is_no_file_of_targets() {
     }
 }
 
-/// What the caller may read, the program reads.
+/// The program reads what the caller may read.
 #[test]
 fn a_file_of_the_callers_own_is_read() {
     let (lab, secret) = (Lab::new(), Secret::new());

@@ -1,5 +1,5 @@
-//! A raw socket is offered every TCP segment of the machine. One that only waits is passed over,
-//! and lent privilege waits a minute at most.
+//! A raw socket is offered every TCP segment of the machine. One that only waits is skipped, and
+//! lent privilege waits for at most a minute.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -13,8 +13,8 @@ use lab::{CLIENT_V4, CLIENT_V6, Lab, Namespace, SERVER_V4, SERVER_V6};
 const DROP_PORT_9: &str =
     "table inet t { chain in { type filter hook input priority 0; tcp dport 9 drop; }; }";
 
-/// Knocks at every port that is listened to on that address of the host: those that the program has
-/// reserved, which its filter lets segments through to.
+/// Sends a segment to every listening port of that address of the host. These are the ports that
+/// the program has reserved, and its filter admits segments to them.
 fn knock_at_all_ports(host: &Namespace, address: IpAddr) {
     let told = host.run("ss", &["-Htln"]);
     let ports = told.lines().filter_map(|line| {
@@ -32,7 +32,7 @@ fn knock_at_all_ports(host: &Namespace, address: IpAddr) {
     });
 }
 
-/// Bytes in the receive queues of the raw sockets of the table, `raw` or `raw6`.
+/// Returns the bytes in the receive queues of the raw sockets in the table `raw` or `raw6`.
 fn queued(host: &Namespace, table: &str) -> Vec<u64> {
     let path = format!("/proc/thread-self/net/{table}");
     let table = host.enter(|| fs::read_to_string(path).expect("/proc is mounted"));
@@ -44,7 +44,7 @@ fn queued(host: &Namespace, table: &str) -> Vec<u64> {
     sockets.collect()
 }
 
-/// A program that waits for its targets receives no segments; once it sends, it receives answers.
+/// A program that waits for its targets receives no segments. Once it sends, it receives answers.
 #[test]
 fn while_targets_are_read_no_segment_is_copied_for_the_program() {
     let lab = Lab::new();

@@ -14,8 +14,8 @@ fn assert_checks_work(lab: &Lab, caller: &Caller, engine: &str) {
     assert_checks(lab, engine, |arguments| caller.check(lab, arguments));
 }
 
-/// An open and a closed port of either family, by the engine of that name and by nothing else on
-/// the wire.
+/// Asserts that an open and a closed port of either family are found by this engine, and that no
+/// other packets are on the wire.
 fn assert_checks(lab: &Lab, engine: &str, check: impl Fn(&[&str]) -> Outcome) {
     for (client, server) in [(CLIENT_V4, SERVER_V4), (CLIENT_V6, SERVER_V6)] {
         let _listener = lab.server.listen(SocketAddr::new(server, 80));
@@ -113,11 +113,11 @@ fn without_privilege_the_kernel_makes_the_handshake() {
     assert_checks_work(&lab, &Caller::user(&lab), CONNECT);
 }
 
-/// As under `HAProxy`: the kernel then ignores what the program's file would give.
+/// As under `HAProxy`: the kernel then ignores the file capability of the program.
 #[test]
 fn without_new_privileges_the_kernel_makes_the_handshake() {
     let lab = Lab::new();
-    // In two steps: setpriv still has what root had when it starts a program.
+    // In two steps, because setpriv still has root's capabilities when it starts a program.
     let bound = || Caller::user_with(&lab, &["--inh-caps=-all", "setpriv", "--no-new-privs"]);
     assert_checks_work(&lab, &bound().with_file_capability("+p"), CONNECT);
     assert_checks_work(&lab, &bound().with_file_capability("+ep"), CONNECT);
@@ -144,8 +144,8 @@ fn in_a_container_without_the_capability_an_effective_one_keeps_the_program_from
     }
 }
 
-/// Its root has all capabilities, but not over the network that was there before; who is not mapped
-/// cannot even name himself.
+/// Root in it has all capabilities, but not over the network outside, and a user who is not mapped
+/// cannot even set their own id.
 #[test]
 fn in_a_user_namespace_the_kernel_makes_the_handshake() {
     let lab = Lab::new();
