@@ -1,5 +1,5 @@
-//! A peer that follows a script, on a TUN device: every answer that a network can give, honest or
-//! not, at any moment.
+//! A peer that follows a script, on a TUN device: every answer that a network can give, true or
+//! forged, at any moment.
 
 pub(crate) mod answer;
 mod authentication;

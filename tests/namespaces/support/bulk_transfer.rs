@@ -1,4 +1,4 @@
-//! A connection of the kernel's own, as busy as it can be.
+//! A connection of the kernel that transfers as much as it can.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
@@ -8,8 +8,8 @@ use std::thread::{self, JoinHandle};
 
 use lab::Lab;
 
-/// One connection between client and server, as busy as it can be in one direction until the value
-/// is dropped.
+/// A connection between client and server that transfers as much as it can in one direction, until
+/// the value is dropped.
 pub(crate) struct BulkTransfer {
     ends: [TcpStream; 2],
     threads: [Option<JoinHandle<()>>; 2],

@@ -1,7 +1,8 @@
 //! Who runs the program, and which privilege the program's file lends.
 //!
-//! In a user namespace with a single user id no other user exists; there, root without its magic
-//! (`SECBIT_NOROOT`) acts as an ordinary user: the kernel then gives it the same capabilities.
+//! In a user namespace with a single user id no other user exists. There, root without its special
+//! rights (`SECBIT_NOROOT`) acts as an ordinary user: the kernel then gives it the same
+//! capabilities.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,8 +29,8 @@ impl Caller {
     pub(crate) fn root(lab: &Lab) -> Self {
         let folder = folder_for_everybody();
         let program = folder.path().join("halfopen");
-        // By another process: a file that this one writes is busy while any of its threads starts a
-        // program.
+        // Copied by another process: a file that this one writes cannot be run while any of its
+        // threads starts a program.
         lab.client.run("cp", &[halfopen_path(), program.to_str().expect("plain letters")]);
         Self { before: Vec::new(), program, id: 0, _folder: folder }
     }
@@ -39,12 +40,12 @@ impl Caller {
         Self::root(lab).becoming("setpriv", privileges)
     }
 
-    /// In a user namespace that the network does not belong to, with these options of `unshare`.
+    /// In a user namespace that does not own the network, with these options of `unshare`.
     pub(crate) fn in_user_namespace(lab: &Lab, options: &[&str]) -> Self {
         Self::root(lab).becoming("unshare", &[&["--user"], options].concat())
     }
 
-    /// Without a single capability, but with the bounding set that allows a file to give some.
+    /// Without capabilities, but with a bounding set that lets a file grant some.
     pub(crate) fn user(lab: &Lab) -> Self {
         Self::user_with(lab, &["--inh-caps=-all"])
     }
@@ -58,12 +59,12 @@ impl Caller {
         Self { id, ..Self::root(lab).becoming("setpriv", &[ordinary, privileges].concat()) }
     }
 
-    /// A user of whom a service manager takes care (`AmbientCapabilities=CAP_NET_RAW`).
+    /// A user to whom a service manager gives the capability (`AmbientCapabilities=CAP_NET_RAW`).
     pub(crate) fn user_with_ambient_net_raw(lab: &Lab) -> Self {
         Self::user_with(lab, &["--inh-caps=-all,+net_raw", "--ambient-caps=-all,+net_raw"])
     }
 
-    /// Ordinary users with each kind of lent privilege that there can be: setuid takes a second
+    /// Ordinary users with each kind of lent privilege that is possible here: setuid needs a second
     /// user.
     pub(crate) fn lent(lab: &Lab) -> Vec<Self> {
         let by_file = ["+p", "+ep"].map(|flags| Self::user(lab).with_file_capability(flags));
@@ -95,12 +96,12 @@ impl Caller {
         self
     }
 
-    /// The program, run by this caller.
+    /// Returns the program, run by this caller.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         self.command_of(&self.program, arguments)
     }
 
-    /// Any program, run by this caller.
+    /// Returns any program, run by this caller.
     pub(crate) fn command_of(&self, program: impl AsRef<Path>, arguments: &[&str]) -> Command {
         let mut command = match self.before.split_first() {
             Some((first, options)) => {

@@ -15,8 +15,8 @@ pub(crate) const OPEN: u16 = 80;
 pub(crate) const CLOSED: u16 = 81;
 pub(crate) const DROPPED: u16 = 82;
 
-/// A lab whose server answers for all of 198.18.0.0/16 and `2001:db8:1::/64`, one listener for each
-/// family.
+/// A lab whose server has all addresses of 198.18.0.0/16 and `2001:db8:1::/64`, with one listener
+/// per family.
 pub(crate) struct Crowd {
     pub(crate) lab: Lab,
     listeners: [TcpListener; 2],
@@ -28,8 +28,8 @@ impl Crowd {
     }
 
     pub(crate) fn of(lab: Lab) -> Self {
-        // Room for a handshake with every address at once, and no cookies: they would hide what was
-        // not aborted.
+        // Room for a handshake with every address at once, and no cookies, which would hide
+        // handshakes that were not aborted.
         lab.server.sysctl("net.core.somaxconn", "131072");
         lab.server.sysctl("net.ipv4.tcp_max_syn_backlog", "262144");
         lab.server.sysctl("net.ipv4.tcp_syncookies", "0");
@@ -45,16 +45,16 @@ impl Crowd {
         Findings::of(&self.lab.check(&[&["-o", "json"], arguments].concat()))
     }
 
-    /// Takes what has been accepted, so that no later check is blamed for it.
+    /// Accepts all connections, so that they are not counted for a later check.
     pub(crate) fn accept_all(&self) {
         for listener in &self.listeners {
             while listener.accept().is_ok() {}
         }
     }
 
-    /// Every handshake has been aborted: no connection is half-open any more, and none was
-    /// accepted. The last RSTs may have left a moment ago; but they are not the kernel's, after a
-    /// second when the server repeats its SYN+ACK.
+    /// Asserts that every handshake has been aborted: no connection is half-open any more, and none
+    /// was accepted. The last RSTs may have left a moment ago. RSTs of the kernel would come later
+    /// than that, after a second, when the server repeats its SYN+ACK.
     #[track_caller]
     pub(crate) fn assert_nothing_is_left(&self) {
         let repeated = || self.lab.server.run("nstat", &["-asz", "TcpExtTCPSynRetrans"]);
@@ -135,12 +135,12 @@ impl Findings {
         Self { all, summary, code: outcome.code }
     }
 
-    /// How many ended in this state.
+    /// Returns how many ended in this state.
     pub(crate) fn count(&self, state: &str) -> usize {
         self.all.iter().filter(|finding| finding.state.as_deref() == Some(state)).count()
     }
 
-    /// The finding of a target as it was written.
+    /// Returns the finding of a target, by its name as it was written.
     #[track_caller]
     pub(crate) fn of_target(&self, target: &str) -> &Finding {
         let mut found = self.all.iter().filter(|finding| finding.target == target);
@@ -149,7 +149,7 @@ impl Findings {
         first.unwrap_or_else(|| panic!("nothing is said of {target}"))
     }
 
-    /// Every endpoint that is expected is there, once, in its state; and no other.
+    /// Asserts that every expected endpoint is reported once, in its state, and no other.
     #[track_caller]
     pub(crate) fn assert_states(&self, expected: impl Iterator<Item = (SocketAddr, &'static str)>) {
         let mut missing: HashMap<_, _> = expected.collect();
@@ -174,7 +174,7 @@ impl Findings {
     }
 }
 
-/// What whole lines of `-o json` say of targets.
+/// Reads the findings in whole lines of `-o json`.
 pub(crate) fn lines(text: &str) -> Vec<Finding> {
     let read = |line| {
         serde_json::from_str(line).unwrap_or_else(|error| panic!("no target ({error}): {line}"))
@@ -182,8 +182,8 @@ pub(crate) fn lines(text: &str) -> Vec<Finding> {
     text.lines().map(read).collect()
 }
 
-/// So many addresses from the first on, each with a port, in the state that the server has for that
-/// port.
+/// Returns `count` addresses from `first` on, each with a port and the state of that port on the
+/// server.
 pub(crate) fn expected(
     first: &str,
     count: u32,

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use lab::Captured;
 
-/// SYN, SYN+ACK, RST between the two addresses, and nothing else.
+/// Asserts that there are SYN, SYN+ACK, RST between the two addresses, and nothing else.
 #[track_caller]
 pub(crate) fn assert_half_open(segments: &[Captured], client: IpAddr, server: IpAddr) {
     let [syn, syn_ack, rst] = segments else {
@@ -17,7 +17,7 @@ pub(crate) fn assert_half_open(segments: &[Captured], client: IpAddr, server: Ip
     assert_eq!(rst.source_port, syn.source_port);
 }
 
-/// SYN, RST+ACK between the two addresses, and nothing else.
+/// Asserts that there are SYN, RST+ACK between the two addresses, and nothing else.
 #[track_caller]
 pub(crate) fn assert_refused(segments: &[Captured], client: IpAddr, server: IpAddr) {
     let [syn, refusal] = segments else { panic!("SYN, RST+ACK and no more, not {segments:#?}") };
@@ -26,8 +26,7 @@ pub(crate) fn assert_refused(segments: &[Captured], client: IpAddr, server: IpAd
     assert_answers(refusal, syn);
 }
 
-/// An RST that answers the segment as RFC 9293 §3.10.7.3 has it: SEQ=SEG.ACK and nothing
-/// acknowledged.
+/// Asserts that an RST answers the segment as in RFC 9293 §3.10.7.3: SEQ=SEG.ACK, without ACK.
 #[track_caller]
 pub(crate) fn assert_bare_reset(rst: &Captured, answered: &Captured) {
     assert_eq!(

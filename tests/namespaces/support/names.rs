@@ -1,4 +1,4 @@
-//! Names for the program alone, and a name service that the test answers for.
+//! Names for the program alone, and a name service that the test provides.
 //!
 //! The files that the resolver reads are replaced in a mount namespace of the program's own.
 
@@ -15,8 +15,8 @@ use lab::{Lab, Outcome, halfopen};
 pub(crate) struct Names(TempDir);
 
 impl Names {
-    /// Names that need no name service; for the others there is one on the client's 127.0.0.1, when
-    /// a test makes it.
+    /// Creates files with these names, which need no name service. For other names, a test can
+    /// provide one on the client's 127.0.0.1.
     pub(crate) fn with_hosts(hosts: &str) -> Self {
         let folder = tempfile::tempdir().expect("a scratch directory");
         let write = |name: &str, text: &str| {
@@ -32,12 +32,12 @@ impl Names {
         lab.client.outcome(self.command(arguments))
     }
 
-    /// The program with `-o json`, and these names.
+    /// Returns the program with `-o json`, and these names.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         self.shown_to(&halfopen(&[&["-o", "json"], arguments].concat()))
     }
 
-    /// The same program and words, where these names are known and no others.
+    /// Returns the same program and arguments, in a mount namespace with only these names.
     pub(crate) fn shown_to(&self, command: &Command) -> Command {
         let mount = r#"for file in hosts nsswitch.conf resolv.conf; do mount --bind "$0/$file" "/etc/$file" || exit 99; done; exec "$@""#;
         let mut shown = Command::new("unshare");
@@ -53,7 +53,7 @@ pub(crate) fn name_service(lab: &Lab) -> UdpSocket {
     lab.client.enter(|| UdpSocket::bind("127.0.0.1:53").expect("a free port"))
 }
 
-/// Has it answer from now on.
+/// Makes it answer from now on.
 pub(crate) fn answer(socket: UdpSocket, answer: impl Fn(&[u8]) -> Vec<u8> + Send + 'static) {
     thread::spawn(move || {
         let mut question = [0; 512];

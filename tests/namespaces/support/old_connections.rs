@@ -8,8 +8,8 @@ use socket2::{Domain, Socket, Type};
 
 use lab::Lab;
 
-/// Connections from these ports to port 80 that the client has forgotten and the server has not;
-/// the server's ends.
+/// Creates connections from these ports to port 80 that the client has forgotten and the server has
+/// not. Returns the server's ends.
 pub(crate) fn leave_connections(
     lab: &Lab,
     listener: &TcpListener,
@@ -19,7 +19,7 @@ pub(crate) fn leave_connections(
 ) -> Vec<TcpStream> {
     let connect_to_forget = |&port: &u16| {
         let socket = connect(lab, SocketAddr::new(client, port), SocketAddr::new(server, 80));
-        // Closing sends an RST and forgets; the rule below loses that RST.
+        // Closing sends an RST and forgets the connection. The rule below drops that RST.
         socket.set_linger(Some(Duration::ZERO)).expect("a socket of ours");
         socket
     };
@@ -41,14 +41,14 @@ pub(crate) fn connect(lab: &Lab, from: SocketAddr, to: SocketAddr) -> Socket {
     })
 }
 
-/// The client's next source ports are these and no others; an even number of them, because the
-/// kernel tries no odd one.
+/// Limits the client's source ports to this range. It must have an even length, because the kernel
+/// does not try the last port of an odd one.
 pub(crate) fn narrow_source_ports(lab: &Lab, first: u16, last: u16) {
     lab.client.sysctl("net.ipv4.ip_local_port_range", &format!("{first} {last}"));
 }
 
-/// Closed is not gone: while another test starts a program, the new process has every descriptor of
-/// this one until it executes.
+/// A closed socket may still exist: while another test starts a program, the new process has a copy
+/// of every descriptor until execve.
 fn wait_until_forgotten(lab: &Lab) {
     let patience = Instant::now() + Duration::from_mins(5);
     while !lab.client.run("ss", &["-Htan"]).is_empty() {

@@ -1,4 +1,4 @@
-//! Libraries in C that stand between a program and its C library (`LD_PRELOAD`).
+//! Libraries in C that are preloaded before a program's C library (`LD_PRELOAD`).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,14 +8,14 @@ use tempfile::TempDir;
 use crate::support::scratch::folder_for_everybody;
 use lab::{Lab, Outcome};
 
-/// A library that every user may load.
+/// A library that every user may read.
 pub(crate) struct Preloaded {
     pub(crate) path: PathBuf,
     _folder: TempDir,
 }
 
 impl Preloaded {
-    /// Builds it from that file beside the tests.
+    /// Builds it from this file beside the tests.
     pub(crate) fn build(lab: &Lab, source: &str) -> Self {
         let folder = folder_for_everybody();
         let path = folder.path().join("preloaded.so");

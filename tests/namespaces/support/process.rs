@@ -1,4 +1,4 @@
-//! Programs at work: their state, signals to them, and waiting for what they do.
+//! Running programs: their state, signals to them, and waiting for them.
 
 use std::fs;
 use std::thread;
@@ -9,10 +9,10 @@ use nix::unistd::Pid;
 
 use lab::Running;
 
-/// A bound on hanging.
+/// Ends a test that hangs.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// The letter of `proc_pid_stat(5)`: S is asleep.
+/// Returns the state as in `proc_pid_stat(5)`: S is asleep.
 pub(crate) fn state(running: &Running) -> char {
     let status = fs::read_to_string(format!("/proc/{}/stat", running.child.id())).expect("it runs");
     let (_, rest) = status.rsplit_once(") ").expect("the name in parentheses");

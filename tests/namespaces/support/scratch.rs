@@ -12,7 +12,7 @@ pub(crate) fn folder_for_everybody() -> TempDir {
     folder
 }
 
-/// Whatever the umask of the tests.
+/// Independent of the umask of the tests.
 pub(crate) fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).expect("our own");
 }

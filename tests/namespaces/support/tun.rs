@@ -1,5 +1,5 @@
-//! A host whose only way out is a TUN device: what its kernel sends there the test reads, what the
-//! test writes the kernel receives.
+//! A host whose only interface is a TUN device: the test reads what its kernel sends, and the
+//! kernel receives what the test writes.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsRawFd;
@@ -11,9 +11,9 @@ use smoltcp::phy::{self, Device as _, Medium, RxToken as _, TunTapInterface, TxT
 
 use lab::Namespace;
 
-/// A bound on hanging: no test needs its far end for longer, on the busiest machine.
+/// Ends a far end that hangs. No test needs it for longer, even on a busy machine.
 const LIFE: Duration = Duration::from_mins(5);
-/// How soon the far end notices that the test is over.
+/// How often the far end looks whether the test is over.
 const ATTENTION: Duration = Duration::from_millis(5);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,17 +28,17 @@ impl Family {
         self.address(1)
     }
 
-    /// The address at the far end that the host talks to.
+    /// Returns the address at the far end that the host checks.
     pub(crate) fn peer(self) -> IpAddr {
         self.address(2)
     }
 
-    /// A neighbour that was not probed.
+    /// Returns a neighbour that is not probed.
     pub(crate) fn stranger(self) -> IpAddr {
         self.address(3)
     }
 
-    /// A router between the host and its peer.
+    /// Returns a router between the host and its peer.
     pub(crate) fn router(self) -> IpAddr {
         self.address(254)
     }
@@ -68,12 +68,12 @@ pub(crate) use in_both_families;
 pub(crate) struct TunHost<T> {
     pub(crate) namespace: Namespace,
     far_end: JoinHandle<T>,
-    /// Dropped when the test is over.
+    /// Closed when the test is over.
     test_goes_on: Sender<()>,
 }
 
 impl<T: Send + 'static> TunHost<T> {
-    /// A host that is ready to send, with `play` at the other end of its wire.
+    /// Creates a host that is ready to send, with `play` at the other end of its wire.
     pub(crate) fn facing(play: impl FnOnce(FarEnd) -> T + Send + 'static) -> Self {
         let namespace = Namespace::new();
         let (device_opened, opened) = channel();
@@ -101,7 +101,7 @@ impl<T: Send + 'static> TunHost<T> {
         Self { namespace, far_end, test_goes_on }
     }
 
-    /// Ends the far end's life and gives what it made of it: everything sent until now is in it.
+    /// Ends the far end, and returns its result. Everything that was sent so far has reached it.
     pub(crate) fn finish(self) -> T {
         drop(self.test_goes_on);
         self.far_end.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -116,8 +116,8 @@ pub(crate) struct FarEnd {
 }
 
 impl FarEnd {
-    /// Waits for a packet, at most so long; false when the test is over and only what has come
-    /// already is left to read.
+    /// Waits for a packet, for at most `patience`. Returns false if the test is over, and only
+    /// packets that have arrived already are left to read.
     pub(crate) fn attend(&self, at_most: Duration) -> bool {
         if self.test.try_recv() == Err(TryRecvError::Disconnected) {
             return false;
@@ -129,7 +129,7 @@ impl FarEnd {
         true
     }
 
-    /// The next packet that the host has sent.
+    /// Returns the next packet that the host has sent.
     pub(crate) fn receive(&mut self) -> Option<Vec<u8>> {
         let (packet, _) = self.device.receive(smoltcp::time::Instant::now())?;
         Some(packet.consume(<[u8]>::to_vec))
@@ -145,9 +145,9 @@ impl FarEnd {
     }
 }
 
-/// The kernel adds the local route of an IPv6 address in a worker of its own (`addrconf_dad_work`),
-/// also without duplicate address detection; until then it sends from the address, and drops what
-/// comes back.
+/// The kernel adds the local route of an IPv6 address in a worker (`addrconf_dad_work`), even
+/// without duplicate address detection. Until then it sends from the address, and drops the
+/// answers.
 fn await_own_addresses(namespace: &Namespace) {
     let patience = Instant::now() + LIFE;
     let address = Family::V6.ours().to_string();

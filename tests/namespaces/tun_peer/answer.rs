@@ -1,4 +1,4 @@
-//! Packets that a peer, a router on the way or a liar could send: any field may be wrong.
+//! Packets that a peer, a router on the way or an attacker could send: any field may be wrong.
 
 use std::net::IpAddr;
 
@@ -33,15 +33,15 @@ pub(crate) struct Answer {
     pub(crate) acknowledgement: u32,
     pub(crate) flags: u8,
     pub(crate) window: u16,
-    /// TCP options as bytes, sound or not; padded with end-of-list to a multiple of four.
+    /// TCP options as bytes, valid or not, padded with end-of-list to a multiple of four.
     pub(crate) options: Vec<u8>,
     pub(crate) payload: Vec<u8>,
     pub(crate) hop_limit: u8,
     /// IPv4 options, or an IPv6 destination options header: a multiple of four, or of eight.
     pub(crate) ip_options: Vec<u8>,
-    /// The header length in bytes that the segment claims, if that is false.
+    /// The header length in bytes that the segment claims, if it is wrong.
     pub(crate) data_offset: Option<u8>,
-    /// Cut the segment to so many bytes; its checksum covers what is left.
+    /// The length to which the segment is cut. Its checksum covers what is left.
     pub(crate) cut_to: Option<usize>,
     pub(crate) checksum: Checksum,
 }
@@ -50,7 +50,7 @@ pub(crate) struct Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Checksum {
     Correct,
-    /// The correct one with these bits turned over.
+    /// The correct one with these bits flipped.
     Wrong(u16),
     /// The sum of the pseudo-header, which a network card would complete.
     Unfinished,
@@ -106,7 +106,7 @@ impl Answer {
             let correct = tcp.checksum();
             tcp.set_checksum(match self.checksum {
                 Checksum::Correct => correct,
-                // Not by chance what would be as good.
+                // By chance it could be the other value that is accepted.
                 Checksum::Wrong(bits) if correct ^ bits == unfinished => correct ^ bits ^ 0x0010,
                 Checksum::Wrong(bits) => correct ^ bits,
                 Checksum::Unfinished => unfinished,
@@ -115,7 +115,7 @@ impl Answer {
         bytes
     }
 
-    /// smoltcp emits no IPv4 options: lengthen its header by hand.
+    /// smoltcp emits no IPv4 options, so its header is lengthened by hand.
     fn with_ipv4_options(
         &self,
         source: IpAddress,
@@ -136,24 +136,24 @@ impl Answer {
 /// An ICMP error of either version about a packet that our side sent, or claims to be.
 #[derive(Clone, Debug)]
 pub(crate) struct IcmpError {
-    /// Who complains.
+    /// The sender of the error.
     pub(crate) offender: IpAddr,
     pub(crate) destination: IpAddr,
     pub(crate) kind: u8,
     pub(crate) code: u8,
-    /// The packet complained of, from its IP header on.
+    /// The packet that the error is about, from its IP header on.
     pub(crate) quoted: Vec<u8>,
 }
 
 impl IcmpError {
-    /// The same complaint about another packet: the quotation with its TCP header changed.
+    /// Returns the same error about another packet: the TCP header in the quotation is changed.
     pub(crate) fn misquoted(mut self, change: impl FnOnce(&mut TcpPacket<&mut [u8]>)) -> Self {
         let header = self.quoted_ip_header();
         change(&mut TcpPacket::new_unchecked(&mut self.quoted[header..]));
         self
     }
 
-    /// The same complaint about a packet to somebody else.
+    /// Returns the same error about a packet to another host.
     pub(crate) fn about_packet_to(mut self, stranger: IpAddr) -> Self {
         match stranger {
             IpAddr::V4(address) => self.quoted[16..20].copy_from_slice(&address.octets()),
@@ -162,7 +162,7 @@ impl IcmpError {
         self
     }
 
-    /// Quotes the IP header and `length` bytes behind it; RFC 792 asks for 8 at least.
+    /// Quotes the IP header and `length` bytes after it. RFC 792 requires at least 8.
     pub(crate) fn quoting_only(mut self, length: usize) -> Self {
         self.quoted.truncate(self.quoted_ip_header() + length);
         self
@@ -200,7 +200,7 @@ impl IcmpError {
     }
 }
 
-/// A packet that carries anything.
+/// A packet with any payload.
 pub(crate) fn ip_packet(
     source: IpAddress,
     destination: IpAddress,

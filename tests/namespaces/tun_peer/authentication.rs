@@ -1,5 +1,5 @@
-//! Equipment that lets a SYN pass only once its sender has shown that it is a TCP, and equipment
-//! that has lost track.
+//! Equipment that admits a SYN only after its sender has behaved like a TCP, and address
+//! translation that has lost its state.
 
 use std::iter;
 
@@ -21,7 +21,7 @@ in_both_families!(
     a_syn_ack_from_elsewhere_hides_no_true_answer,
 );
 
-/// What equipment puts in the place of our sequence number, to see an RST with it.
+/// The number that equipment acknowledges instead of ours, to see whether an RST with it follows.
 const COOKIE: u32 = 0x5afe_5e71;
 
 /// Every wrong acknowledgement.
@@ -82,7 +82,7 @@ fn a_wrong_syn_ack_with_hop_limit_255_is_reset_once(family: Family) {
 }
 
 fn wrong_syn_acks_hide_no_true_answer(family: Family) {
-    // As many as any socket buffer holds.
+    // Few enough to fit into any socket buffer.
     const FLOOD: usize = 100;
     for retries in ["0", "2"] {
         let story = Scenario::new(family)
@@ -124,7 +124,7 @@ fn answer_retransmissions(syns: &[Sent]) -> Vec<Injection> {
     again.then(|| newest.syn_ack().into()).into_iter().collect()
 }
 
-/// Address translation on the way back that has lost track.
+/// Address translation on the way back that has lost its state.
 fn a_syn_ack_from_elsewhere_is_reported(family: Family) {
     let elsewhere: [fn(&Sent, Family) -> Answer; 2] = [
         |syn, family| Answer { source: family.stranger(), ..syn.syn_ack() },

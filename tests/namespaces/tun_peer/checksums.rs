@@ -1,6 +1,6 @@
-//! Segments whose checksum is wrong were changed on their way: they prove nothing. Those that a
-//! network card was to complete, but no card did, are as good as others: that is how this machine's
-//! kernel, and virtual ones on it, send them.
+//! Segments with a wrong checksum were changed on their way and prove nothing. A checksum that was
+//! left to a network card, and that no card completed, is accepted: this machine's kernel, and
+//! virtual machines on it, send such segments.
 
 use crate::support::tun::{Family, in_both_families};
 
@@ -20,7 +20,7 @@ in_both_families!(
 
 const ANSWERS: [fn(&Sent) -> Answer; 2] = [Sent::syn_ack, Sent::rst_ack];
 
-/// What is turned over in the correct one: a bit in either byte, and a few.
+/// The bits that are flipped in the correct one: one in either byte, and several.
 const BITS: [u16; 4] = [0x0001, 0x0100, 0x8000, 0x5a5a];
 
 fn a_segment_with_a_wrong_checksum_is_ignored_and_counted(family: Family) {
@@ -60,7 +60,7 @@ fn a_checksum_left_to_the_network_card_is_as_good(family: Family) {
 }
 
 fn the_checksum_covers_the_payload(family: Family) {
-    // As much as an Ethernet frame holds, and an odd number of bytes.
+    // As long as an Ethernet frame, and an odd number of bytes.
     for length in [1, 1400, 1401] {
         let with = move |byte, syn: &Sent| Answer { payload: vec![byte; length], ..syn.syn_ack() };
         let unfinished =
@@ -103,7 +103,7 @@ fn run(family: Family, answer: impl Fn(&Sent) -> Injection + Send + 'static) -> 
         .run()
 }
 
-/// Both attempts are answered so.
+/// Both attempts are answered like this.
 #[track_caller]
 fn assert_counted(story: &Story) {
     story.assert_verdict("filtered", 2, 2);

@@ -1,5 +1,5 @@
 //! Segments that prove nothing: each alone leaves the port filtered, and none hides the true answer
-//! behind it.
+//! that follows it.
 
 use std::iter;
 use std::process::Command;
@@ -22,7 +22,7 @@ in_both_families!(
 
 type Forgery = fn(&Sent, Family) -> Answer;
 
-/// Every lie, one difference away from the truth.
+/// Forged answers, each with one difference from the true one.
 const FORGERIES: &[(&str, Forgery)] = &[
     ("SYN+ACK one short from another address", |syn, family| Answer {
         source: family.stranger(),
@@ -120,7 +120,7 @@ fn ignored_answers_are_counted_for_the_curious(family: Family) {
         })
         .run();
     story.assert_verdict("filtered", 2, 2);
-    // JSON has no place for details, so they stand on stderr.
+    // JSON has no place for details, so they are on stderr.
     for cause in ["RST without ACK", "wrong acknowledgement", "SYN without ACK"] {
         let count = format!("2 × {cause}");
         assert!(story.outcome.stderr.contains(&count), "{count}: {story:#?}");
@@ -128,7 +128,7 @@ fn ignored_answers_are_counted_for_the_curious(family: Family) {
 }
 
 fn a_flood_of_forgeries_hides_nothing(family: Family) {
-    // As many as any socket buffer holds.
+    // Few enough to fit into any socket buffer.
     const FLOOD: usize = 100;
     let story = Scenario::new(family)
         .on_syn(|syns| match syns {
@@ -143,7 +143,7 @@ fn a_flood_of_forgeries_hides_nothing(family: Family) {
     assert_open_at_once(&story);
 }
 
-/// The kernel answers for an unused port (RFC 9293 §3.10.7.1); the program is not involved.
+/// The kernel answers for an unused port (RFC 9293 §3.10.7.1), not the program.
 fn an_answer_to_a_port_that_was_never_ours_is_ignored(family: Family) {
     let (refused, sent) = Scenario::new(family)
         .on_syn(|syns| match syns {

@@ -213,7 +213,7 @@ fn an_error_after_the_answer_to_an_earlier_attempt_changes_nothing(family: Famil
     assert_reset(story.resets()[0], &story.syns()[0].syn_ack());
 }
 
-/// It was an answer to one of the SYNs, and more than silence says.
+/// It was about one of the SYNs, and says more than silence.
 fn an_error_followed_by_silence_is_the_verdict(family: Family) {
     let (kind, code, state) = transient_errors(family)[0];
     let story = Scenario::new(family)
@@ -250,7 +250,7 @@ fn an_error_right_behind_a_refusal_changes_nothing(family: Family) {
     }
 }
 
-/// Which of the two came first, the kernel does not tell; a segment that acknowledges our SYN says
+/// The kernel does not report which of the two came first. A segment that acknowledges our SYN says
 /// more.
 fn an_error_that_was_queued_together_with_a_syn_ack_changes_nothing(family: Family) {
     for (error, _) in errors_behind_a_segment(family).filter(|(_, stopped)| *stopped) {
@@ -263,8 +263,8 @@ fn an_error_that_was_queued_together_with_a_syn_ack_changes_nothing(family: Fami
     }
 }
 
-/// Final errors about a SYN; every other one is to come while the program is stopped. Twenty of
-/// each: a race must not be won by luck.
+/// Final errors about a SYN. Every second one arrives while the program is stopped. There are
+/// twenty of each, so that a race is not won by luck.
 pub(crate) fn errors_behind_a_segment(
     family: Family,
 ) -> impl Iterator<Item = (impl Fn(&Sent) -> IcmpError + Copy + Send + 'static, bool)> {

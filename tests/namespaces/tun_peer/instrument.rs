@@ -1,5 +1,5 @@
 //! Tests of the scripted peer itself: the kernel's TCP, an independent client, accepts its packets.
-//! So it is the program that rejects packets in the other tests.
+//! So if packets are rejected in the other tests, the program rejects them.
 
 use std::io::{self, ErrorKind, Read};
 use std::net::{SocketAddr, TcpStream};

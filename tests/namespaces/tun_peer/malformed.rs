@@ -1,5 +1,5 @@
-//! Headers that are unusual, cut short or lie: never a crash, and no true answer is lost behind
-//! them.
+//! Headers that are unusual, truncated or wrong: the program never crashes, and no true answer that
+//! follows is lost.
 
 use crate::support::tun::{Family, in_both_families};
 
@@ -51,7 +51,7 @@ fn options_that_lie_do_not_hide_a_sound_header(family: Family) {
 
 type Malformed = (&'static str, fn(&Sent) -> Answer);
 
-/// Each would be a perfect SYN+ACK, were its header all there.
+/// Each would be a valid SYN+ACK if its header were complete.
 const MALFORMED: &[Malformed] = &[
     ("no TCP header at all", |syn| Answer { cut_to: Some(0), ..syn.syn_ack() }),
     ("one byte", |syn| Answer { cut_to: Some(1), ..syn.syn_ack() }),
@@ -96,8 +96,8 @@ fn a_malformed_answer_before_the_true_one_is_ignored(family: Family) {
     }
 }
 
-/// IPv4: no-operations and a record route that is full (RFC 791 §3.1). IPv6: a destination options
-/// header before the TCP header, padded (RFC 8200 §4.6).
+/// IPv4: no-operations and a full record route (RFC 791 §3.1). IPv6: a padded destination options
+/// header before the TCP header (RFC 8200 §4.6).
 pub(super) fn ip_options(family: Family) -> Vec<u8> {
     const TCP: u8 = 6;
     match family {

@@ -1,4 +1,4 @@
-//! Honest answers of servers: prompt, slow, late, repeated, from unusual stacks.
+//! True answers of servers: prompt, slow, late, repeated, from unusual stacks.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use super::icmp::final_errors;
 use super::scenario::{Injection, Scenario, Story, at_once, back_to_back, to_first};
 use super::sent::Sent;
 
-/// The second attempt leaves 0.5 s after the first, the third a second later, and the verdict waits
-/// two more.
+/// The second attempt leaves 0.5 s after the first, the third a second later, and the verdict
+/// follows after two more.
 pub(super) const THREE_TRIES: &[&str] = &["-t", "3.5"];
 
 in_both_families!(
@@ -96,12 +96,13 @@ fn a_pause_of_the_program_shows_in_no_round_trip_time(family: Family) {
     }
 }
 
-/// The answer came so long after the SYN, and the program was stopped for so long behind it.
+/// Asserts that the round-trip time is that of an answer `delay` after the SYN, although the
+/// program was then stopped for `pause`.
 #[track_caller]
 pub(crate) fn assert_no_pause(verdict: &Verdict, delay: Duration, pause: Duration) {
     let round_trip = Duration::from_secs_f64(verdict.rtt.expect("an answer has a time"));
     assert!(round_trip >= delay, "{verdict:?}");
-    // The rest was the start of the program, and its end.
+    // The rest is the start and the end of the program.
     assert!(round_trip + pause <= verdict.elapsed, "{verdict:?}");
 }
 
@@ -118,7 +119,7 @@ fn late_rst_ack_counts(family: Family) {
     story.assert_sent(&["SYN", "SYN"]);
 }
 
-/// Nobody can tell which of the two was answered (Karn's algorithm).
+/// It is unknown which of the two was answered (Karn's algorithm).
 fn an_answer_to_a_syn_that_was_sent_twice_gives_no_round_trip_time(family: Family) {
     let story = answer_first_when_second_is_sent(family, Sent::syn_ack);
     assert_eq!(story.syns()[0].packet[40..], story.syns()[1].packet[40..], "the same segment");
@@ -204,8 +205,8 @@ fn a_syn_ack_beside_a_refusal_gets_its_rst(family: Family) {
     assert_reset(story.resets()[0], &story.syns()[0].syn_ack());
 }
 
-/// A neighbour that sends with hop limit 255 reaches the guard behind the program's port, and the
-/// kernel answers for it: the program must not answer again.
+/// A segment with hop limit 255 reaches the listening socket of the reserved port, and the kernel
+/// answers it. The program must not answer again.
 fn a_syn_ack_with_an_end_right_behind_it_is_open(family: Family) {
     for end in ENDS {
         for stopped in [false, true] {
@@ -217,7 +218,7 @@ fn a_syn_ack_with_an_end_right_behind_it_is_open(family: Family) {
     }
 }
 
-/// What a server that has thought better of it sends behind its SYN+ACK.
+/// What a server that ends the connection at once sends after its SYN+ACK.
 pub(crate) const ENDS: [fn(&Sent) -> Answer; 3] = [
     |syn| syn.rst_ack(),
     |syn| Answer { flags: RST, acknowledgement: 0, ..syn.rst_ack() },
@@ -234,7 +235,7 @@ pub(crate) fn with_an_end(syn: &Sent, end: fn(&Sent) -> Answer, stopped: bool) -
 
 fn a_syn_ack_with_hop_limit_255_gets_one_rst(family: Family) {
     let neighbour = |syn: &Sent| Answer { hop_limit: 255, ..syn.syn_ack() };
-    // With a DSCP of its own, which the kernel's RST would lack, the program may do it all itself.
+    // With `--dscp`, which the kernel's RST would lack, the program sends the RST itself.
     for options in [&[][..], &["--dscp", "46"]] {
         let story = Scenario::new(family).options(options).on_syn(to_first(neighbour)).run();
         assert_open_at_once(&story);
@@ -290,13 +291,13 @@ fn a_syn_ack_with_any_sequence_number_gets_its_rst(family: Family) {
     }
 }
 
-/// The answer, when it comes prompt and alone, makes the port open.
+/// Asserts that this answer, prompt and alone, makes the port open.
 #[track_caller]
 fn assert_opens(family: Family, answer: impl Fn(&Sent) -> Answer + Send + 'static) {
     assert_open_at_once(&Scenario::new(family).on_syn(to_first(answer)).run());
 }
 
-/// SYN, SYN+ACK, RST: nothing more.
+/// Asserts that the verdict is open after one SYN, and that nothing else was sent but its RST.
 #[track_caller]
 pub(super) fn assert_open_at_once(story: &Story) {
     story.assert_verdict("open", 1, 0);
@@ -305,14 +306,15 @@ pub(super) fn assert_open_at_once(story: &Story) {
     assert_reset(story.resets()[0], &story.syns()[0].syn_ack());
 }
 
-/// RFC 9293 §3.5.2: the reset takes its sequence number from the acknowledgement that it answers.
+/// Asserts RFC 9293 §3.5.2: the RST takes its sequence number from the acknowledgement that it
+/// answers.
 #[track_caller]
 pub(super) fn assert_reset(reset: &Sent, answer: &Answer) {
     let expected = (answer.destination_port, answer.source_port, answer.acknowledgement);
     assert_eq!((reset.source_port, reset.destination_port, reset.sequence), expected);
 }
 
-/// The answer to the first SYN comes when the second has left.
+/// A script that answers the first SYN when the second has left.
 fn answer_first_when_second_is_sent(
     family: Family,
     answer: impl Fn(&Sent) -> Answer + Send + 'static,

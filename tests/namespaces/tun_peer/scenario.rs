@@ -1,4 +1,4 @@
-//! One check of a peer that follows a script, and the story of what happened.
+//! One check of a peer that follows a script, and a record of what happened.
 
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
@@ -25,8 +25,8 @@ type Script = Box<dyn FnMut(&[Sent]) -> Vec<Injection> + Send>;
 pub(crate) struct Injection {
     after: Duration,
     packets: Vec<Vec<u8>>,
-    /// The program stands still meanwhile, and so long afterwards: when it looks again, all of them
-    /// have arrived.
+    /// The program is stopped meanwhile, and for this long afterwards, so that all of them have
+    /// arrived when it continues.
     standstill: Option<Duration>,
 }
 
@@ -56,7 +56,7 @@ impl From<IcmpError> for Injection {
     }
 }
 
-/// Packets of any kind, one right behind the other.
+/// Packets of any kind, in immediate succession.
 pub(crate) fn back_to_back(packets: impl Into<Vec<Vec<u8>>>) -> Injection {
     Injection { after: Duration::ZERO, packets: packets.into(), standstill: None }
 }
@@ -102,7 +102,7 @@ impl Scenario {
         Self { arguments: arguments.to_vec(), ..self }
     }
 
-    /// The program has the clock that the kernel's time stamps are of.
+    /// The program has the machine's clock, which is that of the kernel's time stamps.
     pub(crate) fn by_the_real_clock(self) -> Self {
         Self { clock: |command| command, ..self }
     }
@@ -114,7 +114,7 @@ impl Scenario {
         Self { script: Box::new(script), ..self }
     }
 
-    /// Runs the program against the peer and holds it to the manners of every check.
+    /// Runs the program against the peer, and asserts what holds for every check.
     pub(crate) fn run(self) -> Story {
         let mut command = Command::new(halfopen_path());
         command.args(["-o", "json"]);
@@ -132,8 +132,8 @@ impl Scenario {
         story
     }
 
-    /// Lets anything at all talk to the scripted peer; gives what it made of it, and every segment
-    /// that left the host.
+    /// Runs anything against the scripted peer. Returns its result, and every segment that left the
+    /// host.
     pub(crate) fn play<T>(
         self,
         act: impl FnOnce(&Namespace, &OnceLock<Pid>) -> T,
@@ -151,12 +151,12 @@ impl Scenario {
     }
 }
 
-/// What a check said and what it sent.
+/// The verdict of a check, and what it sent.
 #[derive(Debug)]
 pub(crate) struct Story {
     family: Family,
     pub(crate) outcome: Outcome,
-    /// Every segment that left the host, in order: the kernel's too.
+    /// Every segment that left the host, in order, including those of the kernel.
     pub(crate) sent: Vec<Sent>,
 }
 
@@ -189,7 +189,7 @@ impl Story {
         assert_eq!(self.flags(), flags, "{self:#?}");
     }
 
-    /// The verdict rests on silence, and says how many SYNs it followed.
+    /// Asserts that the verdict is silence after this many SYNs.
     #[track_caller]
     pub(crate) fn assert_silence(&self) {
         let (syns, reason) = (self.syns().len(), self.verdict().reason);
@@ -197,9 +197,9 @@ impl Story {
         assert!(reason.starts_with(&format!("no answer to {syns} SYN{plural} in ")), "{reason}");
     }
 
-    /// What holds for every check, whatever the answers: SYNs and bare RSTs and nothing else, each
-    /// SYN from a fresh port with a fresh sequence number or the one retransmission from that port,
-    /// to and from the right addresses.
+    /// Asserts what holds for every check, whatever the answers: it sends only SYNs and bare RSTs,
+    /// to and from the right addresses, and each SYN has a fresh port and sequence number, or is
+    /// the only retransmission from its port.
     fn assert_manners(&self) {
         for sent in &self.sent {
             assert!(sent.checksum_holds, "wrong checksum: {sent:#?}");
@@ -276,7 +276,7 @@ impl Peer {
                     .into_iter()
                     .map(|injection| (now + injection.after, injection)),
             );
-            // A stable sort: what falls due together goes out as the script wrote it.
+            // The sort is stable: packets that are due together leave in the order of the script.
             self.due.sort_by_key(|(at, _)| *at);
         }
     }
@@ -307,7 +307,7 @@ pub(crate) struct Standstill(Pid);
 impl Standstill {
     pub(crate) fn of(program: Pid) -> Self {
         kill(program, Signal::SIGSTOP).expect("the program runs");
-        // Signalled, not reaped: the test waits for its end.
+        // It is not reaped here, because the test waits for its end.
         let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
         let status = waitid(Id::Pid(program), flags).expect("waits for its own child");
         assert!(
@@ -320,7 +320,7 @@ impl Standstill {
 
 impl Drop for Standstill {
     fn drop(&mut self) {
-        // Nothing to do for a program that has gone.
+        // A program that has ended needs no signal.
         let _ = kill(self.0, Signal::SIGCONT);
     }
 }

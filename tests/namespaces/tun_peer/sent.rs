@@ -1,5 +1,4 @@
-//! What our side put on the wire, decoded by smoltcp: an independent reader of the program's own
-//! packets.
+//! What our side sent, decoded by smoltcp, an independent implementation.
 
 use std::net::IpAddr;
 
@@ -28,8 +27,7 @@ pub(crate) struct Sent {
 impl Sent {
     /// `None` for the kernel's own multicast reports and solicitations.
     ///
-    /// # Panics
-    /// On anything else that is not sound TCP: a check sends nothing of the kind.
+    /// # Panics Panics on anything else that is not valid TCP, because a check sends nothing else.
     pub(crate) fn decode(packet: &[u8]) -> Option<Self> {
         let (source, destination, protocol, payload) = ip_fields(packet)
             .unwrap_or_else(|| panic!("the host sent a malformed IP header: {packet:02x?}"));
@@ -63,7 +61,7 @@ impl Sent {
         self.flags == SYN
     }
 
-    /// "SYN", "RST+ACK", …, as people write it.
+    /// Returns the flags as people write them: "SYN", "RST+ACK".
     pub(crate) fn flag_names(&self) -> String {
         let names = [
             (SYN, "SYN"),
@@ -80,7 +78,7 @@ impl Sent {
         set.join("+")
     }
 
-    /// The answer of a healthy server to this SYN: every other answer is this one with a
+    /// Returns the answer of a healthy server to this SYN. Every other answer is this one with a
     /// difference.
     pub(crate) fn syn_ack(&self) -> Answer {
         Answer {
@@ -102,13 +100,14 @@ impl Sent {
         }
     }
 
-    /// A closed port: sequence number 0, our SYN acknowledged (RFC 9293 §3.10.7.1).
+    /// Returns the answer of a closed port: sequence number 0, our SYN acknowledged (RFC 9293
+    /// §3.10.7.1).
     pub(crate) fn rst_ack(&self) -> Answer {
         Answer { sequence: 0, flags: RST | ACK, window: 0, options: Vec::new(), ..self.syn_ack() }
     }
 
-    /// The answer of a server that still holds an old connection on these ports: it tells where
-    /// that connection stands and ignores our SYN (RFC 9293 §3.5.1, figure 9).
+    /// Returns the answer of a server that still holds an old connection on these ports: it
+    /// acknowledges what it has received there, and ignores our SYN (RFC 9293 §3.5.1, figure 9).
     pub(crate) fn bare_ack(&self, of_the_old_connection: u32) -> Answer {
         Answer {
             acknowledgement: of_the_old_connection,
@@ -118,7 +117,7 @@ impl Sent {
         }
     }
 
-    /// A router's complaint about this very packet, quoted whole.
+    /// Returns an ICMP error about this packet, which it quotes whole.
     pub(crate) fn icmp(&self, offender: IpAddr, kind: u8, code: u8) -> IcmpError {
         IcmpError { offender, destination: self.source, kind, code, quoted: self.packet.clone() }
     }

@@ -10,7 +10,7 @@ use super::open::assert_reset;
 use super::scenario::{Injection, PORT, Scenario, Story, to_each};
 use super::sent::Sent;
 
-/// Where the server's old connection stands: it has nothing to do with our SYN.
+/// The acknowledgement number of the server's old connection, which has nothing to do with our SYN.
 const OLD_CONNECTION: u32 = 0x0bad_cafe;
 
 in_both_families!(
@@ -38,7 +38,7 @@ fn an_old_connection_is_reset_and_another_port_tried_at_once(family: Family) {
     assert_reset(resets[0], &syns[0].bare_ack(OLD_CONNECTION));
     assert_reset(resets[1], &syns[1].syn_ack());
     assert!(story.sent[0].is_syn() && !story.sent[3].is_syn(), "{story:#?}");
-    // The first wait is 1 s: a check that waited for its end was not quick.
+    // The first timeout is 1 s, so a check that waited for its end took longer.
     story.verdict().assert_waited_at_most(0.9);
 }
 
@@ -53,7 +53,7 @@ fn an_old_connection_on_every_port_is_stale(family: Family) {
     }
 }
 
-/// A bare ACK proves nothing but its endpoints, so that it takes no last chance away.
+/// A bare ACK proves nothing but its endpoints, so the last attempt is still waited for.
 fn a_syn_ack_behind_an_old_connection_still_counts(family: Family) {
     let story = Scenario::new(family)
         .options(&["--retries", "0"])
@@ -114,7 +114,7 @@ fn an_ack_from_elsewhere_is_ignored(family: Family) {
     }
 }
 
-/// Farewells of the old connection say no more than that it was there; they are no answer to a SYN.
+/// A FIN+ACK says only that the old connection existed. It is no answer to a SYN.
 fn the_rest_of_an_old_connection_is_ignored(family: Family) {
     let story = Scenario::new(family)
         .options(&["-t", "0.3", "--retries", "1"])
