@@ -29,7 +29,7 @@ static long long now(void)
     return time.tv_sec * 1000000000LL + time.tv_nsec;
 }
 
-/* Says that it is ready, waits until nobody can write to `start` any more, and becomes the program. */
+/* Reports that it is ready, waits until the other end of `start` is closed, and becomes the program. */
 static void run(char **program, int ready, const int start[2], int nowhere)
 {
     char byte;

@@ -54,7 +54,7 @@ impl Probe {
 /// Returns the RST that aborts the handshake of `answer` (RFC 9293 §3.5.2): the sequence number is
 /// the acknowledgement number of the answer, and the window is 0. It has no ACK, which could
 /// complete a SYN-cookie handshake on some stacks.
-pub fn reset(answer: &Segment) -> Segment {
+pub fn rst(answer: &Segment) -> Segment {
     Segment {
         source: answer.destination,
         destination: answer.source,

@@ -11,8 +11,8 @@ NEEDED = {}
 BENCHES = False
 MILLION = 1 << 20
 
-# With so many retries the verdict takes long enough for a million targets, with their retransmissions, to be pending at
-# once.
+# With this many retries the verdict takes long enough for a million targets, with their
+# retransmissions, to be pending at once.
 RETRIES, PATIENCE = "3", 15
 
 

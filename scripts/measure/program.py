@@ -28,7 +28,7 @@ class Contender:
     command: list
     proof: str  # a pattern: each match is a right verdict, or its group is the number of them
     targets: int = 1
-    every: int = 1  # runs every so many rounds: a program that takes a hundred times as long runs less often
+    every: int = 1  # runs once in this many rounds: a program that takes a hundred times as long runs less often
     tolerated: bool = False  # it may miss targets
     stages: Path = None  # scripts/stages.c as a library to preload; what it writes goes to marks
     seconds: list = field(default_factory=list)

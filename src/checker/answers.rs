@@ -57,7 +57,7 @@ impl Checker {
             },
         }
         if answer != Answer::RstAck && !reset_by_kernel {
-            self.resets.push_back(probe::reset(segment));
+            self.rsts.push_back(probe::rst(segment));
         }
         Ok(())
     }

@@ -55,7 +55,7 @@ const OUTCOMES: usize = 1024;
 ///    [`on_send_error`](Self::on_send_error), or [`postpone`](Self::postpone).
 /// 5. The caller waits until something arrives, or until [`poll_timeout`](Self::poll_timeout).
 /// 6. [`handle`](Self::handle) takes in everything that has arrived, in the order of arrival.
-/// 7. [`poll_reset`](Self::poll_reset) returns the RSTs to send, until it returns `None`.
+/// 7. [`poll_rst`](Self::poll_rst) returns the RSTs to send, until it returns `None`.
 ///
 /// # Time
 ///
@@ -119,7 +119,7 @@ const OUTCOMES: usize = 1024;
 ///     for (at, event) in events {
 ///         let _ = checker.handle(&event, at); // whether it proves anything is for statistics
 ///     }
-///     while let Some(rst) = checker.poll_reset() {
+///     while let Some(rst) = checker.poll_rst() {
 ///         engine.send_rsts(&[rst]);
 ///     }
 /// };
@@ -140,7 +140,7 @@ pub struct Checker {
     /// Targets whose newest attempt has just timed out.
     waited_for: VecDeque<Slot>,
     waiting: BinaryHeap<Reverse<Wait>>,
-    resets: VecDeque<Segment>,
+    rsts: VecDeque<Segment>,
     outcomes: VecDeque<Ended>,
     discarded: BTreeMap<DiscardReason, usize>,
     /// How many answers found our receive queue full, and when the last did, in nanoseconds.
@@ -172,7 +172,7 @@ impl Checker {
             due: Due::default(),
             waited_for: VecDeque::new(),
             waiting: BinaryHeap::new(),
-            resets: VecDeque::new(),
+            rsts: VecDeque::new(),
             outcomes: VecDeque::new(),
             discarded: BTreeMap::new(),
             lost: 0,
@@ -253,8 +253,8 @@ impl Checker {
     }
 
     /// Returns the next RST to send.
-    pub fn poll_reset(&mut self) -> Option<Segment> {
-        self.resets.pop_front()
+    pub fn poll_rst(&mut self) -> Option<Segment> {
+        self.rsts.pop_front()
     }
 
     /// Returns the next target that has ended. Each ends once.

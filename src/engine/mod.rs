@@ -67,7 +67,7 @@ pub trait Engine {
         false
     }
 
-    /// Frees what `remote` has taken: its attempts have ended, or nobody waits for them any more.
+    /// Frees what `remote` has taken: its attempts have ended, or are no longer wanted.
     fn cancel(&mut self, _remote: SocketAddr) {}
 
     /// Sends RSTs from endpoints of ours without waiting for room, and returns what became of each,

@@ -63,7 +63,7 @@ pub(super) struct RawSocket {
     detours: HashMap<(SocketAddr, u16), PacketInfo>,
     /// Sends RSTs if there are many. Dropped before the reserved ports, so that RSTs leave while
     /// the ports are ours.
-    resets: RstSender,
+    rst_sender: RstSender,
     /// The source ports: one per attempt, or fewer if there are no more.
     reserved_ports: Vec<ReservedPort>,
     /// How many segments are received per system call.
@@ -96,7 +96,7 @@ impl RawSocket {
         let chooser =
             (domain == Domain::IPV6).then(|| sockets::send_only(domain, egress)).transpose()?;
         let default_info = router.default_info(domain);
-        let resets = RstSender::new(sockets::send_only(domain, egress)?, default_info);
+        let rst_sender = RstSender::new(sockets::send_only(domain, egress)?, default_info);
         let reserved_ports = sockets::reserve(attempts, || ReservedPort::open(domain, egress))?;
         let mut raw_socket = Self {
             domain,
@@ -106,7 +106,7 @@ impl RawSocket {
             chooser,
             default_info,
             detours: HashMap::new(),
-            resets,
+            rst_sender,
             reserved_ports,
             batch: FEW,
             buffers: Vec::new(),
@@ -123,7 +123,7 @@ impl RawSocket {
     /// Prepares for many targets. Returns how many answers the receive queue is certain to hold.
     pub(super) fn enable_batching(&mut self) -> usize {
         self.batch = BATCH;
-        self.resets.start();
+        self.rst_sender.start();
         self.raw.recv_buffer_size().unwrap_or_default() / ANSWER_SIZE
     }
 
@@ -241,7 +241,7 @@ impl RawSocket {
     pub(super) fn send(&self, segments: &[Segment]) -> Vec<Result<Instant, LocalError>> {
         let info = self.info(&segments[0]);
         let crowd = segments.len() >= CROWD && segments[0].flags == Flags::RST;
-        if crowd && info == self.default_info && self.resets.send(segments) {
+        if crowd && info == self.default_info && self.rst_sender.send(segments) {
             vec![Ok(Instant::now()); segments.len()]
         } else {
             send::send(&self.raw, segments, info)
@@ -250,12 +250,12 @@ impl RawSocket {
 
     /// Returns true while RSTs that were accepted have neither left nor been taken back.
     pub(super) fn has_pending_rsts(&self) -> bool {
-        self.resets.has_pending()
+        self.rst_sender.has_pending()
     }
 
     /// Returns the RSTs that were accepted and then found no room.
     pub(super) fn take_unsent_rsts(&self) -> Vec<Segment> {
-        self.resets.take_unsent()
+        self.rst_sender.take_unsent()
     }
 }
 

@@ -136,10 +136,10 @@ mod tests {
     #[test]
     fn rsts_that_found_no_room_are_pending_until_they_are_taken_back() {
         let (socket, _listener) = full();
-        let mut resets = RstSender::new(socket, PacketInfo { source: true, device: 0 });
-        resets.start();
+        let mut rst_sender = RstSender::new(socket, PacketInfo { source: true, device: 0 });
+        rst_sender.start();
         let endpoint = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let reset = Segment {
+        let rst = Segment {
             source: endpoint,
             destination: endpoint,
             sequence: SequenceNumber(1),
@@ -148,12 +148,12 @@ mod tests {
             window: 0,
             options: Options::default(),
         };
-        assert!(resets.send(&[reset]));
-        while lock(&resets.pending).waiting > 0 {
+        assert!(rst_sender.send(&[rst]));
+        while lock(&rst_sender.pending).waiting > 0 {
             thread::sleep(Duration::from_millis(1));
         }
-        assert!(resets.has_pending());
-        assert_eq!(resets.take_unsent(), [reset]);
-        assert!(!resets.has_pending());
+        assert!(rst_sender.has_pending());
+        assert_eq!(rst_sender.take_unsent(), [rst]);
+        assert!(!rst_sender.has_pending());
     }
 }

@@ -114,8 +114,8 @@ pub(super) fn send_only(domain: Domain, egress: &Egress) -> Result<Socket, Local
 }
 
 /// Forgets the peer of `socket`, its source address, and everything that it is bound to, and takes
-/// it off the list of sockets that receive segments (`__udp_disconnect()`). The interface, whoever
-/// has set it, and `source` are set again.
+/// it off the list of sockets that receive segments (`__udp_disconnect()`). The interface, even if
+/// a preloaded hook has set it, and `source` are set again.
 pub(super) fn disconnect(socket: &Socket, source: Option<IpAddr>) -> Result<(), LocalError> {
     let device = socket.device().map_err(|error| LocalError::SocketSetup(errno(&error)))?;
     let nobody = SockaddrIn::from(libc::sockaddr_in {
@@ -198,7 +198,8 @@ pub(super) fn bind_interface(egress: &Egress, socket: &Socket) -> Result<(), Loc
         .map_err(|error| refused("interface", interface, &error))
 }
 
-/// Returns the index of the interface that `socket` is bound to, whoever has bound it, or 0.
+/// Returns the index of the interface that `socket` is bound to, by this program or a preloaded
+/// hook, or 0.
 pub(super) fn device(socket: &Socket) -> Result<u32, LocalError> {
     let name = socket.device().map_err(|error| LocalError::SocketSetup(errno(&error)))?;
     name.map_or(Ok(0), |name| if_nametoindex(&*name).map_err(LocalError::SocketSetup))

@@ -3,7 +3,7 @@
 
 use crate::installed::{Installed, here, snippet};
 use crate::pool::Pool;
-use lab::{Outcome, unhurried};
+use lab::{Outcome, with_own_clock};
 
 const BACKENDS: [&str; 6] = [
     "198.18.0.7,25,513",
@@ -55,7 +55,7 @@ fn round(pool: &Pool, installed: &Installed, preload: &str) -> Outcome {
         preload,
     ];
     let guardian = installed.command(&[&words[..], &BACKENDS].concat());
-    let outcome = pool.lab.client.outcome(unhurried(guardian));
+    let outcome = pool.lab.client.outcome(with_own_clock(guardian));
     assert_eq!(outcome.code, 0, "needs Config::Tiny (libconfig-tiny-perl): {outcome:?}");
     outcome
 }

@@ -48,7 +48,7 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
 	return 0;
 }
 
-/* What belongs to nobody that a user namespace knows, belongs to the machine's root. */
+/* A file whose owner a user namespace does not map belongs to the machine's root. */
 int fstatat(int folder, const char *path, struct stat *found, int flags)
 {
 	int (*real)(int, const char *, struct stat *, int) =

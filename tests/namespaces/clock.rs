@@ -6,12 +6,12 @@ use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::support::preloaded::Preloaded;
-use lab::{Lab, Outcome, SERVER_V4, SERVER_V6, halfopen_path, unhurried};
+use lab::{Lab, Outcome, SERVER_V4, SERVER_V6, halfopen_path, with_own_clock};
 
 fn run(lab: &Lab, clock: &Preloaded, program: &str, arguments: &[&str]) -> Outcome {
     let mut command = Command::new(program);
     command.args(arguments).env("LD_PRELOAD", &clock.path);
-    lab.client.outcome(unhurried(command))
+    lab.client.outcome(with_own_clock(command))
 }
 
 #[test]

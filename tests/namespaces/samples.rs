@@ -12,7 +12,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::support::names::Names;
-use lab::{Namespace, halfopen_path, unhurried};
+use lab::{Namespace, halfopen_path, with_own_clock};
 
 const OPEN: [&str; 4] = ["198.18.0.7:25", "198.18.0.7:80", "198.18.0.10:25", "[2001:db8::7]:25"];
 /// One host is silent, and another loses the first of two SYNs.
@@ -157,7 +157,7 @@ impl Network {
         let script = format!("cd {folder} && PATH={folder}:$PATH && {command}");
         let mut shell = Command::new("sh");
         shell.args(["-c", &script]);
-        let outcome = self.client.outcome(self.names.shown_to(&unhurried(shell)));
+        let outcome = self.client.outcome(self.names.shown_to(&with_own_clock(shell)));
         assert_eq!(outcome.stderr, "", "{command}");
         outcome.stdout
     }

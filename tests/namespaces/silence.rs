@@ -76,7 +76,7 @@ fn the_waits_that_the_details_print_are_those_that_were_used() {
     let bounds = [first[0] - 10, first[0] + first[1] - 10];
     assert!(second_syn >= bounds[0] && third_syn >= bounds[1], "{segments:#?}");
     let end = Duration::from_millis((100 + last.iter().sum::<u128>()).try_into().unwrap());
-    let waited = outcome.times.expect("an unhurried program").waited;
+    let waited = outcome.times.expect("a program with a clock of its own").waited;
     assert!((end..end + Duration::from_millis(50)).contains(&waited), "{end:?}: {outcome:#?}");
 }
 

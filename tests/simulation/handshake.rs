@@ -118,7 +118,7 @@ fn a_late_end_of_an_earlier_attempt_counts_from_its_own_syn() {
     assert_eq!(run.end, millis(1500));
 }
 
-/// Nobody knows which of its SYNs was answered.
+/// It is unknown which of its SYNs was answered.
 #[test]
 fn a_syn_that_the_kernel_repeated_gives_no_round_trip_time() {
     for end in [HandshakeEnd::Completed, HandshakeEnd::Refused] {

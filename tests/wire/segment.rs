@@ -134,8 +134,8 @@ fn options_are_found_behind_padding_and_unknown_ones() {
     let none = Options::default();
     let mss = Options { max_segment_size: Some(1460), ..none };
     for (options, found) in [
-        ([0; 8].as_slice(), none),                   // nothing but the end
-        (&[1; 8], none),                             // nothing but padding
+        ([0; 8].as_slice(), none),                   // only the end
+        (&[1; 8], none),                             // only padding
         (&[1, 1, 1, 1, 2, 4, 5, 0xb4], mss),         // padding first
         (&[1, 2, 4, 5, 0xb4, 0, 0, 0], mss),         // not on a word's boundary
         (&[254, 4, 0xf9, 0x89, 2, 4, 5, 0xb4], mss), // an experiment (RFC 6994) first

@@ -50,7 +50,7 @@ pub(in crate::engine) struct Route {
 }
 
 impl SocketOptions {
-    /// Reads the options of `socket`, whoever has set them.
+    /// Reads the options of `socket`, which a preloaded hook may have set.
     pub(in crate::engine) fn of(socket: &Socket) -> Result<Self, LocalError> {
         let domain = socket.local_addr().map_err(setup)?.domain();
         let class = match domain {

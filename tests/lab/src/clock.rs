@@ -17,11 +17,11 @@ const REPORT: &str = "UNHURRIED_CLOCK";
 /// Gives the program a clock that counts only its own waits, not what else the machine does: its
 /// SYNs leave when they are due, and silence is waited for to the end. It has no effect on programs
 /// with privilege of their own (`AT_SECURE`, ld.so(8)).
-pub fn unhurried(mut command: Command) -> Command {
+pub fn with_own_clock(mut command: Command) -> Command {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let report = folder().join(format!("waited.{}.{number}", process::id()));
-    let mut preloaded = unhurried_clock().as_os_str().to_owned();
+    let mut preloaded = own_clock().as_os_str().to_owned();
     if let Some((_, Some(other))) = command.get_envs().find(|(name, _)| *name == "LD_PRELOAD") {
         preloaded = [other, &preloaded].join(OsStr::new(":"));
     }
@@ -59,11 +59,11 @@ impl Times {
 }
 
 /// Returns the library to preload for such a clock, by a path that works while this process runs.
-pub fn unhurried_clock() -> &'static Path {
+pub fn own_clock() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let new = folder().join(format!("clock.{}.so", process::id()));
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/unhurried_clock.c");
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/own_clock.c");
         let mut cc = Command::new("cc");
         cc.args(["-shared", "-fPIC", "-Wall", "-Werror", "-O2", "-o"]).arg(&new).arg(source);
         let compiled = cc.output().expect("cc: scripts/test installs what the tests need");

@@ -19,7 +19,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::Command;
 
 pub use capture::{Capture, Captured, Direction};
-pub use clock::{unhurried, unhurried_clock};
+pub use clock::{own_clock, with_own_clock};
 pub use namespace::Namespace;
 pub use program::{Outcome, Running, Verdict, halfopen, halfopen_path};
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use super::clock::{self, Times, unhurried};
+use super::clock::{self, Times, with_own_clock};
 
 /// Returns the path of the built program, which cargo puts above the folder of the tests.
 pub fn halfopen_path() -> &'static str {
@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_mins(5);
 pub fn halfopen(arguments: &[&str]) -> Command {
     let mut command = Command::new(halfopen_path());
     command.args(arguments);
-    unhurried(command)
+    with_own_clock(command)
 }
 
 /// How a program ended.
@@ -94,7 +94,7 @@ impl Outcome {
 
 #[track_caller]
 fn waited(times: Option<Times>) -> Duration {
-    times.expect("an unhurried program").waited
+    times.expect("a program with a clock of its own").waited
 }
 
 /// The output of the program with `-o json`, and how it ended.

@@ -13,7 +13,7 @@ use crate::support::crowd::{CLOSED, Crowd, Findings, OPEN, expected};
 use crate::support::tun::{FarEnd, TunHost};
 use crate::tun_peer::scenario::Standstill;
 use crate::tun_peer::sent::Sent;
-use lab::{Lab, Running, halfopen_path, unhurried};
+use lab::{Lab, Running, halfopen_path, with_own_clock};
 
 /// How many answers arrive together.
 const HELD_BACK: usize = 512;
@@ -62,7 +62,7 @@ fn answers_that_come_all_at_once_are_all_cut_short_before_more_syns_leave() {
     let mut command = Command::new(halfopen_path());
     let options = ["--engine", "connect", "-o", "json", "--rate", "0", "-t", "20"];
     command.args(options).arg("198.18.128.0/18:80");
-    let running = host.namespace.spawn(unhurried(command));
+    let running = host.namespace.spawn(with_own_clock(command));
     program.set(Pid::from_raw(running.child.id().cast_signed())).expect("one program");
     let findings = Findings::of(&running.wait());
     assert_eq!((findings.summary.open, findings.code), (16_384, 0), "{:?}", findings.summary);
@@ -178,8 +178,8 @@ impl Watched {
             .args(["-c", &format!(r#"ulimit -n {descriptors} && exec "$0" "$@""#), halfopen_path()])
             .args(["-o", "json", "--engine", "connect"])
             .args(arguments);
-        let outcome = self.crowd.lab.client.outcome(unhurried(command));
-        self.held_up.set(outcome.times.expect("an unhurried program").held_up);
+        let outcome = self.crowd.lab.client.outcome(with_own_clock(command));
+        self.held_up.set(outcome.times.expect("a program with a clock of its own").held_up);
         Findings::of(&outcome)
     }
 

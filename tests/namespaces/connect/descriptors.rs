@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::support::crowd::{CLOSED, Crowd, DROPPED, Findings, OPEN, expected};
-use lab::{Outcome, halfopen_path, unhurried};
+use lab::{Outcome, halfopen_path, with_own_clock};
 
 /// Dead targets need the same descriptors.
 const DEAD: u32 = 24;
@@ -127,7 +127,7 @@ fn run(crowd: &Crowd, limit: &str, arguments: &[&str]) -> Outcome {
         .args(["-c", &format!(r#"ulimit {limit} && exec "$0" "$@""#), halfopen_path()])
         .args(["-o", "json", "--engine", "connect"])
         .args(arguments);
-    crowd.lab.client.outcome(unhurried(command))
+    crowd.lab.client.outcome(with_own_clock(command))
 }
 
 /// The time in `no answer to 3 SYNs in 7.0 s`.

@@ -41,7 +41,8 @@ fn a_slow_answer_shows_in_the_round_trip_time(family: Family) {
     assert_eq!(flags(&sent), ["SYN", "RST+ACK"]);
     let round_trip = verdict.rtt.expect("open has a time");
     // Less what the program's clock leaves out.
-    let least = delay.saturating_sub(verdict.times.expect("an unhurried program").held_up);
+    let least =
+        delay.saturating_sub(verdict.times.expect("a program with a clock of its own").held_up);
     assert!(round_trip >= least.as_secs_f64(), "{verdict:?}");
     assert!(round_trip <= verdict.elapsed.as_secs_f64(), "{verdict:?}");
 }

@@ -12,7 +12,7 @@ use nix::unistd::mkfifo;
 use super::{ENGINES, Stage, preloading, program, right, writer_to};
 use crate::support::names::{Names, address, answer, name_service};
 use crate::support::preloaded::Preloaded;
-use lab::{Outcome, unhurried};
+use lab::{Outcome, with_own_clock};
 
 /// Open, closed and silent, in both families.
 const POOL: [&str; 2] = ["198.19.0.2:80,81,82", "[2001:db8::2]:80,81,82"];
@@ -31,7 +31,7 @@ fn a_storm_of_signals_changes_no_verdict() {
             assert_eq!(right(&outcome), 1, "{outcome:#?}");
         }
         let arguments = [&["-t", "2"], &POOL[..]].concat();
-        let check = unhurried(preloading(&storm, program(engine, &arguments)));
+        let check = with_own_clock(preloading(&storm, program(engine, &arguments)));
         let outcome = stage.lab.client.outcome(check);
         assert_eq!(right(&outcome), 6, "{outcome:#?}");
         assert!(number_on_stderr(&outcome, "signals") > 1000, "no storm: {outcome:#?}");

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-/* Nobody else has a use for it. */
+/* Nothing else uses this signal. */
 #define OURS (SIGRTMIN + 5)
 
 static volatile sig_atomic_t count;

@@ -18,7 +18,7 @@ use crate::faults::{ENGINES, limited};
 use crate::support::tun::{Family, TunHost, in_both_families};
 use crate::tun_peer::answer::{ACK, Answer, PSH, URG};
 use crate::tun_peer::sent::Sent;
-use lab::{Outcome, unhurried};
+use lab::{Outcome, with_own_clock};
 
 in_both_families!(
     a_pool_is_right_among_200_000_forgeries,
@@ -135,7 +135,7 @@ impl<'a> Check<'a> {
         let ports: Vec<_> = self.ports.iter().map(u16::to_string).collect();
         let (peer, timeout) = (self.family.peer().to_string(), self.timeout.to_string());
         let arguments = ["-v", "-t", &timeout, "-H", &peer, "-p", &ports.join(",")];
-        let command = unhurried(limited("-d", MEMORY, self.engine, &arguments));
+        let command = with_own_clock(limited("-d", MEMORY, self.engine, &arguments));
         let outcome = host.namespace.outcome(command);
         let end = Instant::now();
         let siege = host.finish();
@@ -206,7 +206,10 @@ impl Battle<'_> {
     fn assert_manners(&self) {
         assert!([0, 2, 3].contains(&self.outcome.code), "{self:#?}");
         let limit = Duration::from_secs(u64::from(self.check.timeout)) + Duration::from_millis(100);
-        assert!(self.outcome.times.expect("an unhurried program").waited < limit, "{self:#?}");
+        assert!(
+            self.outcome.times.expect("a program with a clock of its own").waited < limit,
+            "{self:#?}"
+        );
         // The kernel's handshake answers forged packets as any kernel does, and so does a kernel
         // whose ports are no longer in use.
         if self.check.engine == "raw" {

@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Command;
 
 use crate::support::crowd::{CLOSED, Crowd, DROPPED, Findings, expected};
-use lab::{Outcome, halfopen_path, unhurried};
+use lab::{Outcome, halfopen_path, with_own_clock};
 
 /// Runs a pool with a limit on the memory that it may write to (`RLIMIT_DATA`). A program that asks
 /// for more dies.
@@ -23,7 +23,7 @@ fn check_within(crowd: &Crowd, kilobytes: u32, arguments: &[&str]) -> Outcome {
         .args(["--rate", "0", "-t", "30"])
         .args(arguments)
         .env("OUTPUT", &file);
-    let outcome = crowd.lab.client.outcome(unhurried(command));
+    let outcome = crowd.lab.client.outcome(with_own_clock(command));
     Outcome { stdout: fs::read_to_string(&file).expect("made by the shell"), ..outcome }
 }
 

@@ -10,7 +10,7 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
 
 use crate::support::tun::{Family, FarEnd, TunHost};
-use lab::{Namespace, Outcome, Verdict, halfopen_path, unhurried};
+use lab::{Namespace, Outcome, Verdict, halfopen_path, with_own_clock};
 
 use super::answer::{Answer, IcmpError, RST};
 use super::sent::Sent;
@@ -94,7 +94,12 @@ pub(crate) struct Scenario {
 
 impl Scenario {
     pub(crate) fn new(family: Family) -> Self {
-        Self { family, arguments: Vec::new(), script: Box::new(|_| Vec::new()), clock: unhurried }
+        Self {
+            family,
+            arguments: Vec::new(),
+            script: Box::new(|_| Vec::new()),
+            clock: with_own_clock,
+        }
     }
 
     /// Options of the program, beside `-o json` and the target.

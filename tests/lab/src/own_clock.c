@@ -1,8 +1,7 @@
 /*
- * A monotonic clock that counts nothing but the program's own waits, and those no longer than on a quiet machine. Whatever
- * else a busy one keeps the program from doing takes no time, so that every SYN leaves when it is due: silence that is
- * waited for is the same on any machine. Nor is a wait over while a name look-up could go on, if it were let. Each reading
- * takes a microsecond.
+ * A monotonic clock that counts only the program's own waits, and none longer than on a quiet machine. Everything else
+ * that a busy machine does takes no time, so every SYN leaves when it is due, and silence is always waited for to the end.
+ * A wait does not end while a name look-up could proceed. Each reading takes a microsecond.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -60,7 +59,7 @@ static long real(void)
 	return nanoseconds(&time);
 }
 
-/* The same file by one of the last three descriptors that the limit allows, where nobody expects one. */
+/* The same file by one of the last three descriptors that the limit allows, which no program uses. */
 static int out_of_the_way(int file)
 {
 	struct rlimit limit;
