@@ -1,6 +1,9 @@
 //! Links the unwinder into the program instead of loading `libgcc_s.so.1`: loading it
 //! takes a tenth of the time of a single check. libc stays dynamic, so that preloaded hooks of load
 //! balancers work.
+//!
+//! `scripts/package` builds with another linker and another unwinder. Its object file in
+//! `HALFOPEN_LINK` is linked into the program.
 
 use std::env;
 use std::path::Path;
@@ -8,8 +11,13 @@ use std::process::Command;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-env-changed=HALFOPEN_LINK");
+    if let Ok(object) = env::var("HALFOPEN_LINK") {
+        println!("cargo::rustc-link-arg-bins={object}");
+        println!("cargo::rerun-if-changed={object}");
+    }
     let is = |name, value: &str| env::var(name).is_ok_and(|set| set == value);
-    let native = env::var("TARGET") == env::var("HOST");
+    let native = env::var("TARGET") == env::var("HOST") && env::var_os("RUSTC_LINKER").is_none();
     if !(native && is("CARGO_CFG_TARGET_OS", "linux") && is("CARGO_CFG_TARGET_ENV", "gnu")) {
         return;
     }

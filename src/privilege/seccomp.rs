@@ -118,17 +118,6 @@ const SOCKET_TYPE: u32 = 0xf;
 /// (`nf_register_sockopt()`).
 const TABLES: u32 = 64;
 
-/// The requests of `ioctl()` that are allowed: whether something is a terminal and its width,
-/// waiting bytes, non-blocking mode, interface names and numbers.
-const REQUESTS: [libc::c_ulong; 6] = [
-    libc::TCGETS,
-    libc::TIOCGWINSZ,
-    libc::FIONREAD,
-    libc::FIONBIO,
-    libc::SIOCGIFINDEX,
-    libc::SIOCGIFNAME,
-];
-
 /// `AUDIT_ARCH_X86_64` or that of another architecture: the machine of ELF, 64 bits, little-endian
 /// (`linux/audit.h`).
 const ARCHITECTURE: u32 = 0xc000_0000 | MACHINE as u32;
@@ -184,12 +173,14 @@ fn bound() -> Vec<Bound> {
         (libc::SYS_openat, reading(2)),
         #[cfg(target_arch = "x86_64")]
         (libc::SYS_open, reading(1)),
-        (libc::SYS_ioctl, vec![vec![one_of(1, &REQUESTS)]]),
+        (libc::SYS_ioctl, vec![vec![one_of(1, &requests())]]),
         // Threads, but neither processes nor namespaces: this flag excludes those that make a
         // namespace without privilege (clone(2)).
         (libc::SYS_clone, vec![vec![masked(0, number(libc::CLONE_THREAD), &[libc::CLONE_THREAD])]]),
         // abort() of this process.
         (libc::SYS_tgkill, vec![vec![is(0, process::id())]]),
+        #[cfg(target_env = "musl")]
+        (libc::SYS_tkill, vec![vec![is(0, process::id())]]),
         // Copies, flags and locks have lower numbers than F_SETOWN, which chooses whom a descriptor
         // sends signals to.
         (
@@ -200,6 +191,19 @@ fn bound() -> Vec<Bound> {
         (libc::SYS_prctl, vec![vec![is(0, libc::PR_SET_NAME)]]),
         // Our own limits.
         (libc::SYS_prlimit64, vec![vec![is(0, 0)]]),
+    ]
+}
+
+/// Returns the requests of `ioctl()` that are allowed: whether something is a terminal and its
+/// width, waiting bytes, non-blocking mode, interface names and numbers.
+fn requests() -> [u32; 6] {
+    [
+        number(libc::TCGETS),
+        number(libc::TIOCGWINSZ),
+        number(libc::FIONREAD),
+        number(libc::FIONBIO),
+        number(libc::SIOCGIFINDEX),
+        number(libc::SIOCGIFNAME),
     ]
 }
 

@@ -1,6 +1,7 @@
 //! A clean machine: a minimal Debian in a folder, and the programs that run in it.
 
 use std::collections::BTreeSet;
+use std::env::consts::ARCH;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -37,14 +38,21 @@ pub(crate) fn run(program: &str, words: &[&str]) -> String {
     outcome.stdout
 }
 
-/// Returns the packages of a kind, "deb" or "rpm": of this version, and of one to upgrade to.
+/// Returns the packages of a kind, "deb" or "rpm", for this machine: of this version, and of one to
+/// upgrade to.
 pub(crate) fn packages(kind: &str) -> [String; 2] {
+    let architecture = match (kind, ARCH) {
+        ("deb", "x86_64") => "amd64",
+        ("deb", "aarch64") => "arm64",
+        (_, other) => other,
+    };
+    let end = format!("{architecture}.{kind}");
     ["package", "package-99.0.0"].map(|folder| {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name(folder);
         let files = folder.read_dir().into_iter().flatten().map(|entry| entry.unwrap().path());
-        let package = files.into_iter().find(|file| file.extension().is_some_and(|it| it == kind));
-        let missing = || panic!("no {kind} in {}: run scripts/test package", folder.display());
-        package.unwrap_or_else(missing).into_os_string().into_string().unwrap()
+        let mut names = files.map(|file| file.into_os_string().into_string().unwrap());
+        let missing = || panic!("no {end} in {}: run scripts/test package", folder.display());
+        names.find(|name| name.ends_with(&end)).unwrap_or_else(missing)
     })
 }
 

@@ -5,5 +5,6 @@ mod by_hand;
 mod deb;
 mod documents;
 mod machine;
+mod requirements;
 mod rpm;
 mod server;
