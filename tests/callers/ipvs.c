@@ -1,5 +1,5 @@
-/* Stands in for a kernel with IPVS: takes what keepalived tells it of real servers, and prints it.
- * And for a machine of its own, where keepalived runs in a user namespace. */
+/* Replaces a kernel with IPVS: prints what keepalived configures about real servers.
+ * Also hides the limits of a user namespace, if keepalived runs in one. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <dlfcn.h>
@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-/* No netlink family of that name: keepalived talks by socket options instead. */
+/* There is no netlink family of that name, so keepalived uses socket options. */
 int genl_ctrl_resolve(void *socket, const char *name)
 {
 	(void)socket;
@@ -60,7 +60,7 @@ int fstatat(int folder, const char *path, struct stat *found, int flags)
 	return result;
 }
 
-/* A user namespace without more ids has no groups to give up, and forbids to try. */
+/* In a user namespace with a single id there are no groups to give up, and the call fails. */
 int setgroups(size_t count, const gid_t *groups)
 {
 	int (*real)(size_t, const gid_t *) = (int (*)(size_t, const gid_t *))dlsym(RTLD_NEXT, "setgroups");

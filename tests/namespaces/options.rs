@@ -131,7 +131,7 @@ fn dscp_and_ttl_reach_the_rst_of_a_server_with_hop_limit_255() {
     for (client, server) in [(CLIENT_V4, SERVER_V4), (CLIENT_V6, SERVER_V6)] {
         let segments = exchange(&lab, server, &["--dscp", "46", "--ttl", "33"]);
         assert_half_open(&segments, client, server);
-        assert_eq!(segments[1].ttl, 255, "the server does as it was told");
+        assert_eq!(segments[1].ttl, 255, "the server sends with this TTL");
         assert_eq!([segments[0].dscp, segments[2].dscp], [46, 46]);
         assert_eq!([segments[0].ttl, segments[2].ttl], [33, 33]);
     }

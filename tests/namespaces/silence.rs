@@ -113,7 +113,7 @@ fn a_lost_syn_costs_a_second_attempt_and_not_the_verdict() {
         let capture = lab.server.capture("server0");
         let verdict = lab.verdict(&["-t", "7", &server.to_string(), "80"]);
         assert_eq!((verdict.ending(), verdict.tries), ((Some("open"), 0), Some(2)), "{verdict:?}");
-        assert_eq!(verdict.rtt, None, "nobody knows which of two SYNs was answered");
+        assert_eq!(verdict.rtt, None, "it is unknown which of two SYNs was answered");
         let seen: Vec<_> =
             capture.segments().into_iter().map(|Captured { flags, .. }| flags).collect();
         assert_eq!(seen, ["SYN", "SYN", "SYN+ACK", "RST"]);

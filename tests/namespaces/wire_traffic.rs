@@ -58,7 +58,7 @@ fn a_server_that_sends_with_hop_limit_255_gets_one_rst_all_the_same() {
         let verdict = lab.verdict(&[&server.to_string(), "80"]);
         assert_eq!(verdict.ending(), (Some("open"), 0), "{verdict:?}");
         let segments = capture.segments();
-        assert_eq!(segments[1].ttl, 255, "the server does as it was told");
+        assert_eq!(segments[1].ttl, 255, "the server sends with this TTL");
         assert_half_open(&segments, client, server);
         assert_nothing_left(&lab, &listener);
 

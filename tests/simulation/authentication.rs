@@ -51,7 +51,7 @@ fn a_retransmission_is_admitted_if_first_syns_are_dropped() {
         let waited = schedule.waits().next().unwrap() + millis(1);
         let response_time = verdict.response_time.unwrap();
         assert!(response_time.abs_diff(waited) <= Duration::from_micros(1), "{response_time:?}");
-        assert_eq!(verdict.round_trip(), None, "nobody knows which SYN was answered");
+        assert_eq!(verdict.round_trip(), None, "it is unknown which SYN was answered");
     }
 }
 

@@ -98,7 +98,7 @@ proptest! {
             }
             if (idle || pending.len() > patience) && let Some(endpoint) = pending.pop_front() {
                 for id in target_set.end(endpoint, &outcome_of(endpoint)) {
-                    prop_assert!(waits.remove(&(id, endpoint)), "{} is told unasked", endpoint);
+                    prop_assert!(waits.remove(&(id, endpoint)), "{} ends for a line that does not wait for it", endpoint);
                 }
             }
             if idle && pending.is_empty() && step > 30 {

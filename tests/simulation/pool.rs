@@ -70,7 +70,10 @@ fn what_was_asked_for_and_not_begun_by_the_deadline_was_not_probed() {
     let run = check_under(conditions, &remotes(1000), on_syn(|_, _| vec![]));
     let begun: HashSet<_> = run.syns().iter().map(|(_, syn)| syn.destination).collect();
     assert!((50..=52).contains(&begun.len()), "{} begun in 505 ms at 100/s", begun.len());
-    assert!(run.outcomes.len() <= begun.len() + 1, "no more is asked for than may go next");
+    assert!(
+        run.outcomes.len() <= begun.len() + 1,
+        "no more targets are taken than may be probed next"
+    );
     for (index, outcome) in &run.outcomes {
         let begun = begun.contains(&remotes(1000)[*index]);
         let error = if begun {

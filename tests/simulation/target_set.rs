@@ -137,7 +137,7 @@ fn a_name_for_an_address_that_is_also_a_target_shares_its_endpoint() {
         if moment == 2 {
             assert_eq!(target_set.end(literal, &open()), [1]);
             known = resolve(&mut target_set, 0, "192.0.2.7");
-            assert_eq!(known, [(literal, open())], "what is known is told at once");
+            assert_eq!(known, [(literal, open())], "a known outcome is returned at once");
         } else {
             assert_eq!(known, []);
         }

@@ -27,17 +27,17 @@
 #define READING 1000L
 #define LATENESS (2 * MILLISECOND) /* of a quiet machine, at the end of a wait */
 #define WITHOUT_END LONG_MAX
-#define FEW 16 /* with fewer descriptors than these the program has use for each */
+#define FEW 16 /* with fewer descriptors than these the program needs each */
 #define TIMERS 1024 /* descriptors that may be timers */
-#define SIGNALS (_NSIG / 8) /* bytes of a set, as the kernel has it */
+#define SIGNALS (_NSIG / 8) /* bytes of a signal set in the kernel */
 
 static long now;              /* nanoseconds */
 static long waits;            /* how much of it was waited for */
 static pthread_t main_thread; /* the one whose waits count */
 static long main_number;
-static int report = -1;       /* where that is told in the end */
+static int report = -1;       /* where that is written at the end */
 static int threads = -1;      /* the folder that has the states of all */
-static int delays = -1;       /* how long the main thread could have run and did not, by the kernel's account */
+static int delays = -1;       /* how long the main thread was ready to run and did not, as the kernel counts it */
 static long delayed;          /* as it was last time */
 static long longest_delay;    /* from the end of one wait to that of the next */
 static long timers[TIMERS];   /* when each goes off, by descriptor: they count this clock's time, not the kernel's */
@@ -77,10 +77,10 @@ __attribute__((constructor)) static void start(void)
 	char self[32] = "";
 	now = real();
 	main_thread = pthread_self();
-	/* As /proc numbers it, which may be that of another pid namespace. */
+	/* Its number in /proc, which may be that of another pid namespace. */
 	if (readlink("/proc/self", self, sizeof self - 1) > 0)
 		main_number = strtol(self, NULL, 10);
-	/* Now, because the program gives up its way to files. */
+	/* Opened now, because the program gives up access to files. */
 	threads = out_of_the_way(open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	delays = out_of_the_way(open("/proc/self/schedstat", O_RDONLY | O_CLOEXEC));
 	if (path != NULL)
@@ -103,7 +103,7 @@ int clock_gettime(clockid_t clock, struct timespec *time)
 	return 0;
 }
 
-/* How long the main thread has been ready to run, but not let, since this was asked last. */
+/* Returns how long the main thread was ready to run and did not, since the last call. */
 static long newly_delayed(void)
 {
 	char line[64] = "";
@@ -113,7 +113,7 @@ static long newly_delayed(void)
 	return delayed - before;
 }
 
-/* By its state, "S" where it waits. A thread that has not run yet has no name of its own. */
+/* By its state, "S" if it waits. A thread that has not run yet has no name of its own. */
 static int is_held_up(const char *thread)
 {
 	char path[32], line[128] = "";
@@ -127,7 +127,7 @@ static int is_held_up(const char *thread)
 	return is_other && strstr(line, ") S ") == NULL;
 }
 
-/* Waits until no look-up could go on; true if one could. */
+/* Waits until no look-up can proceed. Returns true if one could. */
 static int let_look_ups_go_on(void)
 {
 	static const struct timespec moment = { 0, MILLISECOND };
@@ -158,7 +158,7 @@ static struct wait begin(void)
 	return wait;
 }
 
-/* The wait, for so long at most, is over. */
+/* Advances the clock by a wait, for at most this long. */
 static void count(struct wait wait, long at_most, int result)
 {
 	long waited = real() - wait.begin, delay;
@@ -198,7 +198,7 @@ static int counted_wait(void *watched, nfds_t number, const struct timespec *tim
 	struct timespec left;
 	struct wait wait;
 	int result;
-	/* One that a look-up was held up in does not count. */
+	/* A wait in which a look-up was held up does not count. */
 	do {
 		wait = begin();
 		left = timeout == NULL ? timespec(0) : *timeout;
@@ -216,7 +216,7 @@ static struct pollfd *timer_among(void *watched, nfds_t number)
 	return NULL;
 }
 
-/* One of `watched` is a timer: a wait ends when it goes off. */
+/* If one of `watched` is a timer, the wait ends when it expires. */
 static int wait_for_timer(struct pollfd *watched, nfds_t number, struct pollfd *timer, const sigset_t *signals)
 {
 	long at_most = timers[timer->fd] - now;

@@ -204,19 +204,26 @@ impl Collected {
         let reader = thread::spawn(move || {
             let mut chunk = vec![0; 65_536];
             while let Ok(length @ 1..) = pipe.read(&mut chunk) {
-                kept.lock().expect("nobody panics with it").extend_from_slice(&chunk[..length]);
+                kept.lock()
+                    .expect("no thread panics while it holds the lock")
+                    .extend_from_slice(&chunk[..length]);
             }
         });
         Self { bytes, reader }
     }
 
     fn so_far(&self) -> String {
-        String::from_utf8_lossy(&self.bytes.lock().expect("nobody panics with it")).into_owned()
+        String::from_utf8_lossy(
+            &self.bytes.lock().expect("no thread panics while it holds the lock"),
+        )
+        .into_owned()
     }
 
     fn whole(self) -> String {
         self.reader.join().expect("reads bytes");
-        let bytes = std::mem::take(&mut *self.bytes.lock().expect("nobody panics with it"));
+        let bytes = std::mem::take(
+            &mut *self.bytes.lock().expect("no thread panics while it holds the lock"),
+        );
         String::from_utf8(bytes)
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
     }

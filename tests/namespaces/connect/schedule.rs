@@ -76,7 +76,7 @@ fn an_answer_to_a_syn_that_the_kernel_repeated_counts_for_its_attempt() {
         let verdict = verdict(&lab, &[&server.to_string(), "80"]);
         assert_eq!(verdict.ending(), (Some("open"), 0), "{verdict:?}");
         assert!(verdict.elapsed >= Duration::from_millis(990), "{verdict:?}");
-        assert_eq!(verdict.rtt, None, "nobody knows which of two SYNs was answered");
+        assert_eq!(verdict.rtt, None, "it is unknown which of two SYNs was answered");
     }
 }
 

@@ -118,7 +118,7 @@ fn a_name_that_was_never_looked_up_was_not_probed() {
             assert!(finding.reason.starts_with("not probed: the deadline came"), "{finding:?}");
         }
     }
-    assert!((1..NAMES).contains(&unasked), "{unasked} of {NAMES} were not asked about");
+    assert!((1..NAMES).contains(&unasked), "{unasked} of {NAMES} names were not looked up");
     assert_eq!(findings.summary.not_probed, unasked, "{:?}", findings.summary);
     assert!(findings.summary.open > 0, "{:?}", findings.summary);
 }

@@ -123,7 +123,7 @@ fn right(outcome: &Outcome) -> usize {
         Some("OK") => 0,
         Some("CRITICAL") => 2,
         Some("UNKNOWN") => 3,
-        _ => panic!("nothing is said: {outcome:#?}"),
+        _ => panic!("no output: {outcome:#?}"),
     };
     assert_eq!(outcome.code, code, "{outcome:#?}");
     right

@@ -16,13 +16,13 @@ pub(super) fn misquotations(syn: &Sent, family: Family) -> Vec<Vec<u8>> {
     let offenders = [family.router(), family.peer(), family.stranger(), family.ours()];
     let errors = errors(family).iter();
     let errors = errors.flat_map(|(kind, code)| offenders.map(|one| syn.icmp(one, *kind, *code)));
-    let lies = errors.flat_map(|error| lies(&error, family));
+    let forgeries = errors.flat_map(|error| forgeries(&error, family));
     // Every type, except those of IPv6 neighbour discovery.
     let strange = (0..=127).map(|kind| wrong_number(syn.icmp(family.router(), kind, 0)));
-    lies.chain(strange).map(|error| error.packet()).collect()
+    forgeries.chain(strange).map(|error| error.packet()).collect()
 }
 
-fn lies(error: &IcmpError, family: Family) -> Vec<IcmpError> {
+fn forgeries(error: &IcmpError, family: Family) -> Vec<IcmpError> {
     let protocol = match family {
         Family::V4 => 9,
         Family::V6 => 6,
@@ -33,7 +33,7 @@ fn lies(error: &IcmpError, family: Family) -> Vec<IcmpError> {
         IcmpError { quoted, ..error.clone() }
     };
     let claim_to_be = |quoted: Vec<u8>| IcmpError { quoted, ..error.clone() };
-    let mut lies = vec![
+    let mut forgeries = vec![
         wrong_number(error.clone()),
         // Not the number after ours, which we would send next: kernels accept it.
         error.clone().misquoted(|tcp| tcp.set_seq_number(tcp.seq_number() + 2)),
@@ -52,12 +52,12 @@ fn lies(error: &IcmpError, family: Family) -> Vec<IcmpError> {
     ];
     if family == Family::V4 {
         // Headers of length zero, and headers longer than the packet.
-        lies.extend([change(0, 0x40), change(0, 0x4f)]);
+        forgeries.extend([change(0, 0x40), change(0, 0x4f)]);
     }
     // The port numbers without the sequence number, and less.
-    lies.extend((0..8).map(|length| error.clone().quoting_only(length)));
-    lies.extend((0..20).map(|length| claim_to_be(error.quoted[..length].to_vec())));
-    lies
+    forgeries.extend((0..8).map(|length| error.clone().quoting_only(length)));
+    forgeries.extend((0..20).map(|length| claim_to_be(error.quoted[..length].to_vec())));
+    forgeries
 }
 
 fn wrong_number(error: IcmpError) -> IcmpError {

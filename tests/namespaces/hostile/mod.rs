@@ -1,19 +1,19 @@
-//! A peer that floods and lies while it is checked: garbage, forged answers, ICMP errors about
+//! A peer that floods and forgeries while it is checked: garbage, forged answers, ICMP errors about
 //! other packets, broken headers. It sees our SYNs, and may write any source address. It sends
 //! nothing that would count as an answer, except the true one.
 
+mod flooder;
+mod forgeries;
 mod icmp;
 mod ip;
-mod liar;
-mod lies;
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use self::liar::{CLOSED, FILTERED, Liar, OPEN, SILENT, Siege};
-use self::lies::Lies;
+use self::flooder::{CLOSED, FILTERED, Flooder, OPEN, Record, SILENT};
+use self::forgeries::Forgeries;
 use crate::faults::{ENGINES, limited};
 use crate::support::tun::{Family, TunHost, in_both_families};
 use crate::tun_peer::answer::{ACK, Answer, PSH, URG};
@@ -40,13 +40,13 @@ const MEMORY: u32 = 6 << 10;
 
 fn a_pool_is_right_among_200_000_forgeries(family: Family) {
     // Two attempts for each port, and three for the one that never answers.
-    const VOLLEY: usize = 200_000_usize.div_ceil(9);
+    const FLOOD: usize = 200_000_usize.div_ceil(9);
     with_each_engine(|engine| {
-        let lies = Lies::new(family, engine);
-        let liar = Liar::new(VOLLEY, move |syn| lies.about(syn));
-        let battle = Check { family, engine, timeout: LONG, ports: &PORTS }.of(liar);
-        assert!(battle.siege.lies >= 200_000 || battle.lasted_to_the_end(), "{battle:#?}");
-        battle.assert_truth();
+        let forgeries = Forgeries::new(family, engine);
+        let flooder = Flooder::new(FLOOD, move |syn| forgeries.about(syn));
+        let battle = Check { family, engine, timeout: LONG, ports: &PORTS }.of(flooder);
+        assert!(battle.record.forgeries >= 200_000 || battle.lasted_to_the_end(), "{battle:#?}");
+        battle.assert_true_state();
     });
 }
 
@@ -61,9 +61,9 @@ fn a_short_check_is_right_in_a_flood_of_forgeries(family: Family) {
 fn check_each_in_a_flood(family: Family, timeout: u32, ports: &[u16]) {
     with_each_engine(|engine| {
         for port in ports.chunks(1) {
-            let lies = Lies::new(family, engine);
-            let liar = Liar::new(5000, move |syn| lies.about(syn));
-            Check { family, engine, timeout, ports: port }.of(liar).assert_truth();
+            let forgeries = Forgeries::new(family, engine);
+            let flooder = Flooder::new(5000, move |syn| forgeries.about(syn));
+            Check { family, engine, timeout, ports: port }.of(flooder).assert_true_state();
         }
     });
 }
@@ -80,11 +80,11 @@ fn bare_acks_hide_no_answer(family: Family) {
     with_each_engine(|engine| {
         for port in PORTS.chunks(1) {
             let check = Check { family, engine, timeout: SHORT, ports: port };
-            let battle = check.of(Liar::new(2000, acks));
+            let battle = check.of(Flooder::new(2000, acks));
             if (engine, port) == ("raw", &[SILENT]) {
                 battle.assert_state(SILENT, "stale");
             } else {
-                battle.assert_truth();
+                battle.assert_true_state();
             }
         }
     });
@@ -93,8 +93,8 @@ fn bare_acks_hide_no_answer(family: Family) {
 fn a_true_answer_may_come_in_fragments(family: Family) {
     with_each_engine(|engine| {
         for port in [[OPEN], [CLOSED]] {
-            let liar = Liar::new(0, |_| Vec::new()).in_fragments();
-            Check { family, engine, timeout: SHORT, ports: &port }.of(liar).assert_truth();
+            let flooder = Flooder::new(0, |_| Vec::new()).in_fragments();
+            Check { family, engine, timeout: SHORT, ports: &port }.of(flooder).assert_true_state();
         }
     });
 }
@@ -123,12 +123,12 @@ struct Battle<'a> {
     check: Check<'a>,
     outcome: Outcome,
     end: Instant,
-    siege: Siege,
+    record: Record,
 }
 
 impl<'a> Check<'a> {
-    fn of(self, liar: Liar) -> Battle<'a> {
-        let host = TunHost::facing(move |far_end| liar.live(far_end));
+    fn of(self, flooder: Flooder) -> Battle<'a> {
+        let host = TunHost::facing(move |far_end| flooder.live(far_end));
         // Room for everything that a check sends in a flood. What the device drops would be lost on
         // the wire, not by the check.
         host.namespace.configure(&["link set tun0 txqueuelen 50000"]);
@@ -138,14 +138,14 @@ impl<'a> Check<'a> {
         let command = with_own_clock(limited("-d", MEMORY, self.engine, &arguments));
         let outcome = host.namespace.outcome(command);
         let end = Instant::now();
-        let siege = host.finish();
-        Battle { check: self, outcome, end, siege }
+        let record = host.finish();
+        Battle { check: self, outcome, end, record }
     }
 }
 
 impl Battle<'_> {
     #[track_caller]
-    fn assert_truth(&self) {
+    fn assert_true_state(&self) {
         for port in self.check.ports {
             let state = match *port {
                 OPEN => "open",
@@ -171,16 +171,16 @@ impl Battle<'_> {
             Some("filtered") if too_late => {}
             Some(state) => assert_eq!(state, expected, "{self:#?}"),
         }
-        self.assert_manners();
+        self.assert_sends_nothing_else();
     }
 
     fn lasted_to_the_end(&self) -> bool {
-        self.siege.last_lie.is_some_and(|last| last > self.nearly_over())
+        self.record.last_forgery.is_some_and(|last| last > self.nearly_over())
     }
 
     fn is_answered_in_time(&self, port: u16) -> bool {
-        let heard = self.siege.heard.get(&port).copied().unwrap_or_default();
-        let answered = self.siege.answered.get(&port);
+        let heard = self.record.heard.get(&port).copied().unwrap_or_default();
+        let answered = self.record.answered.get(&port);
         answered.is_some_and(|(count, last)| *count == heard && *last < self.nearly_over())
     }
 
@@ -196,14 +196,14 @@ impl Battle<'_> {
                 .unwrap_or_else(|error| panic!("no JSON ({error}): {self:#?}"))
         });
         let found = lines.find(|line| line["port"] == port);
-        let found = found.unwrap_or_else(|| panic!("nothing is said of {port}: {self:#?}"));
+        let found = found.unwrap_or_else(|| panic!("no report of port {port}: {self:#?}"));
         found["state"].as_str().map(str::to_owned)
     }
 
     /// Asserts that the program ends in time, with an exit code, and sends nothing to others,
     /// whatever it receives.
     #[track_caller]
-    fn assert_manners(&self) {
+    fn assert_sends_nothing_else(&self) {
         assert!([0, 2, 3].contains(&self.outcome.code), "{self:#?}");
         let limit = Duration::from_secs(u64::from(self.check.timeout)) + Duration::from_millis(100);
         assert!(
@@ -214,7 +214,7 @@ impl Battle<'_> {
         // whose ports are no longer in use.
         if self.check.engine == "raw" {
             let peer = self.check.family.peer();
-            for ((flags, to), (first, _)) in &self.siege.sent {
+            for ((flags, to), (first, _)) in &self.record.sent {
                 // A SYN+ACK from somewhere else that acknowledges our SYN calls for an RST, too.
                 let ours = (flags == "SYN" || flags == "RST") && *to == peer
                     || flags == "RST" && *to == self.check.family.stranger();

@@ -29,7 +29,7 @@ fn no_window_has_more_syns_than_the_rate_allows() {
     let findings = crowd.check(&[&POOL[2..], &["198.18.0.0/22:80,82"]].concat());
     findings.assert_states(expected("198.18.0.0", 1024, &[80, 82]));
     let syns = syns(&capture.segments());
-    assert_eq!(syns.len(), 1024 + 2 * 1024, "the silent ones are asked twice");
+    assert_eq!(syns.len(), 1024 + 2 * 1024, "silent targets get two SYNs");
     assert_paced(&syns);
 }
 

@@ -36,7 +36,7 @@ static int take_down_loopback(int fd)
 	return -answer.error.error;
 }
 
-/* What the kernel says to a table that is none. */
+/* The kernel's answer to a table that does not exist. */
 static int replace_table(int family, int level)
 {
 	char table[8] = { 0 };

@@ -1,4 +1,4 @@
-/* Lets no TCP socket connect, with the error of a security module. */
+/* Makes connect() of every TCP socket fail, with the error of a security module. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

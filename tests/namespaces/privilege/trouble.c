@@ -8,7 +8,7 @@
 
 static int is_confined(void)
 {
-	/* The filter refuses to be asked for. */
+	/* A call that the filter refuses. */
 	if (prctl(PR_GET_SECCOMP) != -1)
 		return 0;
 	if (getenv("ABORT") != NULL)

@@ -146,7 +146,7 @@ impl Findings {
         let mut found = self.all.iter().filter(|finding| finding.target == target);
         let (first, more) = (found.next(), found.next());
         assert!(more.is_none(), "{target} is reported twice");
-        first.unwrap_or_else(|| panic!("nothing is said of {target}"))
+        first.unwrap_or_else(|| panic!("no report of {target}"))
     }
 
     /// Asserts that every expected endpoint is reported once, in its state, and no other.

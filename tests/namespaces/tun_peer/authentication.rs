@@ -104,7 +104,7 @@ fn the_first_syn_of_a_connection_is_dropped_and_its_retransmission_answered(fami
         let syns = story.syns();
         assert_eq!((syns.len(), story.resets().len()), (2, 1), "{story:#?}");
         assert_reset(story.resets()[0], &syns[0].syn_ack());
-        assert_eq!(story.verdict().rtt, None, "nobody knows which SYN was answered");
+        assert_eq!(story.verdict().rtt, None, "it is unknown which SYN was answered");
     }
 }
 

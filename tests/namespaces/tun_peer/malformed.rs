@@ -10,8 +10,8 @@ use super::sent::Sent;
 
 in_both_families!(
     ip_options_in_the_answer_are_skipped,
-    options_that_lie_do_not_hide_a_sound_header,
-    a_header_that_is_cut_short_or_lies_about_its_length_is_ignored,
+    malformed_options_do_not_hide_a_valid_header,
+    a_header_that_is_truncated_or_has_a_wrong_length_is_ignored,
     a_malformed_answer_before_the_true_one_is_ignored,
 );
 
@@ -25,7 +25,7 @@ fn ip_options_in_the_answer_are_skipped(family: Family) {
     story.assert_sent(&["SYN"]);
 }
 
-fn options_that_lie_do_not_hide_a_sound_header(family: Family) {
+fn malformed_options_do_not_hide_a_valid_header(family: Family) {
     const LIES: &[(&str, &[u8])] = &[
         ("MSS of length 0", &[2, 0, 5, 0xb4]),
         ("MSS of length 1", &[2, 1, 5, 0xb4]),
@@ -71,7 +71,7 @@ const MALFORMED: &[Malformed] = &[
     }),
 ];
 
-fn a_header_that_is_cut_short_or_lies_about_its_length_is_ignored(family: Family) {
+fn a_header_that_is_truncated_or_has_a_wrong_length_is_ignored(family: Family) {
     for (name, malform) in MALFORMED {
         let story = Scenario::new(family)
             .options(&["-t", "0.3", "--retries", "1"])

@@ -197,7 +197,7 @@ pub(crate) fn check_under(
     assert_eq!(ran, deaf_at.map_or(Ok(()), |_| Err(DEAF)));
     let sent = record.packets.iter().filter(|(_, c)| matches!(c, PacketEvent::Sent(_))).count();
     let handed_over = engine.engine.sent().len() + engine.returned;
-    assert_eq!(handed_over, sent, "the watcher is told of everything sent");
+    assert_eq!(handed_over, sent, "the driver learns of everything sent");
     let end = engine.now();
     Run {
         outcomes: record.outcomes,

@@ -20,26 +20,26 @@ pub(super) const FILTERED: u16 = 83;
 
 /// How many packets are sent between two reads of what the host has sent. The host's queue to the
 /// device is short.
-const SALVO: usize = 32;
+const BATCH: usize = 32;
 
 /// Creates packets for a SYN, none of which is an answer to it.
-type Lies = Box<dyn Fn(&Sent) -> Vec<Vec<u8>> + Send>;
+type Forgeries = Box<dyn Fn(&Sent) -> Vec<Vec<u8>> + Send>;
 
-pub(super) struct Liar {
-    lies: Lies,
+pub(super) struct Flooder {
+    forgeries: Forgeries,
     /// How many forged packets answer each SYN. They are repeated if there are fewer.
-    volley: usize,
+    flood: usize,
     in_fragments: bool,
     syns: Vec<Sent>,
     waiting: VecDeque<Sent>,
-    siege: Siege,
+    record: Record,
 }
 
 /// What happened at the far end.
 #[derive(Debug, Default)]
-pub(super) struct Siege {
-    pub(super) lies: usize,
-    pub(super) last_lie: Option<Instant>,
+pub(super) struct Record {
+    pub(super) forgeries: usize,
+    pub(super) last_forgery: Option<Instant>,
     /// SYNs by port.
     pub(super) heard: BTreeMap<u16, usize>,
     /// How many SYNs have got the true answer, and when the last one did.
@@ -49,18 +49,18 @@ pub(super) struct Siege {
     pub(super) sent: BTreeMap<(String, IpAddr), (Instant, usize)>,
 }
 
-impl Liar {
+impl Flooder {
     pub(super) fn new(
-        volley: usize,
-        lies: impl Fn(&Sent) -> Vec<Vec<u8>> + Send + 'static,
+        flood: usize,
+        forgeries: impl Fn(&Sent) -> Vec<Vec<u8>> + Send + 'static,
     ) -> Self {
         Self {
-            lies: Box::new(lies),
-            volley,
+            forgeries: Box::new(forgeries),
+            flood,
             in_fragments: false,
             syns: Vec::new(),
             waiting: VecDeque::new(),
-            siege: Siege::default(),
+            record: Record::default(),
         }
     }
 
@@ -69,12 +69,12 @@ impl Liar {
         Self { in_fragments: true, ..self }
     }
 
-    pub(super) fn live(mut self, mut far_end: FarEnd) -> Siege {
+    pub(super) fn live(mut self, mut far_end: FarEnd) -> Record {
         loop {
             let test_goes_on = far_end.attend(Duration::MAX);
             self.hear(&mut far_end);
             if !test_goes_on {
-                return self.siege;
+                return self.record;
             }
             if let Some(syn) = self.waiting.pop_front() {
                 self.assault(&syn, &mut far_end);
@@ -92,10 +92,10 @@ impl Liar {
             let is_ours = self.syns.iter().any(|syn| syn.source_port == sent.source_port);
             if sent.is_syn() || is_ours {
                 let kind = (sent.flag_names(), sent.destination);
-                self.siege.sent.entry(kind).or_insert((Instant::now(), 0)).1 += 1;
+                self.record.sent.entry(kind).or_insert((Instant::now(), 0)).1 += 1;
             }
             if sent.is_syn() {
-                *self.siege.heard.entry(sent.destination_port).or_default() += 1;
+                *self.record.heard.entry(sent.destination_port).or_default() += 1;
                 self.syns.push(sent.clone());
                 self.waiting.push_back(sent);
             }
@@ -103,29 +103,29 @@ impl Liar {
     }
 
     fn assault(&mut self, syn: &Sent, far_end: &mut FarEnd) {
-        let lies = (self.lies)(syn);
-        let mut lies = lies.iter().cycle().take(self.volley);
-        let before = self.volley / 2;
-        self.tell(lies.by_ref().take(before), far_end);
-        if !self.is_first_try(syn) || self.volley == 0 {
-            for packet in self.truth(syn) {
+        let forgeries = (self.forgeries)(syn);
+        let mut forgeries = forgeries.iter().cycle().take(self.flood);
+        let before = self.flood / 2;
+        self.tell(forgeries.by_ref().take(before), far_end);
+        if !self.is_first_try(syn) || self.flood == 0 {
+            for packet in self.true_answer(syn) {
                 far_end.inject(&packet);
             }
         }
-        let answered = self.siege.answered.entry(syn.destination_port);
+        let answered = self.record.answered.entry(syn.destination_port);
         let (count, last) = answered.or_insert((0, Instant::now()));
         (*count, *last) = (*count + 1, Instant::now());
-        self.tell(lies, far_end);
+        self.tell(forgeries, far_end);
     }
 
-    fn tell<'a>(&mut self, lies: impl Iterator<Item = &'a Vec<u8>>, far_end: &mut FarEnd) {
-        for lie in lies {
-            far_end.inject(lie);
-            self.siege.lies += 1;
-            if self.siege.lies.is_multiple_of(SALVO) {
+    fn tell<'a>(&mut self, forgeries: impl Iterator<Item = &'a Vec<u8>>, far_end: &mut FarEnd) {
+        for forgery in forgeries {
+            far_end.inject(forgery);
+            self.record.forgeries += 1;
+            if self.record.forgeries.is_multiple_of(BATCH) {
                 self.hear(far_end);
             }
-            self.siege.last_lie = Some(Instant::now());
+            self.record.last_forgery = Some(Instant::now());
         }
     }
 
@@ -135,7 +135,7 @@ impl Liar {
         first.is_some_and(|first| first.source_port == syn.source_port)
     }
 
-    fn truth(&self, syn: &Sent) -> Vec<Vec<u8>> {
+    fn true_answer(&self, syn: &Sent) -> Vec<Vec<u8>> {
         let packet = match syn.destination_port {
             OPEN => syn.syn_ack().packet(),
             // As long as a SYN+ACK that is split after the header.

@@ -9,13 +9,13 @@ use crate::support::tun::Family;
 use crate::tun_peer::answer::{ACK, Answer, FIN, RST, SYN, ip_packet};
 use crate::tun_peer::sent::Sent;
 
-pub(super) struct Lies {
+pub(super) struct Forgeries {
     family: Family,
     /// Without what a kernel accepts as one end of a simultaneous open (RFC 9293 §3.5).
     opens_simultaneously: bool,
 }
 
-impl Lies {
+impl Forgeries {
     pub(super) fn new(family: Family, engine: &str) -> Self {
         Self { family, opens_simultaneously: engine == "connect" }
     }
@@ -53,19 +53,23 @@ impl Lies {
                 ..syn.syn_ack()
             })
         };
-        (0..=u8::MAX).filter(told).flat_map(with).map(|lie| lie.packet()).collect()
+        (0..=u8::MAX).filter(told).flat_map(with).map(|forgery| forgery.packet()).collect()
     }
 
     /// All combinations of flags with the right number, from others.
     fn wrong_senders(&self, syn: &Sent) -> Vec<Vec<u8>> {
-        let truth = syn.syn_ack();
+        let true_answer = syn.syn_ack();
         let with = |flags| {
             [
-                Answer { flags, source: self.family.stranger(), ..truth.clone() },
-                Answer { flags, source_port: truth.source_port ^ 0x100, ..truth.clone() },
+                Answer { flags, source: self.family.stranger(), ..true_answer.clone() },
+                Answer {
+                    flags,
+                    source_port: true_answer.source_port ^ 0x100,
+                    ..true_answer.clone()
+                },
             ]
         };
-        (0..=u8::MAX).flat_map(with).map(|lie| lie.packet()).collect()
+        (0..=u8::MAX).flat_map(with).map(|forgery| forgery.packet()).collect()
     }
 
     /// SYN+ACKs and RSTs with guessed numbers, from the target and from elsewhere, and ACKs from
