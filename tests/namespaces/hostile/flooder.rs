@@ -41,7 +41,7 @@ pub(super) struct Record {
     pub(super) forgeries: usize,
     pub(super) last_forgery: Option<Instant>,
     /// SYNs by port.
-    pub(super) heard: BTreeMap<u16, usize>,
+    pub(super) syns: BTreeMap<u16, usize>,
     /// How many SYNs have got the true answer, and when the last one did.
     pub(super) answered: BTreeMap<u16, (usize, Instant)>,
     /// Segments from the source ports of SYNs, by flags and destination: when the first one came,
@@ -95,7 +95,7 @@ impl Flooder {
                 self.record.sent.entry(kind).or_insert((Instant::now(), 0)).1 += 1;
             }
             if sent.is_syn() {
-                *self.record.heard.entry(sent.destination_port).or_default() += 1;
+                *self.record.syns.entry(sent.destination_port).or_default() += 1;
                 self.syns.push(sent.clone());
                 self.waiting.push_back(sent);
             }

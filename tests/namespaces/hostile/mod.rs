@@ -179,9 +179,9 @@ impl Battle<'_> {
     }
 
     fn is_answered_in_time(&self, port: u16) -> bool {
-        let heard = self.record.heard.get(&port).copied().unwrap_or_default();
+        let syns = self.record.syns.get(&port).copied().unwrap_or_default();
         let answered = self.record.answered.get(&port);
-        answered.is_some_and(|(count, last)| *count == heard && *last < self.nearly_over())
+        answered.is_some_and(|(count, last)| *count == syns && *last < self.nearly_over())
     }
 
     /// The test learns a moment later that the program has ended.

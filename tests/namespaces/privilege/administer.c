@@ -1,6 +1,6 @@
-/* What an intruder would do with CAP_NET_ADMIN: take the loopback interface down by netlink, through a socket of his own and those
-   that he finds open, and touch the tables of the firewall.
-   Before a handshake's end is taken in, and before a name is looked up, once each. Says on standard error how it went. */
+/* What an intruder would do with CAP_NET_ADMIN: take the loopback interface down by netlink, through a new socket and those
+   that are open, and change the tables of the firewall. Tries it once before the end of a handshake is read, and once before
+   a name is looked up. Reports on standard error how each attempt ended. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

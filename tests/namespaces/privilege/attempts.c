@@ -1,6 +1,6 @@
-/* What an intruder would try: from each thread that sends or looks up a name, once, at that moment. Says on standard error how
-   each attempt ended. The arguments are such that the kernel refuses them for another reason than a lack of privilege, or that
-   success is harmless: EPERM is the filter's word, or ENOSYS for clone3(), which the C library then does without. */
+/* What an intruder would try, once in each thread that sends or looks up a name. Reports on standard error how each attempt
+   ended. The kernel would refuse the arguments with another error than EPERM, or success is harmless. So EPERM comes from the
+   filter, and so does ENOSYS for clone3(), which the C library then does without. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* Setting a mark takes CAP_NET_ADMIN before Linux 5.17, and binding to an interface CAP_NET_RAW before Linux 5.7: asks for them as
-   those kernels do. (/proc tells of capabilities where system calls are filtered.) */
+/* Setting a mark takes CAP_NET_ADMIN before Linux 5.17, and binding to an interface CAP_NET_RAW before Linux 5.7: requires them
+   like those kernels. (It reads the capabilities in /proc, because system calls are filtered.) */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* Makes a program that has been confined panic: every socket is said to have an address of no family that it knows, and every
-   message to be longer than the space for it. With ABORT in the environment, makes it abort instead. */
+/* Makes a confined program panic: every socket has an address of an unknown family, and every message is longer than the
+   space for it. With ABORT in the environment, makes it abort instead. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdlib.h>
