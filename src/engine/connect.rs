@@ -6,6 +6,7 @@
 //! zero, ends the connection with RST+ACK, and the server's application never sees it.
 
 mod handshake;
+mod overflows;
 mod stream;
 mod table;
 
@@ -18,6 +19,7 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use socket2::Socket;
 
 use self::handshake::Handshake;
+use self::overflows::Overflows;
 use self::stream::{Port, stream};
 use self::table::Handshakes;
 use super::netlink::{Flow, SocketOptions};
@@ -54,6 +56,7 @@ pub(super) struct ConnectEngine {
     handshakes: Handshakes,
     /// Events of handshakes that were given up, not yet drained.
     given_up: Vec<(Duration, Event)>,
+    overflows: Overflows,
     /// Opened when needed: a socket that was opened with `CAP_NET_ADMIN` could change routes, not
     /// only ask for them. A process that keeps that capability cannot open one later.
     router: Option<Router>,
@@ -80,6 +83,7 @@ impl ConnectEngine {
             ports,
             handshakes: Handshakes::new(descriptors.clamp(1, MAX_HANDSHAKES)),
             given_up: Vec::new(),
+            overflows: Overflows::default(),
             router: None,
         })
     }
@@ -214,6 +218,10 @@ impl Engine for ConnectEngine {
     }
 
     fn timed_out(&mut self, remote: SocketAddr, index: usize) {
+        if index == 0 && !self.overflows.are_counted() {
+            // Only later overflows concern the attempts that are left.
+            self.may_have_dropped_syn(remote);
+        }
         self.handshakes.time_out(remote, index);
     }
 
@@ -237,9 +245,12 @@ impl Engine for ConnectEngine {
     /// The kernel reports no error if the neighbour table has no room for the next hop of a SYN
     /// (`neigh_alloc()`).
     fn may_have_dropped_syn(&mut self, remote: SocketAddr) -> bool {
-        let flow = self.handshakes.newest(remote).and_then(|newest| newest.flow().ok());
+        let Some(newest) = self.handshakes.newest(remote) else { return false };
+        let (sent_at, flow) = (newest.begun, newest.flow().ok());
         let asked = flow.zip(self.router());
-        asked.is_some_and(|(flow, router)| router.may_lack_neighbour(flow).unwrap_or(false))
+        let count = asked.and_then(|(flow, router)| router.overflows_unless_resolved(flow).ok()?);
+        let now = self.now();
+        count.is_some_and(|count| self.overflows.may_concern(sent_at, count, now))
     }
 
     fn cancel(&mut self, remote: SocketAddr) {

@@ -81,14 +81,17 @@ impl Router {
         })
     }
 
-    /// Returns true if the neighbour tables may have had no room for the next hop of `flow`: there
-    /// is no entry, and a table has overflowed since this machine started.
+    /// Returns how often the neighbour tables have overflowed, or `None` if the next hop of `flow`
+    /// has an entry: there was room for it.
     ///
     /// The entry comes first: reading the count of overflows waits for programs that configure
     /// the network (`rtnl_lock()`), as reading an entry does on older kernels.
-    pub(in crate::engine) fn may_lack_neighbour(&self, flow: Flow) -> Result<bool, LocalError> {
-        Ok(matches!(self.next_hop(flow)?, Some(Err(Errno::ENOENT)))
-            && self.netlink.neighbour_overflows()? > 0)
+    pub(in crate::engine) fn overflows_unless_resolved(
+        &self,
+        flow: Flow,
+    ) -> Result<Option<u64>, LocalError> {
+        let lacks_entry = matches!(self.next_hop(flow)?, Some(Err(Errno::ENOENT)));
+        lacks_entry.then(|| self.netlink.neighbour_overflows()).transpose()
     }
 
     /// Returns the neighbour that `flow` is sent to, or the kernel's error if it knows none; `None`
