@@ -195,8 +195,16 @@ impl Router {
     /// Returns why a connection of `flow` cannot begin, if the reason is in the routing table.
     pub(super) fn connect_error(&self, mut flow: Flow) -> Option<SendError> {
         flow.from = self.lookup_source(flow.to, flow.options);
-        let asked = self.netlink.route(flow).map_err(SendError::from);
-        asked.and_then(|answer| self.route(&mut flow, answer, None)).err()
+        let mut looked_up = || -> Result<_, SendError> {
+            let answer = self.netlink.route(flow)?;
+            let route = self.route(&mut flow, answer, None)?;
+            if flow.to.is_ipv6() {
+                return Ok(route);
+            }
+            let again = self.netlink.route(flow)?; // see `ask`
+            self.check(&mut flow, again)
+        };
+        looked_up().err()
     }
 
     /// Checks the kernel's answer about `flow`, and puts the source address of the route in it.

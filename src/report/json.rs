@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::{Finding, Report};
-use crate::verdict::Verdict;
+use crate::verdict::{NoVerdict, Verdict};
 
 /// Writes a target's object on a line of its own, and flushes `out`.
 ///
@@ -20,6 +20,7 @@ pub fn render_finding(
     out: &mut (impl Write + ?Sized),
 ) -> io::Result<()> {
     let verdict = finding.outcome.as_ref();
+    let engine = engine.filter(|_| finding.address.is_some());
     let object = Object {
         target: &finding.target,
         address: finding.address,
@@ -28,8 +29,12 @@ pub fn render_finding(
         reason: verdict.map_or_else(ToString::to_string, |verdict| verdict.reason.to_string()),
         status: finding.judgement.status.to_string(),
         rtt: verdict.ok().and_then(Verdict::round_trip).map(microseconds),
-        tries: verdict.map_or(0, |verdict| verdict.attempts),
-        engine: engine.filter(|_| finding.address.is_some()),
+        tries: match (verdict, engine) {
+            (Ok(verdict), _) => Some(verdict.attempts),
+            (Err(NoVerdict::NotProbed(_)), _) | (Err(_), None) => Some(0),
+            (Err(_), Some(_)) => None,
+        },
+        engine,
     };
     write_line(&object, out)
 }
@@ -71,7 +76,8 @@ struct Object<'a> {
     status: String,
     /// In seconds.
     rtt: Option<f64>,
-    tries: usize,
+    /// How many SYNs were sent, if that is known.
+    tries: Option<usize>,
     engine: Option<&'static str>,
 }
 

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::support::rejections::{
     REJECTIONS_V4, REJECTIONS_V6, Rejection, host_behind_the_server, send_every_icmp_error,
 };
-use lab::{Lab, SERVER_V4, SERVER_V6, Verdict};
+use lab::{CLIENT_V4, CLIENT_V6, Lab, SERVER_V4, SERVER_V6, Verdict};
 
 #[test]
 fn each_rejection_of_an_ipv4_firewall_has_its_state() {
@@ -41,6 +41,33 @@ fn assert_each_has_its_state(server: IpAddr, family: &str, rejections: &[Rejecti
         let seen: Vec<_> = capture.segments().into_iter().map(|segment| segment.flags).collect();
         let expected = ["SYN", *message].repeat(usize::try_from(tries).expect("1 or 3"));
         assert_eq!(seen, expected, "{name}");
+    }
+}
+
+/// The server sends segments to some addresses back, until their hop limit is exceeded here.
+#[test]
+fn a_routing_loop_through_this_machine_is_the_networks() {
+    let lab = Lab::new();
+    let back = [("-4", "198.18.208.0/20", CLIENT_V4), ("-6", "2001:db8:1::/64", CLIENT_V6)];
+    for (family, block, client) in back {
+        let client = client.to_string();
+        for host in [&lab.client, &lab.server] {
+            host.sysctl("net.ipv4.ip_forward", "1");
+            host.sysctl("net.ipv6.conf.all.forwarding", "1");
+            host.sysctl("net.ipv4.conf.all.accept_local", "1");
+        }
+        // Rules for local addresses come first otherwise.
+        lab.server.run("ip", &[family, "rule", "add", "pref", "2", "lookup", "local"]);
+        lab.server.run("ip", &[family, "rule", "del", "pref", "0"]);
+        lab.server.run("ip", &[family, "rule", "add", "pref", "1", "to", block, "lookup", "100"]);
+        lab.server.run("ip", &[family, "route", "add", block, "via", &client, "table", "100"]);
+    }
+    for engine in ["raw", "connect"] {
+        for target in ["198.18.208.9", "2001:db8:1::9"] {
+            let verdict = lab.verdict(&["--engine", engine, "-t", "2", target, "80"]);
+            assert_eq!(verdict.ending(), (Some("filtered"), 2), "{engine}: {verdict:?}");
+            assert!(verdict.reason.contains("exceeded"), "{engine}: {verdict:?}");
+        }
     }
 }
 

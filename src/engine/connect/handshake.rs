@@ -18,7 +18,7 @@ use crate::engine::route::Router;
 use crate::engine::sockets::errno;
 use crate::event::HandshakeEnd;
 use crate::local_error::LocalError;
-use crate::wire::{IcmpError, Origin};
+use crate::wire::{IcmpError, Meaning, Origin};
 
 sockopt_impl!(
     /// The state of a connection (`TCP_INFO`): the 32-bit words that every kernel returns.
@@ -127,7 +127,7 @@ impl Handshake {
         let Self { local, remote, .. } = self;
         let asked = |router: &Router| -> Result<_, LocalError> {
             let flow = self.flow()?;
-            if !router.is_from_here(error, *remote, flow.options)? {
+            if !router.has_not_left(error, *remote, flow.options)? {
                 return Ok(Some(Origin::Network));
             }
             if !error.is_host_unreachable() {
@@ -141,7 +141,9 @@ impl Handshake {
         router.and_then(|router| asked(router).ok()).unwrap_or_else(|| {
             // Without a router, the address that the SYN left from is known to be ours.
             match (error.offender == local.ip(), error.is_host_unreachable()) {
-                _ if local.ip() == remote.ip() => Some(Origin::Network),
+                _ if local.ip() == remote.ip() || error.meaning == Meaning::HopsExceeded => {
+                    Some(Origin::Network)
+                }
                 (false, _) => Some(Origin::Network),
                 (true, false) => Some(Origin::LocalFirewall),
                 (true, true) => None,

@@ -127,7 +127,7 @@ impl RawSocket {
             }
             Event::Icmp(error, quote) => {
                 reserved(quote.local_port)?;
-                match self.router.is_from_here(error, quote.remote, self.options) {
+                match self.router.has_not_left(error, quote.remote, self.options) {
                     Ok(false) => {}
                     // A SYN that the local firewall rejects has not left (EPERM), so this is about
                     // the next hop.

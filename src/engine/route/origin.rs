@@ -10,7 +10,7 @@ use super::Router;
 use crate::engine::netlink::{Flow, Neighbour, SocketOptions};
 use crate::engine::sockets::port_less;
 use crate::local_error::LocalError;
-use crate::wire::IcmpError;
+use crate::wire::{IcmpError, Meaning};
 
 /// How exactly the kernel says when a neighbour changed: in its own ticks, then in hundredths of a
 /// second.
@@ -39,9 +39,10 @@ impl Router {
         Ok(false)
     }
 
-    /// Returns true if `error`, about a segment to `remote`, comes from this machine and `remote`
-    /// is another machine.
-    pub(in crate::engine) fn is_from_here(
+    /// Returns true if `error` says that a segment to `remote`, which is another machine, has not
+    /// left this one: it comes from here. If a hop limit was exceeded here, the segment had left and
+    /// come back.
+    pub(in crate::engine) fn has_not_left(
         &self,
         error: &IcmpError,
         remote: SocketAddr,
@@ -51,7 +52,8 @@ impl Router {
             IpAddr::V4(v4) => SocketAddr::from((v4, 0)),
             IpAddr::V6(v6) => SocketAddrV6::new(v6, 0, 0, error.scope).into(),
         };
-        Ok(error.offender != remote.ip()
+        Ok(error.meaning != Meaning::HopsExceeded
+            && error.offender != remote.ip()
             && self.is_here(offender, options)?
             && !self.is_here(port_less(remote), options)?)
     }
