@@ -79,6 +79,7 @@ fn a_signal_ends_a_check_whose_terminal_is_not_read() {
     let mut command = Command::new(HALFOPEN);
     command.args(["-o", "text", "127.0.0.0/20:8026"]); // more lines than a terminal holds
     command.stdout(slave.try_clone().unwrap()).stderr(Stdio::null());
+    command.env("LD_PRELOAD", lab::own_clock()); // all of them before the deadline
     let mut child = command.spawn().expect("the built program");
     wait_until(|| !is_writable(&slave));
     kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
@@ -124,6 +125,7 @@ fn terminal() -> (File, OwnedFd) {
 /// Starts the program with that terminal as its standard error.
 fn start(options: &[&str], terminal: OwnedFd) -> Child {
     let mut command = Command::new(HALFOPEN);
+    command.env("LD_PRELOAD", lab::own_clock());
     command.args(["-o", "text"]).args(options).args(POOL);
     command.stdout(Stdio::null()).stderr(terminal).spawn().expect("the built program")
 }

@@ -40,8 +40,8 @@ impl Router {
     }
 
     /// Returns true if `error` says that a segment to `remote`, which is another machine, has not
-    /// left this one: it comes from here. If a hop limit was exceeded here, the segment had left and
-    /// come back.
+    /// left this one: it comes from here. If a hop limit was exceeded here, the segment had left
+    /// and come back.
     pub(in crate::engine) fn has_not_left(
         &self,
         error: &IcmpError,

@@ -51,8 +51,8 @@ fn syns_that_a_full_neighbour_table_held_back_prove_nothing() {
     assert!(unknown > 0, "the table had room for all of them");
 }
 
-/// The kernel counts overflows since it started. One in the past does not concern a SYN, even if its
-/// next hop has no entry: here the firewall sends it to another address.
+/// The kernel counts overflows since it started. One in the past does not concern a SYN, even if
+/// its next hop has no entry: here the firewall sends it to another address.
 #[test]
 fn a_port_is_filtered_although_the_table_overflowed_before() {
     let _alone = ALONE.lock();
