@@ -20,7 +20,7 @@ pub(crate) struct Outcome {
 /// that is missing with 127.
 pub(crate) fn outcome(program: &str, words: &[&str]) -> Outcome {
     let mut command = Command::new("timeout");
-    command.args(["120", program]).args(words).env_clear();
+    command.args(["600", program]).args(words).env_clear();
     command.env("LC_ALL", "C.UTF-8").env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     command.env("DEBIAN_FRONTEND", "noninteractive");
     let output = command.output().expect("coreutils are there");
@@ -41,19 +41,30 @@ pub(crate) fn run(program: &str, words: &[&str]) -> String {
 /// Returns the packages of a kind, "deb" or "rpm", for this machine: of this version, and of one to
 /// upgrade to.
 pub(crate) fn packages(kind: &str) -> [String; 2] {
+    ["package", "package-99.0.0"].map(|folder| package_in(folder, &for_this_machine(kind)))
+}
+
+/// Returns the package of this version whose name ends like this.
+pub(crate) fn package(end: &str) -> String {
+    package_in("package", end)
+}
+
+/// Returns the end of the names of packages of a kind, "deb" or "rpm", for this machine.
+pub(crate) fn for_this_machine(kind: &str) -> String {
     let architecture = match (kind, ARCH) {
         ("deb", "x86_64") => "amd64",
         ("deb", "aarch64") => "arm64",
         (_, other) => other,
     };
-    let end = format!("{architecture}.{kind}");
-    ["package", "package-99.0.0"].map(|folder| {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name(folder);
-        let files = folder.read_dir().into_iter().flatten().map(|entry| entry.unwrap().path());
-        let mut names = files.map(|file| file.into_os_string().into_string().unwrap());
-        let missing = || panic!("no {end} in {}: run scripts/test package", folder.display());
-        names.find(|name| name.ends_with(&end)).unwrap_or_else(missing)
-    })
+    format!("{architecture}.{kind}")
+}
+
+fn package_in(folder: &str, end: &str) -> String {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name(folder);
+    let files = folder.read_dir().into_iter().flatten().map(|entry| entry.unwrap().path());
+    let mut names = files.map(|file| file.into_os_string().into_string().unwrap());
+    let missing = || panic!("no {end} in {}: run scripts/test package platforms", folder.display());
+    names.find(|name| name.ends_with(end)).unwrap_or_else(missing)
 }
 
 /// Returns these files of a package, and those that every package has for callers: the wrappers and
@@ -80,8 +91,13 @@ pub(crate) struct Machine {
 
 impl Machine {
     pub(crate) fn new() -> Self {
-        let archive = concat!(env!("CARGO_TARGET_TMPDIR"), "/clean_debian.tar");
-        assert!(Path::new(archive).exists(), "no {archive}: run scripts/test package");
+        Self::unpack("clean_debian")
+    }
+
+    /// Unpacks the archive of this name, which `scripts/test` has made.
+    pub(crate) fn unpack(name: &str) -> Self {
+        let archive = &format!("{}/{name}.tar", env!("CARGO_TARGET_TMPDIR"));
+        assert!(Path::new(archive).exists(), "no {archive}: run scripts/test package platforms");
         let root = tempfile::tempdir().expect("a scratch directory");
         let folder = root.path().to_str().unwrap();
         run("tar", &["--extract", "--file", archive, "--directory", folder, "--exclude=./dev/*"]);

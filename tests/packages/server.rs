@@ -11,7 +11,9 @@ use crate::machine::{Machine, run};
 /// Asserts that the plugin at this path, run by the user `nagios`, reports what is open and what is
 /// closed, uses this engine, and does not involve the server's application.
 pub(crate) fn assert_serves_nagios(machine: &Machine, plugin: &str, engine: &str) {
-    let listener = listener();
+    own_network();
+    let listener = TcpListener::bind("127.0.0.1:8025").expect("a free port in a new network");
+    listener.set_nonblocking(true).unwrap();
     let check = |words: &[&str]| machine.outcome_as("nagios", &[&[plugin], words].concat());
 
     let open = check(&["-H", "127.0.0.1", "-p", "8025"]);
@@ -29,11 +31,8 @@ pub(crate) fn assert_serves_nagios(machine: &Machine, plugin: &str, engine: &str
     assert_eq!(nobody.kind(), ErrorKind::WouldBlock);
 }
 
-/// Listens on port 8025 of loopback, in a network for this thread and the programs that it starts.
-fn listener() -> TcpListener {
+/// Makes a network for this thread and the programs that it starts.
+pub(crate) fn own_network() {
     unshare(CloneFlags::CLONE_NEWNET).expect("may make a network: needs root or a user namespace");
     run("ip", &["link", "set", "lo", "up"]);
-    let listener = TcpListener::bind("127.0.0.1:8025").expect("a free port in a new network");
-    listener.set_nonblocking(true).unwrap();
-    listener
 }

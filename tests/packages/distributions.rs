@@ -1,0 +1,76 @@
+//! The package and the static program on releases of Debian, with their C libraries.
+
+use std::env::consts::ARCH;
+use std::fs;
+
+use crate::machine::{Machine, Outcome, for_this_machine, package, run};
+use crate::server::own_network;
+
+const PROGRAM: &str = "/usr/bin/halfopen";
+
+/// Asserts that root and the user `nagios` can check ports with raw packets, and look up a name.
+/// That takes a thread, which reads files of the system.
+fn assert_works(machine: &Machine) {
+    own_network();
+    let hosts = "127.0.0.1 localhost\n127.0.0.7 server.example\n";
+    fs::write(machine.path("/etc/hosts"), hosts).expect("a folder for it");
+    for user in ["root", "nagios"] {
+        assert_passed(&machine.outcome_as(user, &[PROGRAM, "--self-test"]));
+        let named = machine.outcome_as(user, &[PROGRAM, "server.example", "8025"]);
+        let said = "TCP HALF-OPEN CRITICAL - server.example:8025 at 127.0.0.7 closed ";
+        assert_eq!(named.code, 2, "{named:#?}");
+        assert!(named.stdout.starts_with(said), "{named:#?}");
+    }
+}
+
+/// Asserts that a self-test passed, over both address families.
+fn assert_passed(outcome: &Outcome) {
+    let said = "TCP HALF-OPEN OK - self-test: 8 of 8 claims hold on this machine (engine: raw)\n";
+    assert_eq!(outcome.code, 0, "{outcome:#?}");
+    assert!(outcome.stdout.starts_with(said), "{outcome:#?}");
+}
+
+fn assert_package_works(suite: &str) {
+    let package = package(&for_this_machine("deb"));
+    let machine = Machine::unpack(suite);
+    machine.bring(&package, "halfopen.deb");
+    machine.run(&["apt-get", "install", "--yes", "/halfopen.deb"]);
+    assert_works(&machine);
+}
+
+fn assert_static_program_works(suite: &str) {
+    let archive = package(&format!("{ARCH}-linux-musl.tar.gz"));
+    let machine = Machine::unpack(suite);
+    let usr = machine.path("/usr");
+    let to = ["--strip-components=2", "--keep-directory-symlink", "--directory"];
+    let members = [usr.to_str().unwrap(), "--wildcards", "*/usr/*"];
+    run("tar", &[&["--extract", "--file", &archive][..], &to, &members].concat());
+    machine.run(&["setcap", "cap_net_raw=p", PROGRAM]);
+    assert_works(&machine);
+}
+
+#[test]
+fn the_package_works_on_debian_11() {
+    assert_package_works("bullseye");
+}
+
+#[test]
+fn the_package_works_on_debian_12() {
+    assert_package_works("bookworm");
+}
+
+#[test]
+fn the_package_works_on_debian_13() {
+    assert_package_works("trixie");
+}
+
+#[test]
+fn the_package_works_on_debian_sid() {
+    assert_package_works("sid");
+}
+
+#[test]
+fn the_static_program_works_on_the_oldest_and_the_newest() {
+    assert_static_program_works("bullseye");
+    assert_static_program_works("sid");
+}
