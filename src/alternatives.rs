@@ -73,7 +73,10 @@ impl Alternatives {
         outcome: Outcome,
         policy: &Policy,
     ) -> Option<Ending> {
-        self.note(id, endpoint, outcome, true);
+        if let Some(address) = self.find(id, endpoint) {
+            address.outcome = Some(outcome);
+            address.ended = true;
+        }
         self.decide(id, endpoint.port(), policy)
     }
 
@@ -86,15 +89,15 @@ impl Alternatives {
         cause: NoRoute,
         policy: &Policy,
     ) -> Option<Ending> {
-        let verdict = Verdict::without_probe(Reason::NoRoute(cause));
-        self.note(id, endpoint, Ok(verdict), false);
+        if let Some(address) = self.find(id, endpoint) {
+            address.outcome = Some(Ok(Verdict::without_probe(Reason::NoRoute(cause))));
+        }
         self.decide(id, endpoint.port(), policy)
     }
 
     /// Records that a SYN has left for an address of a target, so there is a route.
     pub fn sent(&mut self, id: u32, endpoint: SocketAddr) {
-        let mut addresses = self.0.get_mut(&(id, endpoint.port())).into_iter().flatten();
-        if let Some(address) = addresses.find(|other| other.endpoint == endpoint && !other.ended) {
+        if let Some(address) = self.find(id, endpoint).filter(|address| !address.ended) {
             address.outcome = None;
         }
     }
@@ -110,11 +113,9 @@ impl Alternatives {
         Some((id, ending(addresses, policy)))
     }
 
-    fn note(&mut self, id: u32, endpoint: SocketAddr, outcome: Outcome, ended: bool) {
-        let mut addresses = self.0.get_mut(&(id, endpoint.port())).into_iter().flatten();
-        if let Some(address) = addresses.find(|address| address.endpoint == endpoint) {
-            (address.outcome, address.ended) = (Some(outcome), ended);
-        }
+    fn find(&mut self, id: u32, endpoint: SocketAddr) -> Option<&mut Alternative> {
+        let addresses = self.0.get_mut(&(id, endpoint.port()))?;
+        addresses.iter_mut().find(|address| address.endpoint == endpoint)
     }
 
     fn decide(&mut self, id: u32, port: u16, policy: &Policy) -> Option<Ending> {

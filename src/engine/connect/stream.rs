@@ -30,12 +30,14 @@ impl Port {
         };
         let mut attempts = 0;
         loop {
-            let found = bound(any, false, egress)?.local_addr().map_err(|error| setup(&error))?;
+            let found = bound(any, PortUse::Exclusive, egress)?
+                .local_addr()
+                .map_err(|error| setup(&error))?;
             let found = found.as_socket().expect("an internet socket");
             // The port is free again, so another program may take it first. The kernel offers an
             // exclusive port to no socket that shares ports, and a shared one to no other socket.
             attempts += 1;
-            match bound(found, true, egress) {
+            match bound(found, PortUse::Shared, egress) {
                 Err(LocalError::SourcePort(Errno::EADDRINUSE)) if attempts < RESERVATIONS => {}
                 held => return Ok(Self { number: found.port(), _held: held? }),
             }
@@ -54,7 +56,7 @@ pub(super) fn stream(
         SocketAddr::V6(_) => (Domain::IPV6, Ipv6Addr::UNSPECIFIED.into()),
     };
     let local = SocketAddr::new(egress.source.unwrap_or(any), port.unwrap_or_default());
-    let socket = bound(local, true, egress)?;
+    let socket = bound(local, PortUse::Shared, egress)?;
     socket.set_nonblocking(true).map_err(|error| setup(&error))?;
     socket.set_tcp_quickack(false).map_err(|error| setup(&error))?;
     socket.set_linger(Some(Duration::ZERO)).map_err(|error| setup(&error))?;
@@ -66,9 +68,18 @@ pub(super) fn stream(
     Ok(socket)
 }
 
-/// Returns a TCP socket that is bound to `local`, whose port it may share. A shared port 0 leaves
-/// the choice to `connect()`, which may also take a port that has other connections.
-fn bound(local: SocketAddr, shared: bool, egress: &Egress) -> Result<Socket, LocalError> {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum PortUse {
+    /// No other socket has the port.
+    Exclusive,
+    /// Other sockets that share it may have it, too.
+    Shared,
+}
+
+/// Returns a TCP socket that is bound to `local`. A shared port 0 leaves the choice to `connect()`,
+/// which may also take a port that has other connections.
+fn bound(local: SocketAddr, port: PortUse, egress: &Egress) -> Result<Socket, LocalError> {
+    let shared = port == PortUse::Shared;
     let domain = Domain::for_address(local);
     let socket = Socket::new(domain, Type::STREAM, None)
         .map_err(|error| LocalError::Socket(errno(&error)))?;
