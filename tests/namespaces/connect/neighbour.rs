@@ -21,9 +21,15 @@ fn a_next_hop_that_has_failed_before_is_not_blamed_for_a_local_firewall() {
         ));
         for (family, target) in FAMILIES {
             lab.client.sysctl(&format!("net.{family}.neigh.client0.retrans_time_ms"), "100");
-            let dead = lab.verdict(&["--engine", "connect", target, "80"]);
-            assert_eq!(dead.ending(), (Some("unreachable"), 2), "{dead:?}");
-            wait_until(|| failed_for_a_second(&neighbours(&lab, target)));
+            wait_until(|| {
+                let entry = neighbours(&lab, target);
+                if entry.is_empty() {
+                    // The kernel removes failed entries when there are many in all namespaces.
+                    let dead = lab.verdict(&["--engine", "connect", target, "80"]);
+                    assert_eq!(dead.ending(), (Some("unreachable"), 2), "{dead:?}");
+                }
+                failed_for_a_second(&entry)
+            });
             let rejected = lab.verdict(&["--engine", "connect", "-t", "1", target, "81"]);
             assert_eq!(rejected.ending(), (None, 3), "{kind}: {rejected:?}");
             assert!(rejected.reason.contains("local firewall"), "{kind}: {rejected:?}");

@@ -101,7 +101,7 @@ pub(crate) struct Finding {
     pub(crate) reason: String,
     pub(crate) status: String,
     pub(crate) rtt: Option<f64>,
-    pub(crate) tries: u64,
+    pub(crate) tries: Option<u64>,
 }
 
 /// The last line of `-o json`.
