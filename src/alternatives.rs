@@ -51,6 +51,8 @@ pub struct Ending {
     pub outcome: Outcome,
     /// The others, in the resolver's order.
     pub others: Vec<Alternative>,
+    /// Those of all of them that are still probed.
+    pub left: Vec<SocketAddr>,
 }
 
 impl Alternatives {
@@ -131,6 +133,8 @@ impl Alternatives {
 }
 
 fn ending(mut addresses: Vec<Alternative>, policy: &Policy) -> Ending {
+    let left = addresses.iter().filter(|address| !address.ended);
+    let left = left.map(|address| address.endpoint).collect();
     let weight = |address: &Alternative| {
         address.outcome.as_ref().map_or(0, |outcome| policy.precedence(outcome))
     };
@@ -146,5 +150,5 @@ fn ending(mut addresses: Vec<Alternative>, policy: &Policy) -> Ending {
     {
         outcome = Err(NoVerdict::Unfinished(end));
     }
-    Ending { endpoint, outcome, others: addresses }
+    Ending { endpoint, outcome, others: addresses, left }
 }

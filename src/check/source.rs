@@ -190,12 +190,9 @@ impl Source {
     }
 
     fn end_alternatives(&mut self, id: u32, ending: Ending) {
-        let Ending { endpoint, outcome, others } = ending;
-        for other in others.iter().filter(|other| !other.ended) {
-            if self.target_set.leave(id, other.endpoint) {
-                self.unwanted.push(other.endpoint);
-            }
-        }
+        let Ending { endpoint, outcome, others, left } = ending;
+        let unwanted = left.into_iter().filter(|endpoint| self.target_set.leave(id, *endpoint));
+        self.unwanted.extend(unwanted);
         let others = others.into_iter().map(|other| (other.endpoint.ip(), other.outcome)).collect();
         self.ended.push_back(EndedTarget { id, endpoint: Some(endpoint), outcome, others });
     }

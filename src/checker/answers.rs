@@ -200,8 +200,9 @@ impl Checker {
 
     /// Handles an ACK that does not acknowledge the SYNs from a port: the server has an old
     /// connection with that port, or equipment on the way authenticates the SYN. Our RST clears it
-    /// (RFC 9293 §3.10.7.3), and the next attempt leaves at once. The timeout of the last one goes
-    /// on, because only the endpoints prove such an answer, and a SYN+ACK may still arrive.
+    /// (RFC 9293 §3.10.7.3), and the next attempt leaves at once, unless it is the last one: that
+    /// leaves when the timeout has passed, in case that SYNs or RSTs are lost. Only the endpoints
+    /// prove such an answer, so a SYN+ACK may still arrive.
     fn on_unacceptable_ack(&mut self, (slot, from): (Slot, u16), answer: Answer, now: Duration) {
         let incidents = self.pending.incidents_mut(slot);
         match answer {
@@ -211,7 +212,7 @@ impl Checker {
         let target = &mut self.pending[slot];
         let newest = usize::from(target.begun) - 1;
         let is_from_there = from & (1 << newest) != 0;
-        if target.stage == Stage::Waiting && is_from_there && newest < self.attempts.last() {
+        if target.stage == Stage::Waiting && is_from_there && newest + 1 < self.attempts.last() {
             target.stage = Stage::Due;
             target.until = nanos(now);
             self.due.push_back(slot);

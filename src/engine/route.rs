@@ -148,8 +148,11 @@ impl Router {
         mut answer: Result<Route, Errno>,
         chooser: Option<&Socket>,
     ) -> Result<Route, SendError> {
-        // In a VRF the kernel does not tell the source address of a route.
-        let untold = answer == Err(Errno::ENETUNREACH) || flow.options.device != 0;
+        // In a VRF the kernel does not tell the source address of a route. An IPv6 connection that
+        // finds no route looks again with a source address (`ip6_dst_lookup_tail()`).
+        let untold = answer == Err(Errno::ENETUNREACH)
+            || answer.is_err() && flow.to.is_ipv6()
+            || flow.options.device != 0;
         if untold && flow.from.is_none() {
             let chosen = || chooser.and_then(|chooser| choose(chooser, flow.to));
             flow.from = self.source.or_else(chosen);

@@ -112,6 +112,26 @@ fn a_name_that_is_nowhere_open_has_the_most_telling_state_of_its_addresses() {
 
 /// With these options, silence takes a minute.
 #[test]
+fn a_name_without_a_route_is_reported_once() {
+    let lab = Lab::new();
+    let mut hosts = String::new();
+    for last in 1..=40 {
+        writeln!(hosts, "198.19.200.{last} far.test\n2001:db8:77::{last} far.test")
+            .expect("memory");
+    }
+    let names = Names::with_hosts(&hosts);
+    for engine in ENGINES {
+        for family in [["-4"].as_slice(), &["-6"], &[]] {
+            let words = [&["-o", "json", "--engine", engine, "far.test", "80"], family].concat();
+            let outcome = lab.client.outcome(names.shown_to(&halfopen(&words)));
+            assert_eq!(outcome.stdout.lines().count(), 1, "{outcome:#?}");
+            let verdict = outcome.verdict();
+            assert_eq!(verdict.ending(), (Some("unreachable"), 2), "{verdict:?}");
+        }
+    }
+}
+
+#[test]
 fn an_address_without_a_route_is_not_waited_for_when_the_others_have_answered() {
     let stage = Stage::new();
     for engine in ENGINES {

@@ -189,6 +189,26 @@ fn a_route_for_some_source_addresses_is_a_route() {
     }
 }
 
+/// An IPv6 connection looks again with a source address, whatever it finds without one.
+#[test]
+fn a_route_for_some_source_addresses_comes_before_a_route_that_refuses() {
+    let lab = Lab::new();
+    let _listener = lab.server.listen("[2001:db8:1::7]:80".parse().expect("an endpoint"));
+    lab.client.configure(&[
+        "route del 2001:db8:1::/64",
+        "route add 2001:db8:1::/64 via 2001:db8::2 table 100",
+    ]);
+    lab.client.run("ip", &["-6", "rule", "add", "from", "2001:db8::1", "lookup", "100"]);
+    for kind in ["blackhole", "unreachable", "prohibit"] {
+        lab.client.configure(&[&format!("route replace {kind} 2001:db8:1::/48")]);
+        for engine in ENGINES {
+            let verdict = check(&lab, engine, &["-t", "1", "2001:db8:1::7", "80"]);
+            assert_eq!(verdict.ending(), (Some("open"), 0), "{kind}, {engine}: {verdict:?}");
+        }
+        lab.client.configure(&[&format!("route del {kind} 2001:db8:1::/48")]);
+    }
+}
+
 #[test]
 fn addresses_that_do_not_go_together_are_no_routes() {
     let lab = Lab::new();
