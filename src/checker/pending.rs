@@ -1,4 +1,4 @@
-//! The table of pending targets, each of which takes less than a hundred bytes.
+//! The table of pending targets, each of which takes about a hundred bytes.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
