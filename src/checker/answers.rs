@@ -201,8 +201,8 @@ impl Checker {
     /// Handles an ACK that does not acknowledge the SYNs from a port: the server has an old
     /// connection with that port, or equipment on the way authenticates the SYN. Our RST clears it
     /// (RFC 9293 §3.10.7.3), and the next attempt leaves at once, unless it is the last one: that
-    /// leaves when the timeout has passed, in case that SYNs or RSTs are lost. Only the endpoints
-    /// prove such an answer, so a SYN+ACK may still arrive.
+    /// leaves when the timeout has passed, because servers limit such ACKs and some packets may be
+    /// lost. Only the endpoints prove such an answer, so a SYN+ACK may still arrive.
     fn on_unacceptable_ack(&mut self, (slot, from): (Slot, u16), answer: Answer, now: Duration) {
         let incidents = self.pending.incidents_mut(slot);
         match answer {

@@ -7,7 +7,7 @@ use super::sources::SourceId;
 use crate::local_error::LocalError;
 use crate::verdict::Reason;
 
-/// A pending target. It takes few bytes, 52, because there may be a million of them.
+/// A pending target. It takes only 52 bytes, because there may be a million of them.
 #[repr(Rust, packed(4))]
 pub(super) struct PendingTarget {
     pub(super) remote: Endpoint,

@@ -156,7 +156,7 @@ impl ConnectEngine {
     ) -> Result<(), SendError> {
         let from = self.egress.source;
         let flow = Flow { to, from, from_port, options: SocketOptions::of(socket)? };
-        self.router().and_then(|router| router.connect_error(flow)).map_or(Ok(()), Err)
+        self.router().map_or(Ok(()), |router| router.check_connection(flow))
     }
 
     /// Returns why a handshake could not begin: for a reason of the routing table, or another.
@@ -219,7 +219,8 @@ impl Engine for ConnectEngine {
 
     fn timed_out(&mut self, remote: SocketAddr, index: usize) {
         if index == 0 && !self.overflows.are_counted() {
-            // Only later overflows concern the attempts that are left.
+            // Reads the count of overflows, if need be: only later ones concern the attempts that
+            // are left.
             self.may_have_dropped_syn(remote);
         }
         self.handshakes.time_out(remote, index);

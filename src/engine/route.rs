@@ -195,19 +195,17 @@ impl Router {
         Err(SendError::LocalError(LocalError::OtherRoute(flow.to)))
     }
 
-    /// Returns why a connection of `flow` cannot begin, if the reason is in the routing table.
-    pub(super) fn connect_error(&self, mut flow: Flow) -> Option<SendError> {
+    /// Checks that the routing table allows a connection of `flow`.
+    pub(super) fn check_connection(&self, mut flow: Flow) -> Result<(), SendError> {
         flow.from = self.lookup_source(flow.to, flow.options);
-        let mut looked_up = || -> Result<_, SendError> {
-            let answer = self.netlink.route(flow)?;
-            let route = self.route(&mut flow, answer, None)?;
-            if flow.to.is_ipv6() {
-                return Ok(route);
-            }
-            let again = self.netlink.route(flow)?; // see `ask`
-            self.check(&mut flow, again)
-        };
-        looked_up().err()
+        let answer = self.netlink.route(flow)?;
+        self.route(&mut flow, answer, None)?;
+        // An IPv4 connection looks its route up again with the source address that it got.
+        if flow.to.is_ipv4() {
+            let again = self.netlink.route(flow)?;
+            self.check(&mut flow, again)?;
+        }
+        Ok(())
     }
 
     /// Checks the kernel's answer about `flow`, and puts the source address of the route in it.
