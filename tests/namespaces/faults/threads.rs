@@ -1,5 +1,7 @@
 //! Too few threads. The limit does not apply to root, so an ordinary user runs these programs.
 
+use lab::with_own_clock;
+
 use super::{Stage, assert_unknown_in_one_line, program, right};
 use crate::support::caller::Caller;
 use crate::support::names::Names;
@@ -13,7 +15,7 @@ fn without_a_thread_no_name_is_looked_up() {
         let program = user.program.to_str().expect("plain letters");
         let limited = ["--nproc=1", program, "--engine", "connect", "-o", "json"];
         let command = user.command_of("prlimit", &[&limited, arguments].concat());
-        stage.lab.client.outcome(names.shown_to(&command))
+        stage.lab.client.outcome(names.shown_to(&with_own_clock(command)))
     };
     let outcome = alone(&["listed.test", "80"]);
     assert_unknown_in_one_line(&outcome);
