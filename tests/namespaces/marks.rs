@@ -35,7 +35,9 @@ fn assert_all_packets_take_the_marked_route(lab: &Lab) {
         let _listener = lab.server.listen(SocketAddr::new(server, 80));
         let (plain, marked) = (lab.server.capture("server0"), lab.server.capture("server1"));
         for mark in ["7", "2147483649"] {
-            for check in [Lab::check, Lab::check_with_net_raw_alone] {
+            let checks = [Lab::check as fn(&Lab, &[&str]) -> _, Lab::check_with_net_raw_alone];
+            let possible = if may_mark_with_net_raw_alone() { 2 } else { 1 };
+            for check in &checks[..possible] {
                 let verdict = |port| {
                     check(lab, &["-o", "json", "--mark", mark, &server.to_string(), port]).verdict()
                 };
@@ -47,6 +49,26 @@ fn assert_all_packets_take_the_marked_route(lab: &Lab) {
         }
         assert!(plain.segments().is_empty(), "nothing leaves by the other way");
         assert_eq!(lab.server.run("ss", &["-Htan", "state", "syn-recv"]), "");
+    }
+}
+
+/// Linux 5.17 began to allow it (`sk_setsockopt()`).
+fn may_mark_with_net_raw_alone() -> bool {
+    lab::kernel() >= (5, 17)
+}
+
+#[test]
+fn net_raw_alone_marks_as_far_as_the_kernel_lets_it() {
+    let lab = lab_with_a_marked_route();
+    let _listener = lab.server.listen(SocketAddr::new(ROUTED_V4, 80));
+    let target = [&*ROUTED_V4.to_string(), "80"];
+    let checked =
+        lab.check_with_net_raw_alone(&[&["-o", "json", "--mark", "7"], &target[..]].concat());
+    if may_mark_with_net_raw_alone() {
+        assert_eq!(checked.verdict().ending(), (Some("open"), 0), "{checked:#?}");
+    } else {
+        assert_eq!(checked.code, 3, "{checked:#?}");
+        assert!(checked.stdout.contains("cannot set mark 7"), "{checked:#?}");
     }
 }
 

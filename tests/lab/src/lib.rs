@@ -12,6 +12,7 @@
 
 mod capture;
 mod clock;
+mod kernel;
 mod namespace;
 mod program;
 
@@ -20,6 +21,7 @@ use std::process::Command;
 
 pub use capture::{Capture, Captured, Direction};
 pub use clock::{own_clock, with_own_clock};
+pub use kernel::kernel;
 pub use namespace::Namespace;
 pub use program::{Outcome, Running, Verdict, halfopen, halfopen_path};
 
