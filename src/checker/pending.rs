@@ -88,9 +88,10 @@ impl Pending {
             entry.remove();
             self.free.push(slot);
             self.incidents.remove(&slot);
-            if let Some(source) = self[slot].source.take() {
+            if let Some(source) = self[slot].source {
                 self.sources.release(source);
             }
+            self[slot].source = None;
         }
     }
 
@@ -107,7 +108,9 @@ impl Pending {
         let at = self.at(slot, index);
         let repeated = self.was_sent(slot, index) && self.sent_from[at] == local.port();
         let target = &mut self.slots[slot as usize];
-        if let Some(former) = target.source.replace(source) {
+        let former = target.source;
+        target.source = Some(source);
+        if let Some(former) = former {
             self.sources.release(former);
         }
         target.sent |= 1 << index;

@@ -7,8 +7,8 @@ use super::sources::SourceId;
 use crate::local_error::LocalError;
 use crate::verdict::Reason;
 
-/// A pending target. It takes only 52 bytes, because there may be a million of them.
-#[repr(Rust, packed(4))]
+/// A pending target. It takes only 50 bytes, because there may be a million of them.
+#[repr(Rust, packed(2))]
 pub(super) struct PendingTarget {
     pub(super) remote: Endpoint,
     /// When the timeout of its newest attempt ends, in nanoseconds.
