@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Checker;
+use super::clock::Clock;
 use super::pending::{Slot, nanos};
 use super::target::Stage;
 use crate::event::HandshakeEnd;
@@ -82,6 +83,10 @@ impl Checker {
         let pending = slot.map(|slot| self.pending[slot].clock);
         match sent {
             Some((slot, from)) if pending == Some(clock) => Acknowledged::Pending(slot, from),
+            // The number was given to another target.
+            Some(_) if pending.is_some_and(|m| Clock::is_of_this_round(clock, m)) => {
+                Acknowledged::Nothing
+            }
             _ if self.clock.may_have_given(clock, pending, now) => Acknowledged::Earlier,
             _ => Acknowledged::Nothing,
         }

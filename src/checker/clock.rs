@@ -12,6 +12,9 @@ const TICK: u64 = 4_000;
 /// §3.4.2).
 const LIFETIME: Duration = Duration::from_mins(4);
 
+/// The largest window without scaling.
+const WINDOW: u32 = 65_535;
+
 /// Gives each target an M of its own when it is admitted, and knows to which M answers may arrive.
 #[derive(Default)]
 pub(super) struct Clock {
@@ -29,6 +32,13 @@ impl Clock {
             if self.first.is_none() { ticks(now) } else { ticks(now).max(self.newest + 1) };
         self.first.get_or_insert(self.newest);
         wrapped(self.newest)
+    }
+
+    /// Returns true if `clock` is that of the `pending` target, or so little before it that no
+    /// earlier round on this target had it: rounds on a target are more than a window (65,535)
+    /// apart.
+    pub(super) fn is_of_this_round(clock: u32, pending: u32) -> bool {
+        pending.wrapping_sub(clock) <= WINDOW
     }
 
     /// Returns true if an answer that arrives at `now` may be to a SYN with this `clock`: the M was

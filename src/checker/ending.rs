@@ -51,8 +51,10 @@ impl Checker {
         let target = &self.pending[slot];
         let sent = target.sent;
         let incidents = self.pending.incidents(slot).clone();
-        let unacceptable = incidents.unacceptable();
-        let Incidents { evidence, acked, answered_by, given_up, error, .. } = incidents;
+        // A server does not answer every repetition of a SYN (`tcp_oow_rate_limited()`).
+        let unacceptable = self.sharing_ports_with(slot, incidents.unacceptable());
+        let acked = self.sharing_ports_with(slot, incidents.acked);
+        let Incidents { evidence, answered_by, given_up, error, .. } = incidents;
         let reason = match (evidence, error) {
             (Some(reason), _) => reason,
             // No attempt was waited for to the end.
@@ -74,6 +76,12 @@ impl Checker {
         let last = sent.checked_ilog2().unwrap_or_default() as usize;
         let verdict = self.verdict(slot, last, reason);
         self.end(slot, Ok(verdict));
+    }
+
+    /// Returns all attempts that left from the ports of these.
+    fn sharing_ports_with(&self, slot: Slot, attempts: u16) -> u16 {
+        let indices = (0..self.attempts.count()).filter(|index| attempts & (1 << index) != 0);
+        indices.fold(0, |all, index| all | self.pending.sharing_port_with(slot, index))
     }
 
     /// Returns silence since the first of the attempts that were waited for to the end.

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use halfopen::engine::simulated::Network;
@@ -156,6 +157,26 @@ impl Network for SafeReset {
                 self.admits |= segment.sequence == COOKIE;
                 Vec::new()
             }
+        }
+    }
+}
+
+/// In a pool, such a number may be that of the SYN to another target, made some ticks earlier.
+#[test]
+fn a_syn_ack_that_acknowledges_less_than_the_syn_is_a_wrong_one_in_a_pool_too() {
+    let remotes: Vec<_> = (0..100).map(|port| SocketAddr::new(SERVER.ip(), 1000 + port)).collect();
+    for less in [1, 2, 100, 60_000] {
+        let run = check_all(
+            &remotes,
+            on_syn(|_, syn| {
+                let acknowledgement = SequenceNumber((syn.sequence + 1).0.wrapping_sub(less));
+                let segment = Segment { acknowledgement, ..answer(syn, SYN_ACK) };
+                vec![(millis(20), arrive(segment))]
+            }),
+        );
+        for target in 0..remotes.len() {
+            let verdict = run.outcome_of(target).as_ref().expect("a verdict");
+            assert_eq!(verdict.reason, Reason::WrongAcknowledgement, "{less} less");
         }
     }
 }

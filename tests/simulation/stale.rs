@@ -42,6 +42,19 @@ fn an_old_connection_on_every_port_is_stale_when_the_last_wait_is_over() {
     assert_eq!(run.resets().len(), 3);
 }
 
+/// Linux answers the segments of an old connection twice a second at most.
+#[test]
+fn a_repeated_syn_that_draws_no_ack_is_of_the_old_connection_too() {
+    for silent in 0..3 {
+        let run = check(on_syn(|number, syn| {
+            let answer = (millis(20), challenge_ack(syn));
+            if number == silent { vec![] } else { vec![answer] }
+        }));
+        assert_eq!(run.verdict().state(), PortState::Stale, "no answer to SYN {silent}");
+        assert_eq!(run.verdict().reason, Reason::BareAck);
+    }
+}
+
 /// A bare ACK is authenticated by its ports alone; a forged one must not hide the true answer.
 #[test]
 fn a_syn_ack_during_the_last_wait_is_open() {
