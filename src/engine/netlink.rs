@@ -4,6 +4,7 @@
 //! requests.
 
 mod flow;
+mod hops;
 mod message;
 mod neighbour;
 
@@ -11,6 +12,7 @@ use std::cell::Cell;
 use std::fs;
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc;
@@ -18,6 +20,7 @@ use nix::sys::socket::{MsgFlags, recv};
 use socket2::{Domain, Protocol, Socket, Type};
 
 pub(super) use self::flow::{Flow, Route, SocketOptions, scope};
+pub(super) use self::hops::Hop;
 pub(super) use self::neighbour::Neighbour;
 
 use self::message::{
@@ -34,6 +37,10 @@ const MAX_ANSWER: usize = 1024;
 
 /// The length of the longest message of a list in bytes (`netlink_dump()`).
 const MAX_DUMP: usize = 32 << 10;
+
+/// How much of the list of routes is read, in bytes: some thousand routes, which takes the kernel a
+/// few milliseconds.
+const MAX_ROUTES: usize = 512 << 10;
 
 // Attributes of `linux/fib_rules.h` that libc lacks for some targets.
 const FRA_SPORT_RANGE: u16 = 23;
@@ -98,6 +105,29 @@ impl Netlink {
         Ok(neighbour)
     }
 
+    /// Returns the neighbours whose state may have changed within the last `time`.
+    pub(super) fn changed_neighbours(&self, time: Duration) -> Result<Vec<Neighbour>, LocalError> {
+        let mut changed = Vec::new();
+        self.list(libc::RTM_GETNEIGH, &[0; BODY], usize::MAX, |entry| {
+            let neighbour = Neighbour::read(entry);
+            changed.extend(neighbour.may_have_changed_within(time).then_some(neighbour));
+        })?;
+        Ok(changed)
+    }
+
+    /// Returns the next hops of every route to `to`, whether the kernel would choose it now or not.
+    /// Some are missing if there are very many routes.
+    pub(super) fn hops(to: IpAddr) -> Result<Vec<Hop>, LocalError> {
+        let mut body = [0; BODY];
+        body[0] = family(to);
+        let mut found = Vec::new();
+        // On a socket of its own, because the list may not be read to its end.
+        Self::open()?.list(libc::RTM_GETROUTE, &body, MAX_ROUTES, |route| {
+            hops::find(route, to, &mut found);
+        })?;
+        Ok(found)
+    }
+
     /// Returns true if a routing rule, or the choice between next hops, depends on ports or on
     /// source addresses (`RTM_GETRULE`, `fib_multipath_hash_policy`).
     pub(super) fn depends_on_ports_or_sources(&self, domain: Domain) -> Result<bool, LocalError> {
@@ -113,7 +143,7 @@ impl Netlink {
         let mut body = [0; BODY];
         body[0] = family.to_le_bytes()[0];
         let mut depends = false;
-        self.list(libc::RTM_GETRULE, &body, |rule| {
+        self.list(libc::RTM_GETRULE, &body, usize::MAX, |rule| {
             let (head, options) = rule.split_at_checked(BODY).unwrap_or_default();
             let by_source = head.get(2).is_none_or(|length| *length > 0);
             let ports = [FRA_SPORT_RANGE, FRA_DPORT_RANGE];
@@ -126,22 +156,31 @@ impl Netlink {
     /// started (`RTM_GETNEIGHTBL`).
     pub(super) fn neighbour_overflows(&self) -> Result<u64, LocalError> {
         let mut sum = 0_u64;
-        self.list(libc::RTM_GETNEIGHTBL, &[0; 4], |table| {
+        self.list(libc::RTM_GETNEIGHTBL, &[0; 4], usize::MAX, |table| {
             sum = sum.wrapping_add(neighbour::overflows(table));
         })?;
         Ok(sum)
     }
 
-    /// Requests a list, and calls `take` with what follows the header of each of its messages.
-    fn list(&self, kind: u16, body: &[u8], mut take: impl FnMut(&[u8])) -> Result<(), LocalError> {
+    /// Requests a list, and calls `take` with what follows the header of each of its messages,
+    /// until `limit` bytes have been read.
+    fn list(
+        &self,
+        kind: u16,
+        body: &[u8],
+        limit: usize,
+        mut take: impl FnMut(&[u8]),
+    ) -> Result<(), LocalError> {
         let sequence = self.sequence.get();
         self.sequence.set(sequence.wrapping_add(1));
         let request = message(kind, REQUEST | DUMP, sequence, body);
         self.socket.send(&request).map_err(|error| LocalError::RoutingTable(errno(&error)))?;
         let mut buffer = vec![0; MAX_DUMP];
-        loop {
+        let mut total = 0;
+        while total < limit {
             let length = recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::empty())
                 .map_err(LocalError::RoutingTable)?;
+            total += length;
             let mut rest = &buffer[..length];
             while rest.len() >= HEADER {
                 let message = rest.get(HEADER..u32_at(rest, 0) as usize);
@@ -157,6 +196,7 @@ impl Netlink {
                 rest = rest.get(end.next_multiple_of(4)..).unwrap_or_default();
             }
         }
+        Ok(())
     }
 
     /// Sends the requests together, and calls `take` with what follows the header of each answer,

@@ -11,7 +11,7 @@ use crate::engine::sockets::{self, errno, port_less};
 use crate::local_error::LocalError;
 
 // Attributes of `linux/rtnetlink.h` that libc lacks for some targets.
-const RTA_VIA: u16 = 18;
+pub(super) const RTA_VIA: u16 = 18;
 const RTA_IP_PROTO: u16 = 27;
 const RTA_SPORT: u16 = 28;
 const RTA_DPORT: u16 = 29;

@@ -1,9 +1,12 @@
 //! What the kernel says about neighbour tables (`linux/neighbour.h`).
 
+use std::net::IpAddr;
 use std::ops::RangeFrom;
 use std::time::Duration;
 
-use super::message::{BODY, attributes, u16_at, u32_at};
+use nix::libc;
+
+use super::message::{BODY, address, attributes, u16_at, u32_at};
 
 const NDA_CACHEINFO: u16 = 3;
 const NDTA_STATS: u16 = 7;
@@ -15,24 +18,55 @@ const TICK: Duration = Duration::from_millis(10);
 /// The offset of `ndts_table_fulls` in `struct ndt_stats`.
 const TABLE_FULLS: RangeFrom<usize> = 80..;
 
+/// How exactly the kernel says when a neighbour changed: in its own ticks, then in hundredths of a
+/// second.
+const GRANULARITY: Duration = Duration::from_millis(20);
+
 /// An entry of a neighbour table.
 #[derive(Clone, Copy)]
 pub(in crate::engine) struct Neighbour {
+    pub(in crate::engine) address: Option<IpAddr>,
+    /// The index of its interface.
+    pub(in crate::engine) device: u32,
     /// `NUD_REACHABLE` or another state.
-    pub(in crate::engine) state: u16,
+    state: u16,
     /// The time since the state changed last, to a hundredth of a second.
-    pub(in crate::engine) unchanged_for: Duration,
+    unchanged_for: Duration,
 }
 
 impl Neighbour {
+    /// Returns true if its state may have changed within the last `time`. That of an entry that
+    /// needs no ARP never does.
+    pub(in crate::engine) fn may_have_changed_within(&self, time: Duration) -> bool {
+        self.state & libc::NUD_NOARP == 0 && self.unchanged_for <= time + GRANULARITY
+    }
+
+    /// Returns true if it has failed to answer within the last `time`. The kernel notes when it
+    /// gives up (`neigh_timer_handler()`).
+    pub(in crate::engine) fn has_failed_within(&self, time: Duration) -> bool {
+        let is_silent = self.state & (libc::NUD_INCOMPLETE | libc::NUD_FAILED) != 0;
+        is_silent && self.unchanged_for + GRANULARITY < time
+    }
+
     /// Reads a `struct ndmsg` and its attributes.
     pub(super) fn read(body: &[u8]) -> Self {
-        let mut attributes = attributes(body.get(BODY..).unwrap_or_default());
-        let cache = attributes.find(|(kind, value)| {
-            *kind == NDA_CACHEINFO && value.len() >= UPDATED + size_of::<u32>()
-        });
-        let ticks = cache.map_or(0, |(_, value)| u32_at(value, UPDATED));
-        Self { state: u16_at(body, 8), unchanged_for: TICK * ticks }
+        let head = body.get(..BODY).unwrap_or(&[0; BODY]);
+        let mut neighbour = Self {
+            address: None,
+            device: u32_at(head, 4),
+            state: u16_at(head, 8),
+            unchanged_for: Duration::ZERO,
+        };
+        for (kind, value) in attributes(body.get(BODY..).unwrap_or_default()) {
+            match kind {
+                libc::NDA_DST => neighbour.address = address(value),
+                NDA_CACHEINFO if value.len() >= UPDATED + size_of::<u32>() => {
+                    neighbour.unchanged_for = TICK * u32_at(value, UPDATED);
+                }
+                _ => {}
+            }
+        }
+        neighbour
     }
 }
 

@@ -4,17 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::libc;
 
 use super::Router;
-use crate::engine::netlink::{Flow, Neighbour, SocketOptions};
+use crate::engine::netlink::{Flow, Neighbour, Netlink, SocketOptions};
 use crate::engine::sockets::port_less;
 use crate::local_error::LocalError;
 use crate::wire::{IcmpError, Meaning};
-
-/// How exactly the kernel says when a neighbour changed: in its own ticks, then in hundredths of a
-/// second.
-const GRANULARITY: Duration = Duration::from_millis(20);
 
 /// A firewall of this machine rejects a segment when it leaves. No neighbour entry fails and is
 /// removed this soon.
@@ -58,29 +53,39 @@ impl Router {
             && !self.is_here(port_less(remote), options)?)
     }
 
-    /// Returns whether the next hop of `flow`, which was sent so long ago, has failed to answer ARP
+    /// Returns whether a next hop of `flow`, which was sent so long ago, has failed to answer ARP
     /// or neighbour discovery since. `None` if that cannot be known.
     ///
-    /// The kernel notes when it gives up (`neigh_timer_handler()`): an entry that has not changed
-    /// since the segment left has not failed, and one that changed to another state may have failed
-    /// before that. One that does not exist may have been removed, but not at once.
+    /// If no neighbour has changed since, none has failed. One that does not exist may have been
+    /// removed, but not at once. Otherwise the route may be another one by now: the kernel avoids a
+    /// next hop that has failed, if there is another (`rt6_score_route()`, `fib_good_nh()`). So
+    /// those of every route to the target are looked at. Their routes may be gone, too.
     pub(in crate::engine) fn has_neighbour_failed(
         &self,
         flow: Flow,
         sent_ago: Duration,
     ) -> Result<Option<bool>, LocalError> {
-        let neighbour = match self.next_hop(flow)? {
-            Some(Ok(neighbour)) => neighbour,
-            Some(Err(Errno::ENOENT)) => return Ok((sent_ago < AT_ONCE).then_some(false)),
-            Some(Err(_)) | None => return Ok(None),
+        let neighbour = self.next_hop(flow)?;
+        if matches!(neighbour, Some(Ok(neighbour)) if neighbour.has_failed_within(sent_ago)) {
+            return Ok(Some(true));
+        }
+        let mut changed = self.netlink.changed_neighbours(sent_ago)?;
+        if changed.is_empty() {
+            let is_known = match neighbour {
+                Some(Err(Errno::ENOENT)) => sent_ago < AT_ONCE,
+                neighbour => matches!(neighbour, Some(Ok(_))),
+            };
+            return Ok(is_known.then_some(false));
+        }
+        changed.retain(|neighbour| neighbour.has_failed_within(sent_ago));
+        if changed.is_empty() {
+            return Ok(None);
+        }
+        let hops = Netlink::hops(flow.to.ip())?;
+        let is_hop = |failed: &Neighbour| {
+            failed.address.is_some_and(|address| hops.contains(&(address, failed.device)))
         };
-        let is_silent = neighbour.state & (libc::NUD_INCOMPLETE | libc::NUD_FAILED) != 0;
-        let unchanged_for = neighbour.unchanged_for;
-        Ok(if unchanged_for > sent_ago + GRANULARITY {
-            Some(false)
-        } else {
-            (is_silent && unchanged_for + GRANULARITY < sent_ago).then_some(true)
-        })
+        Ok(changed.iter().any(is_hop).then_some(true))
     }
 
     /// Returns how often the neighbour tables have overflowed, or `None` if the next hop of `flow`
