@@ -27,6 +27,7 @@
 #define READING 1000L
 #define LATENESS (2 * MILLISECOND) /* of a quiet machine, at the end of a wait */
 #define WITHOUT_END LONG_MAX
+#define PART (10 * MILLISECOND) /* of a wait for look-ups */
 #define FEW 16 /* with fewer descriptors than these the program needs each */
 #define TIMERS 1024 /* descriptors that may be timers */
 #define SIGNALS (_NSIG / 8) /* bytes of a signal set in the kernel */
@@ -113,35 +114,50 @@ static long newly_delayed(void)
 	return delayed - before;
 }
 
-/* By its state, "S" if it waits. A thread that has not run yet has no name of its own. */
-static int is_held_up(const char *thread)
+/* What a thread does, by its state: "S" if it waits. A thread that has not run yet has no name of its own. */
+enum work { NO_LOOK_UP, WAITS, IS_HELD_UP };
+
+static enum work work_of(const char *thread)
 {
 	char path[32], line[128] = "";
 	int stat, is_other = thread[0] != '.' && strtol(thread, NULL, 10) != main_number;
 	snprintf(path, sizeof path, "%.19s/stat", thread);
 	stat = is_other ? openat(threads, path, O_RDONLY | O_CLOEXEC) : -1;
 	if (stat < 0)
-		return 0;
+		return NO_LOOK_UP;
 	is_other = read(stat, line, sizeof line - 1) > 0 && strstr(line, "(RSTs) ") == NULL;
 	syscall(SYS_close, stat);
-	return is_other && strstr(line, ") S ") == NULL;
+	return !is_other ? NO_LOOK_UP : strstr(line, ") S ") == NULL ? IS_HELD_UP : WAITS;
+}
+
+/* Returns what the thread with the most work does. With `wait`, waits until none is held up. */
+static enum work most_work(int wait)
+{
+	static const struct timespec moment = { 0, MILLISECOND };
+	char entries[4096];
+	long length;
+	enum work work, most = NO_LOOK_UP;
+	if (threads < 0 || lseek(threads, 0, SEEK_SET) < 0)
+		return most;
+	while ((length = syscall(SYS_getdents64, threads, entries, sizeof entries)) > 0)
+		for (struct dirent64 *each = (void *)entries; (char *)each < entries + length;
+			each = (void *)((char *)each + each->d_reclen))
+			do {
+				work = work_of(each->d_name);
+				most = work > most ? work : most;
+			} while (wait && work == IS_HELD_UP && syscall(SYS_nanosleep, &moment, NULL) == 0);
+	return most;
+}
+
+static int looks_up(void)
+{
+	return most_work(0) != NO_LOOK_UP;
 }
 
 /* Waits until no look-up can proceed. Returns true if one could. */
 static int let_look_ups_go_on(void)
 {
-	static const struct timespec moment = { 0, MILLISECOND };
-	char entries[4096];
-	long length;
-	int held_up = 0;
-	if (threads < 0 || lseek(threads, 0, SEEK_SET) < 0)
-		return 0;
-	while ((length = syscall(SYS_getdents64, threads, entries, sizeof entries)) > 0)
-		for (struct dirent64 *each = (void *)entries; (char *)each < entries + length;
-			each = (void *)((char *)each + each->d_reclen))
-			for (; is_held_up(each->d_name); held_up = 1)
-				syscall(SYS_nanosleep, &moment, NULL);
-	return held_up;
+	return most_work(1) == IS_HELD_UP;
 }
 
 struct wait {
@@ -195,16 +211,21 @@ int close(int descriptor)
 
 static int counted_wait(void *watched, nfds_t number, const struct timespec *timeout, const sigset_t *signals)
 {
+	long at_most = timeout == NULL ? WITHOUT_END : nanoseconds(timeout), part;
 	struct timespec left;
 	struct wait wait;
 	int result;
-	/* A wait in which a look-up was held up does not count. */
 	do {
+		/* The parts at whose end a look-up was held up do not count. */
+		part = at_most > PART && looks_up() ? PART : at_most;
+		left = timespec(part);
 		wait = begin();
-		left = timeout == NULL ? timespec(0) : *timeout;
-		result = (int)syscall(SYS_ppoll, watched, number, timeout == NULL ? NULL : &left, signals, SIGNALS);
-	} while (result == 0 && nanoseconds(timeout) > 0 && let_look_ups_go_on());
-	count(wait, timeout == NULL ? WITHOUT_END : nanoseconds(timeout), result);
+		result = (int)syscall(SYS_ppoll, watched, number, part == WITHOUT_END ? NULL : &left, signals, SIGNALS);
+		if (result == 0 && part > 0 && let_look_ups_go_on())
+			continue;
+		count(wait, part, result);
+		at_most -= at_most == WITHOUT_END ? 0 : part;
+	} while (result == 0 && at_most > 0);
 	return result;
 }
 
