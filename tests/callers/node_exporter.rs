@@ -1,5 +1,6 @@
 //! Prometheus' `node_exporter`, on what the wrapper writes for its textfile collector.
 
+use std::fs::Permissions;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
@@ -72,6 +73,31 @@ fn wrong_usage_leaves_the_old_metrics_alone() {
     assert_eq!(std::fs::read_to_string(&file).expect("still there"), "old 1\n");
     let files = std::fs::read_dir(installed.path("textfile")).expect("its own directory").count();
     assert_eq!(files, 1, "no scraps");
+}
+
+/// An alert on the age of the file shows that the check does not run.
+#[test]
+fn a_check_that_does_not_run_to_its_end_leaves_the_old_metrics_alone() {
+    let (pool, installed) = (Pool::new(), Installed::new());
+    let line = r#"{"target":"198.18.0.7:25","address":"198.18.0.7","port":25,"state":"open"}"#;
+    for script in [
+        "exit 127".to_owned(), // as if it were missing
+        "kill -SEGV $$".to_owned(),
+        "exit 3".to_owned(),
+        "exit 0".to_owned(),
+        format!("echo '{line}'; kill -KILL $$"),
+    ] {
+        let program = installed.write("program", &format!("#!/bin/sh\n{script}\n"));
+        std::fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("its own file");
+        installed.copy(&program, "usr/bin/halfopen");
+        let file = installed.write("textfile/halfopen.prom", "old 1\n");
+        let path = file.to_str().expect("plain letters");
+        let outcome = write(&pool, &installed, path, &["-t", "1", "198.18.0.7:25"]);
+        assert_eq!(outcome.code, 1, "{script}: {outcome:?}");
+        assert_eq!(std::fs::read_to_string(&file).expect("still there"), "old 1\n", "{script}");
+        let files = std::fs::read_dir(installed.path("textfile")).expect("its own directory");
+        assert_eq!(files.count(), 1, "{script}: no scraps");
+    }
 }
 
 /// Another user who may write to the directory guesses the name of the temporary file.
