@@ -63,12 +63,16 @@ impl<'a> Recorder<'a> {
     /// Records a target that has ended. Calls `label` for its name only if it is kept or written.
     pub fn record(&mut self, entry: Entry, label: impl FnOnce() -> String) {
         let Entry { id, address, port, outcome, others } = entry;
-        let judgement = self.report.settings.policy.judge(&outcome);
+        let mut judgement = self.report.settings.policy.judge(&outcome);
         let probed = !matches!(outcome, Err(NoVerdict::NotProbed(_)));
         // In a pool, targets that were not probed are the difference between total and count.
         let counts = probed || !self.report.is_pool();
         if counts {
             self.report.tally.count(&outcome, judgement.status);
+        }
+        if !self.report.is_pool() {
+            // There is no summary, so the target has the status of the check.
+            judgement.status = self.report.status();
         }
         if !self.has_use_for(counts, judgement.status) {
             return;

@@ -33,6 +33,23 @@ fn a_closed_port_is_critical_unless_told_otherwise() {
     assert_eq!(check(&[], CLOSED).code, 2);
 }
 
+/// JSON has no summary of a single target.
+#[test]
+fn the_status_of_a_single_target_in_json_is_that_of_the_exit_code() {
+    let _network = Loopback::new().listen("127.0.0.1");
+    for (arguments, port, code, status) in [
+        (["--min-open", "1", "-c", "5:"], OPEN, 0, "OK"),
+        (["--min-open", "0", "-c", "5:"], CLOSED, 0, "OK"),
+        (["--min-open", "1", "-r", "ok"], CLOSED, 2, "CRITICAL"),
+        (["--retries", "0", "-c", "5:"], OPEN, 2, "CRITICAL"),
+    ] {
+        let said = check(&[&["-o", "json"], &arguments[..]].concat(), port);
+        assert_eq!(said.code, code, "{arguments:?}: {}", said.stdout);
+        let field = format!("\"status\":\"{status}\"");
+        assert!(said.stdout.contains(&field), "{arguments:?}: {}", said.stdout);
+    }
+}
+
 #[test]
 fn silence_is_critical() {
     let _network = Loopback::new().overload();
