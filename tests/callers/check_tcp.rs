@@ -3,8 +3,9 @@
 
 use std::fs;
 use std::io::Read;
-use std::net::Shutdown;
+use std::net::{Shutdown, UdpSocket};
 use std::path::Path;
+use std::thread;
 
 use crate::installed::{Installed, in_the_lab};
 use crate::pool::Pool;
@@ -128,7 +129,10 @@ impl Names {
         installed.write("hosts", hosts);
         installed.write("nsswitch.conf", "hosts: files dns\n");
         installed.write("resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n");
-        Self { pool: Pool::new(), installed }
+        let pool = Pool::new();
+        let service = pool.lab.client.enter(|| UdpSocket::bind("127.0.0.1:53"));
+        deny_names(service.expect("a free port"));
+        Self { pool, installed }
     }
 
     /// The call is split into words as by a shell.
@@ -138,4 +142,15 @@ impl Names {
         let here = self.installed.path("").display().to_string();
         self.pool.lab.client.outcome(self.installed.command(&["sh", "-c", &script, &here]))
     }
+}
+
+/// Answers every question with "no such name" (RFC 1035 §4.1.1).
+fn deny_names(service: UdpSocket) {
+    thread::spawn(move || {
+        let mut message = [0; 512];
+        while let Ok((length, asker)) = service.recv_from(&mut message) {
+            message[2..4].copy_from_slice(&[0x81, 0x83]);
+            let _ = service.send_to(&message[..length], asker);
+        }
+    });
 }
