@@ -44,7 +44,7 @@ pub enum LocalError {
     #[error("there is no network interface {0:?}")]
     Interface(String),
     /// No source port could be reserved.
-    #[error("cannot reserve a source port ({}); {}", .0.desc(), fix_or(*.0, PORTS))]
+    #[error("cannot reserve a source port ({}); {}", .0.desc(), port_fix(*.0))]
     SourcePort(Errno),
     /// A rule of the local firewall, or its full connection table, refused the SYN (`EPERM`).
     #[error(
@@ -167,6 +167,13 @@ fn send_fix(errno: Errno) -> &'static str {
     match errno {
         Errno::EACCES => "; a security module may forbid it (Landlock, SELinux)",
         _ => "",
+    }
+}
+
+fn port_fix(errno: Errno) -> &'static str {
+    match errno {
+        Errno::EACCES => "a security module may forbid it (Landlock, SELinux)",
+        _ => fix_or(errno, PORTS),
     }
 }
 

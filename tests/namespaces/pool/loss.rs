@@ -1,5 +1,6 @@
 //! A network that loses one packet in twenty, each way.
 
+use crate::support::chance::bounds;
 use crate::support::crowd::{Crowd, Findings};
 
 /// The number of targets in a pool.
@@ -7,10 +8,6 @@ const TARGETS: u16 = 16_384;
 
 /// The probability that a SYN or its answer is lost.
 const LOST: f64 = 1.0 - 0.95 * 0.95;
-
-/// How likely it is that a correct program exceeds each bound by chance. The bounds are those of
-/// the binomial distribution at this probability.
-const CHANCE: f64 = 1e-7;
 
 #[test]
 fn false_verdicts_are_as_rare_as_the_retries_make_them() {
@@ -29,7 +26,7 @@ fn false_verdicts_are_as_rare_as_the_retries_make_them() {
         let findings = crowd.check(&[&options[..], &["198.18.0.0/18:80"]].concat());
         let lost = false_verdicts(&findings);
         let tries = retries.parse::<i32>().expect("a number") + 1;
-        let (least, most) = bounds(LOST.powi(tries));
+        let (least, most) = bounds(usize::from(TARGETS), LOST.powi(tries));
         assert!(
             (least..=most).contains(&lost),
             "{lost} false verdicts with {tries} SYNs each, expected {least} to {most}"
@@ -47,25 +44,4 @@ fn false_verdicts(findings: &Findings) -> usize {
     let (open, filtered) = (findings.count("open"), findings.count("filtered"));
     assert_eq!(open + filtered, targets, "{:?}", findings.summary);
     filtered
-}
-
-/// Returns the fewest and the most targets that chance may affect, each with that probability.
-fn bounds(probability: f64) -> (usize, usize) {
-    // Terms of the binomial distribution, each computed from the one before. Logarithms are used
-    // because the first is almost zero.
-    let odds = (probability / (1.0 - probability)).ln();
-    let mut term = f64::from(TARGETS) * (1.0 - probability).ln();
-    let mut below = 0.0;
-    let mut least = None;
-    for count in 0..TARGETS {
-        below += term.exp();
-        if below > CHANCE && least.is_none() {
-            least = Some(usize::from(count));
-        }
-        if 1.0 - below < CHANCE {
-            return (least.expect("found before"), usize::from(count));
-        }
-        term += odds + (f64::from(TARGETS - count) / f64::from(count + 1)).ln();
-    }
-    panic!("some count is never exceeded")
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod bulk_transfer;
 pub(crate) mod caller;
+pub(crate) mod chance;
 pub(crate) mod crowd;
 pub(crate) mod exchange;
 pub(crate) mod marked_route;
