@@ -51,7 +51,7 @@ fn check(targets: u32, flags: Option<Flags>, state: PortState) -> u32 {
     let attempts = Attempts::with_retries(RETRIES).expect("few");
     let mut checker = Checker::new(Secret::new([7; 16]), attempts);
     let mut pool = Pool { left: 0..targets, state, ended: 0 };
-    run(&mut checker, &mut engine, &mut Pacer::new(0, WINDOW), &mut pool, Some(TIMEOUT))
+    run(&mut checker, &mut engine, &mut Pacer::new(0, WINDOW), &mut pool, None, Some(TIMEOUT))
         .expect("the simulated network has no faults");
     pool.ended
 }

@@ -4,6 +4,7 @@ mod names;
 mod source;
 mod timetable;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
@@ -17,6 +18,7 @@ use self::timetable::Timetable;
 use crate::checker::{Checker, Ended};
 use crate::engine::{Interrupt, OpenEngine};
 use crate::event_loop::{Driver, Next, PacketEvent, run};
+use crate::explain::{Explainer, Explanation};
 use crate::local_error::{LocalError, SendError};
 use crate::non_blocking_writer::Output;
 use crate::pacer::Pacer;
@@ -26,7 +28,8 @@ use crate::report::Report;
 use crate::report::progress::Progress;
 use crate::report::recorder::{Entry, Recorder};
 use crate::signals::Signals;
-use crate::verdict::{EndOfRun, LookupFailure, NoVerdict, Reason, Verdict};
+use crate::status::Status;
+use crate::verdict::{EndOfRun, LookupFailure, NoVerdict, Outcome, Reason, Verdict};
 
 /// How much later than the deadline the last verdict may come, for delays on this machine.
 const GRACE: Duration = Duration::from_millis(25);
@@ -62,7 +65,8 @@ pub fn check(
     let attempts = engine.as_ref().ok().map(|engine| engine.attempts());
     let timetable = Timetable::new(&report.settings, report.is_pool());
     let recorder = Recorder::new(report, out, progress);
-    let mut session = Session { source, timetable, recorder, signals, listed: 0 };
+    let explanations = HashMap::new();
+    let mut session = Session { source, timetable, recorder, signals, listed: 0, explanations };
     if let Err(error) = engine.and_then(|engine| session.probe(engine)) {
         session.fail(&error);
     }
@@ -81,6 +85,8 @@ struct Session<'a> {
     signals: &'a Signals,
     /// How many targets left at the end have been recorded one by one.
     listed: usize,
+    /// Why endpoints have ended as they have.
+    explanations: HashMap<SocketAddr, Explanation>,
 }
 
 impl Session<'_> {
@@ -91,10 +97,14 @@ impl Session<'_> {
         let (settings, is_pool) = (&report.settings, report.is_pool());
         let window = if is_pool { engine.enable_batching() } else { usize::MAX };
         let mut pacer = Pacer::new(settings.rate, window);
-        let mut checker = Checker::new(secret()?, engine.attempts());
         let deadline = settings.timeout + GRACE;
+        let (secret, attempts) = (secret()?, engine.attempts());
+        let mut explainer =
+            settings.explain.then(|| Explainer::new(secret.clone(), attempts, settings.timeout));
+        let mut checker = Checker::new(secret, attempts);
         self.source.start_lookups()?;
-        run(&mut checker, engine.as_engine(), &mut pacer, self, Some(deadline))?;
+        let (engine, explainer) = (engine.as_engine(), explainer.as_mut());
+        run(&mut checker, engine, &mut pacer, self, explainer, Some(deadline))?;
         let report = self.recorder.report_mut();
         report.discarded = checker.discarded().clone();
         report.lost = checker.lost();
@@ -158,7 +168,8 @@ impl Session<'_> {
         let target = self.source.target(id);
         if let Some(endpoint) = endpoint {
             let (address, port) = (Some(endpoint.ip()), endpoint.port());
-            let entry = Entry { id, address, port, outcome, others };
+            let explanation = self.explanations.get(&endpoint).cloned();
+            let entry = Entry { id, address, port, outcome, explanation, others };
             return self.recorder.record(entry, || target.label(port, Some(endpoint)));
         }
         for port in target.ports.iter() {
@@ -167,7 +178,7 @@ impl Session<'_> {
             }
             self.listed += usize::from(outcome.is_err());
             let (outcome, others) = (outcome.clone(), others.clone());
-            let entry = Entry { id, address: None, port, outcome, others };
+            let entry = Entry { id, address: None, port, outcome, explanation: None, others };
             self.recorder.record(entry, || target.label(port, None));
         }
     }
@@ -203,6 +214,16 @@ impl Driver for Session<'_> {
             self.source.on_no_route(remote, *cause);
             self.record_ended();
         }
+    }
+
+    fn wants_explanation(&self, outcome: &Outcome) -> bool {
+        let settings = &self.recorder.report().settings;
+        let can_tell = matches!(outcome, Ok(_) | Err(NoVerdict::LocalError(_)));
+        can_tell && (settings.verbosity > 0 || settings.policy.judge(outcome).status != Status::Ok)
+    }
+
+    fn explained(&mut self, remote: SocketAddr, explanation: Explanation) {
+        self.explanations.insert(remote, explanation);
     }
 
     fn poll_unwanted(&mut self) -> Option<SocketAddr> {

@@ -1,6 +1,6 @@
 //! What an engine tells the checker.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::wire::{IcmpError, Quote, Segment};
 
@@ -25,6 +25,15 @@ pub enum Event {
     },
     /// An ICMP error arrived, which quotes a segment.
     Icmp(IcmpError, Quote),
+    /// An ICMP echo reply arrived to a request of ours. It says nothing about a port.
+    EchoReply {
+        /// The host that sent it, which may be another than the request was sent to.
+        remote: IpAddr,
+        /// The number of the request.
+        number: u32,
+        /// The time to live or hop limit that it arrived with.
+        hop_limit: u8,
+    },
     /// A handshake that this machine's kernel makes for us has ended.
     Handshake {
         /// The endpoint that its SYN left from.

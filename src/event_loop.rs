@@ -1,7 +1,9 @@
 //! Moves segments between a [`Checker`] and an [`Engine`] until every target has ended.
 
 mod driver;
+mod explanations;
 mod rsts;
+mod syns;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -9,21 +11,17 @@ use std::time::Duration;
 
 pub use self::driver::{Driver, Next, PacketEvent};
 
-use crate::attempt::Attempt;
-use crate::checker::{Checker, DueAttempt, Ended};
-use crate::engine::{Engine, SentSyn};
+use crate::checker::{Checker, Ended};
+use crate::engine::Engine;
 use crate::event::Event;
-use crate::local_error::{LocalError, SendError};
+use crate::explain::Explainer;
+use crate::local_error::LocalError;
 use crate::pacer::Pacer;
 use crate::verdict::{EndOfRun, NoVerdict};
 use crate::wire::Segment;
 
 /// The most SYNs that are handed to the engine at once.
 const BATCH: usize = 64;
-
-/// After this many SYNs in a row without room, the shortage is taken to be that of the whole
-/// machine and not of one target.
-const SHORTAGE: usize = BATCH;
 
 /// How long no SYN is sent then. Also the time between attempts to send RSTs again.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -37,7 +35,8 @@ const LAST_BATCHES: usize = 64;
 
 /// Runs `checker` over `engine` until every target of `driver` has ended and every RST has left, or
 /// until `deadline`, if there is one. Answers that have arrived by then are still received, so that
-/// every SYN+ACK among them gets its RST.
+/// every SYN+ACK among them gets its RST. The `explainer`, if there is one, finds out why those
+/// targets are not open of which the driver wants to know.
 ///
 /// # Errors
 ///
@@ -47,6 +46,7 @@ pub fn run(
     engine: &mut dyn Engine,
     pacer: &mut Pacer,
     driver: &mut impl Driver,
+    explainer: Option<&mut Explainer>,
     deadline: Option<Duration>,
 ) -> Result<(), LocalError> {
     let mut event_loop = EventLoop {
@@ -54,6 +54,7 @@ pub fn run(
         engine,
         pacer,
         driver,
+        explainer,
         upcoming: None,
         without_room: 0,
         drained_until: Duration::ZERO,
@@ -75,6 +76,7 @@ pub fn run(
         }
     }
     event_loop.report_outcomes();
+    event_loop.stop_explaining();
     ran.map(|_| ())
 }
 
@@ -95,6 +97,7 @@ struct EventLoop<'a, D> {
     engine: &'a mut dyn Engine,
     pacer: &'a mut Pacer,
     driver: &'a mut D,
+    explainer: Option<&'a mut Explainer>,
     /// The next new target, until the pacer lets its SYN leave.
     upcoming: Option<(u32, SocketAddr)>,
     /// How many SYNs in a row have found no room.
@@ -141,11 +144,14 @@ impl<D: Driver> EventLoop<'_, D> {
             }
             let outlook = self.send_syns();
             self.report_outcomes();
+            let ask_at = self.ask_questions();
             if is_over(deadline, self.engine.now()) {
                 return Ok(Some(EndOfRun::OutOfTime));
             }
             let wake = match outlook {
-                Outlook::Finished if self.checker.pending() == 0 => return Ok(None),
+                Outlook::Finished if self.checker.pending() == 0 && !self.is_explaining() => {
+                    return Ok(None);
+                }
                 Outlook::MoreAt(time) => Some(time),
                 // SYNs that could not leave have made room again.
                 Outlook::Full if self.engine.room() > 0 => Some(Duration::ZERO),
@@ -153,7 +159,7 @@ impl<D: Driver> EventLoop<'_, D> {
             };
             let resend_at = self.has_pending_rsts().then_some(self.resend_at);
             let timeout = self.checker.poll_timeout();
-            self.receive(earliest([wake, timeout, resend_at, deadline]))?;
+            self.receive(earliest([wake, timeout, ask_at, resend_at, deadline]))?;
         }
     }
 
@@ -173,87 +179,12 @@ impl<D: Driver> EventLoop<'_, D> {
         outlook
     }
 
-    /// Adds attempts that may begin now to `batch`. The number of steps is limited, so that answers
-    /// do not wait.
-    fn collect(&mut self, now: Duration, batch: &mut Vec<DueAttempt>) -> Outlook {
-        for _ in 0..2 * BATCH {
-            let room = self.engine.room().saturating_sub(batch.len());
-            let repeats = self.checker.has_repeats();
-            if room == 0 && !repeats {
-                // The driver is asked for a target when there is room for it.
-                return Outlook::Full;
-            }
-            let due = self.checker.due();
-            // New targets, which may answer, come before retransmissions to silent ones.
-            let begin = !repeats && (due == 0 || due >= room || self.without_room > 0);
-            if begin && self.upcoming.is_none() {
-                match self.driver.next(now) {
-                    Next::Target(id, remote) => self.upcoming = Some((id, remote)),
-                    Next::At(time) if due == 0 => return Outlook::MoreAt(time),
-                    Next::Later if due == 0 => return Outlook::Later,
-                    Next::Nothing if due == 0 => return Outlook::Finished,
-                    Next::At(_) | Next::Later | Next::Nothing => {}
-                }
-            }
-            let ready = self.pacer.ready_at(now);
-            if batch.len() == BATCH || ready > now {
-                return Outlook::MoreAt(ready);
-            }
-            if begin && let Some((id, remote)) = self.upcoming.take() {
-                self.admit(id, remote, now);
-            }
-            if let Some(due) = self.checker.poll_attempt() {
-                self.pacer.sent(now);
-                batch.push(due);
-            }
-        }
-        Outlook::MoreAt(now)
-    }
-
-    fn admit(&mut self, id: u32, remote: SocketAddr, now: Duration) {
-        let limit = self.driver.time_limit(now);
-        if !self.checker.admit(id, remote, limit, now) {
-            let outcome = Err(NoVerdict::AlreadyPending);
-            self.driver.ended(Ended { id, remote, outcome });
-        }
-    }
-
-    fn send_batch(&mut self, batch: &[DueAttempt]) {
-        let attempts: Vec<_> = batch.iter().map(|due| due.attempt).collect();
-        let syn = |attempt: &Attempt, local| self.checker.syn(attempt, local);
-        let results = self.engine.send_syns(&attempts, &syn);
-        for (due, result) in batch.iter().zip(results) {
-            let now = self.engine.now();
-            if result.is_err() {
-                self.pacer.answered(); // no answer is outstanding
-            }
-            match result {
-                Ok(SentSyn { at, local, syn }) => {
-                    self.without_room = 0;
-                    self.checker.sent(*due, local, at);
-                    let by_kernel = PacketEvent::SentByKernel { local, remote: due.attempt.remote };
-                    self.driver.on_packet(at, &syn.map_or(by_kernel, PacketEvent::Sent));
-                }
-                Err(SendError::LocalError(error)) if error.is_shortage() => {
-                    self.checker.postpone(*due, error, now);
-                    self.without_room += 1;
-                    if self.without_room.is_multiple_of(SHORTAGE) {
-                        self.pacer.pause(now + PAUSE);
-                    }
-                }
-                Err(error) => {
-                    self.driver.on_send_error(due.attempt.remote, &error);
-                    self.checker.on_send_error(*due, error, now);
-                }
-            }
-        }
-    }
-
     fn report_outcomes(&mut self) {
         while let Some(ended) = self.checker.poll_outcome() {
             self.engine.cancel(ended.remote);
-            self.driver.ended(ended);
+            self.report(ended);
         }
+        self.report_explained();
         while let Some(remote) = self.driver.poll_unwanted() {
             self.cancel(remote);
         }
@@ -264,6 +195,9 @@ impl<D: Driver> EventLoop<'_, D> {
         self.upcoming.take_if(|(_, upcoming)| *upcoming == remote);
         self.checker.cancel(remote);
         self.engine.cancel(remote);
+        if let Some(explainer) = &mut self.explainer {
+            explainer.cancel(remote);
+        }
     }
 
     /// Waits for answers until `until`, and sends the RSTs that they call for. Returns true if
@@ -273,8 +207,10 @@ impl<D: Driver> EventLoop<'_, D> {
             self.engine.receive(until, &self.driver.interrupts(), &mut self.events)?;
         self.drained_until = self.drained_until.max(drained_until.unwrap_or_default());
         for (at, event) in self.events.drain(..) {
-            let handled = self.checker.handle(&event, at);
-            if handled.is_ok() {
+            let answers_question =
+                self.explainer.as_mut().is_some_and(|explainer| explainer.handle(&event, at));
+            let handled = if answers_question { Ok(()) } else { self.checker.handle(&event, at) };
+            if handled.is_ok() && !answers_question {
                 self.pacer.answered();
             }
             self.driver.on_packet(at, &PacketEvent::Received(event, handled));

@@ -83,7 +83,7 @@
 //! let mut pacer = Pacer::new(10_000, usize::MAX);
 //! let target = "198.18.0.7:443".parse().unwrap();
 //! let mut rounds = Rounds { target, begun: 0, states: Vec::new() };
-//! event_loop::run(&mut checker, &mut engine, &mut pacer, &mut rounds, None)?;
+//! event_loop::run(&mut checker, &mut engine, &mut pacer, &mut rounds, None, None)?;
 //! assert_eq!(rounds.states, [PortState::Filtered; 3]);
 //! # Ok::<(), halfopen::local_error::LocalError>(())
 //! ```
@@ -99,6 +99,7 @@ pub mod descriptors;
 pub mod engine;
 pub mod event;
 pub mod event_loop;
+pub mod explain;
 pub mod family;
 pub mod local_error;
 pub mod non_blocking_writer;
@@ -107,6 +108,7 @@ pub mod pacer;
 pub mod plan;
 pub mod privilege;
 pub mod probe;
+pub mod question;
 #[cfg(feature = "cli")]
 pub mod report;
 pub mod resolve;
@@ -115,6 +117,7 @@ pub mod schedule;
 pub mod self_test;
 pub mod signals;
 pub mod status;
+pub mod surroundings;
 pub mod target;
 pub mod target_file;
 pub mod target_set;

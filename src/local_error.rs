@@ -13,6 +13,9 @@ pub enum LocalError {
     /// `socket()` refused a raw socket, most often for lack of privilege.
     #[error("cannot open a raw socket ({}); {}", .0.desc(), raw_socket_fix(*.0))]
     RawSocket(Errno),
+    /// `socket()` refused a ping socket, and a raw ICMP socket too.
+    #[error("cannot open a ping socket ({}); {}", .0.desc(), fix_or(*.0, PING_GROUPS))]
+    PingSocket(Errno),
     /// `socket()` refused an ordinary socket.
     #[error("cannot open a socket ({}); {}", .0.desc(), fix_or(*.0, FAMILY))]
     Socket(Errno),
@@ -81,6 +84,14 @@ pub enum LocalError {
         /// The kernel's answer.
         errno: Errno,
     },
+    /// The kernel could not send an echo request.
+    #[error("cannot send an echo request to {to} ({})", .errno.desc())]
+    SendEcho {
+        /// Where it should have gone.
+        to: IpAddr,
+        /// The kernel's answer.
+        errno: Errno,
+    },
     /// The kernel would not say where segments go (rtnetlink(7)).
     #[error("cannot ask the routing table ({}); {}", .0.desc(), fix_or(*.0, NETLINK))]
     RoutingTable(Errno),
@@ -111,10 +122,10 @@ pub fn in_words(error: &io::Error) -> String {
 }
 
 impl LocalError {
-    /// Returns true if this machine had no room for a SYN just then: it counts as no attempt.
+    /// Returns true if this machine had no room for a packet just then: it counts as no attempt.
     pub fn is_shortage(&self) -> bool {
         match self {
-            Self::Send { errno, .. } => is_shortage(*errno),
+            Self::Send { errno, .. } | Self::SendEcho { errno, .. } => is_shortage(*errno),
             Self::Socket(errno) => is_shortage(*errno) || no_descriptor(*errno),
             _ => false,
         }
@@ -139,6 +150,7 @@ pub fn is_shortage(errno: Errno) -> bool {
 }
 
 const FAMILY: &str = "is this address family enabled?";
+const PING_GROUPS: &str = "does net.ipv4.ping_group_range cover a group of this user?";
 const PORTS: &str = "are all of net.ipv4.ip_local_port_range in use?";
 const TIMERS: &str = "is timerfd_settime() refused by a filter of system calls?";
 const NETLINK: &str = "is AF_NETLINK forbidden to this program?";

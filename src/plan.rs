@@ -35,6 +35,8 @@ pub struct Settings {
     pub format: Format,
     /// How much is written beside the result, 0 to 3.
     pub verbosity: u8,
+    /// Whether to find out why targets are not open.
+    pub explain: bool,
 }
 
 impl Default for Settings {
@@ -52,6 +54,7 @@ impl Default for Settings {
             min_open: None,
             format: Format::Nagios,
             verbosity: 0,
+            explain: false,
         }
     }
 }

@@ -140,7 +140,8 @@ impl Checker {
         end: HandshakeEnd,
         now: Duration,
     ) {
-        let slot = self.pending.find(remote).filter(|slot| self.pending.was_sent(*slot, index));
+        let slot = self.pending.find(remote).filter(|_| index < self.attempts.count());
+        let slot = slot.filter(|slot| self.pending.was_sent(*slot, index));
         let Some(slot) = slot else { return }; // has ended
         let mut conclude =
             |reason| self.conclude_retransmitted(slot, index, retransmissions, reason, now);

@@ -61,10 +61,13 @@ impl Checker {
         Probe::new(&self.secret, local, attempt.remote, attempt.clock).syn()
     }
 
-    /// Reports that the SYN of `due` left from `local` at `now`.
-    pub fn sent(&mut self, due: DueAttempt, local: SocketAddr, now: Duration) {
+    /// Reports that the SYN of `due` left from `local` at `now`. If it was the last one, returns
+    /// when the target ends unless something answers.
+    pub fn sent(&mut self, due: DueAttempt, local: SocketAddr, now: Duration) -> Option<Duration> {
         self.pending.mark_sent(due.slot, due.attempt.index, local, now);
         self.wait(due, now);
+        let until = Duration::from_nanos(self.pending[due.slot].until);
+        self.pending.has_begun_all(due.slot).then_some(until)
     }
 
     /// Reports that the SYN of `due` could not leave. The other attempts go on: by then there may

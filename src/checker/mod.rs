@@ -235,6 +235,7 @@ impl Checker {
                 self.handle_segment(segment, *reset_by_kernel, now)
             }
             Event::WrongChecksum { .. } => Err(DiscardReason::WrongChecksum),
+            Event::EchoReply { .. } => Ok(()),
             Event::Icmp(error, quote) => self.handle_icmp(*error, quote, now),
             Event::Handshake { remote, index, retransmissions, end, .. } => {
                 self.handle_handshake(*remote, *index, *retransmissions, *end, now);

@@ -155,6 +155,10 @@ pub(super) struct Arguments {
     #[arg(short, long, action = ArgAction::Count, help_heading = "Output")]
     pub(super) verbose: u8,
 
+    /// Say why a port is not open, by up to ten more packets
+    #[arg(long, help_heading = "Output")]
+    pub(super) explain: bool,
+
     /// Test checks over loopback and show the packets
     #[arg(long, help_heading = "Output")]
     pub(super) self_test: bool,

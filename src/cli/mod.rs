@@ -94,6 +94,7 @@ impl CheckArgs {
             attempts: self.0.time.attempts,
             v4: !self.0.use_ipv6 && !self.all_hosts(IpAddr::is_ipv6),
             v6: !self.0.use_ipv4 && !self.all_hosts(IpAddr::is_ipv4),
+            explain: self.0.explain,
         }
     }
 
@@ -199,6 +200,7 @@ impl Arguments {
             min_open: self.min_open,
             format: self.output.into(),
             verbosity: self.verbose,
+            explain: self.explain,
         };
         let plan = Plan { targets, settings };
         let total = plan.total();

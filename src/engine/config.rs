@@ -49,9 +49,20 @@ pub struct EngineConfig {
     pub v4: bool,
     /// True if there may be IPv6 targets.
     pub v6: bool,
+    /// True if questions will be asked ([`Engine::ask`], [`Engine::surroundings`]). That takes two
+    /// source ports more, and sockets that a confined process cannot open.
+    pub explain: bool,
 }
 
+/// How many source ports questions have.
+const QUESTION_PORTS: usize = 2;
+
 impl EngineConfig {
+    /// Returns how many source ports are needed.
+    pub(super) fn ports(&self) -> usize {
+        self.attempts.count() + if self.explain { QUESTION_PORTS } else { 0 }
+    }
+
     /// Opens the engine, with everything that takes privilege. Nothing that it does later takes
     /// any, except as [`OpenEngine::has_enough_privilege`] says. Time counts from `start`.
     ///

@@ -7,9 +7,12 @@
 
 mod handshake;
 mod overflows;
+mod questions;
+mod routing;
 mod stream;
 mod table;
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -20,18 +23,22 @@ use socket2::Socket;
 
 use self::handshake::Handshake;
 use self::overflows::Overflows;
-use self::stream::{Port, stream};
+use self::stream::{Port, setup, stream};
 use self::table::Handshakes;
-use super::netlink::{Flow, SocketOptions};
 use super::per_family::PerFamily;
+use super::ping::{self, PingSocket};
+use super::recv::Received;
 use super::route::Router;
 use super::sockets::{self, errno};
+use super::surroundings::Surveyor;
 use super::timer::Timer;
-use super::{Egress, Engine, EngineConfig, Interrupt, SentSyn};
+use super::{Egress, Engine, EngineConfig, Interrupt, SentQuestion, SentSyn};
 use crate::attempt::Attempt;
 use crate::descriptors::Descriptors;
 use crate::event::{Event, HandshakeEnd};
 use crate::local_error::{LocalError, SendError};
+use crate::question::{CannotAsk, Question, QuestionKind};
+use crate::surroundings::Surroundings;
 use crate::wire::Segment;
 
 /// The number of handshakes whose end is read with one system call.
@@ -60,6 +67,14 @@ pub(super) struct ConnectEngine {
     /// Opened when needed: a socket that was opened with `CAP_NET_ADMIN` could change routes, not
     /// only ask for them. A process that keeps that capability cannot open one later.
     router: Option<Router>,
+    /// For echo requests, if questions will be asked.
+    pings: Option<PerFamily<PingSocket>>,
+    /// How many questions were asked by SYN.
+    questions: usize,
+    /// Those that are under way, oldest first, and when they began.
+    asking: VecDeque<(SocketAddr, usize, Duration)>,
+    /// If the engine was opened to explain.
+    surveyor: Option<Surveyor>,
 }
 
 impl ConnectEngine {
@@ -85,6 +100,12 @@ impl ConnectEngine {
             given_up: Vec::new(),
             overflows: Overflows::default(),
             router: None,
+            pings: config
+                .explain
+                .then(|| PerFamily::open(config, |domain| PingSocket::open(domain, egress))),
+            questions: 0,
+            asking: VecDeque::new(),
+            surveyor: config.explain.then(Surveyor::open),
         })
     }
 
@@ -100,10 +121,22 @@ impl ConnectEngine {
         let port = ports.get(index).map(|port| port.number);
         // From its own port the socket would connect to itself.
         let port = port.filter(|port| *port != remote.port());
-        let from_port = port.unwrap_or_default();
         self.handshakes.remove_attempt(remote, index);
         self.make_room();
-        let socket = stream(remote, port, &self.egress).map_err(SendError::LocalError)?;
+        let egress = self.egress.clone();
+        self.begin_from(port, &egress, remote, index)
+    }
+
+    /// Begins a handshake from `port`, or from one that the kernel chooses.
+    fn begin_from(
+        &mut self,
+        port: Option<u16>,
+        egress: &Egress,
+        remote: SocketAddr,
+        index: usize,
+    ) -> Result<SentSyn, SendError> {
+        let from_port = port.unwrap_or_default();
+        let socket = stream(remote, port, egress).map_err(SendError::LocalError)?;
         if self.egress.source.is_some_and(|source| source.is_loopback()) {
             // IPv6 would send from it to other machines.
             self.check_route(remote, from_port, &socket)?;
@@ -137,53 +170,6 @@ impl ConnectEngine {
             return Err(SendError::LocalError(LocalError::Send { to: remote, errno }));
         }
         Ok(local)
-    }
-
-    /// Returns the router, if it can be opened.
-    fn router(&mut self) -> Option<&Router> {
-        if self.router.is_none() {
-            self.router = Router::open(&self.egress).ok();
-        }
-        self.router.as_ref()
-    }
-
-    /// Checks that the routing table allows a handshake.
-    fn check_route(
-        &mut self,
-        to: SocketAddr,
-        from_port: u16,
-        socket: &Socket,
-    ) -> Result<(), SendError> {
-        let from = self.egress.source;
-        let flow = Flow { to, from, from_port, options: SocketOptions::of(socket)? };
-        self.router().map_or(Ok(()), |router| router.check_connection(flow))
-    }
-
-    /// Returns why a handshake could not begin: for a reason of the routing table, or another.
-    fn send_error(
-        &mut self,
-        errno: Errno,
-        to: SocketAddr,
-        from_port: u16,
-        socket: &Socket,
-    ) -> SendError {
-        match errno {
-            Errno::EPERM => SendError::LocalError(LocalError::Firewall(to)),
-            errno => {
-                let refused = self.check_route(to, from_port, socket).err();
-                refused.unwrap_or_else(|| self.port_error(errno, to, from_port))
-            }
-        }
-    }
-
-    /// Returns the meaning of an error that is not the routing table's. There may be no source port
-    /// left.
-    fn port_error(&self, errno: Errno, to: SocketAddr, from_port: u16) -> SendError {
-        match (errno, from_port) {
-            (Errno::EADDRNOTAVAIL, 0) if self.handshakes.has(to) => SendError::NoPortLeft,
-            (Errno::EADDRNOTAVAIL, 0) => SendError::LocalError(LocalError::SourcePort(errno)),
-            _ => SendError::LocalError(LocalError::Send { to, errno }),
-        }
     }
 
     /// Makes room for another handshake, if one has timed out.
@@ -238,6 +224,17 @@ impl Engine for ConnectEngine {
         attempts.iter().map(|attempt| self.begin(attempt)).collect()
     }
 
+    fn ask(&mut self, question: &Question) -> Result<SentQuestion, CannotAsk> {
+        match question.kind {
+            QuestionKind::Ack => Err(CannotAsk::Kind("only raw sockets can".to_owned())),
+            QuestionKind::Echo => {
+                let left = ping::ask(self.pings.as_mut(), question)?;
+                Ok(SentQuestion { at: left.saturating_duration_since(self.start), local: None })
+            }
+            QuestionKind::Syn => self.ask_by_syn(question),
+        }
+    }
+
     /// The kernel has sent its own RSTs.
     fn send_rsts(&mut self, rsts: &[Segment]) -> Vec<Result<(), LocalError>> {
         rsts.iter().map(|_| Ok(())).collect()
@@ -254,6 +251,10 @@ impl Engine for ConnectEngine {
         count.is_some_and(|count| self.overflows.may_concern(sent_at, count, now))
     }
 
+    fn surroundings(&mut self, remote: SocketAddr, local: Option<SocketAddr>) -> Surroundings {
+        self.known_surroundings(remote, local).unwrap_or_default()
+    }
+
     fn cancel(&mut self, remote: SocketAddr) {
         self.handshakes.remove_all(remote);
     }
@@ -263,7 +264,10 @@ impl Engine for ConnectEngine {
         deadline: Option<Duration>,
         interrupts: &[Interrupt<'_>],
     ) -> Result<(), LocalError> {
-        self.timer.wait(deadline, [self.epoll.0.as_fd()].into_iter(), interrupts)
+        let given_up = self.next_question_given_up();
+        let deadline = deadline.into_iter().chain(given_up).min();
+        let pings = self.pings.iter().flat_map(PerFamily::iter).map(AsFd::as_fd);
+        self.timer.wait(deadline, pings.chain([self.epoll.0.as_fd()]), interrupts)
     }
 
     /// Closes all handshakes that have ended before anything else happens: the kernel delays their
@@ -273,6 +277,10 @@ impl Engine for ConnectEngine {
         events: &mut Vec<(Duration, Event)>,
     ) -> Result<Option<Duration>, LocalError> {
         events.append(&mut self.given_up);
+        let mut replies = Vec::new();
+        ping::drain(self.pings.as_ref(), &mut replies);
+        let now = self.now();
+        events.extend(replies.into_iter().map(|Received { event, .. }| (now, event)));
         loop {
             let now = self.now();
             let mut ready = [EpollEvent::empty(); BATCH];
@@ -283,12 +291,9 @@ impl Engine for ConnectEngine {
             };
             events.extend(ready[..count].iter().filter_map(|ready| self.close(*ready, now)));
             if count < BATCH {
+                self.give_up_questions(now);
                 return Ok(Some(now));
             }
         }
     }
-}
-
-fn setup(error: &std::io::Error) -> LocalError {
-    LocalError::SocketSetup(errno(error))
 }

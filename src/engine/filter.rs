@@ -1,10 +1,12 @@
-//! The packet filter of a raw socket. The kernel offers every TCP segment of the machine to a raw
-//! TCP socket, and a load balancer has many.
+//! The packet filters of raw sockets. The kernel offers every message of a protocol that this
+//! machine receives to each raw socket of that protocol, and a load balancer has many.
 
 use nix::libc::{
     BPF_ABS, BPF_B, BPF_H, BPF_IND, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_LDX, BPF_MSH, BPF_RET,
 };
 use socket2::{Domain, SockFilter};
+
+use crate::wire::Echo;
 
 /// The length of the longest message that is read, in bytes: headers and the payload of an Ethernet
 /// frame. An answer to a SYN without a cookie is no longer.
@@ -32,6 +34,23 @@ pub(super) fn to_ports(domain: Domain, ports: &[u16]) -> Vec<SockFilter> {
     }
     program.push(statement(BPF_RET | BPF_K, 0));
     program
+}
+
+/// Returns a classic BPF program that accepts echo replies with `identifier`, and nothing else.
+pub(super) fn echo_replies(domain: Domain, identifier: u16) -> Vec<SockFilter> {
+    let [reply_v4, reply_v6] = Echo::REPLY;
+    let (mode, kind) =
+        if domain == Domain::IPV4 { (BPF_IND, reply_v4) } else { (BPF_ABS, reply_v6) };
+    vec![
+        // X = length of the IP header. Offsets are counted from there over IPv4 only.
+        statement(BPF_LDX | BPF_B | BPF_MSH, 0),
+        statement(BPF_LD | BPF_B | mode, 0),
+        jump(BPF_JMP | BPF_JEQ | BPF_K, kind.into(), 0, 3),
+        statement(BPF_LD | BPF_H | mode, Echo::IDENTIFIER_OFFSET),
+        jump(BPF_JMP | BPF_JEQ | BPF_K, identifier.into(), 0, 1),
+        statement(BPF_RET | BPF_K, LONGEST),
+        statement(BPF_RET | BPF_K, 0),
+    ]
 }
 
 fn statement(code: u32, operand: u32) -> SockFilter {

@@ -10,6 +10,7 @@ mod connect;
 mod filter;
 mod netlink;
 mod per_family;
+mod ping;
 mod raw;
 mod raw_socket;
 mod recv;
@@ -19,6 +20,7 @@ mod rst_sender;
 mod send;
 pub mod simulated;
 mod sockets;
+mod surroundings;
 mod timer;
 
 use std::net::SocketAddr;
@@ -31,6 +33,8 @@ pub use self::simulated::SimulatedEngine;
 use crate::attempt::Attempt;
 use crate::event::Event;
 use crate::local_error::{LocalError, SendError};
+use crate::question::{CannotAsk, Question};
+use crate::surroundings::Surroundings;
 use crate::wire::Segment;
 
 /// A network and a clock, as the loop uses them.
@@ -67,6 +71,13 @@ pub trait Engine {
         false
     }
 
+    /// Returns what this machine's kernel knows about the way to `remote`, for segments from
+    /// `local` if that is known. It sends nothing. An engine that was not opened to explain
+    /// ([`EngineConfig::explain`]) knows nothing.
+    fn surroundings(&mut self, _remote: SocketAddr, _local: Option<SocketAddr>) -> Surroundings {
+        Surroundings::default()
+    }
+
     /// Frees what `remote` has taken: its attempts have ended, or are no longer wanted.
     fn cancel(&mut self, _remote: SocketAddr) {}
 
@@ -87,6 +98,15 @@ pub trait Engine {
     /// Returns the RSTs that were accepted and then found no room.
     fn take_unsent_rsts(&mut self) -> Vec<Segment> {
         Vec::new()
+    }
+
+    /// Sends a question. The answer comes as an event.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if it could not leave.
+    fn ask(&mut self, _question: &Question) -> Result<SentQuestion, CannotAsk> {
+        Err(CannotAsk::Kind("this engine asks nothing".to_owned()))
     }
 
     /// Waits until an event can be drained, one of `interrupts` is ready, or `deadline` has come,
@@ -143,6 +163,15 @@ pub enum Interrupt<'a> {
     Readable(BorrowedFd<'a>),
     /// This descriptor is ready to be written.
     Writable(BorrowedFd<'a>),
+}
+
+/// A question that has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SentQuestion {
+    /// When it left.
+    pub at: Duration,
+    /// The endpoint that it left from; `None` for an echo request.
+    pub local: Option<SocketAddr>,
 }
 
 /// A SYN that has left.

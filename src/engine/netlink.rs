@@ -5,8 +5,11 @@
 
 mod flow;
 mod hops;
+mod interface;
+mod listener;
 mod message;
 mod neighbour;
+mod rule;
 
 use std::cell::Cell;
 use std::fs;
@@ -21,10 +24,11 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 pub(super) use self::flow::{Flow, Route, SocketOptions, scope};
 pub(super) use self::hops::Hop;
+pub(super) use self::listener::Listener;
 pub(super) use self::neighbour::Neighbour;
 
 use self::message::{
-    BODY, HEADER, attributes, family, i32_at, message, push_address, u16_at, u32_at,
+    BODY, HEADER, attributes, family, i32_at, message, push, push_address, u16_at, u32_at,
 };
 use super::sockets::errno;
 use crate::local_error::LocalError;
@@ -52,7 +56,7 @@ const DONE: u16 = 3;
 const REQUEST: u16 = 1;
 const DUMP: u16 = 0x300;
 
-/// A socket to the kernel's routing.
+/// A socket to the kernel's routing, or to its list of sockets.
 pub(super) struct Netlink {
     socket: Socket,
     sequence: Cell<u32>,
@@ -61,8 +65,13 @@ pub(super) struct Netlink {
 impl Netlink {
     /// Opens the socket.
     pub(super) fn open() -> Result<Self, LocalError> {
+        Self::open_protocol(libc::NETLINK_ROUTE)
+    }
+
+    /// Opens a socket to the part of the kernel that `protocol` names.
+    fn open_protocol(protocol: libc::c_int) -> Result<Self, LocalError> {
         let family = Domain::from(libc::AF_NETLINK);
-        let protocol = Protocol::from(libc::NETLINK_ROUTE);
+        let protocol = Protocol::from(protocol);
         let socket = Socket::new(family, Type::RAW, Some(protocol))
             .map_err(|error| LocalError::RoutingTable(errno(&error)))?;
         Ok(Self { socket, sequence: Cell::new(0) })
@@ -84,6 +93,22 @@ impl Netlink {
     pub(super) fn route(&self, flow: Flow) -> Result<Result<Route, Errno>, LocalError> {
         let routes = self.routes(&[flow])?;
         Ok(routes.into_iter().next().expect("one for each flow"))
+    }
+
+    /// Returns the route of a segment of `flow` that arrives by the interface with the index
+    /// `device`, or the kernel's error if it would drop it (`ip_route_input_rcu()`).
+    pub(super) fn input_route(
+        &self,
+        flow: Flow,
+        device: u32,
+    ) -> Result<Result<Route, Errno>, LocalError> {
+        let mut request = flow.request();
+        push(&mut request, libc::RTA_IIF, &device.to_ne_bytes());
+        let mut route = Err(Errno::ENOENT);
+        self.ask(libc::RTM_GETROUTE, [request].into_iter(), |answer| {
+            route = answer.map(Route::read);
+        })?;
+        Ok(route)
     }
 
     /// Returns a neighbour, or the kernel's error if it knows none with that address

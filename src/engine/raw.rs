@@ -9,13 +9,17 @@ use nix::errno::Errno;
 
 use super::clock::Clock;
 use super::per_family::PerFamily;
+use super::ping::{self, PingSocket};
 use super::raw_socket::{BATCH, RawSocket};
 use super::recv::Received;
+use super::surroundings::Surveyor;
 use super::timer::Timer;
-use super::{Egress, Engine, EngineConfig, Interrupt, SentSyn, sockets};
+use super::{Egress, Engine, EngineConfig, Interrupt, SentQuestion, SentSyn, sockets};
 use crate::attempt::Attempt;
 use crate::event::Event;
 use crate::local_error::{LocalError, SendError};
+use crate::question::{CannotAsk, Question, QuestionKind};
+use crate::surroundings::Surroundings;
 use crate::wire::Segment;
 
 /// An engine with one raw socket per address family.
@@ -23,7 +27,11 @@ pub(super) struct RawEngine {
     clock: Clock,
     egress: Egress,
     sockets: PerFamily<RawSocket>,
+    /// For echo requests, if questions will be asked.
+    pings: Option<PerFamily<PingSocket>>,
     timer: Timer,
+    /// If the engine was opened to explain.
+    surveyor: Option<Surveyor>,
 }
 
 impl RawEngine {
@@ -33,10 +41,11 @@ impl RawEngine {
         let clock = Clock::new(start);
         let timer = Timer::open(start)?;
         let egress = &config.egress;
-        let sockets = PerFamily::open(config, |domain| {
-            RawSocket::open(domain, egress, config.attempts.count())
-        });
-        Ok(Self { clock, egress: egress.clone(), sockets, timer })
+        let sockets = PerFamily::open(config, |domain| RawSocket::open(domain, config));
+        let open_pings = || PerFamily::open(config, |domain| PingSocket::open(domain, egress));
+        let pings = config.explain.then(open_pings);
+        let surveyor = config.explain.then(Surveyor::open);
+        Ok(Self { clock, egress: egress.clone(), sockets, pings, timer, surveyor })
     }
 
     /// Returns true if another engine may do better: raw sockets cannot be opened, the routing
@@ -119,6 +128,22 @@ impl Engine for RawEngine {
         locals.into_iter().map(become_of).collect()
     }
 
+    fn ask(&mut self, question: &Question) -> Result<SentQuestion, CannotAsk> {
+        if question.kind == QuestionKind::Echo {
+            let at = self.clock.at(ping::ask(self.pings.as_mut(), question)?);
+            return Ok(SentQuestion { at, local: None });
+        }
+        let socket = self.sockets.of(question.remote).map_err(|_| CannotAsk::ThisOne)?;
+        let attempt =
+            Attempt { remote: question.remote, index: 0, port: question.source, clock: 0 };
+        let locals = socket.local_endpoints(&[attempt], &self.egress);
+        let local = locals.into_iter().next().expect("one for each attempt");
+        let local = local.map_err(|_| CannotAsk::ThisOne)?;
+        let left = socket.send_one(&question.segment(local), question.hop_limit);
+        let at = self.clock.at(left.map_err(|_| CannotAsk::ThisOne)?);
+        Ok(SentQuestion { at, local: Some(local) })
+    }
+
     fn send_rsts(&mut self, rsts: &[Segment]) -> Vec<Result<(), LocalError>> {
         self.send(rsts).into_iter().map(|result| result.map(drop)).collect()
     }
@@ -129,6 +154,13 @@ impl Engine for RawEngine {
 
     fn take_unsent_rsts(&mut self) -> Vec<Segment> {
         self.sockets.iter().flat_map(RawSocket::take_unsent_rsts).collect()
+    }
+
+    fn surroundings(&mut self, remote: SocketAddr, local: Option<SocketAddr>) -> Surroundings {
+        match (&self.surveyor, self.sockets.of(remote)) {
+            (Some(surveyor), Ok(socket)) => socket.surroundings(remote, local, surveyor),
+            _ => Surroundings::default(),
+        }
     }
 
     fn cancel(&mut self, remote: SocketAddr) {
@@ -142,7 +174,9 @@ impl Engine for RawEngine {
         deadline: Option<Duration>,
         interrupts: &[Interrupt<'_>],
     ) -> Result<(), LocalError> {
-        self.timer.wait(deadline, self.sockets.iter().map(AsFd::as_fd), interrupts)
+        let pings = self.pings.iter().flat_map(PerFamily::iter).map(AsFd::as_fd);
+        let sockets = self.sockets.iter().map(AsFd::as_fd).chain(pings);
+        self.timer.wait(deadline, sockets, interrupts)
     }
 
     fn drain(
@@ -155,6 +189,7 @@ impl Engine for RawEngine {
         for socket in self.sockets.iter_mut() {
             all &= socket.drain(&mut received);
         }
+        all &= ping::drain(self.pings.as_ref(), &mut received);
         let read = self.clock.moment();
         let dated = |Received { stamp, event }| (self.clock.arrival(stamp, read), event);
         events.extend(received.into_iter().map(dated));

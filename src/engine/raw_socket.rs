@@ -1,11 +1,11 @@
 //! The raw socket of one address family, and the source ports of its SYNs.
 
 mod drain;
+mod sending;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::time::Instant;
 
 use nix::sys::socket::{MsgFlags, recv, setsockopt, sockopt};
 use socket2::{Domain, Socket};
@@ -17,10 +17,11 @@ use super::reserved_port::ReservedPort;
 use super::route::{PacketInfo, RawRoute, Router};
 use super::rst_sender::RstSender;
 use super::sockets::{self, errno, port_less};
-use super::{Egress, send};
+use super::surroundings::Surveyor;
+use super::{Egress, EngineConfig};
 use crate::attempt::{Attempt, SourcePort};
 use crate::local_error::{LocalError, SendError};
-use crate::wire::{Flags, Segment};
+use crate::surroundings::Surroundings;
 
 /// The most segments per system call: that are sent, and that are received if there are many
 /// targets.
@@ -28,9 +29,6 @@ pub(super) const BATCH: usize = 64;
 
 /// The most segments that are received per system call if there is one target.
 const FEW: usize = 4;
-
-/// From this number of RSTs on, a thread of their own pays off.
-const CROWD: usize = 16;
 
 /// The most segments that the default receive buffer holds, rounded up.
 const LONGEST_QUEUE: usize = 1024;
@@ -80,24 +78,22 @@ pub(super) struct RawSocket {
 }
 
 impl RawSocket {
-    /// Opens the socket with a source port for each of `attempts`, or fewer if there are no more,
+    /// Opens the socket with the source ports that `config` needs, or fewer if there are no more,
     /// and with buffers for many answers.
     ///
     /// Without `CAP_NET_ADMIN`, `net.core.rmem_max` and `net.core.wmem_max` limit the buffers.
-    pub(super) fn open(
-        domain: Domain,
-        egress: &Egress,
-        attempts: usize,
-    ) -> Result<Self, LocalError> {
+    pub(super) fn open(domain: Domain, config: &EngineConfig) -> Result<Self, LocalError> {
+        let egress = &config.egress;
         let raw = sockets::raw(domain, egress)?;
-        prepare(&raw, domain)?;
+        prepare(&raw, domain, config.explain)?;
         let router = Router::open(egress)?;
         let options = SocketOptions::of(&raw)?;
         let chooser =
             (domain == Domain::IPV6).then(|| sockets::send_only(domain, egress)).transpose()?;
         let default_info = router.default_info(domain);
         let rst_sender = RstSender::new(sockets::send_only(domain, egress)?, default_info);
-        let reserved_ports = sockets::reserve(attempts, || ReservedPort::open(domain, egress))?;
+        let reserved_ports =
+            sockets::reserve(config.ports(), || ReservedPort::open(domain, egress))?;
         let mut raw_socket = Self {
             domain,
             raw,
@@ -175,24 +171,14 @@ impl RawSocket {
         Ok(())
     }
 
-    /// Returns what the socket is told about the route of `segment`.
-    pub(super) fn info(&self, segment: &Segment) -> PacketInfo {
-        let of = |detours: &HashMap<_, _>| {
-            detours.get(&(segment.destination, segment.source.port())).copied()
-        };
-        Some(&self.detours)
-            .filter(|detours| !detours.is_empty())
-            .and_then(of)
-            .unwrap_or(self.default_info)
-    }
-
-    /// Forgets what is known about `remote`. Nothing is sent there any more.
-    pub(super) fn forget(&mut self, remote: SocketAddr) {
-        if !self.detours.is_empty() {
-            for reserved in &self.reserved_ports {
-                self.detours.remove(&(remote, reserved.port()));
-            }
-        }
+    /// See [`super::Engine::surroundings`].
+    pub(super) fn surroundings(
+        &self,
+        to: SocketAddr,
+        local: Option<SocketAddr>,
+        surveyor: &Surveyor,
+    ) -> Surroundings {
+        surveyor.surroundings(&self.router, to, local, self.options)
     }
 
     /// Makes the socket receive at the source address of `route`; at all addresses of this machine
@@ -235,28 +221,6 @@ impl RawSocket {
             }
         }
     }
-
-    /// Sends at most a batch of segments that have one source address and one [`PacketInfo`].
-    /// Returns when each of them left, or why it did not.
-    pub(super) fn send(&self, segments: &[Segment]) -> Vec<Result<Instant, LocalError>> {
-        let info = self.info(&segments[0]);
-        let crowd = segments.len() >= CROWD && segments[0].flags == Flags::RST;
-        if crowd && info == self.default_info && self.rst_sender.send(segments) {
-            vec![Ok(Instant::now()); segments.len()]
-        } else {
-            send::send(&self.raw, segments, info)
-        }
-    }
-
-    /// Returns true while RSTs that were accepted have neither left nor been taken back.
-    pub(super) fn has_pending_rsts(&self) -> bool {
-        self.rst_sender.has_pending()
-    }
-
-    /// Returns the RSTs that were accepted and then found no room.
-    pub(super) fn take_unsent_rsts(&self) -> Vec<Segment> {
-        self.rst_sender.take_unsent()
-    }
 }
 
 impl AsFd for RawSocket {
@@ -265,11 +229,13 @@ impl AsFd for RawSocket {
     }
 }
 
-/// Sets the options of a raw socket that receives.
-fn prepare(raw: &Socket, domain: Domain) -> Result<(), LocalError> {
+/// Sets the options of a raw socket that receives; with those that tell the hop limits of ICMP
+/// errors if they are `of_interest`.
+fn prepare(raw: &Socket, domain: Domain, of_interest: bool) -> Result<(), LocalError> {
     sockets::bind_nowhere(raw, domain)?;
     if domain == Domain::IPV4 {
         setsockopt(raw, sockopt::Ipv4RecvErr, &true)
+            .and_then(|()| setsockopt(raw, sockopt::Ipv4RecvTtl, &of_interest))
     } else {
         setsockopt(raw, sockopt::Ipv6RecvErr, &true)
             .and_then(|()| setsockopt(raw, sockopt::Ipv6RecvPacketInfo, &true))

@@ -27,7 +27,9 @@ pub(super) fn read(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<Receive
     for control in message.cmsgs().into_iter().flatten() {
         match control {
             ControlMessageOwned::Ipv6PacketInfo(info) => to = Some(arrived_at(&info)),
-            ControlMessageOwned::Ipv6HopLimit(limit) => hop_limit = u8::try_from(limit).ok(),
+            ControlMessageOwned::Ipv6HopLimit(limit) | ControlMessageOwned::Ipv4Ttl(limit) => {
+                hop_limit = u8::try_from(limit).ok();
+            }
             ControlMessageOwned::ScmTimestampns(time) => stamp = Some(Duration::from(time)),
             other => error = error.or_else(|| read_error(&other)),
         }
@@ -35,7 +37,7 @@ pub(super) fn read(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<Receive
     let bytes = message.iovs().next()?;
     let from = message.address.as_ref().and_then(socket_address)?;
     let event = if message.flags.contains(MsgFlags::MSG_ERRQUEUE) {
-        Event::Icmp(error?, Quote::parse(from, bytes)?)
+        Event::Icmp(IcmpError { hop_limit, ..error? }, Quote::parse(from, bytes)?)
     } else {
         let parsed = match from {
             SocketAddr::V4(_) => ipv4::parse(bytes),
@@ -85,7 +87,8 @@ pub(super) fn read_error(control: &ControlMessageOwned) -> Option<IcmpError> {
     Some(IcmpError { scope, ..read })
 }
 
-fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
+/// Returns the internet address that the kernel gave.
+pub(super) fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
     let v4 = address.as_sockaddr_in().map(|v4| SocketAddrV4::from(*v4).into());
     v4.or_else(|| address.as_sockaddr_in6().map(|v6| SocketAddrV6::from(*v6).into()))
 }

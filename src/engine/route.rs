@@ -2,6 +2,7 @@
 //! the same route.
 
 mod origin;
+mod surroundings;
 
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 

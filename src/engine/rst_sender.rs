@@ -48,7 +48,7 @@ impl RstSender {
         let pending = Arc::clone(&self.pending);
         let thread = thread::Builder::new().name("RSTs".to_owned()).spawn(move || {
             for segments in batches {
-                let results = send::send(&socket, &segments, info);
+                let results = send::send(&socket, &segments, info, None);
                 let sent = segments.into_iter().zip(results);
                 let short = sent.filter(|(_, result)| is_short(result)).map(|(segment, _)| segment);
                 let mut pending = lock(&pending);

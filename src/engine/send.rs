@@ -20,32 +20,46 @@ use crate::wire::Segment;
 const SEND_ATTEMPTS: usize = 16;
 
 /// Sends at most a batch of segments that have one source address and one [`PacketInfo`], without
-/// waiting for room. Returns when each of them left, or why it did not.
+/// waiting for room. They leave with `hop_limit`, or with that of the socket. Returns when each of
+/// them left, or why it did not.
 pub(super) fn send(
     socket: &Socket,
     segments: &[Segment],
     info: PacketInfo,
+    hop_limit: Option<u8>,
 ) -> Vec<Result<Instant, LocalError>> {
+    let hop_limit = hop_limit.map(libc::c_int::from);
     match segments[0].source.ip() {
         IpAddr::V4(source) => {
             let source = if info.source { source } else { Ipv4Addr::UNSPECIFIED };
             let packet_info = from_v4(source, info.device);
-            let control = [ControlMessage::Ipv4PacketInfo(&packet_info)];
+            let mut control = vec![ControlMessage::Ipv4PacketInfo(&packet_info)];
+            control.extend(hop_limit.as_ref().map(ControlMessage::Ipv4Ttl));
             // The kernel reads up to 36 bytes onto its stack (`____sys_sendmsg()`).
-            let space = nix::cmsg_space!(libc::in_pktinfo);
-            send_all(socket, segments, control, space)
+            let space = if hop_limit.is_none() {
+                nix::cmsg_space!(libc::in_pktinfo)
+            } else {
+                nix::cmsg_space!(libc::in_pktinfo, libc::c_int)
+            };
+            send_all(socket, segments, &control, space)
         }
         IpAddr::V6(source) => {
             let source = if info.source { source } else { Ipv6Addr::UNSPECIFIED };
             let packet_info = from_v6(source, info.device);
-            let control = [ControlMessage::Ipv6PacketInfo(&packet_info)];
-            let space = nix::cmsg_space!(libc::in6_pktinfo);
-            send_all(socket, segments, control, space)
+            let mut control = vec![ControlMessage::Ipv6PacketInfo(&packet_info)];
+            control.extend(hop_limit.as_ref().map(ControlMessage::Ipv6HopLimit));
+            let space = if hop_limit.is_none() {
+                nix::cmsg_space!(libc::in6_pktinfo)
+            } else {
+                nix::cmsg_space!(libc::in6_pktinfo, libc::c_int)
+            };
+            send_all(socket, segments, &control, space)
         }
     }
 }
 
-/// Sends segments with as few system calls as possible.
+/// Sends segments with as few system calls as possible. `space` has room for `control`, and for no
+/// more: what is left over counts as a malformed message.
 ///
 /// With the error queue on, a send fails with the pending ICMP error of any flow of this machine
 /// (`sock_error()`). That clears the error, so only one that stays counts. It is never the
@@ -53,7 +67,7 @@ pub(super) fn send(
 fn send_all(
     socket: &Socket,
     segments: &[Segment],
-    control: [ControlMessage<'_>; 1],
+    control: &[ControlMessage<'_>],
     space: Vec<u8>,
 ) -> Vec<Result<Instant, LocalError>> {
     let mut buffers = vec![[0; Segment::LONGEST]; segments.len()];

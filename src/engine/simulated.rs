@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use super::{Engine, Interrupt, SentSyn};
+use super::{Engine, Interrupt, SentQuestion, SentSyn};
 use crate::attempt::{Attempt, SourcePort};
 use crate::event::Event;
 use crate::local_error::{LocalError, SendError};
+use crate::question::{CannotAsk, Question, QuestionKind};
 use crate::wire::Segment;
 
 /// The first source port. The next ones follow it.
@@ -20,6 +21,20 @@ pub trait Network {
     /// Returns the events that `segment`, sent at `now`, causes, each with the time until it
     /// arrives.
     fn carry(&mut self, now: Duration, segment: &Segment) -> Vec<(Duration, Event)>;
+
+    /// Returns the events that `question` causes, which leaves from `local` at `now`, each with the
+    /// time until it arrives. An echo request leaves from no port.
+    ///
+    /// By default, its segment is carried as any other, whatever its hop limit, and an echo request
+    /// is not answered.
+    fn ask(
+        &mut self,
+        now: Duration,
+        question: &Question,
+        local: Option<SocketAddr>,
+    ) -> Vec<(Duration, Event)> {
+        local.map_or_else(Vec::new, |local| self.carry(now, &question.segment(local)))
+    }
 
     /// Returns the source port of `attempt`.
     fn port(&self, attempt: &Attempt) -> u16 {
@@ -80,11 +95,25 @@ impl<N: Network> SimulatedEngine<N> {
     fn send(&mut self, segment: &Segment) -> Result<(), LocalError> {
         self.network.admit(segment)?;
         self.sent.push((self.now, *segment));
-        for (delay, event) in self.network.carry(self.now, segment) {
+        let events = self.network.carry(self.now, segment);
+        self.launch(events);
+        Ok(())
+    }
+
+    fn launch(&mut self, events: Vec<(Duration, Event)>) {
+        for (delay, event) in events {
             self.carried += 1;
             self.in_flight.insert((self.now + delay, self.carried), event);
         }
-        Ok(())
+    }
+
+    /// Returns the endpoint that `attempt` leaves from.
+    fn local(&self, attempt: &Attempt) -> SocketAddr {
+        let port = self.network.port(attempt);
+        match attempt.remote {
+            SocketAddr::V4(_) => (Self::V4, port).into(),
+            SocketAddr::V6(_) => (Self::V6, port).into(),
+        }
     }
 }
 
@@ -101,16 +130,26 @@ impl<N: Network> Engine for SimulatedEngine<N> {
         let send = |attempt: &Attempt| {
             let Attempt { remote, index, .. } = *attempt;
             self.network.route(remote, index)?;
-            let port = self.network.port(attempt);
-            let local = match remote {
-                SocketAddr::V4(_) => (Self::V4, port).into(),
-                SocketAddr::V6(_) => (Self::V6, port).into(),
-            };
+            let local = self.local(attempt);
             let syn = syn(attempt, local);
             self.send(&syn).map_err(SendError::LocalError)?;
             Ok(SentSyn { at: self.now, local, syn: Some(syn) })
         };
         attempts.iter().map(send).collect()
+    }
+
+    fn ask(&mut self, question: &Question) -> Result<SentQuestion, CannotAsk> {
+        let Question { kind, remote, source: port, .. } = *question;
+        self.network.route(remote, 0).map_err(|_| CannotAsk::ThisOne)?;
+        let local = (kind != QuestionKind::Echo)
+            .then(|| self.local(&Attempt { remote, index: 0, port, clock: 0 }));
+        if let Some(segment) = local.map(|local| question.segment(local)) {
+            self.network.admit(&segment).map_err(|_| CannotAsk::ThisOne)?;
+            self.sent.push((self.now, segment));
+        }
+        let events = self.network.ask(self.now, question, local);
+        self.launch(events);
+        Ok(SentQuestion { at: self.now, local })
     }
 
     fn send_rsts(&mut self, rsts: &[Segment]) -> Vec<Result<(), LocalError>> {

@@ -7,8 +7,10 @@ use std::time::Duration;
 use crate::checker::Ended;
 use crate::engine::Interrupt;
 use crate::event::Event;
+use crate::explain::Explanation;
 use crate::local_error::SendError;
 use crate::probe::DiscardReason;
+use crate::verdict::Outcome;
 use crate::wire::{Flags, Segment};
 
 /// A packet that was sent or received.
@@ -54,6 +56,14 @@ pub trait Driver {
 
     /// Reports that a SYN to `remote` could not leave. The next attempt may.
     fn on_send_error(&mut self, _remote: SocketAddr, _error: &SendError) {}
+
+    /// Returns true if a target that ends like this is to be explained, if there is an explainer.
+    fn wants_explanation(&self, _outcome: &Outcome) -> bool {
+        false
+    }
+
+    /// Reports why a target is about to end as it does.
+    fn explained(&mut self, _remote: SocketAddr, _explanation: Explanation) {}
 
     /// Returns the next pending target that is to be cancelled.
     fn poll_unwanted(&mut self) -> Option<SocketAddr> {

@@ -19,7 +19,10 @@ impl<D: Driver> EventLoop<'_, D> {
 
     /// Sends the RSTs that answers have called for, and some of those that found no room before.
     pub(super) fn send_rsts(&mut self) {
-        let rsts: Vec<_> = iter::from_fn(|| self.checker.poll_rst()).collect();
+        let mut rsts: Vec<_> = iter::from_fn(|| self.checker.poll_rst()).collect();
+        if let Some(explainer) = &mut self.explainer {
+            rsts.extend(iter::from_fn(|| explainer.poll_rst()));
+        }
         self.hand_over(&rsts);
         self.unsent.extend(self.engine.take_unsent_rsts());
         let now = self.engine.now();

@@ -151,6 +151,9 @@ pub fn render_packet(at: Duration, packet: &PacketEvent, out: &mut impl Write) -
                 Event::WrongChecksum { source, destination } => {
                     write!(out, "{seconds:.6} received {source} > {destination}")?;
                 }
+                Event::EchoReply { remote, hop_limit, .. } => {
+                    write!(out, "{seconds:.6} received {remote} echo reply ttl {hop_limit}")?;
+                }
                 Event::Handshake { local, remote, end, .. } => {
                     write!(out, "{seconds:.6} received {remote} > {local} {}", end_of(end))?;
                 }

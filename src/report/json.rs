@@ -35,6 +35,10 @@ pub fn render_finding(
             (Err(_), Some(_)) => None,
         },
         engine,
+        explanation: finding.explanation.as_ref().map(|explanation| Explained {
+            cause: explanation.cause.name(),
+            evidence: &explanation.evidence,
+        }),
     };
     write_line(&object, out)
 }
@@ -79,6 +83,15 @@ struct Object<'a> {
     /// How many SYNs were sent, if that is known.
     tries: Option<usize>,
     engine: Option<&'static str>,
+    /// Left out unless it was asked for and found.
+    #[serde(flatten)]
+    explanation: Option<Explained<'a>>,
+}
+
+#[derive(Serialize)]
+struct Explained<'a> {
+    cause: &'static str,
+    evidence: &'a [String],
 }
 
 #[derive(Serialize)]

@@ -16,6 +16,7 @@ use std::time::Duration;
 pub use details::render_packet;
 
 use crate::event_loop::PacketEvent;
+use crate::explain::Explanation;
 use crate::local_error::LocalError;
 use crate::plan::{Format, Settings};
 use crate::probe::DiscardReason;
@@ -89,6 +90,8 @@ pub struct Finding {
     pub port: u16,
     /// How it ended.
     pub outcome: Outcome,
+    /// Why, if that was asked for and is known.
+    pub explanation: Option<Explanation>,
     /// What that means to the operator.
     pub judgement: Judgement,
     /// The other addresses of its name, and how they ended; `None` if that is not known.

@@ -51,19 +51,37 @@ pub fn line(status: Status, message: impl Display, out: &mut impl Write) -> io::
 
 fn render_single(report: &Report, finding: &Finding, out: &mut impl Write) -> io::Result<()> {
     let data = time(report, finding).map(|data| format!("|time={data}")).unwrap_or_default();
+    let cause = cause(finding);
     match &finding.outcome {
         Ok(_) => {
-            writeln!(out, "{SERVICE} {} - {}{data}", report.status(), plain(said(finding)))
+            let said = plain(said(finding) + &cause);
+            writeln!(out, "{SERVICE} {} - {said}{data}", report.status())?;
         }
-        Err(error) => line(report.status(), error, out),
+        Err(error) => line(report.status(), format_args!("{error}{cause}"), out)?,
     }
+    render_evidence(finding, out)
+}
+
+/// Writes the evidence behind the cause, if there is any.
+fn render_evidence(finding: &Finding, out: &mut impl Write) -> io::Result<()> {
+    match &finding.explanation {
+        Some(explanation) if !explanation.evidence.is_empty() => {
+            writeln!(out, "(evidence: {})", plain(explanation.evidence.join("; ")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Returns the cause, after a colon, if it was asked for and found.
+fn cause(finding: &Finding) -> String {
+    let explanation = finding.explanation.as_ref();
+    explanation.map(|explanation| format!(": {}", explanation.cause)).unwrap_or_default()
 }
 
 fn render_pool(report: &Report, findings: &[Finding], out: &mut impl Write) -> io::Result<()> {
     let (open, total) = (report.tally.open, report.total);
-    let bad: Vec<_> =
-        findings.iter().filter(|finding| finding.judgement.status != Status::Ok).collect();
-    let named: Vec<_> = bad.iter().take(NAMED).map(|finding| brief_and_why(finding)).collect();
+    let bad = findings.iter().filter(|finding| finding.judgement.status != Status::Ok);
+    let named: Vec<_> = bad.take(NAMED).map(brief_and_why).collect();
     let named = match report.tally.targets() - report.tally.ok - named.len() as u128 {
         _ if named.is_empty() => String::new(),
         0 => format!(": {}", named.join(", ")),
@@ -87,10 +105,14 @@ fn render_pool(report: &Report, findings: &[Finding], out: &mut impl Write) -> i
         }
     }
     writeln!(out, "{first}")?;
-    if report.settings.verbosity == 0 {
-        for finding in bad {
-            writeln!(out, "{}", plain(said(finding)))?;
-        }
+    // With details, each target has a line of its own below.
+    let is_told = |finding: &&Finding| {
+        let has_line = report.settings.verbosity > 0 || finding.judgement.status == Status::Ok;
+        finding.explanation.is_some() || !has_line
+    };
+    for finding in findings.iter().filter(is_told) {
+        writeln!(out, "{}", plain(said(finding) + &cause(finding)))?;
+        render_evidence(finding, out)?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::progress::Progress;
 use super::{Finding, KEPT, MEASURED, Report, json};
 use crate::event_loop::PacketEvent;
+use crate::explain::Explanation;
 use crate::non_blocking_writer::Output;
 use crate::plan::Format;
 use crate::status::Status;
@@ -38,6 +39,8 @@ pub struct Entry {
     pub port: u16,
     /// How it ended.
     pub outcome: Outcome,
+    /// Why, if that was asked for.
+    pub explanation: Option<Explanation>,
     /// The other addresses of its name, and what is known of them.
     pub others: Vec<(IpAddr, Option<Outcome>)>,
 }
@@ -62,7 +65,7 @@ impl<'a> Recorder<'a> {
 
     /// Records a target that has ended. Calls `label` for its name only if it is kept or written.
     pub fn record(&mut self, entry: Entry, label: impl FnOnce() -> String) {
-        let Entry { id, address, port, outcome, others } = entry;
+        let Entry { id, address, port, outcome, explanation, others } = entry;
         let mut judgement = self.report.settings.policy.judge(&outcome);
         let probed = !matches!(outcome, Err(NoVerdict::NotProbed(_)));
         // In a pool, targets that were not probed are the difference between total and count.
@@ -77,7 +80,9 @@ impl<'a> Recorder<'a> {
         if !self.has_use_for(counts, judgement.status) {
             return;
         }
-        let finding = Finding { id, target: label(), address, port, outcome, judgement, others };
+        let target = label();
+        let finding =
+            Finding { id, target, address, port, outcome, explanation, judgement, others };
         let (format, verbosity) = (self.report.settings.format, self.report.settings.verbosity);
         if format == Format::Json {
             let engine = self.report.engine.filter(|_| probed);

@@ -6,6 +6,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::plain::plain;
 use super::{Finding, Report, milliseconds, nagios, syns};
+use crate::explain::Explanation;
 use crate::status::Status;
 
 /// Writes aligned columns, one line per target, and a summary.
@@ -28,6 +29,13 @@ pub fn render(report: &Report, colour: bool, out: &mut impl Write) -> io::Result
             write!(out, " ({remark})")?;
         }
         writeln!(out)?;
+        if let Some(Explanation { cause, evidence }) = &finding.explanation {
+            let indent = width + 27;
+            writeln!(out, "{:indent$}{}", "", plain(cause))?;
+            for fact in evidence {
+                writeln!(out, "{:indent$}- {}", "", plain(fact))?;
+            }
+        }
     }
     let status = report.status();
     let style = style(status);

@@ -1,4 +1,5 @@
-//! Verifies the checksum of a TCP segment that has arrived (RFC 9293 §3.1, RFC 1071).
+//! Verifies the checksum of a TCP segment that has arrived (RFC 9293 §3.1, RFC 1071), and computes
+//! that of an ICMP message (RFC 792).
 
 use std::net::IpAddr;
 
@@ -24,6 +25,17 @@ pub(super) fn holds(segment: &[u8], source: IpAddr, destination: IpAddr) -> bool
         + segment.len() as u64;
     let field = u16::from_be_bytes([segment[FIELD], segment[FIELD + 1]]);
     fold(pseudo_header + words(segment)) == u16::MAX || fold(pseudo_header) == field
+}
+
+/// Returns the checksum of an ICMP message, as over IPv4, whose checksum field is zero.
+pub(super) fn of(message: &[u8]) -> u16 {
+    !fold(words(message))
+}
+
+/// Returns true if the checksum of an ICMP message over IPv4 is correct. The kernel leaves none of
+/// these to the network card (`icmp_push_reply()`).
+pub(super) fn is_complete(message: &[u8]) -> bool {
+    of(message) == 0
 }
 
 fn address(address: IpAddr) -> u64 {

@@ -17,6 +17,8 @@ pub struct IcmpError {
     /// The index of the interface whose link `offender` is on if that is a link-local address, else
     /// 0.
     pub scope: u32,
+    /// The time to live or hop limit that it arrived with; `None` if that is not known.
+    pub hop_limit: Option<u8>,
     /// Whose host that is.
     pub origin: Origin,
 }
@@ -69,7 +71,8 @@ impl IcmpError {
             (IpAddr::V6(_), 4, 1) => (Unreachable, "unrecognized next header"),
             _ => return None,
         };
-        Some(Self { meaning, name, offender, scope: 0, origin: Origin::Network })
+        let (scope, hop_limit, origin) = (0, None, Origin::Network);
+        Some(Self { meaning, name, offender, scope, hop_limit, origin })
     }
 
     /// Returns true for what a host sends when nobody answers ARP or neighbour discovery (RFC 1812

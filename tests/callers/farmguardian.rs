@@ -1,7 +1,7 @@
 //! The farm guardian of ZEVENET, Relianoid and Skudonet, imitated in its own language by its own
 //! rules.
 
-use crate::installed::{Installed, here, snippet};
+use crate::installed::{Installed, here, replaced, snippet};
 use crate::pool::Pool;
 use lab::{Outcome, with_own_clock};
 
@@ -21,6 +21,16 @@ fn an_open_backend_is_up_a_closed_or_silent_one_is_down() {
     assert_eq!(round.stdout, "up\ndown\ndown\nup\ndown\ndown\n");
     // One backend after another, and no more than two seconds for each.
     assert!(round.elapsed.as_secs_f64() >= 4.0, "{round:?}");
+    round.assert_waited_at_most(2.05);
+}
+
+/// Their own time does not end a check.
+#[test]
+fn explanations_make_no_round_longer_and_change_no_state() {
+    let pool = Pool::new();
+    let configuration = replaced(&snippet("farmguardian.conf"), "-t 2", "-t 2 --explain");
+    let round = round_of(&pool, &Installed::new(), &configuration, "");
+    assert_eq!(round.stdout, "up\ndown\ndown\nup\ndown\ndown\n");
     round.assert_waited_at_most(2.05);
 }
 
@@ -45,7 +55,11 @@ fn every_packet_of_a_marked_farm_has_its_backends_mark() {
 
 /// Checks each backend once. `preload` is the hook that marks, or empty.
 fn round(pool: &Pool, installed: &Installed, preload: &str) -> Outcome {
-    let configuration = installed.write("farmguardian.conf", &snippet("farmguardian.conf"));
+    round_of(pool, installed, &snippet("farmguardian.conf"), preload)
+}
+
+fn round_of(pool: &Pool, installed: &Installed, configuration: &str, preload: &str) -> Outcome {
+    let configuration = installed.write("farmguardian.conf", configuration);
     let harness = here().join("farmguardian.pl");
     let words = [
         "perl",

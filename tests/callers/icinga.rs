@@ -30,9 +30,14 @@ fn icinga_sees_a_backend_fail_and_recover() {
     assert!(enough.data.starts_with("open=1;;1:;0;2 198.18.0.7:25=0."), "{enough:?}");
 
     pool.break_backends();
-    let broken = site.until(&mut icinga, "tcp-25", "CRITICAL");
-    let text = "TCP HALF-OPEN CRITICAL - 198.18.0.7:25 filtered (no answer to 3 SYNs in 7.0 s)";
-    assert_eq!((&*broken.text, &*broken.data), (text, ""));
+    // The cause is in the first line, and the evidence in the next.
+    let verdict =
+        "TCP HALF-OPEN CRITICAL - 198.18.0.7:25 filtered (no answer to 3 SYNs in 7.0 s): ";
+    let cause = format!("{verdict}a firewall drops this port, ");
+    let broken = site.until_it_says(&mut icinga, "tcp-25", "CRITICAL", &cause);
+    let lines: Vec<_> = broken.text.lines().collect();
+    assert!(lines.len() == 2 && lines[1].starts_with("(evidence: "), "{broken:?}");
+    assert_eq!(broken.data, "");
     let broken = site.until(&mut icinga, "tcp6-25", "CRITICAL");
     assert!(broken.text.contains("[2001:db8:1::7]:25 filtered (no answer to 3 SYNs"), "{broken:?}");
     let broken = site.until(&mut icinga, "pool", "CRITICAL");
@@ -65,6 +70,7 @@ fn every_custom_variable_reaches_the_program() {
             vars.half_open_interface = "client0"
             vars.half_open_mark = 7
             vars.half_open_engine = "raw"
+            vars.half_open_explain = true
         }
         object Service "silent" {
             import "often"
@@ -80,6 +86,7 @@ fn every_custom_variable_reaches_the_program() {
     let mut icinga = site.start(&pool.lab.client);
     let closed = site.until(&mut icinga, "one", "WARNING");
     assert!(closed.text.contains("WARNING - 198.18.0.8:25 closed (RST+ACK in "), "{closed:?}");
+    assert!(closed.text.contains("\n(evidence: "), "{closed:?}");
     let silent = site.until(&mut icinga, "silent", "OK");
     assert!(
         silent.text.contains("OK - 198.18.0.9:25 filtered (no answer to 3 SYNs in 1.5 s)"),
@@ -180,14 +187,25 @@ impl<'a> Site<'a> {
 
     /// The last result of a service, once that has this state.
     pub(crate) fn until(&self, icinga: &mut Daemon, service: &str, state: &str) -> Written {
-        icinga.until(&format!("{service} is {state}"), |_| {
+        self.until_it_says(icinga, service, state, "")
+    }
+
+    /// The last result of a service, once that has this state and begins with these words.
+    pub(crate) fn until_it_says(
+        &self,
+        icinga: &mut Daemon,
+        service: &str,
+        state: &str,
+        words: &str,
+    ) -> Written {
+        icinga.until(&format!("{service} is {state}: {words}"), |_| {
             let results = self.results();
             let last = results
                 .split(RESULT)
                 .map(|result| result.trim_end().split('\t').collect::<Vec<_>>())
                 .rfind(|fields| fields[0] == service)?;
             let [_, now, source, text, ..] = last[..] else { return None };
-            (now == state).then(|| Written {
+            (now == state && text.starts_with(words)).then(|| Written {
                 text: text.to_owned(),
                 data: last.get(4).copied().unwrap_or_default().to_owned(),
                 source: source.to_owned(),

@@ -29,9 +29,13 @@ fn nagios_sees_a_backend_fail_and_recover() {
     assert!(enough.data.starts_with("open=1;;1:;0;2 '198.18.0.7:25'=0."), "{enough:?}");
 
     pool.break_backends();
-    let broken = until(&mut nagios, &status, "SMTP port", "2");
-    let text = "TCP HALF-OPEN CRITICAL - 198.18.0.7:25 filtered (no answer to 3 SYNs in 5.0 s)";
-    assert_eq!((&*broken.output, &*broken.data), (text, ""));
+    // The cause is in the line that Nagios shows, and the evidence in its long output.
+    let verdict =
+        "TCP HALF-OPEN CRITICAL - 198.18.0.7:25 filtered (no answer to 3 SYNs in 5.0 s): ";
+    let cause = format!("{verdict}a firewall drops this port, ");
+    let broken = until_it_says(&mut nagios, &status, "SMTP port", "2", &cause);
+    assert!(broken.long.starts_with("(evidence: ") && broken.long.contains("ACKs"), "{broken:?}");
+    assert_eq!(broken.data, "");
     let broken = until(&mut nagios, &status, "SMTP port IPv6", "2");
     assert!(
         broken.output.contains("[2001:db8:1::7]:25 filtered (no answer to 3 SYNs"),
@@ -50,11 +54,24 @@ fn nagios_sees_a_backend_fail_and_recover() {
 #[derive(Debug)]
 struct Status {
     output: String,
+    /// The lines after the first.
+    long: String,
     data: String,
 }
 
 fn until(nagios: &mut Daemon, file: &Path, service: &str, state: &str) -> Status {
-    nagios.until(&format!("{service} in state {state}"), |_| {
+    until_it_says(nagios, file, service, state, "")
+}
+
+/// Waits for a service in this state whose output begins with these words.
+fn until_it_says(
+    nagios: &mut Daemon,
+    file: &Path,
+    service: &str,
+    state: &str,
+    words: &str,
+) -> Status {
+    nagios.until(&format!("{service} in state {state}: {words}"), |_| {
         let text = fs::read_to_string(file).ok()?;
         let of_service: BTreeMap<_, _> = text
             .split("servicestatus {")
@@ -62,8 +79,10 @@ fn until(nagios: &mut Daemon, file: &Path, service: &str, state: &str) -> Status
             .map(fields)
             .find(|fields| fields.get("service_description") == Some(&service))?;
         let checked = of_service["has_been_checked"] == "1" && of_service["current_state"] == state;
-        checked.then(|| Status {
+        let says = of_service["plugin_output"].starts_with(words);
+        (checked && says).then(|| Status {
             output: of_service["plugin_output"].to_owned(),
+            long: of_service["long_plugin_output"].to_owned(),
             data: of_service["performance_data"].to_owned(),
         })
     })

@@ -97,7 +97,7 @@ fn consul_gets_its_three_states() {
         (
             replaced(&text, "198.18.0.7", "198.18.0.8"),
             2,
-            "TCP HALF-OPEN CRITICAL - 198.18.0.8:25 closed",
+            "TCP HALF-OPEN CRITICAL - 198.18.0.8:25 closed (RST+ACK in ",
         ),
         (
             replaced(&text, "198.18.0.7", "198.18.0.9"),
@@ -108,6 +108,8 @@ fn consul_gets_its_three_states() {
         let outcome = outcome(&text);
         assert_eq!(outcome.code, code, "{outcome:?}");
         assert!(outcome.stdout.starts_with(said) && outcome.stdout.len() < 4096, "{outcome:?}");
+        let is_explained = outcome.stdout.contains("\n(evidence: ");
+        assert_eq!(is_explained, code == 2, "{outcome:?}");
     }
 }
 

@@ -2,6 +2,7 @@
 //! be read.
 
 mod contract;
+mod explanations;
 mod foreign_text;
 mod pages;
 mod pool_reports;

@@ -220,6 +220,7 @@ fn eventful() -> Report {
     let bare = Options::default();
     let quote = Quote { remote: server, local_port: 40_000, sequence: SequenceNumber(7) };
     let error = icmp("192.0.2.1", 3, 1);
+    let echo_reply = Event::EchoReply { remote: server.ip(), number: 1, hop_limit: 62 };
     report.packets = vec![
         (micros(431), PacketEvent::Sent(segment(first, server, 1000, 0, Flags::SYN, SYN_OPTIONS))),
         (
@@ -242,6 +243,7 @@ fn eventful() -> Report {
                 Ok(()),
             ),
         ),
+        (micros(970), PacketEvent::Received(echo_reply, Ok(()))),
         (
             micros(1_000_431),
             PacketEvent::Sent(segment(second, server, 4_294_967_295, 0, Flags::SYN, SYN_OPTIONS)),

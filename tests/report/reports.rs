@@ -7,6 +7,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use halfopen::attempt::Attempts;
+use halfopen::explain::{Cause, Explanation};
 use halfopen::local_error::LocalError;
 use halfopen::non_blocking_writer::Output;
 use halfopen::plan::{Format, Settings};
@@ -95,7 +96,17 @@ pub(crate) fn pool(found: Vec<Found>) -> Report {
         let port = target.rsplit(':').next().unwrap().parse().unwrap();
         let judgement = Judgement { status: Status::Unknown, remark: None };
         let others = Vec::new();
-        report.findings.push(Finding { id, target, address, port, outcome, judgement, others });
+        let explanation = None;
+        report.findings.push(Finding {
+            id,
+            target,
+            address,
+            port,
+            outcome,
+            explanation,
+            judgement,
+            others,
+        });
     }
     judged(report, OPEN)
 }
@@ -132,6 +143,18 @@ pub(crate) fn judged(mut report: Report, expected: Expected) -> Report {
     report
 }
 
+/// The report, with this explanation of its first target that is not open.
+pub(crate) fn explained(cause: Cause, evidence: &[&str], mut report: Report) -> Report {
+    let evidence = evidence.iter().map(|&fact| fact.to_owned()).collect();
+    let is_open = |finding: &&mut Finding| {
+        finding.outcome.as_ref().is_ok_and(|verdict| verdict.state() == PortState::Open)
+    };
+    let mut findings = report.findings.iter_mut();
+    let finding = findings.find(|finding| !is_open(finding)).expect("one is not open");
+    finding.explanation = Some(Explanation { cause, evidence });
+    report
+}
+
 /// Renders a report in a format while its targets end one by one. Returns the result, and the
 /// details that have no place in the format.
 pub(crate) fn render(report: &Report, format: Format, colour: bool) -> (String, String) {
@@ -140,8 +163,9 @@ pub(crate) fn render(report: &Report, format: Format, colour: bool) -> (String, 
     let empty = Report { settings, tally: Tally::default(), findings: vec![], ..report.clone() };
     let mut recorder = Recorder::new(empty, &mut out, None);
     for finding in &report.findings {
-        let Finding { id, target, address, port, outcome, others, .. } = finding.clone();
-        recorder.record(Entry { id, address, port, outcome, others }, || target);
+        let Finding { id, target, address, port, outcome, explanation, others, .. } =
+            finding.clone();
+        recorder.record(Entry { id, address, port, outcome, explanation, others }, || target);
     }
     let full = recorder.finish(report.elapsed);
     full.render(colour, &mut out, &mut aside).expect("memory takes it all");

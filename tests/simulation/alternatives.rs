@@ -43,7 +43,8 @@ fn a_cancelled_target_is_not_probed_again_and_its_late_answer_gets_an_rst() {
     let schedule = schedule_of(2, secs(10));
     let mut checker = Checker::new(Secret::new([7; 16]), schedule.attempts());
     let mut driver = FirstAlone { schedule, remotes: remotes.clone(), ..FirstAlone::default() };
-    let ran = run(&mut checker, &mut engine, &mut Pacer::new(0, 64), &mut driver, Some(secs(10)));
+    let ran =
+        run(&mut checker, &mut engine, &mut Pacer::new(0, 64), &mut driver, None, Some(secs(10)));
 
     assert_eq!(ran, Ok(()));
     let ended: Vec<_> = driver.ended.iter().map(|ended| ended.remote).collect();

@@ -266,9 +266,7 @@ fn first_decisive(run: &Run, remote: SocketAddr) -> Option<Decisive> {
                 (segment.source, segment.destination.port(), segment.acknowledgement)
             }
             Event::Icmp(_, quote) => (quote.remote, quote.local_port, quote.sequence + 1),
-            Event::Handshake { .. } | Event::SegmentsLost(_) | Event::WrongChecksum { .. } => {
-                continue;
-            }
+            _ => continue, // no answer to a SYN
         };
         let is_answered =
             |syn: &Segment| (remote, syn.source.port(), syn.sequence + 1) == (from, to, number);
@@ -304,7 +302,10 @@ fn final_state(arrival: &Event) -> Option<PortState> {
             name if name.contains("prohibited") => Some(PortState::Filtered),
             _ => None,
         },
-        Event::Handshake { .. } | Event::SegmentsLost(_) | Event::WrongChecksum { .. } => None,
+        Event::EchoReply { .. }
+        | Event::Handshake { .. }
+        | Event::SegmentsLost(_)
+        | Event::WrongChecksum { .. } => None,
     }
 }
 

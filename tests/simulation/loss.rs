@@ -228,6 +228,7 @@ fn on_packet(run: &Run) -> Vec<String> {
     let flags = |(_, packet): &_| match packet {
         Sent(segment) | Received(Event::Segment { segment, .. }, _) => segment.flags.to_string(),
         Received(Event::Icmp(error, _), _) => error.to_string(),
+        Received(Event::EchoReply { .. }, _) => "echo reply".to_owned(),
         Received(Event::WrongChecksum { .. }, _) => "wrong checksum".to_owned(),
         Received(Event::SegmentsLost(count), _) => format!("{count} lost"),
         Received(Event::Handshake { .. }, _) | SentByKernel { .. } => "the kernel's".to_owned(),

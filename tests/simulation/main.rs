@@ -5,6 +5,7 @@ mod alternatives;
 mod authentication;
 mod capacity;
 mod crowd;
+mod explain;
 mod handshake;
 mod hostile;
 mod icmp;

@@ -99,6 +99,6 @@ fn bound(local: SocketAddr, port: PortUse, egress: &Egress) -> Result<Socket, Lo
     }
 }
 
-fn setup(error: &std::io::Error) -> LocalError {
+pub(super) fn setup(error: &std::io::Error) -> LocalError {
     LocalError::SocketSetup(errno(error))
 }

@@ -29,7 +29,7 @@ pub(in crate::engine) struct Neighbour {
     /// The index of its interface.
     pub(in crate::engine) device: u32,
     /// `NUD_REACHABLE` or another state.
-    state: u16,
+    pub(in crate::engine) state: u16,
     /// The time since the state changed last, to a hundredth of a second.
     unchanged_for: Duration,
 }

@@ -139,7 +139,7 @@ impl RawSocket {
                     Err(_) => received.event = Event::SegmentsLost(1),
                 }
             }
-            Event::Handshake { .. } | Event::SegmentsLost(_) => {}
+            Event::EchoReply { .. } | Event::Handshake { .. } | Event::SegmentsLost(_) => {}
         }
         Some(received)
     }

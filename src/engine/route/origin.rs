@@ -103,7 +103,10 @@ impl Router {
 
     /// Returns the neighbour that `flow` is sent to, or the kernel's error if it knows none; `None`
     /// if there is no route.
-    fn next_hop(&self, flow: Flow) -> Result<Option<Result<Neighbour, Errno>>, LocalError> {
+    pub(super) fn next_hop(
+        &self,
+        flow: Flow,
+    ) -> Result<Option<Result<Neighbour, Errno>>, LocalError> {
         let Ok(route) = self.netlink.route(flow)? else { return Ok(None) };
         let hop = route.gateway.unwrap_or(flow.to.ip());
         let neighbour = self.netlink.neighbour(hop, route.device)?;

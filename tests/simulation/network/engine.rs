@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use halfopen::attempt::{Attempt, Attempts};
 use halfopen::engine::simulated::{Network, SimulatedEngine};
-use halfopen::engine::{Engine, Interrupt, SentSyn};
+use halfopen::engine::{Engine, Interrupt, SentQuestion, SentSyn};
 use halfopen::event::{Event, HandshakeEnd};
 use halfopen::local_error::{LocalError, SendError};
+use halfopen::question::{CannotAsk, Question};
 use halfopen::wire::Segment;
 
 use super::{Conditions, DEAF};
@@ -19,7 +20,7 @@ const MOST_ATTEMPTS: usize = Attempts::MAX.count();
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 19, 0, 1));
 
 /// A network behind a kernel that does not take every segment.
-pub(super) struct Moody<N> {
+pub(crate) struct Moody<N> {
     network: N,
     kernel: fn(&Segment) -> Result<(), LocalError>,
 }
@@ -27,6 +28,15 @@ pub(super) struct Moody<N> {
 impl<N: Network> Network for Moody<N> {
     fn carry(&mut self, now: Duration, segment: &Segment) -> Vec<(Duration, Event)> {
         self.network.carry(now, segment)
+    }
+
+    fn ask(
+        &mut self,
+        now: Duration,
+        question: &Question,
+        local: Option<SocketAddr>,
+    ) -> Vec<(Duration, Event)> {
+        self.network.ask(now, question, local)
     }
 
     fn port(&self, attempt: &Attempt) -> u16 {
@@ -45,8 +55,8 @@ impl<N: Network> Network for Moody<N> {
 
 /// Notices if the loop asks again and again while there is nothing to receive: with a real engine
 /// it would spin. Counts what it holds for pending targets.
-pub(super) struct Restful<N> {
-    pub(super) engine: SimulatedEngine<N>,
+pub(crate) struct Restful<N> {
+    pub(crate) engine: SimulatedEngine<N>,
     deaf_at: Option<Duration>,
     in_vain: usize,
     capacity: usize,
@@ -65,7 +75,7 @@ pub(super) struct Restful<N> {
 }
 
 impl<N: Network> Restful<Moody<N>> {
-    pub(super) fn new(conditions: &Conditions, network: N) -> Self {
+    pub(crate) fn new(conditions: &Conditions, network: N) -> Self {
         let Conditions { kernel, capacity, deaf_at, returns_resets_after, .. } = *conditions;
         Self {
             engine: SimulatedEngine::new(Moody { network, kernel }),
@@ -156,6 +166,11 @@ impl<N: Network> Engine for Restful<N> {
             }
         }
         self.engine.send_rsts(resets)
+    }
+
+    fn ask(&mut self, question: &Question) -> Result<SentQuestion, CannotAsk> {
+        self.in_vain = 0;
+        self.engine.ask(question)
     }
 
     fn has_pending_rsts(&self) -> bool {

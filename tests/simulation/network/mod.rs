@@ -21,7 +21,7 @@ use halfopen::schedule::Schedule;
 use halfopen::verdict::{Outcome, Verdict};
 use halfopen::wire::{Flags, IcmpError, Options, Quote, Segment, SequenceNumber};
 
-use self::engine::Restful;
+pub(crate) use self::engine::Restful;
 
 pub(crate) const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 18, 0, 7)), 25);
 pub(crate) const SERVER_V6: SocketAddr =
@@ -193,7 +193,7 @@ pub(crate) fn check_under(
         ended_at: Vec::new(),
         packets: Vec::new(),
     };
-    let ran = run(&mut checker, &mut engine, &mut pacer, &mut record, Some(deadline));
+    let ran = run(&mut checker, &mut engine, &mut pacer, &mut record, None, Some(deadline));
     assert_eq!(ran, deaf_at.map_or(Ok(()), |_| Err(DEAF)));
     let sent = record.packets.iter().filter(|(_, c)| matches!(c, PacketEvent::Sent(_))).count();
     let handed_over = engine.engine.sent().len() + engine.returned;

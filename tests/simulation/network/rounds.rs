@@ -76,7 +76,7 @@ impl Rounds {
             rounds: self,
         };
         let mut pacer = Pacer::new(0, usize::MAX);
-        assert_eq!(run(&mut checker, &mut engine, &mut pacer, &mut log, None), Ok(()));
+        assert_eq!(run(&mut checker, &mut engine, &mut pacer, &mut log, None, None), Ok(()));
         log
     }
 }

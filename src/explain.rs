@@ -1,0 +1,298 @@
+//! Finds out why a target is not open: asks its host a few more questions, within the same
+//! deadline, and draws the cause from the answers.
+//!
+//! Like the [`Checker`](crate::checker::Checker), it is pure. It changes no verdict.
+
+mod cause;
+mod evidence;
+mod facts;
+mod inquiry;
+mod next;
+
+use std::collections::{HashSet, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+pub use self::cause::{Cause, Refuser, cause};
+pub use self::evidence::{Answered, Asked, Evidence, Reply, ReplyKind};
+
+use self::evidence::hops;
+use self::inquiry::{Inquiry, Matched};
+use crate::attempt::Attempts;
+use crate::checker::Ended;
+use crate::event::Event;
+use crate::probe::{self, Secret};
+use crate::question::{Question, QuestionKind};
+use crate::surroundings::Surroundings;
+use crate::wire::{Flags, Segment};
+
+/// This many targets are explained whatever their addresses. After that, one per network is.
+const FIRST: usize = 100;
+
+/// The most inquiries at a time.
+const AT_ONCE: usize = 256;
+
+/// The most SYNs that are remembered after their inquiry, for the RST to a late SYN+ACK.
+const REMEMBERED: usize = 65_536;
+
+/// Why a target is not open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// The cause, as far as the evidence tells.
+    pub cause: Cause,
+    /// What was seen, a fact each.
+    pub evidence: Vec<String>,
+}
+
+/// Explains how targets end.
+///
+/// # Call order
+///
+/// [`event_loop::run`](crate::event_loop::run) does all of this: [`begin`](Self::begin) when the
+/// last SYN to a silent target has left, [`conclude`](Self::conclude) when a target has ended,
+/// [`handle`](Self::handle) for everything that arrives, [`poll_question`](Self::poll_question) and
+/// [`asked`](Self::asked) to send, and [`poll_explained`](Self::poll_explained) for the results.
+pub struct Explainer {
+    secret: Secret,
+    /// Questions have source ports behind those of the attempts.
+    attempts: Attempts,
+    /// When the run ends, and all that is known by then must do.
+    deadline: Duration,
+    inquiries: Vec<Inquiry>,
+    /// The target that the question is about which was polled last.
+    asking: Option<SocketAddr>,
+    /// What cannot be asked, and why.
+    cannot_ask: Vec<(QuestionKind, String)>,
+    explained: VecDeque<(Ended, Option<Explanation>)>,
+    rsts: VecDeque<Segment>,
+    /// Answers to SYNs since the last target ended.
+    fresh: Vec<(SocketAddr, Answered)>,
+    /// The SYNs of inquiries that are over: the endpoint that each left from, and its number.
+    remembered: HashSet<(SocketAddr, u32)>,
+    begun: usize,
+    networks: HashSet<IpAddr>,
+    numbers: u64,
+}
+
+impl Explainer {
+    /// Creates an explainer for checks that make this number of attempts, and end by `deadline`.
+    pub fn new(secret: Secret, attempts: Attempts, deadline: Duration) -> Self {
+        Self {
+            secret,
+            attempts,
+            deadline,
+            inquiries: Vec::new(),
+            asking: None,
+            cannot_ask: Vec::new(),
+            explained: VecDeque::new(),
+            rsts: VecDeque::new(),
+            fresh: Vec::new(),
+            remembered: HashSet::new(),
+            begun: 0,
+            networks: HashSet::new(),
+            numbers: 0,
+        }
+    }
+
+    /// Begins to ask about `remote`, whose last SYN has left and which is silent so far. Its
+    /// verdict comes at `until`.
+    pub fn begin(
+        &mut self,
+        remote: SocketAddr,
+        surroundings: impl FnOnce() -> Surroundings,
+        now: Duration,
+        until: Duration,
+    ) {
+        if self.find(remote).is_none() && self.has_room_for(remote.ip()) {
+            let evidence = Evidence::new(remote, surroundings());
+            self.inquiries.push(Inquiry::new(evidence, now, until.min(self.deadline)));
+        }
+    }
+
+    /// Explains a target that has ended, sooner or later: [`Explainer::poll_explained`] returns it.
+    pub fn conclude(
+        &mut self,
+        ended: Ended,
+        surroundings: impl FnOnce() -> Surroundings,
+        now: Duration,
+    ) {
+        let remote = ended.remote;
+        let answer = self.fresh.iter().rev().find(|(from, _)| *from == remote);
+        let answer = answer.map(|(_, answer)| *answer);
+        if self.find(remote).is_none() {
+            let until = now + inquiry::time_for(ended.outcome.as_ref().ok());
+            self.begin(remote, Surroundings::default, now, until);
+        }
+        match self.find(remote) {
+            Some(index) => self.inquiries[index].conclude(ended, answer, surroundings(), now),
+            None => self.explained.push_back((ended, None)),
+        }
+        self.advance(now);
+    }
+
+    /// Gives up the inquiry about `remote`, which needs no explanation.
+    pub fn cancel(&mut self, remote: SocketAddr) {
+        if let Some(index) = self.find(remote) {
+            self.close(index, Duration::MAX);
+        }
+    }
+
+    /// Forgets answers that have not ended a target.
+    pub fn forget_answers(&mut self) {
+        self.fresh.clear();
+    }
+
+    /// Returns true if no target waits for its explanation.
+    pub fn is_idle(&self) -> bool {
+        self.inquiries.iter().all(|inquiry| !inquiry.has_ended()) && self.explained.is_empty()
+    }
+
+    /// Handles an event that happened at `now`. Returns true if it answers a question, and false if
+    /// it is for the checker.
+    pub fn handle(&mut self, event: &Event, now: Duration) -> bool {
+        let matched = self.inquiries.iter_mut().find_map(|inquiry| inquiry.handle(event, now));
+        let is_ours = match (matched, event) {
+            (Some(Matched::Question), _) => true,
+            (_, Event::Segment { segment, .. }) => self.acknowledges_syn(segment),
+            _ => false,
+        };
+        // An answer to a question, such as an RST with window 0, has decided nothing.
+        if !is_ours && let Event::Segment { segment, hop_limit, .. } = event {
+            let answer = Answered { hop_limit: *hop_limit, window: segment.window };
+            self.fresh.push((segment.source, answer));
+        }
+        if is_ours
+            && let Event::Segment { segment, reset_by_kernel: false, .. } = event
+            && segment.flags.contains(Flags::SYN | Flags::ACK)
+        {
+            self.rsts.push_back(probe::rst(segment));
+        }
+        self.advance(now);
+        is_ours
+    }
+
+    /// Returns the next RST to send.
+    pub fn poll_rst(&mut self) -> Option<Segment> {
+        self.rsts.pop_front()
+    }
+
+    /// Returns the next question to send. Report what became of it by [`Explainer::asked`] or
+    /// [`Explainer::not_asked`] before any other call.
+    pub fn poll_question(&mut self) -> Option<Question> {
+        let (index, step) = self
+            .inquiries
+            .iter_mut()
+            .enumerate()
+            .find_map(|(index, inquiry)| Some((index, inquiry.poll_step()?)))?;
+        self.numbers += 1;
+        let [a, b, c, d, ..] = self.secret.hash((step.1, self.numbers)).to_le_bytes();
+        let number = u32::from_le_bytes([a, b, c, d]);
+        self.asking = Some(self.inquiries[index].remote());
+        Some(inquiry::question(step, number, self.attempts))
+    }
+
+    /// Reports that `question` left from `local` at `now`.
+    pub fn asked(&mut self, question: Question, local: Option<SocketAddr>, now: Duration) {
+        let index = self.asking.take().and_then(|remote| self.find(remote));
+        if let Some(index) = index {
+            self.inquiries[index].asked(Asked { question, at: now, local, reply: None });
+        }
+    }
+
+    /// Reports that questions of that kind cannot be asked, and why.
+    pub fn not_asked(&mut self, kind: QuestionKind, why: String, now: Duration) {
+        if self.cannot_ask.iter().all(|(known, _)| *known != kind) {
+            self.cannot_ask.push((kind, why));
+        }
+        for inquiry in &mut self.inquiries {
+            inquiry.cannot_ask(&self.cannot_ask);
+        }
+        self.advance(now);
+    }
+
+    /// Handles timeouts that have passed by `now`.
+    pub fn handle_timeout(&mut self, now: Duration) {
+        self.advance(now);
+    }
+
+    /// Returns when to call [`Explainer::handle_timeout`] and [`Explainer::poll_explained`] next.
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        if !self.explained.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        self.inquiries.iter().filter_map(Inquiry::poll_timeout).min()
+    }
+
+    /// Returns the next target that has ended, with its explanation, if there is one.
+    pub fn poll_explained(&mut self) -> Option<(Ended, Option<Explanation>)> {
+        self.explained.pop_front()
+    }
+
+    /// Explains all targets that have ended by what is known at `now`.
+    pub fn stop(&mut self, now: Duration) {
+        while !self.inquiries.is_empty() {
+            self.close(0, now);
+        }
+    }
+
+    /// Returns true if `segment` acknowledges the SYN of a question, wherever it comes from.
+    fn acknowledges_syn(&self, segment: &Segment) -> bool {
+        let number = segment.acknowledgement.0.wrapping_sub(1);
+        let syn = (segment.destination, number);
+        segment.flags.contains(Flags::ACK)
+            && (self.remembered.contains(&syn)
+                || self.inquiries.iter().any(|inquiry| inquiry.syns().any(|asked| asked == syn)))
+    }
+
+    fn find(&self, remote: SocketAddr) -> Option<usize> {
+        self.inquiries.iter().position(|inquiry| inquiry.remote() == remote)
+    }
+
+    /// Moves all inquiries on, and ends those that have nothing left to ask.
+    fn advance(&mut self, now: Duration) {
+        let mut index = 0;
+        while index < self.inquiries.len() {
+            let inquiry = &mut self.inquiries[index];
+            inquiry.cannot_ask(&self.cannot_ask);
+            inquiry.advance(now);
+            if inquiry.has_ended() && inquiry.is_over(now) {
+                self.close(index, now);
+            } else {
+                index += 1;
+            }
+        }
+    }
+
+    /// Ends an inquiry.
+    fn close(&mut self, index: usize, now: Duration) {
+        let inquiry = self.inquiries.swap_remove(index);
+        if self.remembered.len() < REMEMBERED {
+            self.remembered.extend(inquiry.syns());
+        }
+        self.explained.extend(inquiry.explain(now));
+    }
+
+    /// Returns true if a target with this address is to be explained, and counts it.
+    fn has_room_for(&mut self, address: IpAddr) -> bool {
+        if self.inquiries.len() >= AT_ONCE {
+            return false;
+        }
+        self.begun += 1;
+        let is_new = self.networks.insert(network(address));
+        self.begun <= FIRST || is_new
+    }
+}
+
+/// Returns the /24 or /64 that an address is in.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            Ipv4Addr::new(a, b, c, 0).into()
+        }
+        IpAddr::V6(v6) => {
+            let [a, b, c, d, ..] = v6.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+    }
+}
