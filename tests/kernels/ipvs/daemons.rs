@@ -1,15 +1,11 @@
 //! keepalived and ldirectord with the configuration of `packaging/`: by the checks of this program
 //! they take dead servers out of the kernel's table and put them back.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use super::{Cluster, Method, VIRTUAL_V4, VIRTUAL_V6};
+use super::{Cluster, Method, REAL_V4, REAL_V6, VIRTUAL_V4, VIRTUAL_V6};
 use crate::installed::{Daemon, Installed, replaced, snippet};
 use crate::support::client::seen_by_a_client;
-
-/// Of these, port 25 of .8 is closed.
-const V4: [&str; 1] = ["198.18.0.7:25"];
-const BOTH: [&str; 2] = ["198.18.0.7:25", "[2001:db8:1::7]:25"];
 
 #[test]
 #[ignore = "for scripts/kernels"]
@@ -30,7 +26,7 @@ fn keepalived_takes_dead_servers_out_of_the_kernels_table_and_puts_them_back() {
             &cluster.director,
             &["keepalived", "--check", "--use-file", configuration, "--dont-fork", "--log-console"],
         );
-        assert_follows(&cluster, &mut keepalived, &V4);
+        assert_follows(&cluster, &mut keepalived, &[REAL_V4]);
     }
 }
 
@@ -48,7 +44,7 @@ fn ldirectord_takes_dead_servers_out_of_the_kernels_table_and_puts_them_back() {
         let configuration = configuration.to_str().expect("plain letters");
         let mut ldirectord =
             installed.start(&cluster.director, &["ldirectord", "-d", configuration, "start"]);
-        assert_follows(&cluster, &mut ldirectord, &BOTH);
+        assert_follows(&cluster, &mut ldirectord, &[REAL_V4, REAL_V6]);
     }
 }
 
@@ -66,9 +62,10 @@ fn cluster(method: Method) -> Cluster {
 /// Asserts that these servers, and no others, are in the table while they are alive, and that
 /// clients see that.
 #[track_caller]
-fn assert_follows(cluster: &Cluster, daemon: &mut Daemon, alive: &[&str]) {
+fn assert_follows(cluster: &Cluster, daemon: &mut Daemon, alive: &[IpAddr]) {
     let services = [VIRTUAL_V4, VIRTUAL_V6].map(|address| SocketAddr::new(address, 25));
-    let mut until = |expected: &[&str], seen: &str| {
+    let alive: Vec<_> = alive.iter().map(|address| SocketAddr::new(*address, 25)).collect();
+    let mut until = |expected: &[SocketAddr], seen: &str| {
         daemon.until(&format!("{expected:?} in the table"), |_| {
             (cluster.table() == expected).then_some(())
         });
@@ -76,9 +73,9 @@ fn assert_follows(cluster: &Cluster, daemon: &mut Daemon, alive: &[&str]) {
             assert_eq!(seen_by_a_client(&cluster.client, *service), seen, "{service}");
         }
     };
-    until(alive, "open");
+    until(&alive, "open");
     cluster.cut_off();
     until(&[], "closed");
     cluster.reconnect();
-    until(alive, "open");
+    until(&alive, "open");
 }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::{Cluster, Method, REAL_V4, REAL_V6, VIRTUAL_V4, VIRTUAL_V6};
 use crate::support::ENGINES;
 use crate::support::client::seen_by_a_client;
+use crate::support::crowd::Findings;
 use crate::support::process::wait_until;
 use lab::{Namespace, halfopen};
 
@@ -61,23 +62,26 @@ fn ipvsadm(cluster: &Cluster, arguments: &[&str]) {
 /// Asserts that the client finds the virtual servers in this state, and the director the real ones.
 #[track_caller]
 fn assert_all(cluster: &Cluster, behind: &str, real: Option<&str>) {
-    for (virtual_server, real_server) in PAIRS {
-        let service = SocketAddr::new(virtual_server, 25);
+    for (service, _) in PAIRS {
+        let service = SocketAddr::new(service, 25);
         assert_eq!(seen_by_a_client(&cluster.client, service), behind, "{service}");
-        for engine in ENGINES {
-            assert_eq!(
-                state(&cluster.client, engine, virtual_server),
-                behind,
-                "{engine} {service}"
-            );
-            let Some(real) = real else { continue };
-            assert_eq!(state(&cluster.director, engine, real_server), real, "{engine}");
-        }
+    }
+    for engine in ENGINES {
+        let services = PAIRS.map(|(service, _)| service);
+        assert_eq!(states(&cluster.client, engine, services), [behind; 2], "{engine}: the service");
+        let Some(real) = real else { continue };
+        let servers = PAIRS.map(|(_, server)| server);
+        assert_eq!(states(&cluster.director, engine, servers), [real; 2], "{engine}: servers");
     }
 }
 
-fn state(host: &Namespace, engine: &str, address: IpAddr) -> String {
-    let words = ["-o", "json", "--engine", engine, "-t", "2", &address.to_string(), "25"];
-    let verdict = host.outcome(halfopen(&words)).verdict();
-    verdict.state.unwrap_or(verdict.reason)
+/// Returns what the program says of port 25 on both, or why it says nothing.
+fn states(host: &Namespace, engine: &str, addresses: [IpAddr; 2]) -> [String; 2] {
+    let targets = addresses.map(|address| SocketAddr::new(address, 25).to_string());
+    let words = ["-o", "json", "--engine", engine, "-t", "2", &targets[0], &targets[1]];
+    let findings = Findings::of(&host.outcome(halfopen(&words)));
+    targets.map(|target| {
+        let finding = findings.of_target(&target).clone();
+        finding.state.unwrap_or(finding.reason)
+    })
 }

@@ -3,6 +3,7 @@
 mod daemons;
 mod methods;
 
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 use crate::support::modules::load;
@@ -114,15 +115,28 @@ impl Cluster {
         self.servers.nft("delete table inet broken");
     }
 
-    /// Returns the real servers in the kernel's table that get connections, as `ipvsadm` shows
-    /// them.
-    fn table(&self) -> Vec<String> {
-        let shown = self.director.run("ipvsadm", &["--list", "--numeric"]);
+    /// Returns the real servers in the kernel's table that get connections.
+    fn table(&self) -> Vec<SocketAddr> {
+        let shown = self
+            .director
+            .enter(|| fs::read_to_string("/proc/thread-self/net/ip_vs"))
+            .expect("ip_vs is loaded");
         let server = |line: &str| {
             let mut words = line.strip_prefix("  -> ")?.split_whitespace();
             let (server, _, weight) = (words.next()?, words.next()?, words.next()?);
-            (server.contains(":25") && weight != "0").then(|| server.to_owned())
+            parsed(server).filter(|_| weight != "0")
         };
         shown.lines().filter_map(server).collect()
     }
+}
+
+/// Reads `C6120007:0019` or `[2001:0db8:0001:0000:0000:0000:0000:0007]:0019`.
+fn parsed(server: &str) -> Option<SocketAddr> {
+    let (address, port) = server.rsplit_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let address = match address.strip_prefix('[') {
+        Some(v6) => IpAddr::V6(v6.strip_suffix(']')?.parse().ok()?),
+        None => IpAddr::V4(u32::from_str_radix(address, 16).ok()?.into()),
+    };
+    Some(SocketAddr::new(address, port))
 }
