@@ -1,6 +1,6 @@
 //! The progress bar of a long pool, and terminals that do not take output.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
@@ -75,13 +75,15 @@ fn a_signal_ends_a_check_whose_terminal_is_stopped() {
 #[test]
 fn a_signal_ends_a_check_whose_terminal_is_not_read() {
     let _network = Loopback::new();
-    let (_master, slave) = terminal();
+    let (master, slave) = terminal();
     let mut command = Command::new(HALFOPEN);
     command.args(["-o", "text", "127.0.0.0/20:8026"]); // more lines than a terminal holds
     command.stdout(slave.try_clone().unwrap()).stderr(Stdio::null());
     command.env("LD_PRELOAD", lab::own_clock()); // all of them before the deadline
     let mut child = command.spawn().expect("the built program");
-    wait_until(|| !is_writable(&slave));
+    // Lines have come, and it waits. The terminal may have room again, of which a pseudo-terminal
+    // tells nobody who waits for it.
+    wait_until(|| has_output(&master) && is_asleep(&child));
     kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
     wait_until(|| child.try_wait().unwrap().is_some());
     assert_eq!(child.wait().unwrap().code(), Some(2), "the verdicts were there");
@@ -143,7 +145,12 @@ fn until_nobody_writes(mut master: File) -> String {
     String::from_utf8(shown).expect("text")
 }
 
-fn is_writable(slave: &OwnedFd) -> bool {
-    let mut watched = [PollFd::new(slave.as_fd(), PollFlags::POLLOUT)];
+fn has_output(master: &File) -> bool {
+    let mut watched = [PollFd::new(master.as_fd(), PollFlags::POLLIN)];
     poll(&mut watched, PollTimeout::ZERO).unwrap() > 0
+}
+
+/// By the state that the kernel shows.
+fn is_asleep(child: &Child) -> bool {
+    fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap().contains(") S ")
 }
