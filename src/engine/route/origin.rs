@@ -78,14 +78,13 @@ impl Router {
             return Ok(is_known.then_some(false));
         }
         changed.retain(|neighbour| neighbour.has_failed_within(sent_ago));
-        if changed.is_empty() {
-            return Ok(None);
-        }
-        let hops = Netlink::hops(flow.to.ip())?;
+        let hops = if changed.is_empty() { Vec::new() } else { Netlink::hops(flow.to.ip())? };
         let is_hop = |failed: &Neighbour| {
             failed.address.is_some_and(|address| hops.contains(&(address, failed.device)))
         };
-        Ok(changed.iter().any(is_hop).then_some(true))
+        let is_known = matches!(neighbour, Some(Ok(_)));
+        let failed = changed.iter().any(is_hop);
+        Ok((failed || is_known).then_some(failed))
     }
 
     /// Returns how often the neighbour tables have overflowed, or `None` if the next hop of `flow`
