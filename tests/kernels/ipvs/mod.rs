@@ -69,6 +69,9 @@ impl Cluster {
             "address add 198.18.0.1/32 dev lo",
             "address add 2001:db8:1::1/128 dev lo",
         ]);
+        // It says that there is no server as often as it is asked.
+        director.sysctl("net.ipv4.icmp_ratelimit", "0");
+        director.sysctl("net.ipv6.icmp.ratelimit", "0");
         director.sysctl("net.ipv4.ip_forward", "1");
         director.sysctl("net.ipv6.conf.all.forwarding", "1");
         let [v4, v6] = if method == Method::Nat {

@@ -18,7 +18,8 @@ pub(crate) fn seen_through(
     host: &Namespace,
     address: SocketAddr,
 ) -> &'static str {
-    host.sysctl("net.ipv4.tcp_syn_retries", "1");
+    // Enough for a virtual machine that is held up for seconds.
+    host.sysctl("net.ipv4.tcp_syn_retries", "3");
     let connected = host.enter(|| {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
         socket.bind_device(interface.map(str::as_bytes))?;
