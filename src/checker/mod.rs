@@ -108,7 +108,9 @@ const OUTCOMES: usize = 1024;
 ///         let syn = |attempt: &_, local| checker.syn(attempt, local);
 ///         let result = engine.send_syns(&[due.attempt], &syn).remove(0);
 ///         match result {
-///             Ok(sent) => checker.sent(due, sent.local, sent.at),
+///             Ok(sent) => {
+///                 checker.sent(due, sent.local, sent.at);
+///             }
 ///             Err(error) => checker.on_send_error(due, error, engine.now()),
 ///         }
 ///     }
