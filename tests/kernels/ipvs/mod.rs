@@ -7,6 +7,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 use crate::support::modules::load;
+use crate::support::process::wait_until;
 use lab::{Lab, Namespace};
 
 const VIRTUAL_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1));
@@ -102,9 +103,10 @@ impl Cluster {
         self.application = Some(self.servers.listen(any));
     }
 
-    /// Closes it.
+    /// Closes it, and waits until no process that another test starts has a copy of the listener.
     fn stop_application(&mut self) {
         self.application = None;
+        wait_until(|| self.servers.run("ss", &["-Hltn"]).is_empty());
     }
 
     /// Drops what arrives for it.
