@@ -111,7 +111,9 @@ fn every_packet_of_a_check_is_in_the_vrf() {
                 assert_eq!(verdict.ending(), (Some("open"), 0), "{way}, {engine}: {verdict:?}");
                 wait_until(|| lab.server.run("ss", &["-Htan", "state", "syn-recv"]).is_empty());
                 let segments = capture.segments();
-                let flags: Vec<_> = segments.iter().map(|segment| &*segment.flags).collect();
+                let mut flags: Vec<_> = segments.iter().map(|segment| &*segment.flags).collect();
+                // The kernel sends its ACK after 200 ms, which an emulated machine may take.
+                flags.retain(|flags| engine == "raw" || *flags != "ACK");
                 assert_eq!(flags, ["SYN", "SYN+ACK", last], "{way}, {engine}");
             }
         }

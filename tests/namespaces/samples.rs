@@ -15,9 +15,9 @@ use crate::support::names::Names;
 use lab::{Namespace, halfopen_path, with_own_clock};
 
 const OPEN: [&str; 4] = ["198.18.0.7:25", "198.18.0.7:80", "198.18.0.10:25", "[2001:db8::7]:25"];
-/// One host is silent, and another loses the first of two SYNs.
+/// One host is silent, another loses the first of two SYNs, and a third all SYNs to one port.
 const FIREWALL: &str = "table inet t { chain in { type filter hook input priority 0; \
-    ip daddr 198.18.0.9 drop; ip6 daddr 2001:db8::9 tcp flags == syn drop; \
+    ip daddr 198.18.0.9 drop; ip daddr 198.18.0.7 tcp dport 8080 tcp flags == syn drop; ip6 daddr 2001:db8::9 tcp flags == syn drop; \
     ip daddr 198.18.0.10 tcp flags == syn numgen inc mod 2 == 0 drop; }; }";
 const HOSTS: &str = "198.18.0.7 web.example\n2001:db8::9 web.example\n";
 const POOL: &str = "# the mail servers\n198.18.0.7:25,80\n198.18.0.9 25\n[2001:db8::7]:25\n";

@@ -174,14 +174,17 @@ static struct wait begin(void)
 	return wait;
 }
 
-/* Advances the clock by a part of a wait for look-ups: as much time as has passed for the servers that they ask. */
-static void count_part(struct wait wait)
+/* Advances the clock by a part of a wait for look-ups: as much time as has passed for the servers that they ask, but no
+ * more than is left of the wait. Returns that. */
+static long count_part(struct wait wait, long left)
 {
 	long waited = real() - wait.begin;
-	if (!pthread_equal(pthread_self(), main_thread))
-		return;
-	__atomic_add_fetch(&now, waited, __ATOMIC_RELAXED);
-	waits += waited;
+	waited = waited < left ? waited : left;
+	if (pthread_equal(pthread_self(), main_thread)) {
+		__atomic_add_fetch(&now, waited, __ATOMIC_RELAXED);
+		waits += waited;
+	}
+	return waited;
 }
 
 /* Advances the clock by a wait, for at most this long. */
@@ -233,12 +236,13 @@ static int counted_wait(void *watched, nfds_t number, const struct timespec *tim
 		result = (int)syscall(SYS_ppoll, watched, number, part == WITHOUT_END ? NULL : &left, signals, SIGNALS);
 		if (result == 0 && part > 0 && let_look_ups_go_on())
 			continue;
-		if (part < at_most)
-			count_part(wait);
-		else
+		if (part == at_most) {
 			count(wait, part, result);
+			break;
+		}
+		part = count_part(wait, at_most);
 		at_most -= at_most == WITHOUT_END ? 0 : part;
-	} while (result == 0 && at_most > 0);
+	} while (result == 0);
 	return result;
 }
 
