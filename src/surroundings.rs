@@ -14,6 +14,9 @@ pub struct Surroundings {
     pub neighbour: Option<NeighbourState>,
     /// Why this machine would drop an answer from the target.
     pub drops_answers: Option<AnswerDrop>,
+    /// True if this machine has dropped some packet because of `rp_filter` since the engine was
+    /// opened. It may have been an answer.
+    pub may_have_dropped_answers: bool,
     /// A firewall mark with which there is a route to the target. Without it there is none.
     pub route_with_mark: Option<u32>,
     /// The number of entries in the table of tracked connections, and its limit, if it is full.

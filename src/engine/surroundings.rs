@@ -37,6 +37,7 @@ impl Surveyor {
         let drops = reverse_path_drops().zip(self.reverse_path_drops);
         let may_drop = drops.is_some_and(|(now, before)| now > before);
         let mut surroundings = router.surroundings(flow, may_drop);
+        surroundings.may_have_dropped_answers = may_drop;
         surroundings.full_conntrack = full_conntrack();
         if surroundings.is_here {
             surroundings.full_accept_queue = self.full_accept_queue(to);

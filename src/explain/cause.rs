@@ -85,8 +85,7 @@ impl fmt::Display for Cause {
                  silent",
             ),
             Self::FilterOrQueue => f.write_str(
-                "the accept queue is full (application hangs), or a filter or load balancer drops \
-                 SYNs",
+                "the accept queue is full (application hangs), or a filter drops SYNs or SYN+ACKs",
             ),
             Self::HostSilent => f.write_str(
                 "nothing answers at this address: the host is down, cut off, or hidden by a firewall",
@@ -141,7 +140,8 @@ pub fn cause(evidence: &Evidence) -> Option<Cause> {
         Situation::Refused(hops) => of_refusal(evidence, hops),
         Situation::Open(hops, window) => return in_front(evidence, hops, window),
         Situation::Icmp(error) => of_icmp_error(evidence, error),
-        Situation::Other(Reason::NoNeighbour(_)) => Cause::NeighbourSilent,
+        // It may have come back since.
+        Situation::Other(Reason::NoNeighbour(_)) if !has_heard(evidence) => Cause::NeighbourSilent,
         Situation::Other(Reason::AnsweredBy(from)) => Cause::BrokenNat(from),
         Situation::Other(Reason::NoRoute(_)) => {
             let mark = evidence.surroundings.route_with_mark;
@@ -196,14 +196,14 @@ fn of_silence(evidence: &Evidence) -> Cause {
 /// Returns the cause that the answers to questions about a silent port show.
 fn of_answers(evidence: &Evidence) -> Cause {
     let reset = evidence.replies(Purpose::Ack).find(|(_, reply)| reply.kind == ReplyKind::Reset);
-    let heard = evidence.has_heard(Purpose::OtherPort) || evidence.has_heard(Purpose::Echo);
+    let heard = has_heard(evidence);
     let host = evidence.host_hops();
     let runs_out = host.is_some_and(|hops| evidence.runs_out_at(hops));
     let answered_later = evidence.replies(Purpose::Limited).any(|(_, reply)| reply.is_of_host());
     match reset.map(|(_, reply)| reply.hops()) {
         _ if answered_later => Cause::Unknown,
         _ if evidence.damaged >= DAMAGED && reset.is_none() => Cause::CorruptAnswers,
-        _ if runs_out => Cause::Unknown,
+        _ if runs_out || evidence.damaged > 0 => Cause::Unknown,
         // Both come from as far away, and what is there passes nothing on.
         Some(hops) if hops.is_some() && hops == host => Cause::FilterOrQueue,
         None if host.is_some_and(|hops| evidence.is_just_reached_past(hops))
@@ -212,11 +212,11 @@ fn of_answers(evidence: &Evidence) -> Cause {
         {
             Cause::FirewallDrop
         }
-        None if heard => Cause::Unknown,
+        None if heard || evidence.surroundings.may_have_dropped_answers => Cause::Unknown,
         None if evidence.surroundings.neighbour == Some(NeighbourState::Unanswered) => {
             Cause::NeighbourSilent
         }
-        None if evidence.damaged == 0 && is_silent(evidence) => Cause::HostSilent,
+        None if is_silent(evidence) => Cause::HostSilent,
         _ => Cause::Unknown,
     }
 }
@@ -251,8 +251,13 @@ fn of_unlocated_refusal(evidence: &Evidence) -> Cause {
     }
 }
 
+/// Returns true if the host has answered a question.
+fn has_heard(evidence: &Evidence) -> bool {
+    evidence.has_heard(Purpose::OtherPort) || evidence.has_heard(Purpose::Echo)
+}
+
 fn of_icmp_error(evidence: &Evidence, error: IcmpError) -> Cause {
-    let heard = evidence.has_heard(Purpose::OtherPort) || evidence.has_heard(Purpose::Echo);
+    let heard = has_heard(evidence);
     match error.meaning {
         Meaning::HopsExceeded => Cause::Unknown,
         // A load balancer has the address, and passes the port on to a host that is not there.

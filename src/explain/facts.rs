@@ -93,12 +93,14 @@ fn of_reply(evidence: &Evidence, purpose: Purpose, asked: &Asked, reply: &Reply)
         QuestionKind::Ack => "an ACK with",
         QuestionKind::Syn => "SYN with",
     };
+    let limit = asked.question.hop_limit.map(|limit| far(limit.saturating_sub(1)));
+    let limit = limit.map(|limit| format!(" limited to {limit}")).unwrap_or_default();
     let answer = match reply.kind {
         ReplyKind::Reset => "RST".to_owned(),
         ReplyKind::SynAck => "SYN+ACK".to_owned(),
         ReplyKind::Echo => String::new(),
         ReplyKind::Icmp(error) => {
-            return format!("{} to {who} draws {error}", what.trim_end_matches(" with"));
+            return format!("{}{limit} to {who} draws {error}", what.trim_end_matches(" with"));
         }
     };
     let space = if answer.is_empty() { "" } else { " " };
@@ -110,7 +112,10 @@ fn of_reply(evidence: &Evidence, purpose: Purpose, asked: &Asked, reply: &Reply)
 fn of_limited_syns(evidence: &Evidence) -> Vec<String> {
     let mut facts = Vec::new();
     let traced = evidence.situation() == Situation::Silent && evidence.host_hops().is_none();
-    if traced && let Some((place, router)) = evidence.last_router() {
+    if traced
+        && let Some((place, router)) = evidence.last_router()
+        && router != evidence.remote.ip()
+    {
         facts.push(format!("the last router that answers is {router}, {} away", far(place - 1)));
     }
     for (asked, reply) in evidence.replies(Purpose::Limited) {

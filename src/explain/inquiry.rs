@@ -25,6 +25,9 @@ const ROUNDS: u32 = 6;
 const SHORTEST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_millis(500);
 
+/// The time after which a question counts as unanswered, at least: few hosts are farther away.
+const ANSWERED_WITHIN: Duration = Duration::from_millis(500);
+
 /// Returns how long an inquiry may take that begins after `verdict`.
 pub(super) fn time_for(verdict: Option<&Verdict>) -> Duration {
     let response_time = verdict.and_then(|verdict| verdict.response_time).unwrap_or_default();
@@ -193,10 +196,10 @@ impl Inquiry {
             .filter_map(|asked| Some((asked.local?, asked.question.number)))
     }
 
-    /// Returns how the target ended, if it has, and why. Questions that have not had the time of
-    /// half a round for their answers show nothing.
+    /// Returns how the target ended, if it has, and why. Questions that have had little time for
+    /// their answers show nothing.
     pub(super) fn explain(mut self, now: Duration) -> Option<(Ended, Option<Explanation>)> {
-        let waited = now.saturating_sub(self.round / 2);
+        let waited = now.saturating_sub((self.round * 2).max(ANSWERED_WITHIN));
         self.evidence.asked.retain(|asked| asked.reply.is_some() || asked.at <= waited);
         let ended = self.ended?;
         let explanation = cause(&self.evidence)

@@ -87,9 +87,12 @@ fn next_to_silent(evidence: &Evidence) -> Vec<Step> {
 fn search(evidence: &Evidence) -> Vec<Step> {
     let left = |kind| unlimited(evidence, kind).count() < enough(evidence, kind);
     let traced = evidence.asked_for(Purpose::Limited).count();
+    // In place of an ACK.
+    let second = !can_ask(evidence, QuestionKind::Ack) && !evidence.asked.is_empty();
     let again = [
         left(QuestionKind::Ack).then(|| ack(evidence, None)),
         left(QuestionKind::Syn).then(|| other(evidence)),
+        (second && left(QuestionKind::Syn)).then(|| other(evidence)),
         left(QuestionKind::Echo).then(|| echo(evidence)),
         TRACE.get(traced).map(|limit| limited_syn(evidence, *limit)),
     ];

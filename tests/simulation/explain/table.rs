@@ -169,6 +169,10 @@ fn what_was_seen_on_this_machine_comes_first() {
         around.drops_answers = Some(AnswerDrop::ReversePath("eth0".to_owned()));
     };
     Case::silent().around(reverse).is("this-machine");
+    let dropped = |around: &mut Surroundings| around.may_have_dropped_answers = true;
+    let quiet =
+        (0..3).fold(Case::silent(), |case, _| case.ack(None, None).other(None, None).echo(None));
+    quiet.around(dropped).is("unknown");
     Case::of(Reason::NoRoute(NoRoute::Network)).is("this-machine");
     Case::new(Err(NoVerdict::LocalError(LocalError::Random))).is("this-machine");
 }
@@ -183,10 +187,13 @@ fn damage_and_translation() {
     damaged.is("corrupt-answers");
     let mut damaged = Case::silent().echo(Some((ECHO, 2))).ack(None, Some((RESET, 2)));
     damaged.0.damaged = 1;
-    damaged.is("filter-or-queue");
+    damaged.is("unknown");
     let mut translated = Case::silent();
     translated.0.answered_from = Some(OTHER);
     translated.is("broken-nat");
+    let no_neighbour = || Case::of(Reason::NoNeighbour(icmp(3, 1, ROUTER)));
+    no_neighbour().is("neighbour-silent");
+    no_neighbour().echo(Some((ECHO, 0))).is("unknown");
     Case::of(Reason::AnsweredBy(OTHER)).is("broken-nat");
     Case::of(Reason::WrongAcknowledgement).is("unknown");
     Case::of(Reason::BareAck).is("unknown");
