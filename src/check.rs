@@ -73,8 +73,6 @@ pub fn check(
     let Session { source, timetable, mut recorder, .. } = session;
     let report = recorder.report_mut();
     report.addresses = source.addresses;
-    // An interruption after the last verdict changes nothing.
-    report.interrupted &= report.not_probed() > 0 || report.tally.unknown > 0;
     report.waits = attempts.and_then(|attempts| timetable.waits(attempts));
     Ok(recorder.finish(start.elapsed()))
 }

@@ -143,9 +143,15 @@ impl Report {
         self.total.saturating_sub(self.tally.targets())
     }
 
+    /// Returns true if the program was asked to end before the last verdict. While an explanation
+    /// is still asked for, the verdicts are there.
+    pub fn was_cut_short(&self) -> bool {
+        self.interrupted && (self.not_probed() > 0 || self.tally.unknown > 0)
+    }
+
     /// Returns the status that the program exits with.
     pub fn status(&self) -> Status {
-        if self.error.is_some() || self.interrupted {
+        if self.error.is_some() || self.was_cut_short() {
             return Status::Unknown;
         }
         self.tally.status(self.not_probed(), self.wanted_open())

@@ -128,7 +128,7 @@ pub(super) fn summary(report: &Report) -> String {
     let wanted = report.wanted_open().map(|wanted| format!(" ({wanted} wanted)"));
     let rest = Some(report.not_probed()).filter(|count| *count > 0);
     let rest = rest.map(|count| format!(", {count} not probed"));
-    let interrupted = if report.interrupted { ", interrupted" } else { "" };
+    let interrupted = if report.was_cut_short() { ", interrupted" } else { "" };
     format!(
         "{count} of {total} {state}{}{}{interrupted}",
         wanted.unwrap_or_default(),

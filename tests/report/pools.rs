@@ -288,3 +288,11 @@ fn assert_page(name: &str, reports: &[(&str, Report)]) {
     }
     insta::assert_snapshot!(name, page);
 }
+
+/// While an explanation is still asked for, every verdict is there.
+#[test]
+fn an_interruption_after_the_last_verdict_changes_nothing() {
+    let report = Report { interrupted: true, ..example() };
+    assert_eq!(report.status(), example().status());
+    assert_eq!(unfinished(2, report).status(), Status::Unknown);
+}
