@@ -141,7 +141,9 @@ pub fn cause(evidence: &Evidence) -> Option<Cause> {
         Situation::Open(hops, window) => return in_front(evidence, hops, window),
         Situation::Icmp(error) => of_icmp_error(evidence, error),
         // It may have come back since.
-        Situation::Other(Reason::NoNeighbour(_)) if !has_heard(evidence) => Cause::NeighbourSilent,
+        Situation::Other(Reason::NoNeighbour(_)) if !evidence.is_host_heard() => {
+            Cause::NeighbourSilent
+        }
         Situation::Other(Reason::AnsweredBy(from)) => Cause::BrokenNat(from),
         Situation::Other(Reason::NoRoute(_)) => {
             let mark = evidence.surroundings.route_with_mark;
@@ -196,7 +198,7 @@ fn of_silence(evidence: &Evidence) -> Cause {
 /// Returns the cause that the answers to questions about a silent port show.
 fn of_answers(evidence: &Evidence) -> Cause {
     let reset = evidence.replies(Purpose::Ack).find(|(_, reply)| reply.kind == ReplyKind::Reset);
-    let heard = has_heard(evidence);
+    let heard = evidence.is_host_heard();
     let host = evidence.host_hops();
     let runs_out = host.is_some_and(|hops| evidence.runs_out_at(hops));
     let answered_later = evidence.replies(Purpose::Limited).any(|(_, reply)| reply.is_of_host());
@@ -251,13 +253,8 @@ fn of_unlocated_refusal(evidence: &Evidence) -> Cause {
     }
 }
 
-/// Returns true if the host has answered a question.
-fn has_heard(evidence: &Evidence) -> bool {
-    evidence.has_heard(Purpose::OtherPort) || evidence.has_heard(Purpose::Echo)
-}
-
 fn of_icmp_error(evidence: &Evidence, error: IcmpError) -> Cause {
-    let heard = has_heard(evidence);
+    let heard = evidence.is_host_heard();
     match error.meaning {
         Meaning::HopsExceeded => Cause::Unknown,
         // A load balancer has the address, and passes the port on to a host that is not there.

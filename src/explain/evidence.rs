@@ -176,6 +176,11 @@ impl Evidence {
         self.replies(purpose).any(|(_, reply)| reply.is_of_host())
     }
 
+    /// Returns true if the host has answered a question that is not about the port.
+    pub(super) fn is_host_heard(&self) -> bool {
+        self.has_heard(Purpose::OtherPort) || self.has_heard(Purpose::Echo)
+    }
+
     /// Returns true if every question that was asked has its answer.
     pub(super) fn is_all_answered(&self) -> bool {
         !self.asked.is_empty() && self.asked.iter().all(|asked| asked.reply.is_some())

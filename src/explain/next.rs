@@ -55,7 +55,7 @@ pub(super) fn next(evidence: &Evidence) -> Vec<Step> {
 /// Returns the questions about a port that is silent.
 fn next_to_silent(evidence: &Evidence) -> Vec<Step> {
     let count = |purpose| evidence.asked_for(purpose).count();
-    let heard = evidence.has_heard(Purpose::OtherPort) || evidence.has_heard(Purpose::Echo);
+    let heard = evidence.is_host_heard();
     if evidence.asked.is_empty() {
         return vec![ack(evidence, None), other(evidence), echo(evidence)];
     }

@@ -42,7 +42,7 @@ fn an_old_connection_on_every_port_is_stale_when_the_last_wait_is_over() {
     assert_eq!(run.resets().len(), 3);
 }
 
-/// Linux answers the segments of an old connection twice a second at most.
+/// Linux limits the ACKs that it sends for an old connection (`tcp_oow_rate_limited()`).
 #[test]
 fn a_repeated_syn_that_draws_no_ack_is_of_the_old_connection_too() {
     for silent in 0..3 {

@@ -39,8 +39,8 @@ impl Method {
 /// A client, a director, and a host with the real servers.
 ///
 /// ```text
-///   client ──front── director ──(the cable of the lab)── servers
-///      └──────────────────────back─────────────────────────┘
+///   client --front-- director --(the cable of the lab)-- servers
+///      +---------------------back--------------------------+
 /// ```
 ///
 /// The servers have every address of the lab's blocks, the virtual ones included. Their answers go
