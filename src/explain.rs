@@ -17,7 +17,7 @@ pub use self::cause::{Cause, Refuser, cause};
 pub use self::evidence::{Answered, Asked, Evidence, Reply, ReplyKind};
 
 use self::evidence::hops;
-use self::inquiry::{Inquiry, Matched};
+use self::inquiry::Inquiry;
 use crate::attempt::Attempts;
 use crate::checker::Ended;
 use crate::event::Event;
@@ -127,7 +127,7 @@ impl Explainer {
             Some(index) => self.inquiries[index].conclude(ended, answer, surroundings(), now),
             None => self.explained.push_back((ended, None)),
         }
-        self.advance(now);
+        self.handle_timeout(now);
     }
 
     /// Gives up the inquiry about `remote`, which needs no explanation.
@@ -150,12 +150,9 @@ impl Explainer {
     /// Handles an event that happened at `now`. Returns true if it answers a question, and false if
     /// it is for the checker.
     pub fn handle(&mut self, event: &Event, now: Duration) -> bool {
-        let matched = self.inquiries.iter_mut().find_map(|inquiry| inquiry.handle(event, now));
-        let is_ours = match (matched, event) {
-            (Some(Matched::Question), _) => true,
-            (_, Event::Segment { segment, .. }) => self.acknowledges_syn(segment),
-            _ => false,
-        };
+        let mut inquiries = self.inquiries.iter_mut();
+        let is_ours = inquiries.any(|inquiry| inquiry.handle(event, now))
+            || matches!(event, Event::Segment { segment, .. } if self.acknowledges_syn(segment));
         // An answer to a question, such as an RST with window 0, has decided nothing.
         if !is_ours && let Event::Segment { segment, hop_limit, .. } = event {
             let answer = Answered { hop_limit: *hop_limit, window: segment.window };
@@ -167,7 +164,7 @@ impl Explainer {
         {
             self.rsts.push_back(probe::rst(segment));
         }
-        self.advance(now);
+        self.handle_timeout(now);
         is_ours
     }
 
@@ -207,12 +204,22 @@ impl Explainer {
         for inquiry in &mut self.inquiries {
             inquiry.cannot_ask(&self.cannot_ask);
         }
-        self.advance(now);
+        self.handle_timeout(now);
     }
 
-    /// Handles timeouts that have passed by `now`.
+    /// Moves all inquiries on to `now`, and ends those that have nothing left to ask.
     pub fn handle_timeout(&mut self, now: Duration) {
-        self.advance(now);
+        let mut index = 0;
+        while index < self.inquiries.len() {
+            let inquiry = &mut self.inquiries[index];
+            inquiry.cannot_ask(&self.cannot_ask);
+            inquiry.advance(now);
+            if inquiry.has_ended() && inquiry.is_over(now) {
+                self.close(index, now);
+            } else {
+                index += 1;
+            }
+        }
     }
 
     /// Returns when to call [`Explainer::handle_timeout`] and [`Explainer::poll_explained`] next.
@@ -246,21 +253,6 @@ impl Explainer {
 
     fn find(&self, remote: SocketAddr) -> Option<usize> {
         self.inquiries.iter().position(|inquiry| inquiry.remote() == remote)
-    }
-
-    /// Moves all inquiries on, and ends those that have nothing left to ask.
-    fn advance(&mut self, now: Duration) {
-        let mut index = 0;
-        while index < self.inquiries.len() {
-            let inquiry = &mut self.inquiries[index];
-            inquiry.cannot_ask(&self.cannot_ask);
-            inquiry.advance(now);
-            if inquiry.has_ended() && inquiry.is_over(now) {
-                self.close(index, now);
-            } else {
-                index += 1;
-            }
-        }
     }
 
     /// Ends an inquiry.

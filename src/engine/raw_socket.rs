@@ -229,13 +229,13 @@ impl AsFd for RawSocket {
     }
 }
 
-/// Sets the options of a raw socket that receives; with those that tell the hop limits of ICMP
-/// errors if they are `of_interest`.
-fn prepare(raw: &Socket, domain: Domain, of_interest: bool) -> Result<(), LocalError> {
+/// Sets the options of a raw socket that receives. With `hop_limits` it also tells those of ICMP
+/// errors over IPv4.
+fn prepare(raw: &Socket, domain: Domain, hop_limits: bool) -> Result<(), LocalError> {
     sockets::bind_nowhere(raw, domain)?;
     if domain == Domain::IPV4 {
         setsockopt(raw, sockopt::Ipv4RecvErr, &true)
-            .and_then(|()| setsockopt(raw, sockopt::Ipv4RecvTtl, &of_interest))
+            .and_then(|()| setsockopt(raw, sockopt::Ipv4RecvTtl, &hop_limits))
     } else {
         setsockopt(raw, sockopt::Ipv6RecvErr, &true)
             .and_then(|()| setsockopt(raw, sockopt::Ipv6RecvPacketInfo, &true))

@@ -42,15 +42,6 @@ pub(super) fn question(step: Step, number: u32, attempts: Attempts) -> Question 
     Question { kind, remote, source: SourcePort::Fresh(port), hop_limit, number }
 }
 
-/// What an event is to an inquiry.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Matched {
-    /// The answer to a question.
-    Question,
-    /// A segment of its host with a wrong checksum.
-    Damaged,
-}
-
 /// The questions about one target.
 pub(super) struct Inquiry {
     evidence: Evidence,
@@ -148,31 +139,21 @@ impl Inquiry {
         (self.steps.is_empty() && (self.has_ended() || !self.is_settled)).then_some(next_round)
     }
 
-    /// Takes in an event. Returns what it is, if it concerns this target.
-    pub(super) fn handle(&mut self, event: &Event, now: Duration) -> Option<Matched> {
+    /// Takes in an event. Returns true if it answers a question.
+    pub(super) fn handle(&mut self, event: &Event, now: Duration) -> bool {
         if let Event::WrongChecksum { source, .. } = event
             && source.ip() == self.evidence.remote.ip()
         {
             self.evidence.damaged += 1;
-            return Some(Matched::Damaged);
         }
         if let Event::Segment { segment, .. } = event {
             self.note_answer_from_elsewhere(segment);
         }
-        let asked = self.evidence.asked.iter_mut().find(|asked| is_answer(asked, event))?;
-        let (kind, hop_limit) = match event {
-            Event::Segment { segment, hop_limit, .. } => {
-                let open = segment.flags.contains(Flags::SYN);
-                let kind = if open { ReplyKind::SynAck } else { ReplyKind::Reset };
-                (kind, Some(*hop_limit))
-            }
-            Event::EchoReply { hop_limit, .. } => (ReplyKind::Echo, Some(*hop_limit)),
-            Event::Icmp(error, _) => (ReplyKind::Icmp(*error), error.hop_limit),
-            Event::Handshake { end, .. } => (ended_by(*end)?, None),
-            _ => return None,
-        };
+        let mut asked = self.evidence.asked.iter_mut();
+        let Some(asked) = asked.find(|asked| is_answer(asked, event)) else { return false };
+        let Some((kind, hop_limit)) = read(event) else { return false };
         asked.reply.get_or_insert(Reply { after: now.saturating_sub(asked.at), hop_limit, kind });
-        Some(Matched::Question)
+        true
     }
 
     fn note_answer_from_elsewhere(&mut self, segment: &Segment) {
@@ -205,6 +186,21 @@ impl Inquiry {
         let explanation = cause(&self.evidence)
             .map(|cause| Explanation { evidence: facts(&self.evidence, &cause), cause });
         Some((ended, explanation))
+    }
+}
+
+/// Returns the answer that an event is if it is one, and the hop limit that it arrived with.
+fn read(event: &Event) -> Option<(ReplyKind, Option<u8>)> {
+    match event {
+        Event::Segment { segment, hop_limit, .. } => {
+            let open = segment.flags.contains(Flags::SYN);
+            let kind = if open { ReplyKind::SynAck } else { ReplyKind::Reset };
+            Some((kind, Some(*hop_limit)))
+        }
+        Event::EchoReply { hop_limit, .. } => Some((ReplyKind::Echo, Some(*hop_limit))),
+        Event::Icmp(error, _) => Some((ReplyKind::Icmp(*error), error.hop_limit)),
+        Event::Handshake { end, .. } => ended_by(*end).map(|kind| (kind, None)),
+        Event::WrongChecksum { .. } | Event::SegmentsLost(_) => None,
     }
 }
 
