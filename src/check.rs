@@ -29,7 +29,7 @@ use crate::report::progress::Progress;
 use crate::report::recorder::{Entry, Recorder};
 use crate::signals::Signals;
 use crate::status::Status;
-use crate::verdict::{EndOfRun, LookupFailure, NoVerdict, Outcome, Reason, Verdict};
+use crate::verdict::{EndOfRun, NoVerdict, Outcome};
 
 /// How much later than the deadline the last verdict may come, for delays on this machine.
 const GRACE: Duration = Duration::from_millis(25);
@@ -116,26 +116,22 @@ impl Session<'_> {
     /// Ends the targets that are left when the run is over.
     fn end_rest(&mut self) {
         self.source.close_lookups();
-        self.source.take_in_names();
+        self.source.take_in_names(false);
         self.record_ended();
-        let interrupted = self.recorder.report().interrupted;
-        let end = if interrupted { EndOfRun::Interrupted } else { EndOfRun::OutOfTime };
-        let not_probed = NoVerdict::NotProbed(end);
-        let timed_out = Reason::NameNotResolved(LookupFailure::TimedOut);
-        self.source.end_unresolved(&match end {
-            EndOfRun::Interrupted => Err(not_probed.clone()),
-            EndOfRun::OutOfTime => Ok(Verdict::without_probe(timed_out)),
-        });
-        self.end_targets(&not_probed);
+        let end = if self.recorder.report().interrupted {
+            EndOfRun::Interrupted
+        } else {
+            self.source.end_unanswered();
+            EndOfRun::OutOfTime
+        };
+        self.end_targets(&NoVerdict::NotProbed(end));
     }
 
     /// Ends all targets that are left, because nothing more can be learnt of any.
     fn fail(&mut self, error: &LocalError) {
         self.recorder.report_mut().error = Some(error.clone());
         if self.recorder.lists_not_probed() {
-            let error = NoVerdict::from(error.clone());
-            self.source.end_unresolved(&Err(error.clone()));
-            self.end_targets(&error);
+            self.end_targets(&NoVerdict::from(error.clone()));
         }
     }
 
@@ -250,10 +246,11 @@ impl Driver for Session<'_> {
 
     fn handle_interrupts(&mut self, now: Duration) -> ControlFlow<()> {
         if self.source.awaits_names() {
-            if now > latest_start(self.recorder.report().settings.timeout) {
+            let in_time = now <= latest_start(self.recorder.report().settings.timeout);
+            if !in_time {
                 self.source.close_lookups();
             }
-            self.source.take_in_names();
+            self.source.take_in_names(in_time);
             self.record_ended();
         }
         self.recorder.show_progress(now);

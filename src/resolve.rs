@@ -72,15 +72,24 @@ impl From<LocalError> for NoAddress {
     }
 }
 
+/// What became of a name with this id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LookupEvent {
+    /// Its look-up has begun, perhaps again after this machine was short of something.
+    Began(u32),
+    /// Its look-up has ended.
+    Ended(u32, Addresses),
+}
+
 /// Name look-ups on threads of their own, because the name service may hang. Threads that hang when
 /// the check is over end with the program.
 pub struct Lookups {
     queue: Arc<Mutex<Queue>>,
-    results: mpsc::Receiver<(u32, Addresses)>,
+    events: mpsc::Receiver<LookupEvent>,
     wake_rx: UnixStream,
-    /// The end of the stream that threads write to when they have a result.
+    /// The end of the stream that threads write to when they have sent events.
     wake_tx: UnixStream,
-    sender: mpsc::Sender<(u32, Addresses)>,
+    sender: mpsc::Sender<LookupEvent>,
     family: Family,
     /// The most threads.
     max_threads: usize,
@@ -120,18 +129,18 @@ impl Lookups {
         let mut memory = Vec::<u8>::new();
         memory.try_reserve_exact(2 * STACK).map_err(|_| LocalError::Threads(Errno::ENOMEM))?;
         drop(memory);
-        let (sender, results) = mpsc::channel();
+        let (sender, events) = mpsc::channel();
         let max_threads = (Descriptors::raise().lookups / DESCRIPTORS).clamp(1, THREADS);
         let queue = Queue { names: VecDeque::new(), threads: 0, closed: false };
         let queue = Arc::new(Mutex::new(queue));
-        let lookups = Self { queue, results, wake_rx, wake_tx, sender, family, max_threads };
+        let lookups = Self { queue, events, wake_rx, wake_tx, sender, family, max_threads };
         lookups.add(names)?;
         Ok(lookups)
     }
 
     /// Looks up more names, or some of them again, while others are being looked up. Each id that
-    /// is added gets one result. Add an id again only after its result, so that names do not
-    /// accumulate while the name service does not answer.
+    /// is added gets one result: [`LookupEvent::Ended`]. Add an id again only after its result, so
+    /// that names do not accumulate while the name service does not answer.
     ///
     /// # Errors
     ///
@@ -151,16 +160,13 @@ impl Lookups {
     }
 
     fn start_thread(&self) -> Result<(), LocalError> {
-        let (queue, sender, family) = (Arc::clone(&self.queue), self.sender.clone(), self.family);
-        let mut wake_tx = self.wake_tx.try_clone().map_err(|error| no_threads(&error))?;
+        let (queue, family) = (Arc::clone(&self.queue), self.family);
+        let wake_tx = self.wake_tx.try_clone().map_err(|error| no_threads(&error))?;
+        let mut reporter = Reporter { sender: self.sender.clone(), wake_tx };
         let thread = thread::Builder::new().name("name look-up".to_owned()).stack_size(STACK);
         let look_up_all = move || {
-            while let Some((ids, found)) = next(&queue, family) {
-                // A full stream can be read already, and nothing is read after the last verdict.
-                for id in ids {
-                    let _ = sender.send((id, found.clone()));
-                }
-                let _ = wake_tx.write(&[0]);
+            while let Some((ids, found)) = next(&queue, family, &mut reporter) {
+                reporter.report(&ids, |id| LookupEvent::Ended(id, found.clone()));
             }
         };
         thread.spawn(look_up_all).map(drop).map_err(|error| no_threads(&error))
@@ -178,15 +184,15 @@ impl Lookups {
         left.flat_map(each).collect()
     }
 
-    /// Returns the next result.
-    pub fn poll(&mut self) -> Option<(u32, Addresses)> {
+    /// Returns the next event.
+    pub fn poll(&mut self) -> Option<LookupEvent> {
         let _ = self.wake_rx.read(&mut [0; 64]);
-        self.results.try_recv().ok()
+        self.events.try_recv().ok()
     }
 }
 
 impl AsFd for Lookups {
-    /// Returns a descriptor that can be read when there is a result.
+    /// Returns a descriptor that can be read when there is an event.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.wake_rx.as_fd()
     }
@@ -207,11 +213,38 @@ pub fn interface_index(scope: &str) -> Result<u32, LocalError> {
         .ok_or_else(|| LocalError::Interface(scope.to_owned()))
 }
 
+/// How a thread tells the owner of the look-ups what it does.
+struct Reporter {
+    sender: mpsc::Sender<LookupEvent>,
+    wake_tx: UnixStream,
+}
+
+impl Reporter {
+    /// Reports an event for each of these ids.
+    fn report(&mut self, ids: &[u32], event: impl Fn(u32) -> LookupEvent) {
+        // A full stream can be read already, and nothing is read after the last verdict.
+        for id in ids {
+            let _ = self.sender.send(event(*id));
+        }
+        let _ = self.wake_tx.write(&[0]);
+    }
+}
+
 /// Looks up the next name of `queue`. Puts it back if this machine is short of something and the
 /// queue is not closed.
-fn next(queue: &Mutex<Queue>, family: Family) -> Option<(Vec<u32>, Addresses)> {
+fn next(
+    queue: &Mutex<Queue>,
+    family: Family,
+    reporter: &mut Reporter,
+) -> Option<(Vec<u32>, Addresses)> {
     loop {
-        let Waiting { ids, name, .. } = lock(queue).pop()?;
+        let Waiting { ids, name, .. } = {
+            let mut queue = lock(queue);
+            let next = queue.pop()?;
+            // A name that is no longer in the queue is known to have begun.
+            reporter.report(&next.ids, LookupEvent::Began);
+            next
+        };
         let found = look_up(&name, family);
         let Err(NoAddress::Unusable(NoVerdict::LocalError(local_error @ LocalError::Lookup(_)))) =
             &found
@@ -293,11 +326,12 @@ mod tests {
         while results.len() < count {
             let mut wake_rx = [PollFd::new(lookups.as_fd(), PollFlags::POLLIN)];
             assert_eq!(poll(&mut wake_rx, PollTimeout::NONE), Ok(1));
-            results.extend(iter::from_fn(|| lookups.poll()));
+            let result = |event| match event {
+                LookupEvent::Began(_) => None,
+                LookupEvent::Ended(id, found) => Some((id, found.unwrap()[0].ip().to_string())),
+            };
+            results.extend(iter::from_fn(|| lookups.poll()).filter_map(result));
         }
-        let first = |found: Addresses| found.unwrap()[0].ip().to_string();
-        let mut results: Vec<_> =
-            results.into_iter().map(|(id, found)| (id, first(found))).collect();
         results.sort();
         results
     }

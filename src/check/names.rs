@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::source::{EndedTarget, Source};
 use crate::alternatives::Alternative;
-use crate::resolve::{Addresses, Lookups, NoAddress};
+use crate::resolve::{Addresses, LookupEvent, Lookups, NoAddress};
 use crate::verdict::NoVerdict;
 
 /// The most addresses of a name that are probed, and the most endpoints that they and the ports
@@ -13,23 +13,36 @@ const ADDRESSES: usize = 256;
 const ENDPOINTS: usize = 1 << 18;
 
 impl Source {
-    /// Processes the look-ups that have ended.
-    pub(super) fn take_in_names(&mut self) {
-        while let Some((id, found)) = self.lookups.as_mut().and_then(Lookups::poll) {
-            if let Ok(addresses) = &found {
-                let name = self.target(id).hosts.to_string();
-                self.addresses.push((name, addresses.clone()));
-            }
-            match found.and_then(|addresses| self.usable(addresses)) {
-                Ok(addresses) => self.begin(id, &addresses),
-                Err(error) => {
-                    self.target_set.resolve(id, &[]);
-                    self.end_all_ports(id, error.outcome());
+    /// Processes the look-ups that have begun, which was early enough if `in_time` is true, and
+    /// those that have ended.
+    pub(super) fn take_in_names(&mut self, in_time: bool) {
+        while let Some(event) = self.lookups.as_mut().and_then(Lookups::poll) {
+            match event {
+                LookupEvent::Began(id) if in_time => {
+                    self.begun_in_time.insert(id);
                 }
+                LookupEvent::Began(id) => {
+                    self.begun_in_time.remove(&id);
+                }
+                LookupEvent::Ended(id, found) => self.take_in(id, found),
             }
         }
         if self.target_set.is_resolved() {
             self.lookups = None;
+        }
+    }
+
+    fn take_in(&mut self, id: u32, found: Addresses) {
+        if let Ok(addresses) = &found {
+            let name = self.target(id).hosts.to_string();
+            self.addresses.push((name, addresses.clone()));
+        }
+        match found.and_then(|addresses| self.usable(addresses)) {
+            Ok(addresses) => self.begin(id, &addresses),
+            Err(error) => {
+                self.target_set.resolve(id, &[]);
+                self.end_all_ports(id, error.outcome());
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! Where targets come from and how each of them ends: the set of targets, their names, and the
 //! alternatives of a name.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -10,11 +10,11 @@ use crate::engine::OpenEngine;
 use crate::family::Family;
 use crate::local_error::{LocalError, NoRoute};
 use crate::plan::{Plan, PlanError, Settings};
-use crate::resolve::Lookups;
+use crate::resolve::{Lookups, NoAddress};
 use crate::status::Policy;
 use crate::target::Target;
 use crate::target_set::TargetSet;
-use crate::verdict::{NoVerdict, Outcome};
+use crate::verdict::{LookupFailure, NoVerdict, Outcome};
 
 /// The targets of a check. Takes in what look-ups find and how endpoints end, and hands out
 /// endpoints to probe and targets that have ended.
@@ -28,6 +28,8 @@ pub(super) struct Source {
     /// How many targets there are; it grows if each address of a name is a target.
     pub(super) total: u128,
     pub(super) lookups: Option<Lookups>,
+    /// Names whose look-up began so early that no answer is a verdict.
+    pub(super) begun_in_time: HashSet<u32>,
     /// Names that were never looked up, and what this machine was short of, if that is why.
     pub(super) not_looked_up: Vec<(u32, Option<LocalError>)>,
     /// What each name resolved to, in the resolver's order.
@@ -67,6 +69,7 @@ impl Source {
             policy: settings.policy.clone(),
             total,
             lookups: None,
+            begun_in_time: HashSet::new(),
             not_looked_up: Vec::new(),
             addresses: Vec::new(),
             unusable: [None, None],
@@ -157,16 +160,25 @@ impl Source {
         }
     }
 
-    /// Ends the names whose look-up has not ended.
-    pub(super) fn end_unresolved(&mut self, outcome: &Outcome) {
-        for id in self.target_set.take_unresolved() {
-            self.end_all_ports(id, outcome.clone());
+    /// Ends the names for which the name service has had its time and has not answered.
+    pub(super) fn end_unanswered(&mut self) {
+        let (in_time, late): (Vec<_>, Vec<_>) = self
+            .target_set
+            .take_unresolved()
+            .into_iter()
+            .partition(|id| self.begun_in_time.contains(id));
+        for id in in_time {
+            self.end_all_ports(id, NoAddress::from(LookupFailure::TimedOut).outcome());
         }
+        self.not_looked_up.extend(late.into_iter().map(|id| (id, None)));
     }
 
-    /// Ends the names that were not looked up, and those with an address that has not ended, for
-    /// the reason `left`.
+    /// Ends the names that were not looked up, those whose look-up has not ended, and those with an
+    /// address that has not ended, for the reason `left`.
     pub(super) fn end_names(&mut self, left: &NoVerdict) {
+        for id in self.target_set.take_unresolved() {
+            self.end_all_ports(id, Err(left.clone()));
+        }
         while let Some((id, ending)) = self.alternatives.give_up(left, &self.policy) {
             self.end_alternatives(id, ending);
         }

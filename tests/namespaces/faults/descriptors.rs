@@ -122,3 +122,31 @@ fn a_name_that_was_never_looked_up_was_not_probed() {
     assert_eq!(findings.summary.not_probed, unasked, "{:?}", findings.summary);
     assert!(findings.summary.open > 0, "{:?}", findings.summary);
 }
+
+/// The descriptors are enough for one look-up at a time. The second begins when nine tenths of the
+/// time are over, and is not answered.
+#[test]
+fn a_look_up_that_begins_late_proves_nothing_by_silence() {
+    const TIMEOUT: Duration = Duration::from_secs(2);
+    let stage = Stage::new();
+    let names = Names::with_hosts("127.0.0.1 localhost\n");
+    let server = name_service(&stage.lab);
+    let checks = ENGINES.map(|engine| {
+        let arguments = ["-4", "-t", "2", "first.test:80", "second.test:80"];
+        let check = stage.lab.client.spawn(names.shown_to(&limited("-n", 32, engine, &arguments)));
+        let mut question = [0; 512];
+        let (length, asker) = server.recv_from(&mut question).expect("the program asks");
+        (check, question[..length].to_vec(), asker)
+    });
+    thread::sleep(TIMEOUT / 10 * 9);
+    for (_, question, asker) in &checks {
+        let _ = server.send_to(&address(question), asker);
+    }
+    for (check, ..) in checks {
+        let findings = Findings::of(&check.wait());
+        let second = findings.of_target("second.test:80");
+        assert_eq!((&second.state, &*second.status), (&None, "UNKNOWN"), "{second:?}");
+        let wanted = "not probed: the deadline came before its first SYN";
+        assert_eq!(second.reason, wanted, "{second:?}");
+    }
+}
