@@ -151,7 +151,7 @@ impl Report {
 
     /// Returns the status that the program exits with.
     pub fn status(&self) -> Status {
-        if self.error.is_some() || self.was_cut_short() {
+        if self.error.is_some() {
             return Status::Unknown;
         }
         self.tally.status(self.not_probed(), self.wanted_open())

@@ -19,8 +19,8 @@ fn an_interrupted_pool_reports_what_is_known() {
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         let _network = Loopback::new().listen("127.0.0.1").overload();
         let said = interrupted(&[OPEN, CLOSED, SILENT, SILENT], signal);
-        assert_eq!((said.code, said.stderr.as_str()), (3, ""), "{signal}: {}", said.stdout);
-        let begin = "TCP HALF-OPEN UNKNOWN - 1 of 4 open, interrupted: 127.0.0.1:8026 closed, 127.0.0.1:8027 unknown, 127.0.0.1:8027 unknown|open=1;;;0;4 ";
+        assert_eq!((said.code, said.stderr.as_str()), (2, ""), "{signal}: {}", said.stdout);
+        let begin = "TCP HALF-OPEN CRITICAL - 1 of 4 open, interrupted: 127.0.0.1:8026 closed, 127.0.0.1:8027 unknown, 127.0.0.1:8027 unknown|open=1;;;0;4 ";
         assert!(said.stdout.starts_with(begin), "{}", said.stdout);
         let line = "\n127.0.0.1:8027 unknown (interrupted before the verdict)";
         assert_eq!(said.stdout.matches(line).count(), 2, "{}", said.stdout);
@@ -33,18 +33,27 @@ fn an_interrupted_pool_reports_in_every_format() {
     let _network = Loopback::new().listen("127.0.0.1").overload();
     let said = interrupted(&["-o", "json", OPEN, CLOSED, SILENT], Signal::SIGINT);
     let lines = said.json_lines();
-    assert_eq!(said.code, 3);
+    assert_eq!(said.code, 2);
     assert_eq!(lines.len(), 4, "{}", said.stdout);
     assert_eq!((&lines[2]["target"], &lines[2]["state"]), (&SILENT.into(), &Value::Null));
     assert_eq!(lines[2]["reason"], "interrupted before the verdict");
     let summary = &lines[3]["summary"];
     assert_eq!((&summary["open"], &summary["closed"]), (&1.into(), &1.into()));
     assert_eq!((&summary["unknown"], &summary["not_probed"]), (&1.into(), &0.into()));
-    assert_eq!(summary["status"], "UNKNOWN");
+    assert_eq!(summary["status"], "CRITICAL");
     let said = interrupted(&["-o", "text", OPEN, CLOSED, SILENT], Signal::SIGINT);
     let last = said.stdout.lines().last().unwrap();
-    assert!(last.starts_with("UNKNOWN: 1 of 3 open, interrupted in "), "{last}");
+    assert!(last.starts_with("CRITICAL: 1 of 3 open, interrupted in "), "{last}");
+    assert_eq!((said.code, said.stderr.as_str()), (2, ""));
+}
+
+#[test]
+fn a_pool_that_is_interrupted_before_anything_is_wrong_is_unknown() {
+    let _network = Loopback::new().listen("127.0.0.1").overload();
+    let said = interrupted(&[OPEN, SILENT], Signal::SIGTERM);
     assert_eq!((said.code, said.stderr.as_str()), (3, ""));
+    let begin = "TCP HALF-OPEN UNKNOWN - 1 of 2 open, interrupted: 127.0.0.1:8027 unknown|";
+    assert!(said.stdout.starts_with(begin), "{}", said.stdout);
 }
 
 /// As for a load balancer's external check that times out: death by a signal would count as up.

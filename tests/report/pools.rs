@@ -289,10 +289,19 @@ fn assert_page(name: &str, reports: &[(&str, Report)]) {
     insta::assert_snapshot!(name, page);
 }
 
-/// While an explanation is still asked for, every verdict is there.
+/// The verdicts that are there count as without it: no target is better for having been given up.
 #[test]
-fn an_interruption_after_the_last_verdict_changes_nothing() {
-    let report = Report { interrupted: true, ..example() };
-    assert_eq!(report.status(), example().status());
-    assert_eq!(unfinished(2, report).status(), Status::Unknown);
+fn an_interruption_hides_no_verdict() {
+    let interrupted = |report| Report { interrupted: true, ..report };
+    assert_eq!(interrupted(example()).status(), example().status());
+    assert_eq!(interrupted(unfinished(2, example())).status(), Status::Critical);
+    assert_eq!(interrupted(unfinished(2, slow())).status(), Status::Warning);
+    let open = pool(vec![open_at(7), open_at(8)]);
+    assert_eq!(interrupted(unfinished(2, open.clone())).status(), Status::Unknown);
+    // What is known decides already, or what is not known may.
+    let wanting = |open_ones, report| wanting(MinOpen::Count(open_ones), report);
+    for (wanted, status) in [(2, Status::Ok), (3, Status::Unknown), (5, Status::Critical)] {
+        let report = wanting(wanted, unfinished(2, open.clone()));
+        assert_eq!(interrupted(report).status(), status, "{wanted} wanted");
+    }
 }
