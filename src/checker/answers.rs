@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Checker;
 use super::clock::Clock;
-use super::pending::{Slot, nanos};
+use super::pending::Slot;
 use super::target::Stage;
 use crate::event::HandshakeEnd;
 use crate::local_error::LocalError;
@@ -50,10 +50,10 @@ impl Checker {
             Answer::SynAck => self.conclude_if_pending(acknowledged, Reason::SynAck, now),
             Answer::RstAck => self.conclude_if_pending(acknowledged, Reason::RstAck, now),
             Answer::BareAck => {
-                self.on_unacceptable_ack(here.ok_or(DiscardReason::NotOurs)?, answer, now);
+                self.on_unacceptable_ack(here.ok_or(DiscardReason::NotOurs)?, answer);
             }
             Answer::WrongSynAck => match here {
-                Some(here) => self.on_unacceptable_ack(here, answer, now),
+                Some(here) => self.on_unacceptable_ack(here, answer),
                 None => self.note_answered_by(segment)?,
             },
         }
@@ -208,8 +208,9 @@ impl Checker {
     /// connection with that port, or equipment on the way authenticates the SYN. Our RST clears it
     /// (RFC 9293 §3.10.7.3), and the next attempt leaves at once, unless it is the last one: that
     /// leaves when the timeout has passed, because servers limit such ACKs and some packets may be
-    /// lost. Only the endpoints prove such an answer, so a SYN+ACK may still arrive.
-    fn on_unacceptable_ack(&mut self, (slot, from): (Slot, u16), answer: Answer, now: Duration) {
+    /// lost. The timeouts end when they would have ended without the answer. Only the endpoints
+    /// prove it, so a SYN+ACK may still arrive.
+    fn on_unacceptable_ack(&mut self, (slot, from): (Slot, u16), answer: Answer) {
         let incidents = self.pending.incidents_mut(slot);
         match answer {
             Answer::WrongSynAck => incidents.misacknowledged |= from,
@@ -220,7 +221,6 @@ impl Checker {
         let is_from_there = from & (1 << newest) != 0;
         if target.stage == Stage::Waiting && is_from_there && newest + 1 < self.attempts.last() {
             target.stage = Stage::Due;
-            target.until = nanos(now);
             self.due.push_back(slot);
         }
     }

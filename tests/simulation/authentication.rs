@@ -80,7 +80,7 @@ fn a_port_that_was_reset_is_tried_again() {
             vec![(millis(20), if first { challenge(syn) } else { syn_ack(syn) })]
         }));
         assert_eq!(run.verdict().state(), PortState::Open);
-        assert_eq!((run.syn_times(), ports(&run)), (vec![0, 20, 2020], vec![0, 1, 1]));
+        assert_eq!((run.syn_times(), ports(&run)), (vec![0, 20, 3000], vec![0, 1, 1]));
     }
 }
 
@@ -91,7 +91,7 @@ fn wrong_syn_acks_decide_nothing_before_the_last_wait_is_over() {
     let run = check(on_syn(|_, syn| vec![(millis(20), wrong_syn_ack(syn))]));
     assert_eq!(run.verdict().reason, Reason::WrongAcknowledgement);
     assert_eq!((run.verdict().state(), run.verdict().attempts), (PortState::Filtered, 3));
-    assert_eq!((run.syn_times(), run.end), (vec![0, 20, 2020], millis(6020)));
+    assert_eq!((run.syn_times(), run.end), (vec![0, 20, 3000], secs(7)));
     assert_eq!((ports(&run), run.resets().len()), (vec![0, 1, 1], 3));
 
     for answered in 0..3 {
@@ -131,7 +131,7 @@ fn one_wrong_syn_ack_hides_no_silence() {
         0 => vec![(millis(20), wrong_syn_ack(syn))],
         _ => Vec::new(),
     }));
-    assert_eq!(run.verdict().reason, Reason::NoAnswer { syns: 2, waited: millis(6020) });
+    assert_eq!(run.verdict().reason, Reason::NoAnswer { syns: 2, waited: secs(7) });
     assert_eq!(ports(&run), [0, 1, 1]);
 }
 
