@@ -171,7 +171,7 @@ pub enum Reason {
     /// Only ACKs without SYN: the server takes the SYN for a segment of an old connection (RFC 9293
     /// §3.5.1).
     BareAck,
-    /// Only SYN+ACKs that acknowledge something else.
+    /// Only SYN+ACKs that acknowledge something else, perhaps with bare ACKs.
     WrongAcknowledgement,
     /// Only a SYN+ACK that acknowledges the SYN but comes from this other endpoint.
     AnsweredBy(SocketAddr),

@@ -54,7 +54,7 @@ impl Checker {
         // A server does not answer every repetition of a SYN (`tcp_oow_rate_limited()`).
         let unacceptable = self.sharing_ports_with(slot, incidents.unacceptable());
         let acked = self.sharing_ports_with(slot, incidents.acked);
-        let Incidents { evidence, answered_by, given_up, error, .. } = incidents;
+        let Incidents { evidence, misacknowledged, answered_by, given_up, error, .. } = incidents;
         let reason = match (evidence, error) {
             (Some(reason), _) => reason,
             // No attempt was waited for to the end.
@@ -66,7 +66,7 @@ impl Checker {
             (None, Some(error)) if (sent.count_ones() as usize) < self.attempts.count() => {
                 return self.end(slot, Err(error.into()));
             }
-            (None, _) if acked == sent => Reason::BareAck,
+            (None, _) if acked == sent && misacknowledged == 0 => Reason::BareAck,
             (None, _) if unacceptable == sent => Reason::WrongAcknowledgement,
             (None, _) => answered_by.map_or_else(
                 || self.silence(slot, sent & !given_up, unacceptable, now),

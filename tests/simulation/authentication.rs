@@ -135,6 +135,21 @@ fn one_wrong_syn_ack_hides_no_silence() {
     assert_eq!(ports(&run), [0, 1, 1]);
 }
 
+/// The server, or equipment on the way, takes at least one SYN for what it is.
+#[test]
+fn old_acks_beside_a_wrong_syn_ack_are_not_stale() {
+    for disputed in 1..8_usize {
+        let run = check(on_syn(|number, syn| {
+            let ack = (millis(20), challenge_ack(syn));
+            let wrong = (millis(30), wrong_syn_ack(syn));
+            if disputed >> number & 1 == 1 { vec![ack, wrong] } else { vec![ack] }
+        }));
+        let verdict = run.verdict();
+        assert_eq!(verdict.reason, Reason::WrongAcknowledgement, "{disputed:03b}");
+        assert_eq!(verdict.state(), PortState::Filtered);
+    }
+}
+
 /// Acknowledges a number that equipment chose.
 const COOKIE: SequenceNumber = SequenceNumber(0x5afe_5e71);
 
