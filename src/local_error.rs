@@ -99,7 +99,7 @@ pub enum LocalError {
     #[error("cannot set a timer ({}); {}", .0.desc(), fix_or(*.0, TIMERS))]
     Timer(Errno),
     /// Waiting for answers, or reading them, failed.
-    #[error("cannot receive answers ({})", .0.desc())]
+    #[error("cannot receive answers ({}){}", .0.desc(), receive_fix(*.0))]
     Receive(Errno),
     /// A thread could not be started, or the socket pair that it reports by could not be opened.
     #[error("cannot start a thread ({}); {}", .0.desc(), fix_or(*.0, PROCESSES))]
@@ -149,6 +149,11 @@ pub fn is_shortage(errno: Errno) -> bool {
     matches!(errno, Errno::EAGAIN | Errno::ENOBUFS | Errno::ENOMEM)
 }
 
+/// Returns true for errors by which a security module or a filter of system calls refuses a call.
+pub fn is_refusal(errno: Errno) -> bool {
+    matches!(errno, Errno::EPERM | Errno::EACCES | Errno::ENOSYS)
+}
+
 const FAMILY: &str = "is this address family enabled?";
 const PING_GROUPS: &str = "does net.ipv4.ping_group_range cover a group of this user?";
 const PORTS: &str = "are all of net.ipv4.ip_local_port_range in use?";
@@ -184,6 +189,10 @@ fn send_fix(errno: Errno) -> &'static str {
 
 fn port_fix(errno: Errno) -> &'static str {
     match errno {
+fn receive_fix(errno: Errno) -> &'static str {
+    if is_refusal(errno) { "; is it refused by a filter of system calls (seccomp)?" } else { "" }
+}
+
         Errno::EACCES => "a security module may forbid it (Landlock, SELinux)",
         _ => fix_or(errno, PORTS),
     }

@@ -187,7 +187,7 @@ impl Engine for RawEngine {
         let mut all = true;
         let mut received = Vec::new();
         for socket in self.sockets.iter_mut() {
-            all &= socket.drain(&mut received);
+            all &= socket.drain(&mut received)?;
         }
         all &= ping::drain(self.pings.as_ref(), &mut received);
         let read = self.clock.moment();

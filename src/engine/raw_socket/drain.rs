@@ -12,6 +12,7 @@ use super::super::filter::LONGEST;
 use super::super::recv::{self, Received};
 use super::{BATCH, Buffer, RawSocket};
 use crate::event::Event;
+use crate::local_error::{LocalError, is_refusal};
 use crate::wire::{Flags, Meaning, Origin};
 
 /// How often a queue is read before it is the other one's turn.
@@ -34,18 +35,25 @@ impl RawSocket {
     /// Every segment that arrived before an ICMP error is handed over before it: the error queue is
     /// read first, and its errors are held until the other queue has been seen empty. A SYN+ACK
     /// with an ICMP error behind it is an open port.
-    pub(in crate::engine) fn drain(&mut self, events: &mut Vec<Received>) -> bool {
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the kernel refuses to say what has arrived.
+    pub(in crate::engine) fn drain(
+        &mut self,
+        events: &mut Vec<Received>,
+    ) -> Result<bool, LocalError> {
         let mut held = mem::take(&mut self.held_errors);
         // What is too much to hold stays in the kernel's queue, which has a limit.
-        let all_errors = held.len() < MAX_HELD && self.read(MsgFlags::MSG_ERRQUEUE, &mut held);
-        let all_segments = self.read(MsgFlags::empty(), events);
+        let all_errors = held.len() < MAX_HELD && self.read(MsgFlags::MSG_ERRQUEUE, &mut held)?;
+        let all_segments = self.read(MsgFlags::empty(), events)?;
         let lost = self.newly_lost().map(Event::SegmentsLost);
         events.extend(lost.map(|event| Received { stamp: None, event }));
         if all_segments {
             events.append(&mut held);
         }
         self.held_errors = held;
-        all_errors && all_segments
+        Ok(all_errors && all_segments)
     }
 
     /// Reads at most a batch from one of the socket's queues. Returns true if the queue was seen
@@ -53,8 +61,9 @@ impl RawSocket {
     ///
     /// Fewer messages than there was room for do not prove that, because a pending error ends a
     /// batch, too (`do_recvmmsg()`). That error may be of any flow, returning it clears it, and the
-    /// error queue has the details.
-    fn read(&mut self, queue: MsgFlags, events: &mut Vec<Received>) -> bool {
+    /// error queue has the details. Reading that queue returns no pending error (from Linux 4.17
+    /// on), so a refusal there is one of the call itself.
+    fn read(&mut self, queue: MsgFlags, events: &mut Vec<Received>) -> Result<bool, LocalError> {
         let mut buffers = mem::take(&mut self.buffers);
         buffers.resize(self.batch, [0; LONGEST as usize]);
         let mut empty = false;
@@ -68,11 +77,14 @@ impl RawSocket {
                     empty = true;
                     break;
                 }
+                Err(errno) if queue.contains(MsgFlags::MSG_ERRQUEUE) && is_refusal(errno) => {
+                    return Err(LocalError::Receive(errno));
+                }
                 Ok(_) | Err(_) => {}
             }
         }
         self.buffers = buffers;
-        empty
+        Ok(empty)
     }
 
     /// Reads messages with one system call, and drops what is not for a reserved port. Returns how

@@ -121,6 +121,24 @@ fn occasional_failures_of_system_calls_make_no_wrong_state() {
     });
 }
 
+/// A filter of system calls does so. Nothing that arrives can be learnt, and the message says why.
+#[test]
+fn a_refusal_to_receive_is_named() {
+    let stage = Stage::new();
+    let failing = Preloaded::build(&stage.lab, "faults/failing_calls.c");
+    for error in [Errno::EPERM, Errno::EACCES, Errno::ENOSYS] {
+        for target in ["198.19.0.2", "2001:db8::2"] {
+            let mut command = program("raw", &["-t", "2", target, "80"]);
+            command.env("FAULT", format!("recvmmsg {} 1", error as i32));
+            let outcome = stage.lab.client.outcome(preloading(&failing, command));
+            assert_eq!(right(&outcome), 0, "{outcome:#?}");
+            let wanted = format!("cannot receive answers ({})", error.desc());
+            assert!(outcome.stdout.contains(&wanted), "{outcome:#?}");
+            assert!(outcome.stdout.contains("seccomp"), "{outcome:#?}");
+        }
+    }
+}
+
 /// Runs the programs, a few at a time.
 fn side_by_side(stage: &Stage, programs: Vec<(String, Command)>, judge: impl Fn(&str, &Outcome)) {
     let mut programs = programs.into_iter();
