@@ -182,17 +182,19 @@ fn source_fix(address: IpAddr) -> &'static str {
 
 fn send_fix(errno: Errno) -> &'static str {
     match errno {
-        Errno::EACCES => "; a security module may forbid it (Landlock, SELinux)",
+        Errno::EACCES => {
+            "; a security module may forbid it (Landlock, SELinux), or a route that the local firewall's mark selects"
+        }
         _ => "",
     }
 }
 
-fn port_fix(errno: Errno) -> &'static str {
-    match errno {
 fn receive_fix(errno: Errno) -> &'static str {
     if is_refusal(errno) { "; is it refused by a filter of system calls (seccomp)?" } else { "" }
 }
 
+fn port_fix(errno: Errno) -> &'static str {
+    match errno {
         Errno::EACCES => "a security module may forbid it (Landlock, SELinux)",
         _ => fix_or(errno, PORTS),
     }

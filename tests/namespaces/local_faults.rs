@@ -175,6 +175,25 @@ fn a_local_firewall_that_refuses_only_the_first_syn_does_not_spoil_the_check() {
 }
 
 /// The SYN leaves, and answers to real connections would be dropped as well.
+/// The kernel looks the route up again when a chain of the type `route` has changed the mark, and
+/// returns the error of a security module.
+#[test]
+fn a_route_that_the_mark_of_the_firewall_selects_is_a_possible_cause() {
+    let lab = Lab::new();
+    lab.client.nft("table inet t { chain out { type route hook output priority 0; tcp dport 80 meta mark set 7; }; }");
+    for family in ["-4", "-6"] {
+        lab.client.configure(&[
+            &format!("{family} rule add fwmark 7 lookup 77"),
+            &format!("{family} route add prohibit default table 77"),
+        ]);
+    }
+    for server in ["198.19.0.2", "2001:db8::2"] {
+        let verdict = lab.verdict(&["-t", "1", "--engine", "raw", server, "80"]);
+        assert_eq!(verdict.ending(), (None, 3), "{verdict:?}");
+        assert!(verdict.reason.contains("a route that the local firewall's mark"), "{verdict:?}");
+    }
+}
+
 #[test]
 fn a_local_firewall_that_drops_the_answers_makes_a_port_filtered() {
     let lab = Lab::new();
