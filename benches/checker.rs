@@ -16,6 +16,7 @@ use halfopen::event::Event;
 use halfopen::event_loop::{Driver, Next, PacketEvent, run};
 use halfopen::pacer::Pacer;
 use halfopen::probe::Secret;
+use halfopen::schedule::Schedule;
 use halfopen::verdict::{PortState, Verdict};
 use halfopen::wire::{Flags, Options, Segment};
 
@@ -50,7 +51,8 @@ fn check(targets: u32, flags: Option<Flags>, state: PortState) -> u32 {
     let mut engine = SimulatedEngine::new(network);
     let attempts = Attempts::with_retries(RETRIES).expect("few");
     let mut checker = Checker::new(Secret::new([7; 16]), attempts);
-    let mut pool = Pool { left: 0..targets, state, ended: 0 };
+    let schedule = Schedule::fit(attempts, TIMEOUT);
+    let mut pool = Pool { left: 0..targets, schedule, state, ended: 0 };
     run(&mut checker, &mut engine, &mut Pacer::new(0, WINDOW), &mut pool, None, Some(TIMEOUT))
         .expect("the simulated network has no faults");
     pool.ended
@@ -72,6 +74,7 @@ fn answer(syn: &Segment, flags: Flags) -> Event {
 /// Supplies endpoints from 198.18.0.1 upwards, and counts how they end.
 struct Pool {
     left: std::ops::Range<u32>,
+    schedule: Schedule,
     state: PortState,
     ended: u32,
 }
@@ -84,8 +87,8 @@ impl Driver for Pool {
         })
     }
 
-    fn time_limit(&mut self, _now: Duration) -> Duration {
-        TIMEOUT
+    fn schedule(&mut self, _id: u32, _now: Duration) -> Schedule {
+        self.schedule
     }
 
     fn ended(&mut self, ended: Ended) {

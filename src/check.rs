@@ -15,6 +15,7 @@ use rand::rngs::SysRng;
 
 use self::source::{EndedTarget, Source};
 use self::timetable::Timetable;
+use crate::attempt::Attempts;
 use crate::checker::{Checker, Ended};
 use crate::engine::{Interrupt, OpenEngine};
 use crate::event_loop::{Driver, Next, PacketEvent, run};
@@ -27,6 +28,7 @@ use crate::probe::Secret;
 use crate::report::Report;
 use crate::report::progress::Progress;
 use crate::report::recorder::{Entry, Recorder};
+use crate::schedule::Schedule;
 use crate::signals::Signals;
 use crate::status::Status;
 use crate::verdict::{EndOfRun, NoVerdict, Outcome};
@@ -62,8 +64,9 @@ pub fn check(
     plan.verify()?;
     let (source, settings) = Source::new(plan)?;
     let report = Report::new(settings, source.total);
-    let attempts = engine.as_ref().ok().map(|engine| engine.attempts());
-    let timetable = Timetable::new(&report.settings, report.is_pool());
+    // Without an engine there are no attempts.
+    let attempts = engine.as_ref().map_or(Attempts::MAX, |engine| engine.attempts());
+    let timetable = Timetable::new(&report.settings, report.is_pool(), attempts);
     let recorder = Recorder::new(report, out, progress);
     let explanations = HashMap::new();
     let mut session = Session { source, timetable, recorder, signals, listed: 0, explanations };
@@ -73,7 +76,7 @@ pub fn check(
     let Session { source, timetable, mut recorder, .. } = session;
     let report = recorder.report_mut();
     report.addresses = source.addresses;
-    report.waits = attempts.and_then(|attempts| timetable.waits(attempts));
+    report.waits = timetable.waits();
     Ok(recorder.finish(start.elapsed()))
 }
 
@@ -196,8 +199,8 @@ impl Driver for Session<'_> {
         }
     }
 
-    fn time_limit(&mut self, now: Duration) -> Duration {
-        self.timetable.time_limit(now, self.source.total)
+    fn schedule(&mut self, _id: u32, now: Duration) -> Schedule {
+        self.timetable.schedule(now, self.source.total)
     }
 
     fn ended(&mut self, ended: Ended) {

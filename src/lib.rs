@@ -33,6 +33,7 @@
 //! use halfopen::event_loop::{self, Driver, Next, PacketEvent};
 //! use halfopen::pacer::Pacer;
 //! use halfopen::probe::Secret;
+//! use halfopen::schedule::Schedule;
 //! use halfopen::verdict::PortState;
 //! use halfopen::wire::Segment;
 //!
@@ -56,8 +57,8 @@
 //!         }
 //!     }
 //!
-//!     fn time_limit(&mut self, _now: Duration) -> Duration {
-//!         Duration::from_secs(10)
+//!     fn schedule(&mut self, _id: u32, _now: Duration) -> Schedule {
+//!         Schedule::fit(Attempts::with_retries(2).unwrap(), Duration::from_secs(10))
 //!     }
 //!
 //!     fn ended(&mut self, ended: Ended) {

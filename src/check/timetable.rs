@@ -7,37 +7,36 @@ use crate::plan::{Settings, latest_start};
 use crate::report::Waits;
 use crate::schedule::Schedule;
 
-/// Gives each target its time limit, from the settings of the check and the number of its targets.
+/// Gives each target its schedule, from the settings of the check and the number of its targets.
 pub(super) struct Timetable {
     timeout: Duration,
     is_pool: bool,
-    /// The limits of the first target and of the last one, so far.
-    used: Option<(Duration, Duration)>,
+    attempts: Attempts,
+    /// The schedules of the first target and of the last one, so far.
+    used: Option<Waits>,
 }
 
 impl Timetable {
-    /// Creates the timetable of a check.
-    pub(super) fn new(settings: &Settings, is_pool: bool) -> Self {
-        Self { timeout: settings.timeout, is_pool, used: None }
+    /// Creates the timetable of a check that makes this number of attempts at each target.
+    pub(super) fn new(settings: &Settings, is_pool: bool, attempts: Attempts) -> Self {
+        Self { timeout: settings.timeout, is_pool, attempts, used: None }
     }
 
-    /// Returns the time limit of a target whose first SYN leaves at `now`, one of `targets`.
+    /// Returns the schedule of a target whose first SYN leaves at `now`, one of `targets`.
     ///
     /// However late the pacer or a name look-up makes it begin, it has as much time as a target
     /// that begins at [`latest_start`]: a verdict on less silence would be a guess.
-    pub(super) fn time_limit(&mut self, now: Duration, targets: u128) -> Duration {
+    pub(super) fn schedule(&mut self, now: Duration, targets: u128) -> Schedule {
         let begun = now.min(latest_start(self.timeout)) + self.reporting(targets);
-        let limit = self.timeout.saturating_sub(begun);
-        let first = self.used.map_or(limit, |(first, _)| first);
-        self.used = Some((first, limit));
-        limit
+        let schedule = Schedule::fit(self.attempts, self.timeout.saturating_sub(begun));
+        let first = self.used.map_or(schedule, |used| used.first);
+        self.used = Some(Waits { first, last: schedule });
+        schedule
     }
 
     /// Returns the schedules of the first target and of the last one, so far.
-    pub(super) fn waits(&self, attempts: Attempts) -> Option<Waits> {
-        let (first, last) = self.used?;
-        let fit = |limit| Schedule::fit(attempts, limit);
-        Some(Waits { first: fit(first), last: fit(last) })
+    pub(super) fn waits(&self) -> Option<Waits> {
+        self.used
     }
 
     /// Returns how much time is set aside for writing down how the targets of a pool ended: a few

@@ -140,8 +140,7 @@ impl Checker {
         end: HandshakeEnd,
         now: Duration,
     ) {
-        let slot = self.pending.find(remote).filter(|_| index < self.attempts.count());
-        let slot = slot.filter(|slot| self.pending.was_sent(*slot, index));
+        let slot = self.pending.find(remote).filter(|slot| self.pending.was_sent(*slot, index));
         let Some(slot) = slot else { return }; // has ended
         let mut conclude =
             |reason| self.conclude_retransmitted(slot, index, retransmissions, reason, now);
@@ -217,9 +216,9 @@ impl Checker {
             _ => incidents.acked |= from,
         }
         let target = &mut self.pending[slot];
-        let newest = usize::from(target.begun) - 1;
+        let newest = target.progress.begun() - 1;
         let is_from_there = from & (1 << newest) != 0;
-        if target.stage == Stage::Waiting && is_from_there && newest + 1 < self.attempts.last() {
+        if target.stage == Stage::Waiting && is_from_there && newest + 1 < target.progress.last() {
             target.stage = Stage::Due;
             self.due.push_back(slot);
         }

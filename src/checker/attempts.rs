@@ -50,8 +50,7 @@ impl Checker {
         let port = self.pending.next_port(slot);
         let target = &mut self.pending[slot];
         target.stage = Stage::Sending;
-        let index = usize::from(target.begun).min(self.attempts.last());
-        target.begun += u8::from(usize::from(target.begun) < self.attempts.count());
+        let index = target.progress.begin();
         let (remote, clock) = (target.remote.into(), target.clock);
         Some(DueAttempt { slot, attempt: Attempt { remote, index, port, clock } })
     }
@@ -91,10 +90,11 @@ impl Checker {
     /// shortage may concern only this one.
     pub fn postpone(&mut self, due: DueAttempt, error: LocalError, now: Duration) {
         self.postponed += 1;
-        // An attempt that is repeated has begun before.
-        let begun = self.pending.was_sent(due.slot, due.attempt.index);
+        let is_repeated = self.pending.was_sent(due.slot, due.attempt.index);
         let target = &mut self.pending[due.slot];
-        target.begun -= u8::from(!begun);
+        if !is_repeated {
+            target.progress.take_back();
+        }
         target.stage = Stage::Postponed;
         let incidents = self.pending.incidents_mut(due.slot);
         incidents.error = Some(error);
@@ -113,7 +113,7 @@ impl Checker {
             self.waited_for.push_back(slot);
         }
         target.stage = Stage::Due;
-        match target.begun {
+        match target.progress.begun() {
             _ if repeats => self.due.push_repeat(slot),
             0 | 1 => self.due.push_back(slot),
             _ => self.due.push_front(slot),

@@ -37,7 +37,11 @@ impl Checker {
         now: Duration,
     ) {
         let same_port = self.pending.sharing_port_with(slot, index);
-        let repeats = if same_port >> self.attempts.last() == 1 { self.repeats(slot) } else { 0 };
+        let repeats = if same_port >> self.pending[slot].progress.last() == 1 {
+            self.repeats(slot)
+        } else {
+            0
+        };
         let first = same_port.trailing_zeros() as usize;
         let mut verdict = self.verdict(slot, index, reason);
         verdict.response_time = Some(self.pending.since(slot, first, now));
@@ -49,7 +53,7 @@ impl Checker {
     /// Ends the target without a final answer: by what was learnt otherwise, or by silence.
     pub(super) fn give_up(&mut self, slot: Slot, now: Duration) {
         let target = &self.pending[slot];
-        let sent = target.sent;
+        let (sent, attempts) = (target.sent, target.progress.attempts());
         let incidents = self.pending.incidents(slot).clone();
         // A server does not answer every repetition of a SYN (`tcp_oow_rate_limited()`).
         let unacceptable = self.sharing_ports_with(slot, incidents.unacceptable());
@@ -63,7 +67,7 @@ impl Checker {
                 return self.end(slot, Err(error.map_or(out_of_time, NoVerdict::from)));
             }
             // Not all SYNs could leave.
-            (None, Some(error)) if (sent.count_ones() as usize) < self.attempts.count() => {
+            (None, Some(error)) if (sent.count_ones() as usize) < attempts => {
                 return self.end(slot, Err(error.into()));
             }
             (None, _) if acked == sent && misacknowledged == 0 => Reason::BareAck,
@@ -80,7 +84,8 @@ impl Checker {
 
     /// Returns all attempts that left from the ports of these.
     fn sharing_ports_with(&self, slot: Slot, attempts: u16) -> u16 {
-        let indices = (0..self.attempts.count()).filter(|index| attempts & (1 << index) != 0);
+        let indices = (0..self.pending[slot].progress.attempts())
+            .filter(|index| attempts & (1 << index) != 0);
         indices.fold(0, |all, index| all | self.pending.sharing_port_with(slot, index))
     }
 

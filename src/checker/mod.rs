@@ -7,6 +7,7 @@ mod due;
 mod ending;
 mod endpoint;
 mod pending;
+mod progress;
 mod sources;
 mod target;
 mod timeouts;
@@ -21,6 +22,7 @@ pub use self::attempts::DueAttempt;
 use self::clock::Clock;
 use self::due::Due;
 use self::pending::{Pending, Slot, nanos};
+use self::progress::Progress;
 use self::target::{PendingTarget, Stage};
 use self::timeouts::Wait;
 use crate::attempt::Attempts;
@@ -75,6 +77,7 @@ const OUTCOMES: usize = 1024;
 /// use halfopen::engine::{Engine, SimulatedEngine};
 /// use halfopen::event::Event;
 /// use halfopen::probe::Secret;
+/// use halfopen::schedule::Schedule;
 /// use halfopen::verdict::PortState;
 /// use halfopen::wire::{Flags, Options, Segment, SequenceNumber};
 ///
@@ -95,7 +98,8 @@ const OUTCOMES: usize = 1024;
 /// let attempts = Attempts::with_retries(2).unwrap();
 /// let mut checker = Checker::new(Secret::new([7; 16]), attempts);
 /// let target = "198.18.0.7:443".parse().unwrap();
-/// let admitted = checker.admit(0, target, Duration::from_secs(7), engine.now());
+/// let schedule = Schedule::fit(attempts, Duration::from_secs(7));
+/// let admitted = checker.admit(0, target, schedule, engine.now());
 /// assert!(admitted);
 ///
 /// let mut drained_until = engine.now();
@@ -135,7 +139,6 @@ const OUTCOMES: usize = 1024;
 // have changed their stage since are ignored.
 pub struct Checker {
     secret: Secret,
-    attempts: Attempts,
     clock: Clock,
     pending: Pending,
     due: Due,
@@ -164,12 +167,11 @@ pub struct Ended {
 }
 
 impl Checker {
-    /// Creates a checker that has no targets yet and makes this number of attempts at each.
+    /// Creates a checker that has no targets yet and makes at most this number of attempts at each.
     pub fn new(secret: Secret, attempts: Attempts) -> Self {
         Self {
             pending: Pending::new(secret.clone(), attempts.count()),
             secret,
-            attempts,
             clock: Clock::default(),
             due: Due::default(),
             waited_for: VecDeque::new(),
@@ -183,25 +185,32 @@ impl Checker {
         }
     }
 
-    /// Admits the target `remote` at `now`. Its outcome will have this `id`. All attempts and their
-    /// timeouts fit into `limit`, and the first one is the next to leave.
+    /// Admits the target `remote` at `now`. Its outcome will have this `id`. Its attempts follow the
+    /// `schedule`, and the first one is the next to leave.
     ///
     /// Returns false, and admits nothing, if `remote` is pending already.
     ///
     /// # Panics
     ///
-    /// Panics if 2³² targets are pending.
+    /// Panics if 2³² targets are pending, or if the schedule has more attempts than the checker was
+    /// created for.
     #[must_use]
-    pub fn admit(&mut self, id: u32, remote: SocketAddr, limit: Duration, now: Duration) -> bool {
+    pub fn admit(
+        &mut self,
+        id: u32,
+        remote: SocketAddr,
+        schedule: Schedule,
+        now: Duration,
+    ) -> bool {
         let target = PendingTarget {
             remote: remote.into(),
             until: nanos(now),
             id,
             clock: self.clock.tick(now),
-            first_wait: Schedule::fit(self.attempts, limit).first_wait(),
+            first_wait: schedule.first_wait(),
             sent: 0,
             source: None,
-            begun: 0,
+            progress: Progress::new(schedule.attempts()),
             stage: Stage::Due,
         };
         let Some(slot) = self.pending.insert(target) else { return false };

@@ -133,7 +133,7 @@ impl Pending {
 
     /// Returns true if all attempts have begun.
     pub(super) fn has_begun_all(&self, slot: Slot) -> bool {
-        usize::from(self[slot].begun) == self.attempts
+        self[slot].progress.has_begun_all()
     }
 
     /// Returns true if SYNs have left from the port of `local`.
@@ -170,7 +170,7 @@ impl Pending {
         let newest = newest as usize;
         let same_port = self.sharing_port_with(slot, newest);
         let unacceptable = self.incidents(slot).unacceptable();
-        let repeats_last = newest + 1 == self.attempts;
+        let repeats_last = newest == self[slot].progress.last();
         let resend = same_port & unacceptable == 0 || unacceptable & !same_port != 0;
         if repeats_last || (same_port.is_power_of_two() && resend) {
             return SourcePort::Same(self.sent_from[self.at(slot, newest)]);

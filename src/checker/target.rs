@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::endpoint::Endpoint;
+use super::progress::Progress;
 use super::sources::SourceId;
 use crate::local_error::LocalError;
 use crate::verdict::Reason;
@@ -22,8 +23,7 @@ pub(super) struct PendingTarget {
     pub(super) sent: u16,
     /// The address that the newest of them left from.
     pub(super) source: Option<SourceId>,
-    /// How many attempts have begun, whether or not their SYN could leave.
-    pub(super) begun: u8,
+    pub(super) progress: Progress,
     pub(super) stage: Stage,
 }
 

@@ -37,8 +37,8 @@ impl Checker {
     pub fn poll_waited_for(&mut self) -> Option<(SocketAddr, usize)> {
         while let Some(slot) = self.waited_for.pop_front() {
             let target = &self.pending[slot];
-            if target.stage == Stage::Due && target.begun > 0 {
-                return Some((target.remote.into(), usize::from(target.begun) - 1));
+            if target.stage == Stage::Due && target.progress.begun() > 0 {
+                return Some((target.remote.into(), target.progress.begun() - 1));
             }
         }
         None
@@ -67,8 +67,11 @@ impl Checker {
             let own = self.pending.incidents(slot).error.clone();
             let out_of_time = *reason == NoVerdict::Unfinished(EndOfRun::OutOfTime);
             let own = own.filter(|_| out_of_time && target.sent == 0);
-            let reason =
-                if target.begun == 0 { reason.before_the_first_syn() } else { reason.clone() };
+            let reason = if target.progress.begun() == 0 {
+                reason.before_the_first_syn()
+            } else {
+                reason.clone()
+            };
             self.end(slot, Err(own.map_or(reason, NoVerdict::from)));
         }
     }
@@ -82,7 +85,7 @@ impl Checker {
         may_be_dropped: &mut impl FnMut(SocketAddr) -> bool,
     ) -> bool {
         let target = &self.pending[slot];
-        let index = self.attempts.last();
+        let index = target.progress.last();
         let waited = target.stage == Stage::Waiting
             && self.pending.has_begun_all(slot)
             && target.until <= nanos(now);

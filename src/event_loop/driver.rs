@@ -10,6 +10,7 @@ use crate::event::Event;
 use crate::explain::Explanation;
 use crate::local_error::SendError;
 use crate::probe::DiscardReason;
+use crate::schedule::Schedule;
 use crate::verdict::Outcome;
 use crate::wire::{Flags, Segment};
 
@@ -47,9 +48,8 @@ pub trait Driver {
     /// Returns the next target, if there is one at `now`.
     fn next(&mut self, now: Duration) -> Next;
 
-    /// Returns the time limit of a target whose first SYN leaves at `now`: all attempts and their
-    /// timeouts fit into it.
-    fn time_limit(&mut self, now: Duration) -> Duration;
+    /// Returns the schedule of the target `id`, whose first SYN leaves at `now`.
+    fn schedule(&mut self, id: u32, now: Duration) -> Schedule;
 
     /// Reports that a target has ended.
     fn ended(&mut self, ended: Ended);

@@ -53,8 +53,8 @@ impl<D: Driver> EventLoop<'_, D> {
     }
 
     fn admit(&mut self, id: u32, remote: SocketAddr, now: Duration) {
-        let limit = self.driver.time_limit(now);
-        if !self.checker.admit(id, remote, limit, now) {
+        let schedule = self.driver.schedule(id, now);
+        if !self.checker.admit(id, remote, schedule, now) {
             let outcome = Err(NoVerdict::AlreadyPending);
             self.driver.ended(Ended { id, remote, outcome });
         }

@@ -63,9 +63,10 @@ fn a_target_in_the_place_of_a_cancelled_one_is_probed_once_at_a_time() {
     let remotes = remotes(2);
     let attempts = schedule_of(2, secs(10)).attempts();
     let mut checker = Checker::new(Secret::new([7; 16]), attempts);
-    assert!(checker.admit(0, remotes[0], secs(10), secs(0)));
+    let schedule = Schedule::fit(attempts, secs(10));
+    assert!(checker.admit(0, remotes[0], schedule, secs(0)));
     checker.cancel(remotes[0]);
-    assert!(checker.admit(1, remotes[1], secs(10), secs(0)));
+    assert!(checker.admit(1, remotes[1], schedule, secs(0)));
 
     assert_eq!(checker.poll_attempt().map(|due| due.attempt.remote), Some(remotes[1]));
     assert_eq!(checker.poll_attempt(), None);
@@ -101,8 +102,8 @@ impl Driver for FirstAlone {
         Next::Target(0, *remote)
     }
 
-    fn time_limit(&mut self, _now: Duration) -> Duration {
-        self.schedule.waits().sum()
+    fn schedule(&mut self, _id: u32, _now: Duration) -> Schedule {
+        self.schedule
     }
 
     fn ended(&mut self, ended: Ended) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use halfopen::checker::Checker;
 use halfopen::probe::{DiscardReason, Secret};
+use halfopen::schedule::Schedule;
 use halfopen::verdict::{NoVerdict, PortState};
 use halfopen::wire::Segment;
 use proptest::prelude::*;
@@ -84,11 +85,12 @@ fn only_the_exact_number_decides_a_round() {
 fn a_pending_endpoint_is_not_admitted_again() {
     let attempts = schedule_of(0, secs(1)).attempts();
     let mut checker = Checker::new(Secret::new([7; 16]), attempts);
-    assert!(checker.admit(0, SERVER, secs(1), secs(0)));
-    assert!(!checker.admit(1, SERVER, secs(1), secs(0)));
+    let schedule = Schedule::fit(attempts, secs(1));
+    assert!(checker.admit(0, SERVER, schedule, secs(0)));
+    assert!(!checker.admit(1, SERVER, schedule, secs(0)));
     assert_eq!(checker.pending(), 1);
     checker.cancel(SERVER);
-    assert!(checker.admit(2, SERVER, secs(1), secs(0)));
+    assert!(checker.admit(2, SERVER, schedule, secs(0)));
 }
 
 /// The first of the two is not affected.

@@ -90,7 +90,7 @@ pub(crate) fn explain(
     wanted: Wanted,
     cancels: Option<(Duration, SocketAddr)>,
 ) -> Explained {
-    let attempts = Attempts::with_retries(2).expect("few");
+    let attempts = attempts();
     let schedule = Schedule::fit(attempts, TIMEOUT);
     let secret = Secret::new([7; 16]);
     let mut checker = Checker::new(secret.clone(), attempts);
@@ -107,6 +107,10 @@ pub(crate) fn explain(
     driver
 }
 
+fn attempts() -> Attempts {
+    Attempts::with_retries(2).expect("few")
+}
+
 impl Driver for Explained {
     fn next(&mut self, _now: Duration) -> Next {
         let Some(remote) = self.remotes.get(self.begun) else { return Next::Nothing };
@@ -114,8 +118,8 @@ impl Driver for Explained {
         Next::Target(0, *remote)
     }
 
-    fn time_limit(&mut self, _now: Duration) -> Duration {
-        TIMEOUT
+    fn schedule(&mut self, _id: u32, _now: Duration) -> Schedule {
+        Schedule::fit(attempts(), TIMEOUT)
     }
 
     fn ended(&mut self, ended: Ended) {

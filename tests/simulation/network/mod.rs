@@ -231,8 +231,8 @@ impl Driver for Record {
         Next::Target(u32::try_from(begun).expect("few targets"), *remote)
     }
 
-    fn time_limit(&mut self, _now: Duration) -> Duration {
-        self.schedule.waits().sum()
+    fn schedule(&mut self, _id: u32, _now: Duration) -> Schedule {
+        self.schedule
     }
 
     fn ended(&mut self, ended: Ended) {

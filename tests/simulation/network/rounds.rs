@@ -222,8 +222,8 @@ impl Driver for Log {
         }
     }
 
-    fn time_limit(&mut self, _now: Duration) -> Duration {
-        self.rounds.schedule.waits().sum()
+    fn schedule(&mut self, _id: u32, _now: Duration) -> Schedule {
+        self.rounds.schedule
     }
 
     fn ended(&mut self, ended: Ended) {
