@@ -1,0 +1,104 @@
+//! The driver of the loop: takes checks from the fleet, tells it how they end, and passes its
+//! events on.
+
+use std::ops::ControlFlow;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use halfopen::checker::Ended;
+use halfopen::engine::Interrupt;
+use halfopen::event::{Event, HandshakeEnd};
+use halfopen::event_loop::{Driver, Next, PacketEvent};
+use halfopen::non_blocking_writer::Output;
+use halfopen::schedule::Schedule;
+use halfopen::wire::Origin;
+use jiff::Timestamp;
+
+use crate::fleet::{Check, Fleet, Wanted};
+use crate::journal::Journal;
+use crate::signals::{Request, Signals};
+
+/// The resident checker.
+pub struct Daemon<'a, O> {
+    fleet: Fleet,
+    journal: Journal<O>,
+    signals: &'a Signals,
+    /// The newest time that the loop has given.
+    now: Duration,
+}
+
+impl<'a, O: Output> Daemon<'a, O> {
+    /// Creates the driver.
+    pub fn new(fleet: Fleet, journal: Journal<O>, signals: &'a Signals) -> Self {
+        Self { fleet, journal, signals, now: Duration::ZERO }
+    }
+
+    fn pass_on_events(&mut self) {
+        while let Some(event) = self.fleet.poll_event() {
+            self.journal.write(&event, Timestamp::now());
+        }
+        self.journal.flush();
+    }
+}
+
+impl<O: Output> Driver for Daemon<'_, O> {
+    fn next(&mut self, now: Duration) -> Next {
+        self.now = now;
+        match self.fleet.next(now) {
+            Wanted::Check(Check { id, endpoint, .. }) => Next::Target(id, endpoint),
+            Wanted::At(time) => Next::At(time),
+            Wanted::Nothing => Next::Later,
+        }
+    }
+
+    fn schedule(&mut self, id: u32, _now: Duration) -> Schedule {
+        self.fleet.schedule(id)
+    }
+
+    fn ended(&mut self, ended: Ended) {
+        self.fleet.ended(ended.id, ended.outcome, self.now);
+    }
+
+    fn flush(&mut self) {
+        self.pass_on_events();
+    }
+
+    fn on_packet(&mut self, at: Duration, packet: &PacketEvent) {
+        if let PacketEvent::Received(event, Ok(())) = packet
+            && is_from_the_network(event)
+        {
+            self.fleet.answered(at);
+        }
+    }
+
+    fn interrupts(&self) -> Vec<Interrupt<'_>> {
+        let output = self.journal.backlog().map(Interrupt::Writable);
+        output.into_iter().chain([Interrupt::Readable(self.signals.as_fd())]).collect()
+    }
+
+    fn handle_interrupts(&mut self, now: Duration) -> ControlFlow<()> {
+        self.now = now;
+        match self.signals.take() {
+            Some(Request::Stop) => ControlFlow::Break(()),
+            Some(Request::Reload) | None => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// Returns true if an event proves that the network reaches this machine: it comes from another
+/// one.
+fn is_from_the_network(event: &Event) -> bool {
+    match event {
+        Event::Segment { segment, .. } => segment.source.ip() != segment.destination.ip(),
+        Event::Icmp(error, _) => error.origin == Origin::Network,
+        Event::Handshake { local, remote, end, .. } => {
+            let answered = match end {
+                HandshakeEnd::Completed | HandshakeEnd::Refused => true,
+                HandshakeEnd::Failed(error) => error.origin == Origin::Network,
+                HandshakeEnd::Aborted | HandshakeEnd::GivenUp => false,
+            };
+            answered && local.ip() != remote.ip()
+        }
+        Event::WrongChecksum { .. } | Event::EchoReply { .. } | Event::SegmentsLost(_) => false,
+    }
+}

@@ -1,0 +1,187 @@
+//! Rise and fall: what the checks of a target, one after the other, say about its state.
+
+use std::time::Duration;
+
+/// How long a target may be held by faults of this machine before its state is unknown.
+const LONGEST_HOLD: Duration = Duration::from_mins(5);
+
+/// What is known of a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum State {
+    /// Nothing yet, or nothing any more.
+    #[default]
+    Unknown,
+    /// Its port is open.
+    Up,
+    /// Its port is not open.
+    Down,
+}
+
+impl State {
+    /// Returns its name in events.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Up => "up",
+            Self::Down => "down",
+        }
+    }
+}
+
+/// What one check says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finding {
+    /// The port is open.
+    Open,
+    /// It is not, and the host itself said so: an RST, or port unreachable. Loss cannot fake that.
+    Refused,
+    /// Its name does not exist any more.
+    Gone,
+    /// It is not, as far as silence or a device on the way can tell.
+    Silent,
+    /// Nothing, because of a fault of this machine.
+    Fault,
+}
+
+/// How many checks in a row change the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// Good ones, until the target is up.
+    pub rise: u8,
+    /// Bad ones, until it is down.
+    pub fall: u8,
+    /// Bad ones, if the host refused in each of them.
+    pub fall_refused: u8,
+}
+
+/// What a finding has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// The state, from that one, after so many checks.
+    State(State, u8),
+    /// The target is held from now on: a fault of this machine hides it.
+    Held,
+    /// It is held no more.
+    Released,
+}
+
+/// The state of a target, and what the checks since its last change have said.
+#[derive(Debug, Clone, Default)]
+pub struct Health {
+    state: State,
+    /// How many checks in a row have said the opposite of the state.
+    count: u8,
+    /// How many of the newest ones among them were refusals.
+    refusals: u8,
+    /// When the first of them began.
+    since: Duration,
+    /// When the first of the faults came that hide the target now.
+    held_since: Option<Duration>,
+}
+
+impl Health {
+    /// Returns the state.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Returns how many checks in a row have said the opposite of the state.
+    pub fn count(&self) -> u8 {
+        self.count
+    }
+
+    /// Returns when the first of them began.
+    pub fn since(&self) -> Duration {
+        self.since
+    }
+
+    /// Returns true if a fault of this machine hides the target.
+    pub fn is_held(&self) -> bool {
+        self.held_since.is_some()
+    }
+
+    /// Takes in what a check says that began at `begun` and ended at `now`. Returns what changes, in
+    /// this order: the end of a hold, and the state.
+    ///
+    /// `may_fall` is false if silence proves nothing at present. The target is left in its state
+    /// then, with all counts, and falls with the next such finding.
+    pub fn observe(
+        &mut self,
+        finding: Finding,
+        rules: Rules,
+        may_fall: bool,
+        begun: Duration,
+        now: Duration,
+    ) -> [Option<Change>; 2] {
+        if finding == Finding::Fault {
+            return [self.hold(now), self.forget_if_held_too_long(now)];
+        }
+        let released = self.held_since.take().map(|_| Change::Released);
+        [released, self.count_in(finding, rules, may_fall, begun)]
+    }
+
+    /// Forgets the checks that were counted since the last change of the state.
+    pub fn start_over(&mut self) {
+        (self.count, self.refusals) = (0, 0);
+    }
+
+    fn hold(&mut self, now: Duration) -> Option<Change> {
+        let begins = self.held_since.is_none();
+        self.held_since.get_or_insert(now);
+        begins.then_some(Change::Held)
+    }
+
+    fn forget_if_held_too_long(&mut self, now: Duration) -> Option<Change> {
+        let since = self.held_since?;
+        (self.state != State::Unknown && now.saturating_sub(since) >= LONGEST_HOLD)
+            .then(|| self.change_to(State::Unknown))
+    }
+
+    fn count_in(
+        &mut self,
+        finding: Finding,
+        rules: Rules,
+        may_fall: bool,
+        begun: Duration,
+    ) -> Option<Change> {
+        let says = if finding == Finding::Open { State::Up } else { State::Down };
+        if says == self.state {
+            self.start_over();
+            return None;
+        }
+        if self.count == 0 {
+            self.since = begun;
+        }
+        self.count = self.count.saturating_add(1);
+        self.refusals =
+            if finding == Finding::Refused { self.refusals.saturating_add(1) } else { 0 };
+        let enough = match (self.state, says) {
+            (State::Unknown, _) => true,
+            (_, State::Up) => self.count >= rules.rise,
+            _ => self.count >= rules.fall || self.refusals >= rules.fall_refused,
+        };
+        let proven = finding != Finding::Silent || may_fall;
+        (enough && proven).then(|| self.change_to(says))
+    }
+
+    /// Returns true if the target falls as soon as silence proves something.
+    pub fn is_suspect(&self, rules: Rules) -> bool {
+        match self.state {
+            State::Unknown => self.count > 0,
+            State::Up => self.count >= rules.fall || self.refusals >= rules.fall_refused,
+            State::Down => false,
+        }
+    }
+
+    /// Lets a suspect fall.
+    pub fn fall(&mut self) -> Change {
+        self.change_to(State::Down)
+    }
+
+    fn change_to(&mut self, state: State) -> Change {
+        let change = Change::State(self.state, self.count);
+        self.start_over();
+        self.state = state;
+        change
+    }
+}

@@ -1,0 +1,323 @@
+//! All pools and their targets: outcomes of checks and the time go in, checks to make and events
+//! come out. Pure: no I/O, no clock.
+
+pub mod fail_open;
+pub mod health;
+mod isolation;
+mod pool;
+mod reports;
+mod scheduler;
+mod target;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use halfopen::schedule::Schedule;
+use halfopen::verdict::{NoVerdict, Outcome, Reason, Verdict};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+pub use self::pool::PoolSettings;
+pub use self::target::Place;
+
+use self::health::{Change, Finding, Health, State};
+use self::isolation::Isolation;
+use self::pool::Pool;
+use self::scheduler::{Lane, Scheduler, Timing};
+use self::target::{Target, finding};
+use crate::event::{Event, EventKind};
+
+/// Over how long the first checks are spread at most.
+const FIRST_ROUND: Duration = Duration::from_secs(5);
+
+/// When a check is tried again whose endpoint was being checked for another pool.
+const COLLISION: Duration = Duration::from_millis(600);
+
+/// How many targets are asked at once whether this machine's network works.
+const ALIBIS: usize = 3;
+
+/// How many targets are looked at to find them.
+const CANDIDATES: u32 = 256;
+
+/// A check to make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Check {
+    /// The target.
+    pub id: u32,
+    /// Its endpoint.
+    pub endpoint: SocketAddr,
+    /// When it was due: it is late by the rest.
+    pub due: Duration,
+}
+
+/// What the fleet wants next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// This check now.
+    Check(Check),
+    /// To be asked again at that time.
+    At(Duration),
+    /// Nothing, until a check ends.
+    Nothing,
+}
+
+/// A target to add.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// What the operator wrote, unless it is the endpoint.
+    pub label: Option<Box<str>>,
+    /// Where it is.
+    pub place: Place,
+    /// True if it is a witness: probed, and never reported.
+    pub is_witness: bool,
+}
+
+/// Pools and their targets.
+pub struct Fleet {
+    pools: Vec<Pool>,
+    /// Targets by id; `None` where one was removed.
+    targets: Vec<Option<Target>>,
+    free: Vec<u32>,
+    witnesses: BTreeSet<u32>,
+    scheduler: Scheduler,
+    isolation: Isolation,
+    /// The pools that fail open.
+    open: BTreeSet<u32>,
+    events: VecDeque<Event>,
+    sequence: u64,
+    random: StdRng,
+}
+
+impl Fleet {
+    /// Creates a fleet without pools, for at most `rate` checks per second (0: any number). The
+    /// times of its checks are random, and follow from `seed`.
+    pub fn new(rate: u32, seed: u64) -> Self {
+        Self {
+            pools: Vec::new(),
+            targets: Vec::new(),
+            free: Vec::new(),
+            witnesses: BTreeSet::new(),
+            scheduler: Scheduler::new(rate),
+            isolation: Isolation::default(),
+            open: BTreeSet::new(),
+            events: VecDeque::new(),
+            sequence: 0,
+            random: StdRng::seed_from_u64(seed),
+        }
+    }
+
+    /// Adds a pool without targets, and returns its number.
+    pub fn add_pool(&mut self, settings: PoolSettings) -> u32 {
+        self.pools.push(Pool::new(settings));
+        let shortest = self.pools.iter().map(|pool| pool.settings.interval).min();
+        self.isolation.set_interval(shortest.unwrap_or_default());
+        number(self.pools.len() - 1)
+    }
+
+    /// Adds a target to a pool, and returns its id. Its first check comes within the first round.
+    pub fn add(&mut self, pool: u32, member: Member, now: Duration) -> u32 {
+        let interval = self.pools[pool as usize].settings.interval;
+        let first = now + interval.min(FIRST_ROUND).mul_f64(self.random.random());
+        let Member { label, place, is_witness } = member;
+        let target = Target {
+            pool,
+            label,
+            place,
+            is_witness,
+            is_expected: false,
+            health: Health::default(),
+            timing: Timing::starting_at(first),
+            trouble: None,
+            round_trip: None,
+        };
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.targets.push(None);
+            number(self.targets.len() - 1)
+        });
+        self.targets[id as usize] = Some(target);
+        if is_witness {
+            self.witnesses.insert(id);
+        } else {
+            self.pools[pool as usize].targets.push(id);
+        }
+        self.expect_or_not(id);
+        self.wait(id);
+        id
+    }
+
+    /// Returns what to do at `now`.
+    pub fn next(&mut self, now: Duration) -> Wanted {
+        if self.isolation.begins(now) {
+            self.tell_all(EventKind::Isolated);
+        }
+        self.close_pools(now);
+        loop {
+            let targets = &self.targets;
+            let is_current = |id: u32, lane: Lane, due: Duration| {
+                targets[id as usize].as_ref().is_some_and(|target| {
+                    let Timing { is_pending, due: own, lane: own_lane, .. } = target.timing;
+                    !is_pending && (own, own_lane) == (due, lane)
+                })
+            };
+            let id = match self.scheduler.poll(now, is_current) {
+                Ok(id) => id,
+                Err(due) => {
+                    let next = [due, self.poll_timeout()].into_iter().flatten().min();
+                    return next.map_or(Wanted::Nothing, Wanted::At);
+                }
+            };
+            let target = self.target_mut(id);
+            let due = target.timing.due;
+            target.timing.begin(now);
+            match target.place {
+                Place::Endpoint(endpoint) => {
+                    return Wanted::Check(Check { id, endpoint, due });
+                }
+                Place::Gone(failure) => {
+                    let outcome = Verdict::without_probe(Reason::NameNotResolved(failure));
+                    self.ended(id, Ok(outcome), now);
+                }
+                Place::Unresolved => self.wait_regularly(id, now),
+            }
+        }
+    }
+
+    /// Returns the schedule of the SYNs to a target.
+    pub fn schedule(&self, id: u32) -> Schedule {
+        self.pools[self.target(id).pool as usize].settings.schedule
+    }
+
+    /// Records how a check has ended.
+    pub fn ended(&mut self, id: u32, outcome: Outcome, now: Duration) {
+        if outcome == Err(NoVerdict::AlreadyPending) {
+            let target = self.target_mut(id);
+            target.timing.is_pending = false;
+            target.timing.due = now + COLLISION;
+            return self.wait(id);
+        }
+        let finding = finding(&outcome);
+        let target = self.target_mut(id);
+        target.timing.end(now);
+        if let Ok(verdict) = &outcome
+            && finding == Finding::Open
+        {
+            target.round_trip = verdict.round_trip().or(target.round_trip);
+        }
+        target.trouble = (finding != Finding::Open).then(|| Box::new(outcome));
+        if !target.is_witness {
+            self.observe(id, finding, now);
+        }
+        self.wait_as_found(id, now);
+    }
+
+    /// Records that the network has answered at `at`, whoever it was: it works.
+    pub fn answered(&mut self, at: Duration) {
+        if self.isolation.answered(at) {
+            for id in self.isolation.take_suspects() {
+                self.target_mut(id).health.start_over();
+            }
+            self.tell_all(EventKind::Released);
+        } else if self.isolation.has_suspects() {
+            for id in self.isolation.take_suspects() {
+                if self.isolation.silence_is_proof(self.target(id).health.since()) {
+                    let change = self.target_mut(id).health.fall();
+                    self.apply(id, change, at);
+                } else {
+                    self.isolation.suspect(id, at);
+                }
+            }
+        }
+    }
+
+    /// Returns the next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Takes in what a check has found.
+    fn observe(&mut self, id: u32, finding: Finding, now: Duration) {
+        let target = self.targets[id as usize].as_mut().expect("a target");
+        let settings = &self.pools[target.pool as usize].settings;
+        let watches = settings.holds_if_isolated && !target.is_local();
+        if finding == Finding::Silent && watches && self.isolation.is_isolated() {
+            return;
+        }
+        let begun = target.timing.begun;
+        let since = if target.health.count() == 0 { begun } else { target.health.since() };
+        let may_fall = !watches || self.isolation.silence_is_proof(since);
+        let rules = settings.rules;
+        let changes = target.health.observe(finding, rules, may_fall, begun, now);
+        let is_suspect = target.health.is_suspect(rules);
+        for change in changes.into_iter().flatten() {
+            self.apply(id, change, now);
+        }
+        if !is_suspect {
+            self.isolation.clear(id);
+        } else if self.isolation.suspect(id, now) {
+            self.seek_alibis(now);
+        }
+    }
+
+    fn apply(&mut self, id: u32, change: Change, now: Duration) {
+        match change {
+            Change::Held => self.tell(id, EventKind::Held, None),
+            Change::Released => self.tell(id, EventKind::Released, None),
+            Change::State(from, count) => {
+                let target = self.target(id);
+                let (to, pool) = (target.health.state(), target.pool);
+                let up = &mut self.pools[pool as usize].up;
+                *up = *up + u32::from(to == State::Up) - u32::from(from == State::Up);
+                let kind = match to {
+                    State::Up => EventKind::Up,
+                    State::Down => EventKind::Down,
+                    State::Unknown => EventKind::Unknown,
+                };
+                self.expect_or_not(id);
+                let switches = self.update_fail_open(pool, now);
+                self.tell(id, kind, Some((from, count)));
+                if switches {
+                    self.tell_fail_open(pool, id);
+                }
+            }
+        }
+    }
+
+    /// Checks some targets at once that are believed to be up, to see whether anything answers.
+    fn seek_alibis(&mut self, now: Duration) {
+        let count = number(self.targets.len());
+        let start = self.random.random_range(0..count);
+        let others = (0..count.min(CANDIDATES)).map(|step| (start + step) % count);
+        let witnesses = self.witnesses.iter().copied();
+        let is_able = |id: &u32| {
+            self.targets[*id as usize].as_ref().is_some_and(|target| {
+                let resting = target.timing.is_pending || target.timing.rested > now;
+                target.is_expected && !resting && target.health.count() == 0
+            })
+        };
+        let chosen: Vec<_> = witnesses.chain(others).filter(is_able).take(ALIBIS).collect();
+        for id in chosen {
+            let timing = &mut self.target_mut(id).timing;
+            (timing.lane, timing.due) = (Lane::Fast, now);
+            self.wait(id);
+        }
+    }
+
+    /// Returns when something happens by itself.
+    fn poll_timeout(&self) -> Option<Duration> {
+        let closing = |pool: &u32| self.pools[*pool as usize].fail_open.poll_timeout();
+        self.open.iter().filter_map(closing).chain(self.isolation.poll_timeout()).min()
+    }
+
+    fn target(&self, id: u32) -> &Target {
+        self.targets[id as usize].as_ref().expect("a target of the fleet")
+    }
+
+    fn target_mut(&mut self, id: u32) -> &mut Target {
+        self.targets[id as usize].as_mut().expect("a target of the fleet")
+    }
+}
+
+fn number(index: usize) -> u32 {
+    index.try_into().expect("fewer than 2³² pools and targets")
+}

@@ -1,0 +1,111 @@
+//! A target of a pool, and what is known of it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use halfopen::verdict::{LookupFailure, Outcome, Reason, Verdict};
+use halfopen::wire::Meaning;
+
+use super::health::{Finding, Health};
+use super::scheduler::Timing;
+
+/// Where a target is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// At this endpoint.
+    Endpoint(SocketAddr),
+    /// Its name is not resolved yet.
+    Unresolved,
+    /// Its name does not exist any more.
+    Gone(LookupFailure),
+}
+
+impl Place {
+    /// Returns the endpoint, if it is known.
+    pub fn endpoint(self) -> Option<SocketAddr> {
+        match self {
+            Self::Endpoint(endpoint) => Some(endpoint),
+            Self::Unresolved | Self::Gone(_) => None,
+        }
+    }
+}
+
+/// A target.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) pool: u32,
+    /// What the operator wrote, if it is not the endpoint.
+    pub(super) label: Option<Box<str>>,
+    pub(super) place: Place,
+    /// True if it is a witness: probed, and never reported.
+    pub(super) is_witness: bool,
+    /// True if it is counted among those that are expected to answer.
+    pub(super) is_expected: bool,
+    pub(super) health: Health,
+    pub(super) timing: Timing,
+    /// How the newest check ended, if it did not find the port open.
+    pub(super) trouble: Option<Box<Outcome>>,
+    /// The newest round-trip time.
+    pub(super) round_trip: Option<Duration>,
+}
+
+impl Target {
+    pub(super) fn label(&self) -> Box<str> {
+        match (&self.label, self.place) {
+            (Some(label), _) => label.clone(),
+            (None, Place::Endpoint(endpoint)) => endpoint.to_string().into(),
+            (None, Place::Unresolved | Place::Gone(_)) => "-".into(),
+        }
+    }
+
+    /// Returns true if it is on this machine, so its answers say nothing about the network.
+    pub(super) fn is_local(&self) -> bool {
+        self.place.endpoint().is_some_and(|endpoint| endpoint.ip().is_loopback())
+    }
+
+    /// Returns what the newest check has found.
+    pub(super) fn finding(&self) -> Option<&'static str> {
+        let trouble = self.trouble.as_deref()?.as_ref().ok()?;
+        Some(match trouble.state() {
+            halfopen::verdict::PortState::Open => "open",
+            halfopen::verdict::PortState::Closed => "closed",
+            halfopen::verdict::PortState::Filtered => "filtered",
+            halfopen::verdict::PortState::Unreachable => "unreachable",
+            halfopen::verdict::PortState::Stale => "stale",
+        })
+    }
+
+    /// Returns the evidence of the newest check, or the fault that it met.
+    pub(super) fn reason(&self) -> Option<String> {
+        self.trouble.as_ref().map(|trouble| match trouble.as_ref() {
+            Ok(verdict) => verdict.reason.to_string(),
+            Err(fault) => fault.to_string(),
+        })
+    }
+}
+
+/// Returns what an outcome says about its target.
+pub(super) fn finding(outcome: &Outcome) -> Finding {
+    let Ok(Verdict { reason, .. }) = outcome else { return Finding::Fault };
+    match reason {
+        Reason::SynAck => Finding::Open,
+        Reason::RstAck | Reason::OwnPort => Finding::Refused,
+        Reason::Icmp(error) if error.meaning == Meaning::Closed => Finding::Refused,
+        // The routes are this machine's.
+        Reason::NoRoute(_) => Finding::Fault,
+        Reason::NameNotResolved(failure) => match failure {
+            LookupFailure::NotFound | LookupFailure::NotAName | LookupFailure::NotOneHost(_) => {
+                Finding::Gone
+            }
+            LookupFailure::Temporary | LookupFailure::Failed | LookupFailure::TimedOut => {
+                Finding::Fault
+            }
+        },
+        Reason::BareAck
+        | Reason::WrongAcknowledgement
+        | Reason::AnsweredBy(_)
+        | Reason::Icmp(_)
+        | Reason::NoNeighbour(_)
+        | Reason::NoAnswer { .. } => Finding::Silent,
+    }
+}

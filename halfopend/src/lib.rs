@@ -1,0 +1,18 @@
+//! A resident half-open TCP health checker: checks targets for ever, and tells which are up.
+//!
+//! Data flows one way:
+//!
+//! ```text
+//! configuration > Fleet > checks > Checker <> Engine > outcomes > Fleet > events > readers
+//! ```
+//!
+//! [`fleet::Fleet`] is pure, as the [`Checker`](halfopen::checker::Checker) is: outcomes and the
+//! time go in, checks and events come out. [`daemon::Daemon`] is the driver of the one loop.
+
+pub mod arguments;
+pub mod config;
+pub mod daemon;
+pub mod event;
+pub mod fleet;
+pub mod journal;
+pub mod signals;
