@@ -167,7 +167,7 @@ pub struct Ended {
 }
 
 impl Checker {
-    /// Creates a checker that has no targets yet and makes at most this number of attempts at each.
+    /// Creates a checker without targets that makes at most this number of attempts at each.
     pub fn new(secret: Secret, attempts: Attempts) -> Self {
         Self {
             pending: Pending::new(secret.clone(), attempts.count()),
@@ -185,7 +185,7 @@ impl Checker {
         }
     }
 
-    /// Admits the target `remote` at `now`. Its outcome will have this `id`. Its attempts follow the
+    /// Admits the target `remote` at `now`. Its outcome will have this `id`. Its attempts follow
     /// `schedule`, and the first one is the next to leave.
     ///
     /// Returns false, and admits nothing, if `remote` is pending already.
