@@ -249,9 +249,14 @@ impl Driver for Session<'_> {
 
     fn handle_interrupts(&mut self, now: Duration) -> ControlFlow<()> {
         if self.source.awaits_names() {
-            let in_time = now <= latest_start(self.recorder.report().settings.timeout);
+            let timeout = self.recorder.report().settings.timeout;
+            let in_time = now <= latest_start(timeout);
             if !in_time {
                 self.source.close_lookups();
+            }
+            if now > timeout + 2 * GRACE {
+                // After a pause of this machine, what the name service has said may be unread.
+                self.source.begun_in_time.clear();
             }
             self.source.take_in_names(in_time);
             self.record_ended();

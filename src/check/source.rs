@@ -28,7 +28,7 @@ pub(super) struct Source {
     /// How many targets there are; it grows if each address of a name is a target.
     pub(super) total: u128,
     pub(super) lookups: Option<Lookups>,
-    /// Names whose look-up began so early that no answer is a verdict.
+    /// Names whose look-up has had so much time that no answer is a verdict.
     pub(super) begun_in_time: HashSet<u32>,
     /// Names that were never looked up, and what this machine was short of, if that is why.
     pub(super) not_looked_up: Vec<(u32, Option<LocalError>)>,

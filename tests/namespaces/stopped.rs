@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 
 use crate::faults::ENGINES;
-use crate::support::names::{Names, name_service};
+use crate::support::names::{Names, address, name_service};
 use crate::support::process::{signal, state, wait_until};
 use lab::{Lab, Running, halfopen_path};
 
@@ -30,6 +30,35 @@ fn a_look_up_ends_at_the_deadline() {
         check
     });
     assert_end_as_soon_as_continued(checks.into());
+}
+
+/// When it goes on, the deadline has come, and the answer is unread. If the look-up gets to run
+/// first, there is time to see that the port is closed.
+#[test]
+fn a_name_service_that_answers_meanwhile_is_not_silent() {
+    let lab = Lab::new();
+    let server = name_service(&lab);
+    let names = Names::with_hosts("127.0.0.1 localhost\n");
+    let mut checks = Vec::new();
+    for engine in ENGINES.into_iter().cycle().take(8) {
+        let mut command = Command::new(halfopen_path());
+        command.args(["--engine", engine, "-o", "json", "-4", "-t", "8", "served.test", "80"]);
+        let check = lab.client.spawn(names.shown_to(&command));
+        let mut question = [0; 512];
+        let (length, asker) = server.recv_from(&mut question).expect("the program asks");
+        wait_until(|| state(&check) == 'S');
+        signal(&check, Signal::SIGSTOP);
+        wait_until(|| state(&check) == 'T');
+        server.send_to(&address(&question[..length]), asker).expect("it has a socket");
+        checks.push(check);
+    }
+    thread::sleep(TIMEOUT * 2);
+    for check in checks {
+        signal(&check, Signal::SIGCONT);
+        let verdict = check.wait().verdict();
+        let honest = [(None, 3), (Some("closed"), 2)];
+        assert!(honest.contains(&verdict.ending()), "{verdict:?}");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::{Stage, program};
 use crate::support::names::{Names, address, denial, name_service};
+use lab::with_own_clock;
 
 /// Makes datagrams of a question for an IPv4 address.
 type Service = fn(&[u8]) -> Vec<Vec<u8>>;
@@ -80,7 +81,8 @@ fn a_name_service_that_gives_no_address_makes_a_name_unreachable() {
         (0..NAMELESS.len()).map(|number| format!("{number:02}.test:80")).collect();
     let targets: Vec<_> = targets.iter().map(String::as_str).collect();
     let arguments = [&["-4", "-t", "3", "198.19.0.2:80"], &targets[..]].concat();
-    let outcome = stage.lab.client.outcome(names.shown_to(&program("auto", &arguments)));
+    let check = with_own_clock(program("auto", &arguments));
+    let outcome = stage.lab.client.outcome(names.shown_to(&check));
 
     assert_eq!(outcome.code, 2, "{outcome:#?}");
     // At its deadline, not at the resolver's, which is minutes away.
