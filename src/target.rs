@@ -234,7 +234,7 @@ pub fn excerpt(text: &str) -> String {
 
 /// Returns true for what the kernel accepts as the name of an interface (`dev_valid_name()`),
 /// except what would break a line.
-fn is_interface(text: &str) -> bool {
+pub fn is_interface(text: &str) -> bool {
     let fits = |c: char| !(c.is_whitespace() || c.is_control() || "/:".contains(c));
     (1..=15).contains(&text.len()) && text.chars().all(fits)
 }

@@ -128,6 +128,22 @@ pub fn read_within(
 ///
 /// Returns an error if `input` cannot be read or is not a list of targets.
 pub fn read(file: &str, input: impl Read) -> Result<Vec<Target>, FileError> {
+    let mut targets = Vec::new();
+    read_each(file, input, |_, target| targets.push(target))?;
+    Ok(targets)
+}
+
+/// Like [`read`], but gives each target to `take`, with its line and its column in bytes, both
+/// counted from 1.
+///
+/// # Errors
+///
+/// As [`read`]; the targets before the mistake have been taken.
+pub fn read_each(
+    file: &str,
+    input: impl Read,
+    mut take: impl FnMut((usize, usize), Target),
+) -> Result<(), FileError> {
     let mut bytes = Vec::new();
     input
         .take(LONGEST + 1)
@@ -138,26 +154,24 @@ pub fn read(file: &str, input: impl Read) -> Result<Vec<Target>, FileError> {
     }
     // Some editors begin with a byte order mark.
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-    let mut targets = Vec::new();
+    let mut count = 0;
     for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
-        let line = line.split(|byte| *byte == b'#').next().unwrap_or_default();
-        let words = line.trim_ascii();
+        let words = line.split(|byte| *byte == b'#').next().unwrap_or_default();
+        let words_start = words.len() - words.trim_ascii_start().len();
+        let (line, column) = (index + 1, words_start + 1);
+        let words = words.trim_ascii();
         if words.is_empty() {
             continue;
         }
         let target = std::str::from_utf8(words)
             .map_err(|_| LineError::NotText)
             .and_then(|words| Ok(words.parse()?))
-            .map_err(|cause| FileError::Line {
-                file: file.to_owned(),
-                line: index + 1,
-                column: line.len() - line.trim_ascii_start().len() + 1,
-                cause,
-            })?;
-        if targets.len() == MOST {
+            .map_err(|cause| FileError::Line { file: file.to_owned(), line, column, cause })?;
+        if count == MOST {
             return Err(FileError::TooMany(file.to_owned()));
         }
-        targets.push(target);
+        count += 1;
+        take((line, column), target);
     }
-    if targets.is_empty() { Err(FileError::Empty(file.to_owned())) } else { Ok(targets) }
+    if count == 0 { Err(FileError::Empty(file.to_owned())) } else { Ok(()) }
 }

@@ -1,4 +1,16 @@
-//! What the operator wants, as values.
+//! What the operator wants, as values, and how it is written.
+//!
+//! A configuration is understood in two stages. [`Settings::read`] reads the file before privilege
+//! is given up: it is often readable only for root. [`Settings::read_targets`] reads the files of
+//! targets, which may be written by others, afterwards.
+
+mod duplicates;
+mod error;
+mod parse;
+mod settings;
+mod source;
+mod tables;
+mod words;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,9 +21,26 @@ use halfopen::engine::{Egress, EngineKind};
 use halfopen::schedule::Schedule;
 use halfopen::target::Target;
 
+pub use self::error::{ConfigError, Position, Problem};
+pub use self::parse::parse;
+pub use self::settings::Settings;
+
 use crate::fleet::PoolSettings;
 use crate::fleet::fail_open::Limit;
 use crate::fleet::health::Rules;
+
+/// The most targets of all pools together.
+pub const MOST_TARGETS: u128 = 1_000_000;
+
+/// The most pools.
+pub const MOST_POOLS: usize = 10_000;
+
+/// The highest rate that can be written, in SYNs per second.
+pub const MOST_SYNS: u32 = 1_000_000;
+
+/// The shortest time between two checks of a target that can be written. A target rests that long
+/// between checks, so that a late answer to one is not taken for an answer to the next.
+pub const LEAST_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +51,10 @@ pub struct Config {
     pub engine: EngineKind,
     /// The pools.
     pub pools: Vec<PoolConfig>,
+    /// What single checks on demand may probe; nothing, unless it is written.
+    pub probe: Option<ProbeConfig>,
+    /// How they can be made.
+    pub modules: Vec<ModuleConfig>,
 }
 
 /// A pool, as the operator wants it.
@@ -45,6 +78,26 @@ pub struct PoolConfig {
     pub agent: Option<SocketAddr>,
 }
 
+/// What single checks on demand may probe.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProbeConfig {
+    /// The endpoints that are allowed. None has a name.
+    pub allow: Vec<Target>,
+    /// The most checks at the same time.
+    pub max_in_flight: u32,
+}
+
+/// How single checks on demand can be made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModuleConfig {
+    /// Its name.
+    pub name: Box<str>,
+    /// The time that a check may take.
+    pub timeout: Duration,
+    /// How many SYNs it has.
+    pub attempts: Attempts,
+}
+
 /// Which addresses of a name are targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Addresses {
@@ -58,11 +111,20 @@ impl Config {
     /// Returns a configuration with one pool that has these targets, and defaults for all else.
     pub fn of_targets(targets: Vec<Target>) -> Self {
         let pool = PoolConfig { targets, ..PoolConfig::named("default") };
-        Self { rate: 10_000, engine: EngineKind::Auto, pools: vec![pool] }
+        Self {
+            rate: 10_000,
+            engine: EngineKind::Auto,
+            pools: vec![pool],
+            probe: None,
+            modules: vec![],
+        }
     }
 }
 
 impl PoolConfig {
+    /// The time that a check may take by default, unless the interval is shorter.
+    const TIMEOUT: Duration = Duration::from_millis(1500);
+
     /// Returns a pool without targets that has all defaults.
     ///
     /// # Panics
@@ -74,7 +136,7 @@ impl PoolConfig {
         Self {
             settings: PoolSettings {
                 name: name.into(),
-                schedule: Schedule::fit(attempts, Duration::from_millis(1500)),
+                schedule: Schedule::fit(attempts, Self::TIMEOUT),
                 interval,
                 transition_interval: Duration::from_secs(1),
                 down_interval: interval,
