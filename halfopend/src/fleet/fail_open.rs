@@ -31,6 +31,11 @@ impl FailOpen {
         Self { limit, rounds: 2 * interval, is_open: false, above_since: None }
     }
 
+    /// Changes the limit and the interval.
+    pub fn set_limit(&mut self, limit: Limit, interval: Duration) {
+        (self.limit, self.rounds) = (limit, 2 * interval);
+    }
+
     /// Returns true while silent targets are advertised as up.
     pub fn is_open(&self) -> bool {
         self.is_open
@@ -40,7 +45,8 @@ impl FailOpen {
     pub fn update(&mut self, up: u32, targets: u32, now: Duration) -> bool {
         if !self.is_exceeded_by(up, targets) {
             self.above_since = None;
-            return !std::mem::replace(&mut self.is_open, targets > 0);
+            let is_open = targets > 0;
+            return std::mem::replace(&mut self.is_open, is_open) != is_open;
         }
         if !self.is_open {
             return false;

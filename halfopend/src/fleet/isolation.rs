@@ -50,7 +50,7 @@ impl Network {
 impl Isolation {
     /// Sets how long an isolated machine hears nothing: twice the shortest interval of checks.
     pub(super) fn set_interval(&mut self, shortest: Duration) {
-        self.patience = (2 * shortest).max(LEAST);
+        self.patience = shortest.saturating_mul(2).max(LEAST);
     }
 
     /// Counts a target among those that are expected to answer, or no more.
@@ -119,5 +119,15 @@ impl Isolation {
         let silent_since = self.last_answer.unwrap_or_default();
         (!self.isolated && self.has_suspects())
             .then(|| (silent_since + self.patience).max(self.suspected_since))
+    }
+}
+
+#[cfg(test)]
+impl Isolation {
+    /// Returns how many targets are expected to answer, by network, and the suspects.
+    pub(super) fn contents(&self) -> (u32, Vec<u32>, Vec<u32>) {
+        let mut networks: Vec<_> = self.expected.values().copied().collect();
+        networks.sort_unstable();
+        (self.targets, networks, self.suspects.iter().copied().collect())
     }
 }

@@ -1,9 +1,11 @@
 //! All pools and their targets: outcomes of checks and the time go in, checks to make and events
 //! come out. Pure: no I/O, no clock.
 
+mod endpoints;
 pub mod fail_open;
 pub mod health;
 mod isolation;
+mod membership;
 mod pool;
 mod reports;
 mod scheduler;
@@ -21,8 +23,10 @@ use rand::{RngExt, SeedableRng};
 pub use self::pool::PoolSettings;
 pub use self::target::Place;
 
-use self::health::{Change, Finding, Health, State};
+use self::endpoints::{Endpoints, Turn};
+use self::health::{Change, Finding, State};
 use self::isolation::Isolation;
+use self::membership::Cancelled;
 use self::pool::Pool;
 use self::scheduler::{Lane, Scheduler, Timing};
 use self::target::{Target, finding};
@@ -30,9 +34,6 @@ use crate::event::{Event, EventKind};
 
 /// Over how long the first checks are spread at most.
 const FIRST_ROUND: Duration = Duration::from_secs(5);
-
-/// When a check is tried again whose endpoint was being checked for another pool.
-const COLLISION: Duration = Duration::from_millis(600);
 
 /// How many targets are asked at once whether this machine's network works.
 const ALIBIS: usize = 3;
@@ -75,13 +76,19 @@ pub struct Member {
 
 /// Pools and their targets.
 pub struct Fleet {
+    /// Pools by number.
     pools: Vec<Pool>,
+    free_pools: BTreeSet<u32>,
     /// Targets by id; `None` where one was removed.
     targets: Vec<Option<Target>>,
     free: Vec<u32>,
     witnesses: BTreeSet<u32>,
+    endpoints: Endpoints,
+    cancelled: VecDeque<Cancelled>,
     scheduler: Scheduler,
     isolation: Isolation,
+    /// The shortest interval of a pool.
+    shortest_interval: Duration,
     /// The pools that fail open.
     open: BTreeSet<u32>,
     events: VecDeque<Event>,
@@ -95,55 +102,20 @@ impl Fleet {
     pub fn new(rate: u32, seed: u64) -> Self {
         Self {
             pools: Vec::new(),
+            free_pools: BTreeSet::new(),
             targets: Vec::new(),
             free: Vec::new(),
             witnesses: BTreeSet::new(),
+            endpoints: Endpoints::default(),
+            cancelled: VecDeque::new(),
             scheduler: Scheduler::new(rate),
             isolation: Isolation::default(),
+            shortest_interval: Duration::MAX,
             open: BTreeSet::new(),
             events: VecDeque::new(),
             sequence: 0,
             random: StdRng::seed_from_u64(seed),
         }
-    }
-
-    /// Adds a pool without targets, and returns its number.
-    pub fn add_pool(&mut self, settings: PoolSettings) -> u32 {
-        self.pools.push(Pool::new(settings));
-        let shortest = self.pools.iter().map(|pool| pool.settings.interval).min();
-        self.isolation.set_interval(shortest.unwrap_or_default());
-        number(self.pools.len() - 1)
-    }
-
-    /// Adds a target to a pool, and returns its id. Its first check comes within the first round.
-    pub fn add(&mut self, pool: u32, member: Member, now: Duration) -> u32 {
-        let interval = self.pools[pool as usize].settings.interval;
-        let first = now + interval.min(FIRST_ROUND).mul_f64(self.random.random());
-        let Member { label, place, is_witness } = member;
-        let target = Target {
-            pool,
-            label,
-            place,
-            is_witness,
-            is_expected: false,
-            health: Health::default(),
-            timing: Timing::starting_at(first),
-            trouble: None,
-            round_trip: None,
-        };
-        let id = self.free.pop().unwrap_or_else(|| {
-            self.targets.push(None);
-            number(self.targets.len() - 1)
-        });
-        self.targets[id as usize] = Some(target);
-        if is_witness {
-            self.witnesses.insert(id);
-        } else {
-            self.pools[pool as usize].targets.push(id);
-        }
-        self.expect_or_not(id);
-        self.wait(id);
-        id
     }
 
     /// Returns what to do at `now`.
@@ -167,20 +139,37 @@ impl Fleet {
                     return next.map_or(Wanted::Nothing, Wanted::At);
                 }
             };
-            let target = self.target_mut(id);
-            let due = target.timing.due;
-            target.timing.begin(now);
-            match target.place {
-                Place::Endpoint(endpoint) => {
-                    return Wanted::Check(Check { id, endpoint, due });
-                }
-                Place::Gone(failure) => {
-                    let outcome = Verdict::without_probe(Reason::NameNotResolved(failure));
-                    self.ended(id, Ok(outcome), now);
-                }
-                Place::Unresolved => self.wait_regularly(id, now),
+            if let Some(check) = self.begin(id, now) {
+                return Wanted::Check(check);
             }
         }
+    }
+
+    /// Begins the check of a target that is due, if there is something to send and nobody else
+    /// checks its endpoint.
+    fn begin(&mut self, id: u32, now: Duration) -> Option<Check> {
+        let target = self.targets[id as usize].as_mut().expect("a target of the fleet");
+        let due = target.timing.due;
+        target.timing.begin(now);
+        match target.place {
+            Place::Endpoint(endpoint) => match self.endpoints.claim(endpoint, id, now) {
+                Turn::Now => return Some(Check { id, endpoint, due }),
+                Turn::At(rested) => {
+                    (target.timing.is_pending, target.timing.due) = (false, rested);
+                    self.wait(id);
+                }
+                Turn::Later => {}
+            },
+            Place::Gone(failure) => {
+                let reason = Reason::NameNotResolved(failure);
+                self.conclude(id, Ok(Verdict::without_probe(reason)), now);
+            }
+            Place::Unresolved => match target.trouble.take() {
+                Some(why) => self.conclude(id, *why, now),
+                None => self.wait_regularly(id, now),
+            },
+        }
+        None
     }
 
     /// Returns the schedule of the SYNs to a target.
@@ -188,14 +177,25 @@ impl Fleet {
         self.pools[self.target(id).pool as usize].settings.schedule
     }
 
-    /// Records how a check has ended.
+    /// Records how a check has ended, unless it was cancelled.
     pub fn ended(&mut self, id: u32, outcome: Outcome, now: Duration) {
+        let target = self.targets.get(id as usize).and_then(Option::as_ref);
+        let Some(endpoint) = target.and_then(|target| target.place.endpoint()) else { return };
+        if !self.endpoints.is_checked_for(endpoint, id) {
+            return;
+        }
+        self.release(endpoint, id, now);
         if outcome == Err(NoVerdict::AlreadyPending) {
-            let target = self.target_mut(id);
-            target.timing.is_pending = false;
-            target.timing.due = now + COLLISION;
+            let timing = &mut self.target_mut(id).timing;
+            timing.end(now);
+            timing.due = timing.rested;
             return self.wait(id);
         }
+        self.conclude(id, outcome, now);
+    }
+
+    /// Takes in what a target that was due is found to be.
+    fn conclude(&mut self, id: u32, outcome: Outcome, now: Duration) {
         let finding = finding(&outcome);
         let target = self.target_mut(id);
         target.timing.end(now);

@@ -12,10 +12,33 @@ use crate::event::{Event, EventKind, PoolView, TargetView};
 impl Fleet {
     /// Tells what has happened to a target.
     pub(super) fn tell(&mut self, id: u32, kind: EventKind, transition: Option<(State, u8)>) {
+        let view = self.target_view(id, transition);
+        let pool = Some(self.view(self.target(id).pool));
+        self.push(kind, pool, Some(view));
+    }
+
+    /// Tells what is known of the targets with this id or a higher one, until there are `most`
+    /// such events. Returns where to continue, if there are more targets.
+    pub fn tell_snapshot(&mut self, first: u32, most: usize) -> Option<u32> {
+        let mut told = 0;
+        for id in first..super::number(self.targets.len()) {
+            if told == most {
+                return Some(id);
+            }
+            if self.targets[id as usize].as_ref().is_some_and(|target| !target.is_witness) {
+                self.tell(id, EventKind::Snapshot, None);
+                told += 1;
+            }
+        }
+        None
+    }
+
+    /// Returns a target as it is now, after this transition if there was one.
+    pub(super) fn target_view(&self, id: u32, transition: Option<(State, u8)>) -> TargetView {
         let target = self.target(id);
         let to = target.health.state();
         let (from, count) = transition.unwrap_or((to, target.health.count()));
-        let view = TargetView {
+        TargetView {
             label: target.label(),
             endpoint: target.place.endpoint(),
             from,
@@ -25,9 +48,7 @@ impl Fleet {
             count,
             advertised: self.advertised(id),
             is_held: target.health.is_held(),
-        };
-        let pool = Some(self.view(target.pool));
-        self.push(kind, pool, Some(view));
+        }
     }
 
     /// Tells what concerns all targets.
@@ -126,7 +147,7 @@ impl Fleet {
         target.health.state() == State::Down && was_silent
     }
 
-    fn view(&self, pool: u32) -> PoolView {
+    pub(super) fn view(&self, pool: u32) -> PoolView {
         let pool = &self.pools[pool as usize];
         PoolView {
             name: pool.settings.name.clone(),
@@ -136,7 +157,12 @@ impl Fleet {
         }
     }
 
-    fn push(&mut self, kind: EventKind, pool: Option<PoolView>, target: Option<TargetView>) {
+    pub(super) fn push(
+        &mut self,
+        kind: EventKind,
+        pool: Option<PoolView>,
+        target: Option<TargetView>,
+    ) {
         self.sequence += 1;
         self.events.push_back(Event { sequence: self.sequence, kind, pool, target });
     }

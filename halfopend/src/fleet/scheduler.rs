@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// The least time from the end of a check to the next one of the same target: sequence numbers of
 /// two rounds must differ by more than a window ([`halfopen::checker::Checker::admit`]).
-const REST: Duration = Duration::from_millis(500);
+pub(super) const REST: Duration = Duration::from_millis(500);
 
 /// How many checks the fast lane may make up for.
 const BURST: f64 = 16.0;
@@ -47,7 +47,7 @@ pub(super) struct Timing {
     pub(super) begun: Duration,
     /// The earliest time at which the next one may begin.
     pub(super) rested: Duration,
-    /// True while it is being checked.
+    /// True while it is being checked, or waits for the check of another target with its endpoint.
     pub(super) is_pending: bool,
 }
 

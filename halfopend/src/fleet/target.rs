@@ -34,6 +34,8 @@ impl Place {
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) pool: u32,
+    /// Its index among the targets of the pool, unless it is a witness.
+    pub(super) position: u32,
     /// What the operator wrote, if it is not the endpoint.
     pub(super) label: Option<Box<str>>,
     pub(super) place: Place,

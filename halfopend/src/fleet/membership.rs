@@ -1,0 +1,258 @@
+//! How pools and targets come, change and go.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use halfopen::verdict::Outcome;
+use rand::RngExt;
+
+use super::health::{Finding, Health, State};
+use super::pool::Pool;
+use super::scheduler::Timing;
+use super::target::{Place, Target};
+use super::{FIRST_ROUND, Fleet, Member, PoolSettings, number};
+use crate::event::EventKind;
+
+/// A check that has been cancelled, and that the loop does not know of yet.
+#[derive(Debug)]
+pub(super) struct Cancelled {
+    endpoint: SocketAddr,
+    id: u32,
+    at: Duration,
+    /// True if the target was removed: another one may have its id as soon as no outcome of this
+    /// check can come any more.
+    is_removed: bool,
+}
+
+impl Fleet {
+    /// Adds a pool without targets, and returns its number.
+    pub fn add_pool(&mut self, settings: PoolSettings) -> u32 {
+        self.shortest_interval = self.shortest_interval.min(settings.interval);
+        self.isolation.set_interval(self.shortest_interval);
+        let added = Pool::new(settings);
+        if let Some(pool) = self.free_pools.pop_first() {
+            self.pools[pool as usize] = added;
+            return pool;
+        }
+        self.pools.push(added);
+        number(self.pools.len() - 1)
+    }
+
+    /// Removes a pool, which has no targets any more. Another one may get its number.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it has targets.
+    pub fn remove_pool(&mut self, pool: u32) {
+        assert!(self.pools[pool as usize].targets.is_empty(), "a pool with targets");
+        self.open.remove(&pool);
+        self.free_pools.insert(pool);
+        self.update_shortest_interval();
+    }
+
+    /// Changes how the targets of a pool are checked, and what the checks mean. States and counts
+    /// stand.
+    pub fn set_settings(&mut self, pool: u32, settings: PoolSettings, now: Duration) {
+        let state = &mut self.pools[pool as usize];
+        let intervals = |s: &PoolSettings| [s.interval, s.transition_interval, s.down_interval];
+        let (old, new) = (intervals(&state.settings), intervals(&settings));
+        let comes_earlier = old.iter().zip(new).any(|(old, new)| new < *old);
+        state.fail_open.set_limit(settings.fail_open, settings.interval);
+        state.settings = settings;
+        self.update_shortest_interval();
+        if comes_earlier {
+            for id in self.pools[pool as usize].targets.clone() {
+                self.come_earlier(id, now);
+            }
+        }
+        let is_known = |id: &u32| self.target(*id).health.state() != State::Unknown;
+        if self.pools[pool as usize].targets.iter().any(is_known)
+            && self.update_fail_open(pool, now)
+        {
+            self.tell_fail_open(pool, u32::MAX);
+        }
+    }
+
+    /// Adds a target to a pool, and returns its id. Its first check comes within the first round.
+    pub fn add(&mut self, pool: u32, member: Member, now: Duration) -> u32 {
+        let interval = self.pools[pool as usize].settings.interval;
+        let first = now + interval.min(FIRST_ROUND).mul_f64(self.random.random());
+        let Member { label, place, is_witness } = member;
+        let target = Target {
+            pool,
+            position: number(self.pools[pool as usize].targets.len()),
+            label,
+            place,
+            is_witness,
+            is_expected: false,
+            health: Health::default(),
+            timing: Timing::starting_at(first),
+            trouble: None,
+            round_trip: None,
+        };
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.targets.push(None);
+            number(self.targets.len() - 1)
+        });
+        self.targets[id as usize] = Some(target);
+        if is_witness {
+            self.witnesses.insert(id);
+        } else {
+            self.pools[pool as usize].targets.push(id);
+        }
+        self.expect_or_not(id);
+        self.wait(id);
+        id
+    }
+
+    /// Tells that a target was added, and updates what its pool advertises.
+    pub fn announce(&mut self, id: u32, now: Duration) {
+        if self.target(id).is_witness {
+            return;
+        }
+        self.tell(id, EventKind::Added, None);
+        let pool = self.target(id).pool;
+        // Without that, there is nothing to advertise, or it has failed open already.
+        if self.pools[pool as usize].up > 0 && self.update_fail_open(pool, now) {
+            self.tell_fail_open(pool, u32::MAX);
+        }
+    }
+
+    /// Removes a target. If it is being checked, that is cancelled.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there is no such target.
+    pub fn remove(&mut self, id: u32, now: Duration) {
+        self.leave_place(id, true, now);
+        self.isolation.clear(id);
+        let view = self.target_view(id, None);
+        let Target { pool, position, is_witness, health, .. } =
+            self.targets[id as usize].take().expect("a target of the fleet");
+        if is_witness {
+            self.witnesses.remove(&id);
+            return;
+        }
+        let Pool { targets, up, fail_open, .. } = &mut self.pools[pool as usize];
+        targets.swap_remove(position as usize);
+        let moved = targets.get(position as usize).copied();
+        let has_news = *up > 0 || fail_open.is_open();
+        *up -= u32::from(health.state() == State::Up);
+        if let Some(moved) = moved {
+            self.target_mut(moved).position = position;
+        }
+        let switches = has_news && self.update_fail_open(pool, now);
+        self.push(EventKind::Removed, Some(self.view(pool)), Some(view));
+        if switches {
+            self.tell_fail_open(pool, u32::MAX);
+        }
+    }
+
+    /// Moves a target. Its state stands. At another endpoint, counting starts over.
+    pub fn set_place(&mut self, id: u32, place: Place, now: Duration) {
+        if self.target(id).place == place {
+            return;
+        }
+        let was_pending = self.leave_place(id, false, now);
+        let target = self.target_mut(id);
+        let was_known = target.place.endpoint().is_some();
+        target.place = place;
+        if was_pending || !was_known {
+            target.timing.due = if target.timing.begun > now { target.timing.due } else { now };
+        }
+        if place.endpoint().is_some() {
+            target.health.start_over();
+            self.isolation.clear(id);
+        }
+        self.expect_or_not(id);
+        if was_pending || !was_known {
+            self.wait(id);
+        }
+    }
+
+    /// Records what is known of a target without a check, such as why its name is not resolved. A
+    /// target that is not resolved meets this again whenever it is due.
+    pub fn found(&mut self, id: u32, outcome: Outcome, now: Duration) {
+        let finding = super::finding(&outcome);
+        let target = self.target_mut(id);
+        target.trouble = (finding != Finding::Open).then(|| Box::new(outcome));
+        if !target.is_witness {
+            self.observe(id, finding, now);
+        }
+    }
+
+    /// Returns the next endpoint whose check is to be cancelled. Call this until it returns `None`
+    /// before the next call of [`Fleet::next`], and after all checks that have ended were reported.
+    pub fn poll_unwanted(&mut self) -> Option<SocketAddr> {
+        let Cancelled { endpoint, id, at, is_removed } = self.cancelled.pop_front()?;
+        self.release(endpoint, id, at);
+        if is_removed {
+            self.free.push(id);
+        }
+        Some(endpoint)
+    }
+
+    /// Ends the check of an endpoint, or the wait for one, and lets the next target have its turn.
+    pub(super) fn release(&mut self, endpoint: SocketAddr, id: u32, now: Duration) {
+        if let Some((next, due)) = self.endpoints.release(endpoint, id, now)
+            && let Some(target) = &mut self.targets[next as usize]
+        {
+            target.timing.is_pending = false;
+            target.timing.due = due;
+            self.wait(next);
+        }
+    }
+
+    /// Lets a target leave its endpoint, if it has one. Returns true if it was being checked, or
+    /// waited for its turn.
+    fn leave_place(&mut self, id: u32, is_removed: bool, now: Duration) -> bool {
+        let target = self.targets[id as usize].as_mut().expect("a target of the fleet");
+        let was_pending = std::mem::take(&mut target.timing.is_pending);
+        let endpoint = target.place.endpoint();
+        if let Some(endpoint) = endpoint
+            && std::mem::take(&mut target.is_expected)
+        {
+            self.isolation.expect(endpoint.ip(), false);
+        }
+        match endpoint {
+            Some(endpoint) if self.endpoints.is_checked_for(endpoint, id) => {
+                self.cancelled.push_back(Cancelled { endpoint, id, at: now, is_removed });
+                return was_pending;
+            }
+            Some(endpoint) => self.release(endpoint, id, now),
+            None => {}
+        }
+        if is_removed {
+            self.free.push(id);
+        }
+        was_pending
+    }
+
+    /// Makes a check due within the interval of its pool, if it is not.
+    fn come_earlier(&mut self, id: u32, now: Duration) {
+        let target = self.target(id);
+        let settings = &self.pools[target.pool as usize].settings;
+        let interval = match target.health.state() {
+            State::Down => settings.down_interval,
+            State::Up | State::Unknown => settings.interval,
+        };
+        let timing = target.timing;
+        if timing.is_pending || timing.due <= now + interval {
+            return;
+        }
+        let due = (now + interval.mul_f64(self.random.random())).max(timing.rested);
+        let timing = &mut self.target_mut(id).timing;
+        (timing.phase, timing.due) = (due, due);
+        self.wait(id);
+    }
+
+    fn update_shortest_interval(&mut self) {
+        let used = (0..).zip(&self.pools).filter(|(pool, _)| !self.free_pools.contains(pool));
+        let shortest = used.map(|(_, pool)| pool.settings.interval).min();
+        self.shortest_interval = shortest.unwrap_or(Duration::MAX);
+        self.isolation.set_interval(self.shortest_interval);
+    }
+}
+
+#[cfg(test)]
+mod tests;
