@@ -14,14 +14,18 @@ use halfopen::schedule::Schedule;
 use halfopen::wire::Origin;
 use jiff::Timestamp;
 
+use crate::board::Writer;
 use crate::fleet::{Check, Fleet, Wanted};
 use crate::journal::Journal;
+use crate::notify::Supervisor;
 use crate::signals::{Request, Signals};
 
 /// The resident checker.
 pub struct Daemon<'a, O> {
     fleet: Fleet,
     journal: Journal<O>,
+    board: Writer,
+    supervisor: Supervisor,
     signals: &'a Signals,
     /// The newest time that the loop has given.
     now: Duration,
@@ -29,26 +33,43 @@ pub struct Daemon<'a, O> {
 
 impl<'a, O: Output> Daemon<'a, O> {
     /// Creates the driver.
-    pub fn new(fleet: Fleet, journal: Journal<O>, signals: &'a Signals) -> Self {
-        Self { fleet, journal, signals, now: Duration::ZERO }
+    pub fn new(
+        fleet: Fleet,
+        journal: Journal<O>,
+        board: Writer,
+        supervisor: Supervisor,
+        signals: &'a Signals,
+    ) -> Self {
+        Self { fleet, journal, board, supervisor, signals, now: Duration::ZERO }
     }
 
     fn pass_on_events(&mut self) {
         while let Some(event) = self.fleet.poll_event() {
             self.journal.write(&event, Timestamp::now());
+            self.board.write(event);
         }
         self.journal.flush();
+        self.board.flush();
+    }
+
+    /// Returns when the loop has to wake even if no check is due.
+    fn poll_timeout(&self) -> Option<Duration> {
+        [self.board.poll_timeout(self.now), self.supervisor.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 
 impl<O: Output> Driver for Daemon<'_, O> {
     fn next(&mut self, now: Duration) -> Next {
         self.now = now;
-        match self.fleet.next(now) {
-            Wanted::Check(Check { id, endpoint, .. }) => Next::Target(id, endpoint),
-            Wanted::At(time) => Next::At(time),
-            Wanted::Nothing => Next::Later,
-        }
+        let wake = match self.fleet.next(now) {
+            Wanted::Check(Check { id, endpoint, .. }) => return Next::Target(id, endpoint),
+            Wanted::At(time) => Some(time),
+            Wanted::Nothing => None,
+        };
+        wake.into_iter().chain(self.poll_timeout()).min().map_or(Next::Later, Next::At)
     }
 
     fn schedule(&mut self, id: u32, _now: Duration) -> Schedule {
@@ -78,8 +99,12 @@ impl<O: Output> Driver for Daemon<'_, O> {
 
     fn handle_interrupts(&mut self, now: Duration) -> ControlFlow<()> {
         self.now = now;
+        self.supervisor.turn(now);
         match self.signals.take() {
-            Some(Request::Stop) => ControlFlow::Break(()),
+            Some(Request::Stop) => {
+                self.supervisor.stopping();
+                ControlFlow::Break(())
+            }
             Some(Request::Reload) | None => ControlFlow::Continue(()),
         }
     }

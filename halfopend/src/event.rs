@@ -77,6 +77,8 @@ pub struct PoolView {
 /// A target at the time of an event.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TargetView {
+    /// Its id, which no other target has at the same time.
+    pub id: u32,
     /// The target as the operator wrote it.
     pub label: Box<str>,
     /// Its endpoint, unless it is a name that is not resolved yet.

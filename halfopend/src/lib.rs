@@ -9,10 +9,13 @@
 //! [`fleet::Fleet`] is pure, as the [`Checker`](halfopen::checker::Checker) is: outcomes and the
 //! time go in, checks and events come out. [`daemon::Daemon`] is the driver of the one loop.
 
+pub mod agent;
 pub mod arguments;
+pub mod board;
 pub mod config;
 pub mod daemon;
 pub mod event;
 pub mod fleet;
 pub mod journal;
+pub mod notify;
 pub mod signals;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
@@ -15,11 +16,14 @@ use halfopen::pacer::Pacer;
 use halfopen::privilege;
 use halfopen::probe::Secret;
 use halfopen::target::Hosts;
+use halfopend::agent::Agent;
 use halfopend::arguments::Arguments;
+use halfopend::board::{Board, Writer};
 use halfopend::config::{Config, PoolConfig};
 use halfopend::daemon::Daemon;
 use halfopend::fleet::{Fleet, Member, Place};
 use halfopend::journal::Journal;
+use halfopend::notify::Supervisor;
 use halfopend::signals::Signals;
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -42,6 +46,8 @@ fn main() -> ExitCode {
 fn serve(arguments: Arguments, start: Instant) -> Result<(), Box<dyn std::error::Error>> {
     let signals = Signals::watch()?;
     let config = Config::of_targets(arguments.targets);
+    let supervisor = Supervisor::of_environment();
+    let agent = Agent::listen(config.pools.iter().filter_map(|pool| pool.agent))?;
     let attempts = Attempts::MAX;
     let wanted = EngineConfig {
         kind: config.engine,
@@ -57,6 +63,23 @@ fn serve(arguments: Arguments, start: Instant) -> Result<(), Box<dyn std::error:
     let kept = privilege::relinquish(is_enough)?;
     privilege::confine(kept, &[])?;
     let mut engine = engine?;
+    let fleet = fill(&config)?;
+    let window = engine.enable_batching();
+    let mut pacer = Pacer::new(config.rate, window);
+    let board = Arc::<Board>::default();
+    let mut writer = Writer::new(Arc::clone(&board));
+    writer.show(&config.pools);
+    agent.start(board)?;
+    supervisor.ready("checking");
+    let journal = Journal::new(NonBlockingWriter::new(io::stdout()), engine.name());
+    let mut daemon = Daemon::new(fleet, journal, writer, supervisor, &signals);
+    let mut checker = Checker::new(secret()?, attempts);
+    run(&mut checker, engine.as_engine(), &mut pacer, &mut daemon, None, None)?;
+    Ok(())
+}
+
+/// Returns the pools of a configuration with those targets that need no look-up.
+fn fill(config: &Config) -> Result<Fleet, LocalError> {
     let mut fleet = Fleet::new(config.rate, seed()?);
     for PoolConfig { settings, targets, .. } in &config.pools {
         let pool = fleet.add_pool(settings.clone());
@@ -70,13 +93,7 @@ fn serve(arguments: Arguments, start: Instant) -> Result<(), Box<dyn std::error:
             }
         }
     }
-    let window = engine.enable_batching();
-    let mut pacer = Pacer::new(config.rate, window);
-    let journal = Journal::new(NonBlockingWriter::new(io::stdout()), engine.name());
-    let mut daemon = Daemon::new(fleet, journal, &signals);
-    let mut checker = Checker::new(secret()?, attempts);
-    run(&mut checker, engine.as_engine(), &mut pacer, &mut daemon, None, None)?;
-    Ok(())
+    Ok(fleet)
 }
 
 fn secret() -> Result<Secret, LocalError> {

@@ -39,6 +39,7 @@ impl Fleet {
         let to = target.health.state();
         let (from, count) = transition.unwrap_or((to, target.health.count()));
         TargetView {
+            id,
             label: target.label(),
             endpoint: target.place.endpoint(),
             from,
