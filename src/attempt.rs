@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 /// A SYN to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempt {
+    /// The id that the target was admitted with.
+    pub id: u32,
     /// The target.
     pub remote: SocketAddr,
     /// The index of the attempt, counted from 0 for each target.

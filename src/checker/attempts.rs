@@ -51,8 +51,8 @@ impl Checker {
         let target = &mut self.pending[slot];
         target.stage = Stage::Sending;
         let index = target.progress.begin();
-        let (remote, clock) = (target.remote.into(), target.clock);
-        Some(DueAttempt { slot, attempt: Attempt { remote, index, port, clock } })
+        let (id, remote, clock) = (target.id, target.remote.into(), target.clock);
+        Some(DueAttempt { slot, attempt: Attempt { id, remote, index, port, clock } })
     }
 
     /// Returns the SYN of `attempt` if it leaves from `local`.

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
+use socket2::Domain;
+
 use super::connect::ConnectEngine;
 use super::raw::RawEngine;
 use super::{Engine, sockets};
@@ -72,6 +74,19 @@ impl EngineConfig {
     /// descriptors or memory left. What concerns one address family only is reported by
     /// [`OpenEngine::check_families`].
     pub fn open(&self, start: Instant) -> Result<OpenEngine, LocalError> {
+        self.open_one_of(1, start)
+    }
+
+    /// Opens one of several `engines` of this process, which share its descriptors.
+    pub(super) fn open_one_of(
+        &self,
+        engines: usize,
+        start: Instant,
+    ) -> Result<OpenEngine, LocalError> {
+        let connect = || {
+            let engine = ConnectEngine::open(start, self, engines)?;
+            Ok(AnyEngine::Connect(Box::new(engine)))
+        };
         if let Some(source) = self.egress.source {
             sockets::check_own_address(source)?;
         }
@@ -79,13 +94,13 @@ impl EngineConfig {
             EngineKind::Auto => {
                 let raw = RawEngine::open(start, self)?;
                 if raw.needs_fallback(self.v4, self.v6) {
-                    AnyEngine::Connect(Box::new(ConnectEngine::open(start, self)?))
+                    connect()?
                 } else {
                     AnyEngine::Raw(Box::new(raw))
                 }
             }
             EngineKind::Raw => AnyEngine::Raw(Box::new(RawEngine::open(start, self)?)),
-            EngineKind::Connect => AnyEngine::Connect(Box::new(ConnectEngine::open(start, self)?)),
+            EngineKind::Connect => connect()?,
         };
         Ok(OpenEngine { config: self.clone(), engine })
     }
@@ -145,6 +160,29 @@ impl OpenEngine {
         match &mut self.engine {
             AnyEngine::Raw(raw) => raw.enable_batching(),
             AnyEngine::Connect(_) => usize::MAX,
+        }
+    }
+
+    /// Returns the source ports that a raw engine has reserved, each with its family.
+    pub(super) fn reserved_ports(&self) -> Vec<(Domain, u16)> {
+        match &self.engine {
+            AnyEngine::Raw(raw) => raw.reserved_ports().collect(),
+            AnyEngine::Connect(_) => Vec::new(),
+        }
+    }
+
+    /// See [`RawEngine::avoid`]. The kernel's handshake with such a port is refused.
+    pub(super) fn avoid(&mut self, reserved: &[(Domain, u16)]) {
+        if let AnyEngine::Raw(raw) = &mut self.engine {
+            raw.avoid(reserved);
+        }
+    }
+
+    /// Returns the engine as the loop uses it.
+    pub(super) fn into_engine(self) -> Box<dyn Engine> {
+        match self.engine {
+            AnyEngine::Raw(raw) => raw,
+            AnyEngine::Connect(connect) => connect,
         }
     }
 

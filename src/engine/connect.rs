@@ -14,7 +14,7 @@ mod table;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -34,7 +34,6 @@ use super::surroundings::Surveyor;
 use super::timer::Timer;
 use super::{Egress, Engine, EngineConfig, Interrupt, SentQuestion, SentSyn};
 use crate::attempt::Attempt;
-use crate::descriptors::Descriptors;
 use crate::event::{Event, HandshakeEnd};
 use crate::local_error::{LocalError, SendError};
 use crate::question::{CannotAsk, Question, QuestionKind};
@@ -43,13 +42,6 @@ use crate::wire::Segment;
 
 /// The number of handshakes whose end is read with one system call.
 const BATCH: usize = 64;
-
-/// The number of descriptors that belong neither to a handshake nor to a name look-up.
-const OTHER_DESCRIPTORS: usize = 32;
-
-/// The most handshakes at a time, however many descriptors there are: each takes almost 8 KiB of
-/// kernel memory.
-const MAX_HANDSHAKES: usize = 30_000;
 
 /// An engine with a socket per attempt. `epoll` reports which handshakes have ended.
 pub(super) struct ConnectEngine {
@@ -79,8 +71,12 @@ pub(super) struct ConnectEngine {
 
 impl ConnectEngine {
     /// Opens the engine. Raises the limit on open descriptors as far as possible, and keeps within
-    /// it.
-    pub(super) fn open(start: Instant, config: &EngineConfig) -> Result<Self, LocalError> {
+    /// it, if there are as many `engines` in this process.
+    pub(super) fn open(
+        start: Instant,
+        config: &EngineConfig,
+        engines: usize,
+    ) -> Result<Self, LocalError> {
         let egress = &config.egress;
         let ports = PerFamily::open(config, |domain| {
             sockets::check_source(egress.source, domain)?;
@@ -89,14 +85,13 @@ impl ConnectEngine {
                 ports => ports,
             }
         });
-        let descriptors = Descriptors::raise().others.saturating_sub(OTHER_DESCRIPTORS);
         Ok(Self {
             start,
             egress: egress.clone(),
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(LocalError::Receive)?,
             timer: Timer::open(start)?,
             ports,
-            handshakes: Handshakes::new(descriptors.clamp(1, MAX_HANDSHAKES)),
+            handshakes: Handshakes::of_one_in(engines),
             given_up: Vec::new(),
             overflows: Overflows::default(),
             router: None,
@@ -255,6 +250,11 @@ impl Engine for ConnectEngine {
         self.known_surroundings(remote, local).unwrap_or_default()
     }
 
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        let pings = self.pings.iter().flat_map(PerFamily::iter).map(AsFd::as_fd);
+        pings.chain([self.epoll.0.as_fd()]).collect()
+    }
+
     fn cancel(&mut self, remote: SocketAddr) {
         self.handshakes.remove_all(remote);
     }
@@ -266,8 +266,7 @@ impl Engine for ConnectEngine {
     ) -> Result<(), LocalError> {
         let given_up = self.next_question_given_up();
         let deadline = deadline.into_iter().chain(given_up).min();
-        let pings = self.pings.iter().flat_map(PerFamily::iter).map(AsFd::as_fd);
-        self.timer.wait(deadline, pings.chain([self.epoll.0.as_fd()]), interrupts)
+        self.timer.wait(deadline, self.descriptors().into_iter(), interrupts)
     }
 
     /// Closes all handshakes that have ended before anything else happens: the kernel delays their

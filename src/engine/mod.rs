@@ -8,6 +8,7 @@ mod clock;
 mod config;
 mod connect;
 mod filter;
+mod group;
 mod netlink;
 mod per_family;
 mod ping;
@@ -28,6 +29,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 pub use self::config::{Egress, EngineConfig, EngineKind, OpenEngine};
+pub use self::group::OpenEngines;
 pub use self::simulated::SimulatedEngine;
 
 use crate::attempt::Attempt;
@@ -107,6 +109,11 @@ pub trait Engine {
     /// Returns an error if it could not leave.
     fn ask(&mut self, _question: &Question) -> Result<SentQuestion, CannotAsk> {
         Err(CannotAsk::Kind("this engine asks nothing".to_owned()))
+    }
+
+    /// Returns what is ready to be read when an event can be drained.
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        Vec::new()
     }
 
     /// Waits until an event can be drained, one of `interrupts` is ready, or `deadline` has come,

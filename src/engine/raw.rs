@@ -2,10 +2,11 @@
 //! error queue.
 
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use socket2::Domain;
 
 use super::clock::Clock;
 use super::per_family::PerFamily;
@@ -68,6 +69,19 @@ impl RawEngine {
     /// See [`super::OpenEngine::enable_batching`].
     pub(super) fn enable_batching(&mut self) -> usize {
         self.sockets.iter_mut().map(RawSocket::enable_batching).min().unwrap_or_default()
+    }
+
+    /// Returns the reserved ports, each with its family.
+    pub(super) fn reserved_ports(&self) -> impl Iterator<Item = (Domain, u16)> {
+        self.sockets.iter().flat_map(RawSocket::reserved_ports)
+    }
+
+    /// Makes a SYN fail that goes to one of these ports on this machine: other engines have
+    /// reserved them.
+    pub(super) fn avoid(&mut self, reserved: &[(Domain, u16)]) {
+        for socket in self.sockets.iter_mut() {
+            socket.avoid(reserved);
+        }
     }
 
     /// Sends segments in batches of those that have one source address and one [`PacketInfo`].
@@ -135,7 +149,7 @@ impl Engine for RawEngine {
         }
         let socket = self.sockets.of(question.remote).map_err(|_| CannotAsk::ThisOne)?;
         let attempt =
-            Attempt { remote: question.remote, index: 0, port: question.source, clock: 0 };
+            Attempt { id: 0, remote: question.remote, index: 0, port: question.source, clock: 0 };
         let locals = socket.local_endpoints(&[attempt], &self.egress);
         let local = locals.into_iter().next().expect("one for each attempt");
         let local = local.map_err(|_| CannotAsk::ThisOne)?;
@@ -161,6 +175,11 @@ impl Engine for RawEngine {
             (Some(surveyor), Ok(socket)) => socket.surroundings(remote, local, surveyor),
             _ => Surroundings::default(),
         }
+    }
+
+    fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        let pings = self.pings.iter().flat_map(PerFamily::iter).map(AsFd::as_fd);
+        self.sockets.iter().map(AsFd::as_fd).chain(pings).collect()
     }
 
     fn cancel(&mut self, remote: SocketAddr) {

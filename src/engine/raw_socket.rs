@@ -64,6 +64,8 @@ pub(super) struct RawSocket {
     rst_sender: RstSender,
     /// The source ports: one per attempt, or fewer if there are no more.
     reserved_ports: Vec<ReservedPort>,
+    /// Ports that other engines of this process have reserved.
+    others: Vec<u16>,
     /// How many segments are received per system call.
     batch: usize,
     /// Where received segments are written.
@@ -104,6 +106,7 @@ impl RawSocket {
             detours: HashMap::new(),
             rst_sender,
             reserved_ports,
+            others: Vec::new(),
             batch: FEW,
             buffers: Vec::new(),
             lost: 0,
@@ -161,10 +164,23 @@ impl RawSocket {
         }
     }
 
+    /// Returns the reserved ports, with their family.
+    pub(super) fn reserved_ports(&self) -> impl Iterator<Item = (Domain, u16)> {
+        self.reserved_ports.iter().map(|reserved| (self.domain, reserved.port()))
+    }
+
+    /// See [`super::raw::RawEngine::avoid`].
+    pub(super) fn avoid(&mut self, reserved: &[(Domain, u16)]) {
+        let alike = reserved.iter().filter(|(domain, _)| *domain == self.domain);
+        self.others.extend(alike.map(|(_, port)| *port));
+    }
+
     /// Fails if `remote` is one of the reserved ports: its socket would drop the SYN, and the port
     /// would look filtered.
     fn check_not_own_port(&self, remote: SocketAddr) -> Result<(), SendError> {
-        let is_ours = self.reserved_ports.iter().any(|reserved| reserved.port() == remote.port());
+        let port = remote.port();
+        let is_ours = self.reserved_ports.iter().any(|reserved| reserved.port() == port)
+            || self.others.contains(&port);
         if is_ours && self.router.is_here(port_less(remote), self.options)? {
             return Err(SendError::OwnPort);
         }

@@ -142,7 +142,7 @@ impl<N: Network> Engine for SimulatedEngine<N> {
         let Question { kind, remote, source: port, .. } = *question;
         self.network.route(remote, 0).map_err(|_| CannotAsk::ThisOne)?;
         let local = (kind != QuestionKind::Echo)
-            .then(|| self.local(&Attempt { remote, index: 0, port, clock: 0 }));
+            .then(|| self.local(&Attempt { id: 0, remote, index: 0, port, clock: 0 }));
         if let Some(segment) = local.map(|local| question.segment(local)) {
             self.network.admit(&segment).map_err(|_| CannotAsk::ThisOne)?;
             self.sent.push((self.now, segment));

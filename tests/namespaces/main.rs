@@ -6,6 +6,7 @@ mod addresses;
 mod agreement;
 mod clock;
 mod connect;
+mod egress;
 mod explain;
 mod faults;
 mod foreign_traffic;

@@ -8,6 +8,14 @@ use std::time::Duration;
 use socket2::Socket;
 
 use super::handshake::Handshake;
+use crate::descriptors::Descriptors;
+
+/// The number of descriptors that belong neither to a handshake nor to a name look-up.
+const OTHER_DESCRIPTORS: usize = 32;
+
+/// The most handshakes at a time, however many descriptors there are: each takes almost 8 KiB of
+/// kernel memory.
+const MAX_HANDSHAKES: usize = 30_000;
 
 /// The handshakes that are under way, by the descriptors of their sockets.
 pub(super) struct Handshakes {
@@ -23,10 +31,12 @@ pub(super) struct Handshakes {
 }
 
 impl Handshakes {
-    /// Creates an empty table for at most `limit` handshakes.
-    pub(super) fn new(limit: usize) -> Self {
+    /// Creates an empty table for one of several `engines`. Raises the limit on open descriptors as
+    /// far as possible; they share what there are.
+    pub(super) fn of_one_in(engines: usize) -> Self {
+        let descriptors = Descriptors::raise().others.saturating_sub(OTHER_DESCRIPTORS);
         Self {
-            limit,
+            limit: (descriptors.min(MAX_HANDSHAKES) / engines).max(1),
             by_key: HashMap::new(),
             of_remote: HashMap::new(),
             timed_out: VecDeque::new(),
