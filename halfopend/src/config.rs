@@ -119,6 +119,13 @@ impl Config {
             modules: vec![],
         }
     }
+
+    /// Returns the most SYNs that any check has.
+    pub fn attempts(&self) -> Attempts {
+        let of_pools = self.pools.iter().map(|pool| pool.settings.schedule.attempts());
+        let all = of_pools.chain(self.modules.iter().map(|module| module.attempts));
+        all.max_by_key(|attempts| attempts.count()).unwrap_or(Attempts::MAX)
+    }
 }
 
 impl PoolConfig {
@@ -144,6 +151,7 @@ impl PoolConfig {
                 rules: Rules { rise: 2, fall: 3, fall_refused: 2 },
                 holds_if_isolated: true,
                 fail_open: Limit::Off,
+                engine: 0,
             },
             targets: Vec::new(),
             file: None,

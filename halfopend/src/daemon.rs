@@ -15,10 +15,13 @@ use halfopen::wire::Origin;
 use jiff::Timestamp;
 
 use crate::board::Writer;
+use crate::egress;
 use crate::fleet::{Check, Fleet, Wanted};
 use crate::journal::Journal;
+use crate::lag::Lags;
 use crate::notify::Supervisor;
 use crate::signals::{Request, Signals};
+use crate::slots::Slots;
 
 /// The resident checker.
 pub struct Daemon<'a, O> {
@@ -27,6 +30,7 @@ pub struct Daemon<'a, O> {
     board: Writer,
     supervisor: Supervisor,
     signals: &'a Signals,
+    slots: Slots,
     /// The newest time that the loop has given.
     now: Duration,
 }
@@ -40,7 +44,13 @@ impl<'a, O: Output> Daemon<'a, O> {
         supervisor: Supervisor,
         signals: &'a Signals,
     ) -> Self {
-        Self { fleet, journal, board, supervisor, signals, now: Duration::ZERO }
+        let (slots, now) = (Slots::default(), Duration::ZERO);
+        Self { fleet, journal, board, supervisor, signals, slots, now }
+    }
+
+    /// Returns how late checks began so far.
+    pub fn lags(&self) -> &Lags {
+        self.slots.lags()
     }
 
     fn pass_on_events(&mut self) {
@@ -64,20 +74,28 @@ impl<'a, O: Output> Daemon<'a, O> {
 impl<O: Output> Driver for Daemon<'_, O> {
     fn next(&mut self, now: Duration) -> Next {
         self.now = now;
+        if let Some(end) = self.slots.closed_until(now) {
+            return Next::At(end);
+        }
         let wake = match self.fleet.next(now) {
-            Wanted::Check(Check { id, endpoint, .. }) => return Next::Target(id, endpoint),
+            Wanted::Check(Check { id, endpoint, engine, due }) => {
+                self.slots.admit(due);
+                return Next::Target(egress::id_with_engine(id, engine), endpoint);
+            }
             Wanted::At(time) => Some(time),
             Wanted::Nothing => None,
         };
-        wake.into_iter().chain(self.poll_timeout()).min().map_or(Next::Later, Next::At)
+        let wake = wake.into_iter().chain(self.poll_timeout()).min();
+        wake.map_or(Next::Later, |wake| Next::At(self.slots.close(now, wake)))
     }
 
-    fn schedule(&mut self, id: u32, _now: Duration) -> Schedule {
-        self.fleet.schedule(id)
+    fn schedule(&mut self, id: u32, now: Duration) -> Schedule {
+        self.slots.begin(now);
+        self.fleet.schedule(egress::target_of(id))
     }
 
     fn ended(&mut self, ended: Ended) {
-        self.fleet.ended(ended.id, ended.outcome, self.now);
+        self.fleet.ended(egress::target_of(ended.id), ended.outcome, self.now);
     }
 
     fn flush(&mut self) {

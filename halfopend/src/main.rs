@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use halfopen::attempt::Attempts;
 use halfopen::checker::Checker;
-use halfopen::engine::{Egress, EngineConfig, OpenEngine};
+use halfopen::engine::OpenEngines;
 use halfopen::event_loop::run;
 use halfopen::local_error::LocalError;
 use halfopen::non_blocking_writer::NonBlockingWriter;
@@ -21,6 +20,7 @@ use halfopend::arguments::Arguments;
 use halfopend::board::{Board, Writer};
 use halfopend::config::{Config, PoolConfig};
 use halfopend::daemon::Daemon;
+use halfopend::egress;
 use halfopend::fleet::{Fleet, Member, Place};
 use halfopend::journal::Journal;
 use halfopend::notify::Supervisor;
@@ -45,36 +45,30 @@ fn main() -> ExitCode {
 
 fn serve(arguments: Arguments, start: Instant) -> Result<(), Box<dyn std::error::Error>> {
     let signals = Signals::watch()?;
-    let config = Config::of_targets(arguments.targets);
+    let mut config = Config::of_targets(arguments.targets);
+    let wanted = egress::engines(&mut config)?;
     let supervisor = Supervisor::of_environment();
     let agent = Agent::listen(config.pools.iter().filter_map(|pool| pool.agent))?;
-    let attempts = Attempts::MAX;
-    let wanted = EngineConfig {
-        kind: config.engine,
-        egress: Egress::default(),
-        attempts,
-        v4: true,
-        v6: true,
-        explain: false,
-    };
     privilege::raise();
-    let engine = wanted.open(start);
-    let is_enough = || engine.as_ref().ok().is_none_or(OpenEngine::has_enough_privilege);
+    let engines = OpenEngines::open(&wanted, start);
+    let is_enough = || engines.as_ref().ok().is_none_or(OpenEngines::has_enough_privilege);
     let kept = privilege::relinquish(is_enough)?;
     privilege::confine(kept, &[])?;
-    let mut engine = engine?;
+    let mut engines = engines?;
     let fleet = fill(&config)?;
-    let window = engine.enable_batching();
+    let window = engines.enable_batching();
     let mut pacer = Pacer::new(config.rate, window);
     let board = Arc::<Board>::default();
     let mut writer = Writer::new(Arc::clone(&board));
     writer.show(&config.pools);
     agent.start(board)?;
     supervisor.ready("checking");
-    let journal = Journal::new(NonBlockingWriter::new(io::stdout()), engine.name());
+    let journal = Journal::new(NonBlockingWriter::new(io::stdout()), engines.name());
     let mut daemon = Daemon::new(fleet, journal, writer, supervisor, &signals);
-    let mut checker = Checker::new(secret()?, attempts);
-    run(&mut checker, engine.as_engine(), &mut pacer, &mut daemon, None, None)?;
+    let mut checker = Checker::new(secret()?, config.attempts());
+    let mut engine = engines.into_engine(egress::engine_of);
+    run(&mut checker, engine.as_mut(), &mut pacer, &mut daemon, None, None)?;
+    eprintln!("halfopend: {}", daemon.lags());
     Ok(())
 }
 

@@ -83,6 +83,7 @@ fn every_key_has_its_value() {
         rules: Rules { rise: 1, fall: 4, fall_refused: 3 },
         holds_if_isolated: false,
         fail_open: Limit::Percentage(20.0),
+        engine: 0,
     };
     let pool = PoolConfig {
         settings,

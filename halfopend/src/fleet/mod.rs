@@ -48,6 +48,8 @@ pub struct Check {
     pub id: u32,
     /// Its endpoint.
     pub endpoint: SocketAddr,
+    /// The index of the engine that its segments leave by.
+    pub engine: usize,
     /// When it was due: it is late by the rest.
     pub due: Duration,
 }
@@ -153,7 +155,10 @@ impl Fleet {
         target.timing.begin(now);
         match target.place {
             Place::Endpoint(endpoint) => match self.endpoints.claim(endpoint, id, now) {
-                Turn::Now => return Some(Check { id, endpoint, due }),
+                Turn::Now => {
+                    let engine = self.pools[target.pool as usize].settings.engine;
+                    return Some(Check { id, endpoint, engine, due });
+                }
                 Turn::At(rested) => {
                     (target.timing.is_pending, target.timing.due) = (false, rested);
                     self.wait(id);

@@ -29,6 +29,8 @@ pub struct PoolSettings {
     pub holds_if_isolated: bool,
     /// When silent targets are advertised as up.
     pub fail_open: Limit,
+    /// The index of the engine that its segments leave by.
+    pub engine: usize,
 }
 
 /// A pool.

@@ -1,0 +1,107 @@
+//! The different ways in which segments leave this machine. Each has an engine of its own.
+
+use halfopen::engine::{Egress, EngineConfig, OpenEngines};
+
+use crate::config::Config;
+
+/// How many bits of the ids that the loop is given say which target it is. The others are the
+/// index of the engine that it leaves by.
+const TARGET_BITS: u32 = 27;
+
+const _: () = assert!(OpenEngines::MAX <= 1 << (u32::BITS - TARGET_BITS));
+
+/// There are too many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the pools have {0} different combinations of source, interface, mark, dscp and ttl; at most {most} are possible",
+    most = OpenEngines::MAX
+)]
+pub struct TooMany(usize);
+
+/// Returns what engines to open, and makes each pool refer to its own by the index.
+///
+/// # Errors
+///
+/// Returns an error if there are more than [`OpenEngines::MAX`].
+pub fn engines(config: &mut Config) -> Result<Vec<EngineConfig>, TooMany> {
+    let egresses = number(config)?;
+    let (kind, attempts) = (config.engine, config.attempts());
+    let engine =
+        |egress| EngineConfig { kind, egress, attempts, v4: true, v6: true, explain: false };
+    Ok(egresses.into_iter().map(engine).collect())
+}
+
+/// Returns the different ways in which the pools' segments leave, and makes each pool refer to its
+/// own by the index.
+fn number(config: &mut Config) -> Result<Vec<Egress>, TooMany> {
+    let mut different: Vec<Egress> = Vec::new();
+    for pool in &mut config.pools {
+        let index = different.iter().position(|egress| *egress == pool.egress);
+        pool.settings.engine = index.unwrap_or_else(|| {
+            different.push(pool.egress.clone());
+            different.len() - 1
+        });
+    }
+    if different.len() > OpenEngines::MAX { Err(TooMany(different.len())) } else { Ok(different) }
+}
+
+/// Returns the id by which the loop knows the target `id`, which leaves by that engine.
+///
+/// # Panics
+///
+/// Panics if there can be no engine with that index.
+pub fn id_with_engine(id: u32, engine: usize) -> u32 {
+    let engine = u32::try_from(engine).expect("at most 32 engines");
+    id | engine << TARGET_BITS
+}
+
+/// Returns the engine that a target of the loop leaves by.
+pub fn engine_of(id: u32) -> usize {
+    (id >> TARGET_BITS) as usize
+}
+
+/// Returns the id by which the fleet knows a target of the loop.
+pub fn target_of(id: u32) -> u32 {
+    id & ((1 << TARGET_BITS) - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::PoolConfig;
+
+    fn config(marks: impl Iterator<Item = u32>) -> Config {
+        let pool = |mark| PoolConfig {
+            egress: Egress { mark: Some(mark), ..Egress::default() },
+            ..PoolConfig::named("web")
+        };
+        Config { pools: marks.map(pool).collect(), ..Config::of_targets(Vec::new()) }
+    }
+
+    #[test]
+    fn pools_that_leave_alike_share_an_engine() {
+        let mut config = config([7, 8, 7, 9, 8].into_iter());
+        let different = number(&mut config).unwrap();
+        assert_eq!(
+            different.iter().map(|egress| egress.mark).collect::<Vec<_>>(),
+            [7, 8, 9].map(Some)
+        );
+        let engines: Vec<_> = config.pools.iter().map(|pool| pool.settings.engine).collect();
+        assert_eq!(engines, [0, 1, 0, 2, 1]);
+    }
+
+    #[test]
+    fn the_error_names_the_limit() {
+        assert_eq!(number(&mut config(0..32)).map(|different| different.len()), Ok(32));
+        let error = number(&mut config(0..33)).unwrap_err().to_string();
+        assert!(error.contains("33 different") && error.contains("at most 32"), "{error}");
+    }
+
+    #[test]
+    fn an_id_with_engine_keeps_both() {
+        for (id, engine) in [(0, 0), (1_000_000, 31), (1, 1)] {
+            let both = id_with_engine(id, engine);
+            assert_eq!((target_of(both), engine_of(both)), (id, engine));
+        }
+    }
+}
