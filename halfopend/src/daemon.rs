@@ -1,6 +1,7 @@
 //! The driver of the loop: takes checks from the fleet, tells it how they end, and passes its
 //! events on.
 
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -91,7 +92,7 @@ impl<O: Output> Driver for Daemon<'_, O> {
 
     fn schedule(&mut self, id: u32, now: Duration) -> Schedule {
         self.slots.begin(now);
-        self.fleet.schedule(egress::target_of(id))
+        self.fleet.schedule(egress::target_of(id), now)
     }
 
     fn ended(&mut self, ended: Ended) {
@@ -131,8 +132,11 @@ impl<O: Output> Driver for Daemon<'_, O> {
 /// Returns true if an event proves that the network reaches this machine: it comes from another
 /// one.
 fn is_from_the_network(event: &Event) -> bool {
+    let is_from_elsewhere = |local: SocketAddr, remote: SocketAddr| {
+        local.ip() != remote.ip() && !remote.ip().is_loopback()
+    };
     match event {
-        Event::Segment { segment, .. } => segment.source.ip() != segment.destination.ip(),
+        Event::Segment { segment, .. } => is_from_elsewhere(segment.destination, segment.source),
         Event::Icmp(error, _) => error.origin == Origin::Network,
         Event::Handshake { local, remote, end, .. } => {
             let answered = match end {
@@ -140,7 +144,7 @@ fn is_from_the_network(event: &Event) -> bool {
                 HandshakeEnd::Failed(error) => error.origin == Origin::Network,
                 HandshakeEnd::Aborted | HandshakeEnd::GivenUp => false,
             };
-            answered && local.ip() != remote.ip()
+            answered && is_from_elsewhere(*local, *remote)
         }
         Event::WrongChecksum { .. } | Event::EchoReply { .. } | Event::SegmentsLost(_) => false,
     }

@@ -41,20 +41,20 @@ impl FailOpen {
         self.is_open
     }
 
-    /// Takes in that `up` of `targets` are up at `now`. Returns true if the pool opens or closes.
-    pub fn update(&mut self, up: u32, targets: u32, now: Duration) -> bool {
-        if !self.is_exceeded_by(up, targets) {
-            self.above_since = None;
-            let is_open = targets > 0;
-            return std::mem::replace(&mut self.is_open, is_open) != is_open;
+    /// Takes in that `up` of `targets` are up at `now`, and `down` of them down; it is not known of
+    /// the rest. Returns true if the pool opens or closes.
+    pub fn update(&mut self, up: u32, down: u32, targets: u32, now: Duration) -> bool {
+        if self.is_exceeded_by(up, targets) {
+            let since = *self.above_since.get_or_insert(now);
+            let closes = self.is_open && now.saturating_sub(since) >= self.rounds;
+            self.is_open &= !closes;
+            return closes;
         }
-        if !self.is_open {
-            return false;
-        }
-        let since = *self.above_since.get_or_insert(now);
-        let closes = now.saturating_sub(since) >= self.rounds;
-        self.is_open = !closes;
-        closes
+        self.above_since = None;
+        // Those that are not known may be up.
+        let is_open = targets > 0
+            && (self.is_open || !self.is_exceeded_by(targets.saturating_sub(down), targets));
+        std::mem::replace(&mut self.is_open, is_open) != is_open
     }
 
     /// Returns when to call [`FailOpen::update`] again, if nothing else changes.

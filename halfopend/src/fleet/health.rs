@@ -35,10 +35,14 @@ pub enum Finding {
     Open,
     /// It is not, and the host itself said so: an RST, or port unreachable. Loss cannot fake that.
     Refused,
+    /// It is not, as far as a device on the way or an odd answer can tell.
+    Rejected,
     /// Its name does not exist any more.
     Gone,
-    /// It is not, as far as silence or a device on the way can tell.
+    /// Nothing answered.
     Silent,
+    /// Nothing answered, and nothing else did at that time. It may be this machine's own network.
+    Unproven,
     /// Nothing, because of a fault of this machine.
     Fault,
 }
@@ -73,8 +77,10 @@ pub struct Health {
     count: u8,
     /// How many of the newest ones among them were refusals.
     refusals: u8,
-    /// When the first of them began.
-    since: Duration,
+    /// True if the newest bad check that counted was a refusal.
+    refuses: bool,
+    /// True if the newest check proved nothing.
+    is_in_doubt: bool,
     /// When the first of the faults came that hide the target now.
     held_since: Option<Duration>,
 }
@@ -90,34 +96,38 @@ impl Health {
         self.count
     }
 
-    /// Returns when the first of them began.
-    pub fn since(&self) -> Duration {
-        self.since
-    }
-
     /// Returns true if a fault of this machine hides the target.
     pub fn is_held(&self) -> bool {
         self.held_since.is_some()
     }
 
-    /// Takes in what a check says that began at `begun` and ended at `now`. Returns what changes, in
-    /// this order: the end of a hold, and the state.
-    ///
-    /// `may_fall` is false if silence proves nothing at present. The target is left in its state
-    /// then, with all counts, and falls with the next such finding.
+    /// Returns true if the state may be about to change.
+    pub fn is_changing(&self) -> bool {
+        !self.is_held() && (self.count > 0 || self.is_in_doubt)
+    }
+
+    /// Returns true if the target is down and its host does not refuse: it may only be unreachable.
+    pub fn is_down_by_silence(&self) -> bool {
+        self.state == State::Down && !self.refuses
+    }
+
+    /// Takes in what a check says that ended at `now`. Returns what changes, in this order: the end
+    /// or the beginning of a hold, and the state.
     pub fn observe(
         &mut self,
         finding: Finding,
         rules: Rules,
-        may_fall: bool,
-        begun: Duration,
         now: Duration,
     ) -> [Option<Change>; 2] {
-        if finding == Finding::Fault {
-            return [self.hold(now), self.forget_if_held_too_long(now)];
-        }
+        self.is_in_doubt = finding == Finding::Unproven && self.state != State::Down;
+        let says = match finding {
+            Finding::Fault => return [self.hold(now), self.forget_if_held_too_long(now)],
+            Finding::Unproven => return [None, None],
+            Finding::Open => State::Up,
+            Finding::Refused | Finding::Rejected | Finding::Gone | Finding::Silent => State::Down,
+        };
         let released = self.held_since.take().map(|_| Change::Released);
-        [released, self.count_in(finding, rules, may_fall, begun)]
+        [released, self.count_in(says, finding == Finding::Refused, rules)]
     }
 
     /// Forgets the checks that were counted since the last change of the state.
@@ -137,45 +147,22 @@ impl Health {
             .then(|| self.change_to(State::Unknown))
     }
 
-    fn count_in(
-        &mut self,
-        finding: Finding,
-        rules: Rules,
-        may_fall: bool,
-        begun: Duration,
-    ) -> Option<Change> {
-        let says = if finding == Finding::Open { State::Up } else { State::Down };
+    fn count_in(&mut self, says: State, is_refusal: bool, rules: Rules) -> Option<Change> {
+        if says == State::Down {
+            self.refuses = is_refusal;
+        }
         if says == self.state {
             self.start_over();
             return None;
         }
-        if self.count == 0 {
-            self.since = begun;
-        }
         self.count = self.count.saturating_add(1);
-        self.refusals =
-            if finding == Finding::Refused { self.refusals.saturating_add(1) } else { 0 };
-        let enough = match (self.state, says) {
+        self.refusals = if is_refusal { self.refusals.saturating_add(1) } else { 0 };
+        let is_enough = match (self.state, says) {
             (State::Unknown, _) => true,
             (_, State::Up) => self.count >= rules.rise,
             _ => self.count >= rules.fall || self.refusals >= rules.fall_refused,
         };
-        let proven = finding != Finding::Silent || may_fall;
-        (enough && proven).then(|| self.change_to(says))
-    }
-
-    /// Returns true if the target falls as soon as silence proves something.
-    pub fn is_suspect(&self, rules: Rules) -> bool {
-        match self.state {
-            State::Unknown => self.count > 0,
-            State::Up => self.count >= rules.fall || self.refusals >= rules.fall_refused,
-            State::Down => false,
-        }
-    }
-
-    /// Lets a suspect fall.
-    pub fn fall(&mut self) -> Change {
-        self.change_to(State::Down)
+        is_enough.then(|| self.change_to(says))
     }
 
     fn change_to(&mut self, state: State) -> Change {

@@ -1,8 +1,9 @@
 //! Whether this machine's own network works: silence says something about a target only if others
 //! answer.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// How many targets must be expected to answer, before the silence of all says something about this
@@ -15,31 +16,41 @@ const NETWORKS: usize = 2;
 /// The least time without any answer that counts as isolation.
 const LEAST: Duration = Duration::from_secs(5);
 
-/// Watches for answers, and knows which targets would be down if silence were proof.
+/// The least time between two answers that are remembered.
+const RESOLUTION: Duration = Duration::from_millis(1);
+
+/// The most answers that are remembered.
+const REMEMBERED: u32 = 60_000;
+
+/// Watches for answers, and knows which silence is proof.
 ///
-/// A target that has failed often enough by silence falls only if something has answered since the
-/// first of its failed checks began: that is its alibi. Without one, the target is a suspect. When
-/// nothing has answered for a while, this machine is isolated.
+/// The silence of a check proves something about the target if something else has answered between
+/// the first and the last SYN of the check: then a SYN left while the network worked. If nothing
+/// has, and nothing does for a while, this machine is isolated.
 #[derive(Debug, Default)]
 pub(super) struct Isolation {
-    /// How long nothing must have answered.
+    /// How long nothing must answer.
     patience: Duration,
-    last_answer: Option<Duration>,
+    /// When something has answered, in order.
+    answers: VecDeque<Duration>,
+    /// For how long that is remembered: twice as long as a check takes at most.
+    memory: Duration,
     /// The targets that are up or not yet known, and the witnesses, by network.
     expected: HashMap<Network, u32>,
     targets: u32,
-    suspects: BTreeSet<u32>,
-    /// When the first suspect came.
-    suspected_since: Duration,
+    /// When the first check began that was silent, while nothing has answered since.
+    silent_since: Option<Duration>,
+    /// True if since then, enough targets were expected to answer.
+    was_able: bool,
     isolated: bool,
 }
 
 /// The first 24 bits of an IPv4 address, or 64 of an IPv6 address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Network(IpAddr);
+pub(super) struct Network(IpAddr);
 
 impl Network {
-    fn of(address: IpAddr) -> Self {
+    pub(super) fn of(address: IpAddr) -> Self {
         Self(match address {
             IpAddr::V4(v4) => Ipv4Addr::from_bits(v4.to_bits() & !0xff).into(),
             IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
@@ -48,86 +59,87 @@ impl Network {
 }
 
 impl Isolation {
-    /// Sets how long an isolated machine hears nothing: twice the shortest interval of checks.
-    pub(super) fn set_interval(&mut self, shortest: Duration) {
+    /// Sets how long an isolated machine hears nothing, by the shortest interval of checks; and how
+    /// long answers are remembered, by the longest check.
+    pub(super) fn set_times(&mut self, shortest: Duration, longest: Duration) {
         self.patience = shortest.saturating_mul(2).max(LEAST);
+        self.memory = longest.saturating_mul(2);
     }
 
     /// Counts a target among those that are expected to answer, or no more.
     pub(super) fn expect(&mut self, address: IpAddr, expected: bool) {
-        let network = self.expected.entry(Network::of(address)).or_default();
+        let network = Network::of(address);
+        let count = self.expected.entry(network).or_default();
         if expected {
-            *network += 1;
+            *count += 1;
             self.targets += 1;
         } else {
-            *network -= 1;
+            *count -= 1;
             self.targets -= 1;
-            self.expected.retain(|_, targets| *targets > 0);
+            if *count == 0 {
+                self.expected.remove(&network);
+            }
         }
     }
 
-    /// Returns true if silence since `since` proves that a target does not answer.
-    pub(super) fn silence_is_proof(&self, since: Duration) -> bool {
-        let is_able = self.targets >= TARGETS && self.expected.len() >= NETWORKS;
-        !self.isolated && (!is_able || self.last_answer.is_some_and(|at| at >= since))
+    /// Returns true if something has answered in this time.
+    pub(super) fn has_heard(&self, time: &RangeInclusive<Duration>) -> bool {
+        let first = self.answers.partition_point(|at| at < time.start());
+        self.answers.get(first).is_some_and(|at| at <= time.end())
     }
 
-    /// Adds a suspect. Returns true if it is the first.
-    pub(super) fn suspect(&mut self, id: u32, now: Duration) -> bool {
-        if self.suspects.is_empty() {
-            self.suspected_since = now;
+    /// Takes in that a check which began at `begun` was not answered. `critical` is the time in
+    /// which an answer of others shows that the target should have answered too. Returns true if
+    /// the silence is proof.
+    pub(super) fn silence_is_proof(
+        &mut self,
+        begun: Duration,
+        critical: &RangeInclusive<Duration>,
+    ) -> bool {
+        if self.has_heard(critical) {
+            return !self.isolated;
         }
-        self.suspects.insert(id) && self.suspects.len() == 1
+        self.was_able |= self.targets >= TARGETS && self.expected.len() >= NETWORKS;
+        let last_answer = self.answers.back().copied().unwrap_or_default();
+        self.silent_since.get_or_insert(begun.max(last_answer));
+        !self.isolated && !self.was_able
     }
 
-    /// Removes a suspect: it has answered, or is no target any more.
-    pub(super) fn clear(&mut self, id: u32) {
-        self.suspects.remove(&id);
+    /// Returns true if this machine is isolated from `now` on, when a check has been silent.
+    pub(super) fn begins(&mut self, now: Duration) -> bool {
+        let is_over = |since| now.saturating_sub(since) >= self.patience;
+        let begins = !self.isolated && self.was_able && self.silent_since.is_some_and(is_over);
+        self.isolated |= begins;
+        begins
     }
 
     /// Records that something on the network has answered at `at`. Returns true if this machine is
     /// isolated no more.
     pub(super) fn answered(&mut self, at: Duration) -> bool {
-        self.last_answer = self.last_answer.max(Some(at));
+        let resolution = RESOLUTION.max(self.memory / REMEMBERED);
+        if self.answers.back().is_none_or(|last| *last + resolution <= at) {
+            self.answers.push_back(at);
+        }
+        while self.answers.front().is_some_and(|first| *first + self.memory < at) {
+            self.answers.pop_front();
+        }
+        self.silent_since = None;
+        self.was_able = false;
         std::mem::take(&mut self.isolated)
-    }
-
-    /// Returns true if there are suspects.
-    pub(super) fn has_suspects(&self) -> bool {
-        !self.suspects.is_empty()
-    }
-
-    /// Removes and returns all suspects.
-    pub(super) fn take_suspects(&mut self) -> BTreeSet<u32> {
-        std::mem::take(&mut self.suspects)
-    }
-
-    /// Returns true if this machine is isolated from `now` on.
-    pub(super) fn begins(&mut self, now: Duration) -> bool {
-        let begins = self.poll_timeout().is_some_and(|at| at <= now);
-        self.isolated |= begins;
-        begins
     }
 
     /// Returns true while this machine is isolated.
     pub(super) fn is_isolated(&self) -> bool {
         self.isolated
     }
-
-    /// Returns when this machine counts as isolated if nothing answers, if there are suspects.
-    pub(super) fn poll_timeout(&self) -> Option<Duration> {
-        let silent_since = self.last_answer.unwrap_or_default();
-        (!self.isolated && self.has_suspects())
-            .then(|| (silent_since + self.patience).max(self.suspected_since))
-    }
 }
 
 #[cfg(test)]
 impl Isolation {
-    /// Returns how many targets are expected to answer, by network, and the suspects.
-    pub(super) fn contents(&self) -> (u32, Vec<u32>, Vec<u32>) {
+    /// Returns how many targets are expected to answer, in all and by network.
+    pub(super) fn contents(&self) -> (u32, Vec<u32>) {
         let mut networks: Vec<_> = self.expected.values().copied().collect();
         networks.sort_unstable();
-        (self.targets, networks, self.suspects.iter().copied().collect())
+        (self.targets, networks)
     }
 }

@@ -9,7 +9,7 @@ use rand::RngExt;
 use super::health::{Finding, Health, State};
 use super::pool::Pool;
 use super::scheduler::Timing;
-use super::target::{Place, Target};
+use super::target::{Place, Target, finding};
 use super::{FIRST_ROUND, Fleet, Member, PoolSettings, number};
 use crate::event::EventKind;
 
@@ -28,7 +28,8 @@ impl Fleet {
     /// Adds a pool without targets, and returns its number.
     pub fn add_pool(&mut self, settings: PoolSettings) -> u32 {
         self.shortest_interval = self.shortest_interval.min(settings.interval);
-        self.isolation.set_interval(self.shortest_interval);
+        self.longest_check = self.longest_check.max(settings.schedule.waits().sum());
+        self.isolation.set_times(self.shortest_interval, self.longest_check);
         let added = Pool::new(settings);
         if let Some(pool) = self.free_pools.pop_first() {
             self.pools[pool as usize] = added;
@@ -47,7 +48,7 @@ impl Fleet {
         assert!(self.pools[pool as usize].targets.is_empty(), "a pool with targets");
         self.open.remove(&pool);
         self.free_pools.insert(pool);
-        self.update_shortest_interval();
+        self.update_times();
     }
 
     /// Changes how the targets of a pool are checked, and what the checks mean. States and counts
@@ -59,7 +60,7 @@ impl Fleet {
         let comes_earlier = old.iter().zip(new).any(|(old, new)| new < *old);
         state.fail_open.set_limit(settings.fail_open, settings.interval);
         state.settings = settings;
-        self.update_shortest_interval();
+        self.update_times();
         if comes_earlier {
             for id in self.pools[pool as usize].targets.clone() {
                 self.come_earlier(id, now);
@@ -85,6 +86,7 @@ impl Fleet {
             place,
             is_witness,
             is_expected: false,
+            is_own: false,
             health: Health::default(),
             timing: Timing::starting_at(first),
             trouble: None,
@@ -95,9 +97,7 @@ impl Fleet {
             number(self.targets.len() - 1)
         });
         self.targets[id as usize] = Some(target);
-        if is_witness {
-            self.witnesses.insert(id);
-        } else {
+        if !is_witness {
             self.pools[pool as usize].targets.push(id);
         }
         self.expect_or_not(id);
@@ -125,19 +125,17 @@ impl Fleet {
     /// Panics if there is no such target.
     pub fn remove(&mut self, id: u32, now: Duration) {
         self.leave_place(id, true, now);
-        self.isolation.clear(id);
         let view = self.target_view(id, None);
         let Target { pool, position, is_witness, health, .. } =
             self.targets[id as usize].take().expect("a target of the fleet");
         if is_witness {
-            self.witnesses.remove(&id);
             return;
         }
-        let Pool { targets, up, fail_open, .. } = &mut self.pools[pool as usize];
-        targets.swap_remove(position as usize);
-        let moved = targets.get(position as usize).copied();
-        let has_news = *up > 0 || fail_open.is_open();
-        *up -= u32::from(health.state() == State::Up);
+        let state = &mut self.pools[pool as usize];
+        state.targets.swap_remove(position as usize);
+        let moved = state.targets.get(position as usize).copied();
+        let has_news = state.up > 0 || state.fail_open.is_open();
+        state.count_change(health.state(), State::Unknown);
         if let Some(moved) = moved {
             self.target_mut(moved).position = position;
         }
@@ -162,7 +160,7 @@ impl Fleet {
         }
         if place.endpoint().is_some() {
             target.health.start_over();
-            self.isolation.clear(id);
+            target.is_own = false;
         }
         self.expect_or_not(id);
         if was_pending || !was_known {
@@ -173,12 +171,9 @@ impl Fleet {
     /// Records what is known of a target without a check, such as why its name is not resolved. A
     /// target that is not resolved meets this again whenever it is due.
     pub fn found(&mut self, id: u32, outcome: Outcome, now: Duration) {
-        let finding = super::finding(&outcome);
-        let target = self.target_mut(id);
-        target.trouble = (finding != Finding::Open).then(|| Box::new(outcome));
-        if !target.is_witness {
-            self.observe(id, finding, now);
-        }
+        let found = finding(&outcome);
+        self.target_mut(id).trouble = (found != Finding::Open).then(|| Box::new(outcome));
+        self.observe(id, found, now);
     }
 
     /// Returns the next endpoint whose check is to be cancelled. Call this until it returns `None`
@@ -197,8 +192,7 @@ impl Fleet {
         if let Some((next, due)) = self.endpoints.release(endpoint, id, now)
             && let Some(target) = &mut self.targets[next as usize]
         {
-            target.timing.is_pending = false;
-            target.timing.due = due;
+            target.timing.postpone(due);
             self.wait(next);
         }
     }
@@ -246,11 +240,14 @@ impl Fleet {
         self.wait(id);
     }
 
-    fn update_shortest_interval(&mut self) {
+    fn update_times(&mut self) {
         let used = (0..).zip(&self.pools).filter(|(pool, _)| !self.free_pools.contains(pool));
-        let shortest = used.map(|(_, pool)| pool.settings.interval).min();
-        self.shortest_interval = shortest.unwrap_or(Duration::MAX);
-        self.isolation.set_interval(self.shortest_interval);
+        (self.shortest_interval, self.longest_check) = (Duration::MAX, Duration::ZERO);
+        for settings in used.map(|(_, pool)| &pool.settings) {
+            self.shortest_interval = self.shortest_interval.min(settings.interval);
+            self.longest_check = self.longest_check.max(settings.schedule.waits().sum());
+        }
+        self.isolation.set_times(self.shortest_interval, self.longest_check);
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use halfopen::schedule::Schedule;
 
 use super::fail_open::{FailOpen, Limit};
-use super::health::Rules;
+use super::health::{Rules, State};
 
 /// How the targets of a pool are checked, and what the checks mean.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,13 +41,22 @@ pub(super) struct Pool {
     pub(super) targets: Vec<u32>,
     /// How many of them are up.
     pub(super) up: u32,
+    /// How many of them are down.
+    pub(super) down: u32,
     pub(super) fail_open: FailOpen,
 }
 
 impl Pool {
     pub(super) fn new(settings: PoolSettings) -> Self {
         let fail_open = FailOpen::new(settings.fail_open, settings.interval);
-        Self { settings, targets: Vec::new(), up: 0, fail_open }
+        Self { settings, targets: Vec::new(), up: 0, down: 0, fail_open }
+    }
+
+    /// Takes in that a target was in one state, and is in another.
+    pub(super) fn count_change(&mut self, from: State, to: State) {
+        let change = |count: u32, state| count + u32::from(to == state) - u32::from(from == state);
+        self.up = change(self.up, State::Up);
+        self.down = change(self.down, State::Down);
     }
 
     /// Returns the number of targets, without witnesses.

@@ -1,12 +1,9 @@
-//! What the fleet tells about itself, and when its targets are checked next.
+//! What the fleet tells about itself.
 
 use std::time::Duration;
 
-use rand::RngExt;
-
 use super::Fleet;
-use super::health::{Finding, State};
-use super::target::finding;
+use super::health::State;
 use crate::event::{Event, EventKind, PoolView, TargetView};
 
 impl Fleet {
@@ -80,7 +77,7 @@ impl Fleet {
         let Self { pools, open, .. } = self;
         let state = &mut pools[pool as usize];
         let targets = state.count();
-        let switches = state.fail_open.update(state.up, targets, now);
+        let switches = state.fail_open.update(state.up, state.down, targets, now);
         if state.fail_open.is_open() {
             open.insert(pool);
         } else {
@@ -98,54 +95,9 @@ impl Fleet {
         }
     }
 
-    /// Counts a target among those that are expected to answer, if it should.
-    pub(super) fn expect_or_not(&mut self, id: u32) {
-        let target = self.target(id);
-        let is_up = target.is_witness || target.health.state() != State::Down;
-        let address = target.place.endpoint().map(|endpoint| endpoint.ip());
-        let Some(address) = address.filter(|_| !target.is_local()) else { return };
-        if is_up != target.is_expected {
-            self.isolation.expect(address, is_up);
-            self.target_mut(id).is_expected = is_up;
-        }
-    }
-
-    /// Schedules the next check of a target by what is known of it.
-    pub(super) fn wait_as_found(&mut self, id: u32, now: Duration) {
-        let target = self.target(id);
-        let settings = &self.pools[target.pool as usize].settings;
-        let begun = target.health.count() > 0 && !target.health.is_held();
-        let interval = match target.health.state() {
-            _ if begun => settings.transition_interval,
-            State::Down => settings.down_interval,
-            State::Up | State::Unknown => settings.interval,
-        };
-        if begun {
-            self.target_mut(id).timing.next_fast(interval);
-            return self.wait(id);
-        }
-        let jitter = settings.jitter * (self.random.random::<f64>() - 0.5);
-        self.target_mut(id).timing.next_regular(interval, jitter, now);
-        self.wait(id);
-    }
-
-    /// Schedules the next check of a target that could not be checked.
-    pub(super) fn wait_regularly(&mut self, id: u32, now: Duration) {
-        self.target_mut(id).timing.end(now);
-        self.wait_as_found(id, now);
-    }
-
-    pub(super) fn wait(&mut self, id: u32) {
-        let timing = self.target(id).timing;
-        self.scheduler.add(id, &timing);
-    }
-
     /// Returns true if a target is down and was found silent, not refusing.
     fn is_silent(&self, id: u32) -> bool {
-        let target = self.target(id);
-        let was_silent =
-            target.trouble.as_ref().is_none_or(|trouble| finding(trouble) != Finding::Refused);
-        target.health.state() == State::Down && was_silent
+        self.target(id).health.is_down_by_silence()
     }
 
     pub(super) fn view(&self, pool: u32) -> PoolView {

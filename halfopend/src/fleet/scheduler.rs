@@ -8,18 +8,22 @@ use std::time::Duration;
 /// two rounds must differ by more than a window ([`halfopen::checker::Checker::admit`]).
 pub(super) const REST: Duration = Duration::from_millis(500);
 
-/// How many checks the fast lane may make up for.
-const BURST: f64 = 16.0;
+/// For how many SYNs the fast lane may make up.
+const BURST: u32 = 48;
+
+/// So many entries beyond twice the number of targets are too many.
+const SPARE: usize = 1024;
 
 /// Knows which target is due.
 ///
 /// There are two lanes: targets whose state may be about to change are checked more often, in the
 /// fast lane. It takes at most a quarter of the rate, so that many targets that fail at the same
-/// time do not delay the checks of the others.
+/// time do not delay the checks of the others. Such a target keeps its place in the steady lane:
+/// however full the fast lane is, it is checked as often as the others.
 #[derive(Debug)]
 pub(super) struct Scheduler {
     lanes: [BinaryHeap<Reverse<(Duration, u32)>>; 2],
-    /// The time between two checks of the fast lane.
+    /// The time between two SYNs of the fast lane.
     spacing: Duration,
     /// When its next check may begin, if it has used up its share.
     fast_at: Duration,
@@ -28,27 +32,29 @@ pub(super) struct Scheduler {
 /// Which lane a target is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
-    /// For targets in a steady state.
+    /// For all targets.
     Steady,
     /// For those whose state may be about to change.
     Fast,
 }
 
-/// When a target is checked. The scheduler has one entry for it, unless it is being checked.
+/// When a target is checked.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Timing {
-    /// When its regular check is due, without jitter: intervals are counted from here.
+    /// When its next regular check is due, without jitter: intervals are counted from here.
     pub(super) phase: Duration,
-    /// When it is due.
+    /// When that check is due.
     pub(super) due: Duration,
-    /// In which lane.
-    pub(super) lane: Lane,
+    /// When it is due in the fast lane.
+    fast: Option<Duration>,
     /// When the newest check began.
     pub(super) begun: Duration,
     /// The earliest time at which the next one may begin.
     pub(super) rested: Duration,
     /// True while it is being checked, or waits for the check of another target with its endpoint.
     pub(super) is_pending: bool,
+    /// True if a check was left out since the newest one.
+    is_late: bool,
 }
 
 impl Timing {
@@ -57,17 +63,31 @@ impl Timing {
         Self {
             phase: first,
             due: first,
-            lane: Lane::Steady,
-            begun: first,
+            fast: None,
+            begun: Duration::ZERO,
             rested: Duration::ZERO,
             is_pending: false,
+            is_late: false,
         }
+    }
+
+    /// Returns when the target is due in a lane. In the steady lane, that may be while it is being
+    /// checked for another reason.
+    pub(super) fn due_in(&self, lane: Lane) -> Option<Duration> {
+        match lane {
+            Lane::Steady => Some(self.due),
+            Lane::Fast => self.fast,
+        }
+    }
+
+    /// Returns true if a check may begin at `now`.
+    pub(super) fn may_begin(&self, now: Duration) -> bool {
+        !self.is_pending && self.rested <= now
     }
 
     /// Records that a check begins at `now`.
     pub(super) fn begin(&mut self, now: Duration) {
-        self.begun = now;
-        self.is_pending = true;
+        (self.begun, self.is_pending, self.fast, self.is_late) = (now, true, None, false);
     }
 
     /// Records that it has ended at `now`.
@@ -76,38 +96,83 @@ impl Timing {
         self.rested = now + REST;
     }
 
-    /// Makes the next regular check due, `interval` after the last one, as moved by `jitter`, a
-    /// fraction of the interval from -0.5 to 0.5.
-    pub(super) fn next_regular(&mut self, interval: Duration, jitter: f64, now: Duration) {
-        // If this machine was paused, the checks that were missed are not made up for.
-        let missed = now.saturating_sub(self.phase).as_nanos() / interval.as_nanos().max(1);
-        self.phase += interval * (u32::try_from(missed).unwrap_or(u32::MAX) + 1);
-        let moved = self.phase.as_secs_f64() + interval.as_secs_f64() * jitter;
-        self.lane = Lane::Steady;
-        self.due = Duration::from_secs_f64(moved.max(0.0)).max(self.rested);
+    /// Makes the next regular check due, if it is not yet: `interval` after the last one, as moved
+    /// by `jitter`, a fraction of the interval from -0.5 to 0.5. Checks that were missed are not
+    /// made up for.
+    pub(super) fn set_regular(&mut self, interval: Duration, jitter: f64) {
+        if self.due <= self.begun {
+            self.pass_by(self.begun + interval / 2, interval, jitter);
+        } else if self.phase > self.begun + interval * 3 / 2 {
+            // The interval was longer when this was planned.
+            self.pass_by(self.begun, interval, jitter);
+        }
+        self.due = self.due.max(self.rested);
     }
 
-    /// Makes a check due in the fast lane, `interval` after the newest one began.
-    pub(super) fn next_fast(&mut self, interval: Duration) {
-        self.lane = Lane::Fast;
-        self.due = (self.begun + interval).max(self.rested);
+    /// Leaves out the check that was due by `now`, unless one was left out before it.
+    pub(super) fn leave_out(&mut self, now: Duration, interval: Duration, jitter: f64) {
+        if !std::mem::replace(&mut self.is_late, true) {
+            self.pass_by(now, interval, jitter);
+        }
+    }
+
+    /// Moves the next regular check by whole intervals, to the first one after `time`.
+    fn pass_by(&mut self, time: Duration, interval: Duration, jitter: f64) {
+        let interval = interval.max(Duration::from_nanos(1));
+        let distance = time.abs_diff(self.phase);
+        let steps = u32::try_from(distance.as_nanos() / interval.as_nanos()).unwrap_or(u32::MAX);
+        let rest = distance.saturating_sub(interval * steps);
+        self.phase = match time < self.phase {
+            true if rest.is_zero() => time + interval,
+            true => time + rest,
+            false => time + interval.saturating_sub(rest),
+        };
+        let moved = self.phase.as_secs_f64() + interval.as_secs_f64() * jitter;
+        self.due = Duration::from_secs_f64(moved.max(0.0));
+    }
+
+    /// Makes a check due in the fast lane, `interval` after the newest one began, if that is
+    /// earlier than the regular one.
+    pub(super) fn set_fast(&mut self, interval: Duration) {
+        let due = (self.begun + interval).max(self.rested);
+        self.fast = Some(due).filter(|due| *due < self.due);
+    }
+
+    /// Makes the regular check due at `time`, instead of the one that has begun.
+    pub(super) fn postpone(&mut self, time: Duration) {
+        (self.is_pending, self.due) = (false, time);
     }
 }
 
 impl Scheduler {
-    /// Creates a scheduler for at most `rate` checks per second, or any number if that is 0.
+    /// Creates a scheduler for at most `rate` SYNs per second, or any number if that is 0.
     pub(super) fn new(rate: u32) -> Self {
         let spacing = Duration::from_secs(4).checked_div(rate).unwrap_or_default();
         Self { lanes: [BinaryHeap::new(), BinaryHeap::new()], spacing, fast_at: Duration::ZERO }
     }
 
-    /// Adds a target.
-    pub(super) fn add(&mut self, id: u32, timing: &Timing) {
-        self.lanes[timing.lane as usize].push(Reverse((timing.due, id)));
+    /// Adds a target to a lane.
+    pub(super) fn add(&mut self, id: u32, lane: Lane, due: Duration) {
+        self.lanes[lane as usize].push(Reverse((due, id)));
     }
 
-    /// Removes and returns the next target that is due at `now`. Entries are ignored for which
-    /// `is_current` is false: the target has been given another time, or is gone.
+    /// Removes the entries for which `is_current` is false, if there are many: the target has been
+    /// given another time, or is gone.
+    pub(super) fn tidy(
+        &mut self,
+        targets: usize,
+        is_current: impl Fn(u32, Lane, Duration) -> bool,
+    ) {
+        for lane in [Lane::Steady, Lane::Fast] {
+            let heap = &mut self.lanes[lane as usize];
+            if heap.len() > 2 * targets + SPARE {
+                heap.retain(|Reverse((due, id))| is_current(*id, lane, *due));
+            }
+        }
+    }
+
+    /// Removes and returns the next target that is due at `now`, its lane, and when it was due.
+    /// Entries are ignored for which `is_current` is false.
     ///
     /// # Errors
     ///
@@ -115,34 +180,61 @@ impl Scheduler {
     pub(super) fn poll(
         &mut self,
         now: Duration,
-        mut is_current: impl FnMut(u32, Lane, Duration) -> bool,
-    ) -> Result<u32, Option<Duration>> {
-        let mut first = |lane: Lane| {
-            let heap = &mut self.lanes[lane as usize];
-            while let Some(Reverse((due, id))) = heap.peek().copied() {
-                if is_current(id, lane, due) {
-                    return Some((due, id));
-                }
-                heap.pop();
+        is_current: impl Fn(u32, Lane, Duration) -> bool,
+    ) -> Result<(u32, Lane, Duration), Option<Duration>> {
+        let mut next: Option<Duration> = None;
+        for lane in [Lane::Fast, Lane::Steady] {
+            let Some((due, id)) = self.first(lane, &is_current) else { continue };
+            let at = if lane == Lane::Fast { due.max(self.fast_at) } else { due };
+            if at <= now {
+                self.lanes[lane as usize].pop();
+                return Ok((id, lane, due));
             }
-            None
-        };
-        let (fast, steady) = (first(Lane::Fast), first(Lane::Steady));
-        let fast = fast.map(|(due, id)| (due.max(self.fast_at), id));
-        if let Some((due, id)) = fast
-            && due <= now
-        {
-            self.lanes[Lane::Fast as usize].pop();
-            let slack = self.spacing.mul_f64(BURST);
-            self.fast_at = self.fast_at.max(now.saturating_sub(slack)) + self.spacing;
-            return Ok(id);
+            next = next.into_iter().chain([at]).min();
         }
-        if let Some((due, id)) = steady
+        Err(next)
+    }
+
+    /// Removes and returns all targets that are due at `now` in the steady lane.
+    pub(super) fn take_due(
+        &mut self,
+        now: Duration,
+        is_current: impl Fn(u32, Duration) -> bool,
+    ) -> Vec<u32> {
+        let is_current = |id: u32, _: Lane, due: Duration| is_current(id, due);
+        let mut taken = Vec::new();
+        while let Some((due, id)) = self.first(Lane::Steady, is_current)
             && due <= now
         {
             self.lanes[Lane::Steady as usize].pop();
-            return Ok(id);
+            taken.push(id);
         }
-        Err([fast, steady].into_iter().flatten().map(|(due, _)| due).min())
+        taken
+    }
+
+    /// Takes in that a check begins at `now` because of the fast lane, with so many SYNs.
+    pub(super) fn charge(&mut self, syns: u32, now: Duration) {
+        let slack = self.spacing * BURST;
+        self.fast_at = self.fast_at.max(now.saturating_sub(slack)) + self.spacing * syns;
+    }
+
+    /// Returns true if the fast lane has used up its share at `now`.
+    pub(super) fn is_used_up(&self, now: Duration) -> bool {
+        self.fast_at > now
+    }
+
+    fn first(
+        &mut self,
+        lane: Lane,
+        is_current: impl Fn(u32, Lane, Duration) -> bool,
+    ) -> Option<(Duration, u32)> {
+        let heap = &mut self.lanes[lane as usize];
+        while let Some(Reverse((due, id))) = heap.peek().copied() {
+            if is_current(id, lane, due) {
+                return Some((due, id));
+            }
+            heap.pop();
+        }
+        None
     }
 }

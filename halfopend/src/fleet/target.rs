@@ -43,6 +43,8 @@ pub(super) struct Target {
     pub(super) is_witness: bool,
     /// True if it is counted among those that are expected to answer.
     pub(super) is_expected: bool,
+    /// True if the newest check found it at an address of this machine.
+    pub(super) is_own: bool,
     pub(super) health: Health,
     pub(super) timing: Timing,
     /// How the newest check ended, if it did not find the port open.
@@ -62,7 +64,7 @@ impl Target {
 
     /// Returns true if it is on this machine, so its answers say nothing about the network.
     pub(super) fn is_local(&self) -> bool {
-        self.place.endpoint().is_some_and(|endpoint| endpoint.ip().is_loopback())
+        self.is_own || self.place.endpoint().is_some_and(|endpoint| endpoint.ip().is_loopback())
     }
 
     /// Returns what the newest check has found.
@@ -106,8 +108,7 @@ pub(super) fn finding(outcome: &Outcome) -> Finding {
         Reason::BareAck
         | Reason::WrongAcknowledgement
         | Reason::AnsweredBy(_)
-        | Reason::Icmp(_)
-        | Reason::NoNeighbour(_)
-        | Reason::NoAnswer { .. } => Finding::Silent,
+        | Reason::Icmp(_) => Finding::Rejected,
+        Reason::NoNeighbour(_) | Reason::NoAnswer { .. } => Finding::Silent,
     }
 }
