@@ -9,6 +9,7 @@ mod error;
 mod parse;
 mod settings;
 mod source;
+mod summary;
 mod tables;
 mod words;
 
@@ -24,6 +25,7 @@ use halfopen::target::Target;
 pub use self::error::{ConfigError, Position, Problem};
 pub use self::parse::parse;
 pub use self::settings::Settings;
+pub use self::summary::Summary;
 
 use crate::fleet::PoolSettings;
 use crate::fleet::fail_open::Limit;

@@ -20,33 +20,36 @@ use crate::egress;
 use crate::fleet::{Check, Fleet, Wanted};
 use crate::journal::Journal;
 use crate::lag::Lags;
+use crate::log::Log;
 use crate::notify::Supervisor;
 use crate::signals::{Request, Signals};
 use crate::slots::Slots;
 
 /// The resident checker.
-pub struct Daemon<'a, O> {
+pub struct Daemon<'a, O, L> {
     fleet: Fleet,
     journal: Journal<O>,
     board: Writer,
     supervisor: Supervisor,
+    log: &'a mut Log<L>,
     signals: &'a Signals,
     slots: Slots,
     /// The newest time that the loop has given.
     now: Duration,
 }
 
-impl<'a, O: Output> Daemon<'a, O> {
+impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
     /// Creates the driver.
     pub fn new(
         fleet: Fleet,
         journal: Journal<O>,
         board: Writer,
         supervisor: Supervisor,
+        log: &'a mut Log<L>,
         signals: &'a Signals,
     ) -> Self {
         let (slots, now) = (Slots::default(), Duration::ZERO);
-        Self { fleet, journal, board, supervisor, signals, slots, now }
+        Self { fleet, journal, board, supervisor, log, signals, slots, now }
     }
 
     /// Returns how late checks began so far.
@@ -60,6 +63,7 @@ impl<'a, O: Output> Daemon<'a, O> {
             self.board.write(event);
         }
         self.journal.flush();
+        self.log.flush();
         self.board.flush();
     }
 
@@ -72,7 +76,7 @@ impl<'a, O: Output> Daemon<'a, O> {
     }
 }
 
-impl<O: Output> Driver for Daemon<'_, O> {
+impl<O: Output, L: Output> Driver for Daemon<'_, O, L> {
     fn next(&mut self, now: Duration) -> Next {
         self.now = now;
         if let Some(end) = self.slots.closed_until(now) {
@@ -112,8 +116,9 @@ impl<O: Output> Driver for Daemon<'_, O> {
     }
 
     fn interrupts(&self) -> Vec<Interrupt<'_>> {
-        let output = self.journal.backlog().map(Interrupt::Writable);
-        output.into_iter().chain([Interrupt::Readable(self.signals.as_fd())]).collect()
+        let outputs = [self.journal.backlog(), self.log.backlog()];
+        let outputs = outputs.into_iter().flatten().map(Interrupt::Writable);
+        outputs.chain([Interrupt::Readable(self.signals.as_fd())]).collect()
     }
 
     fn handle_interrupts(&mut self, now: Duration) -> ControlFlow<()> {

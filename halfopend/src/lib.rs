@@ -19,6 +19,7 @@ pub mod event;
 pub mod fleet;
 pub mod journal;
 pub mod lag;
+pub mod log;
 pub mod notify;
 pub mod signals;
 pub mod slots;

@@ -1,28 +1,31 @@
 //! Parse, open, confine, run; nothing else.
 
+use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use clap::Parser;
 use halfopen::checker::Checker;
-use halfopen::engine::OpenEngines;
+use halfopen::engine::{EngineConfig, OpenEngines};
 use halfopen::event_loop::run;
-use halfopen::local_error::LocalError;
-use halfopen::non_blocking_writer::NonBlockingWriter;
+use halfopen::local_error::{LocalError, in_words};
+use halfopen::non_blocking_writer::{NonBlockingWriter, Output};
 use halfopen::pacer::Pacer;
-use halfopen::privilege;
+use halfopen::privilege::{self, PrivilegeError};
 use halfopen::probe::Secret;
-use halfopen::target::Hosts;
-use halfopend::agent::Agent;
-use halfopend::arguments::Arguments;
+use halfopen::target::{Hosts, Target};
+use halfopend::agent::{Agent, AgentError};
+use halfopend::arguments::{Arguments, Stop};
 use halfopend::board::{Board, Writer};
-use halfopend::config::{Config, PoolConfig};
+use halfopend::config::{Config, ConfigError, PoolConfig, Settings, Summary};
 use halfopend::daemon::Daemon;
 use halfopend::egress;
 use halfopend::fleet::{Fleet, Member, Place};
 use halfopend::journal::Journal;
+use halfopend::log::Log;
 use halfopend::notify::Supervisor;
 use halfopend::signals::Signals;
 use rand::TryRng;
@@ -30,31 +33,71 @@ use rand::rngs::SysRng;
 
 fn main() -> ExitCode {
     let start = Instant::now();
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::read() {
         Ok(arguments) => arguments,
-        Err(error) => error.exit(),
-    };
-    match serve(arguments, start) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("halfopend: {error}");
-            ExitCode::FAILURE
+        Err(Stop::Answer(text)) => {
+            print!("{text}");
+            return ExitCode::SUCCESS;
         }
+        Err(Stop::Usage(mistake)) => {
+            eprint!("halfopend: {mistake}");
+            return ExitCode::from(WRONG_CONFIGURATION);
+        }
+    };
+    let mut log = Log::new(NonBlockingWriter::new(io::stderr()), arguments.log);
+    let result = if arguments.check { check(arguments) } else { serve(arguments, start, &mut log) };
+    let Err(failure) = result else { return ExitCode::SUCCESS };
+    log.error(&failure.to_string());
+    match failure {
+        Failure::Config(_) | Failure::Egress(_) => ExitCode::from(WRONG_CONFIGURATION),
+        _ => ExitCode::FAILURE,
     }
 }
 
-fn serve(arguments: Arguments, start: Instant) -> Result<(), Box<dyn std::error::Error>> {
+/// The exit code for mistakes in the configuration or on the command line.
+const WRONG_CONFIGURATION: u8 = 2;
+
+/// Why the program ends, if not by a signal.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Egress(#[from] egress::TooMany),
+    #[error(transparent)]
+    Local(#[from] LocalError),
+    #[error(transparent)]
+    Privilege(#[from] PrivilegeError),
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    #[error("cannot write to {}: {}", file.display(), in_words(source))]
+    Output { file: PathBuf, source: io::Error },
+}
+
+/// Reads the settings that the arguments name.
+fn settings(config: Option<&Path>, targets: Vec<Target>) -> Result<Settings, ConfigError> {
+    config.map_or_else(|| Ok(Settings::of_targets(targets)), Settings::read)
+}
+
+/// Says what is understood.
+fn check(arguments: Arguments) -> Result<(), Failure> {
+    let mut settings = settings(arguments.config.as_deref(), arguments.targets)?;
+    egress::engines(&mut settings.config)?;
+    privilege::relinquish(|| true)?; // files of targets are read without
+    let config = settings.read_targets()?;
+    println!("{}", Summary(&config));
+    Ok(())
+}
+
+fn serve(arguments: Arguments, start: Instant, log: &mut Log<impl Output>) -> Result<(), Failure> {
     let signals = Signals::watch()?;
-    let mut config = Config::of_targets(arguments.targets);
-    let wanted = egress::engines(&mut config)?;
+    let mut settings = settings(arguments.config.as_deref(), arguments.targets)?;
+    let wanted = egress::engines(&mut settings.config)?;
     let supervisor = Supervisor::of_environment();
-    let agent = Agent::listen(config.pools.iter().filter_map(|pool| pool.agent))?;
-    privilege::raise();
-    let engines = OpenEngines::open(&wanted, start);
-    let is_enough = || engines.as_ref().ok().is_none_or(OpenEngines::has_enough_privilege);
-    let kept = privilege::relinquish(is_enough)?;
-    privilege::confine(kept, &[])?;
-    let mut engines = engines?;
+    let agent = Agent::listen(settings.config.pools.iter().filter_map(|pool| pool.agent))?;
+    let events = open_events(&arguments.events)?;
+    let mut engines = open_engines(&wanted, start)?;
+    let config = settings.read_targets()?;
     let fleet = fill(&config)?;
     let window = engines.enable_batching();
     let mut pacer = Pacer::new(config.rate, window);
@@ -63,13 +106,25 @@ fn serve(arguments: Arguments, start: Instant) -> Result<(), Box<dyn std::error:
     writer.show(&config.pools);
     agent.start(board)?;
     supervisor.ready("checking");
-    let journal = Journal::new(NonBlockingWriter::new(io::stdout()), engines.name());
-    let mut daemon = Daemon::new(fleet, journal, writer, supervisor, &signals);
+    log.info(&format!("checking {}", Summary(&config).total()));
+    let journal = Journal::new(NonBlockingWriter::new(events), engines.name());
+    let mut daemon = Daemon::new(fleet, journal, writer, supervisor, log, &signals);
     let mut checker = Checker::new(secret()?, config.attempts());
     let mut engine = engines.into_engine(egress::engine_of);
     run(&mut checker, engine.as_mut(), &mut pacer, &mut daemon, None, None)?;
-    eprintln!("halfopend: {}", daemon.lags());
+    let lags = daemon.lags().to_string();
+    log.info(&lags);
     Ok(())
+}
+
+/// Opens the engines, and gives up all privilege that they do not need.
+fn open_engines(wanted: &[EngineConfig], start: Instant) -> Result<OpenEngines, Failure> {
+    privilege::raise();
+    let engines = OpenEngines::open(wanted, start);
+    let is_enough = || engines.as_ref().ok().is_none_or(OpenEngines::has_enough_privilege);
+    let kept = privilege::relinquish(is_enough)?;
+    privilege::confine(kept, &[])?;
+    Ok(engines?)
 }
 
 /// Returns the pools of a configuration with those targets that need no look-up.
@@ -88,6 +143,16 @@ fn fill(config: &Config) -> Result<Fleet, LocalError> {
         }
     }
     Ok(fleet)
+}
+
+/// Opens the file for events. `-` is standard output.
+fn open_events(file: &Path) -> Result<File, Failure> {
+    let opened = if file == "-" {
+        io::stdout().as_fd().try_clone_to_owned().map(File::from)
+    } else {
+        File::options().append(true).create(true).open(file)
+    };
+    opened.map_err(|source| Failure::Output { file: file.to_owned(), source })
 }
 
 fn secret() -> Result<Secret, LocalError> {
