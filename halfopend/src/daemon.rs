@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use crate::board::Writer;
 use crate::egress;
 use crate::fleet::{Check, Fleet, Wanted};
+use crate::hooks::Hooks;
 use crate::journal::Journal;
 use crate::lag::Lags;
 use crate::log::Log;
@@ -30,6 +31,7 @@ pub struct Daemon<'a, O, L> {
     fleet: Fleet,
     journal: Journal<O>,
     board: Writer,
+    hooks: Hooks,
     supervisor: Supervisor,
     log: &'a mut Log<L>,
     signals: &'a Signals,
@@ -44,12 +46,13 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
         fleet: Fleet,
         journal: Journal<O>,
         board: Writer,
+        hooks: Hooks,
         supervisor: Supervisor,
         log: &'a mut Log<L>,
         signals: &'a Signals,
     ) -> Self {
         let (slots, now) = (Slots::default(), Duration::ZERO);
-        Self { fleet, journal, board, supervisor, log, signals, slots, now }
+        Self { fleet, journal, board, hooks, supervisor, log, signals, slots, now }
     }
 
     /// Returns how late checks began so far.
@@ -57,12 +60,21 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
         self.slots.lags()
     }
 
+    /// Waits for hooks under way, until another signal comes.
+    pub fn finish(mut self) {
+        self.hooks.finish(self.signals);
+        self.serve_hooks();
+    }
+
     fn pass_on_events(&mut self) {
         while let Some(event) = self.fleet.poll_event() {
-            self.journal.write(&event, Timestamp::now());
+            let time = Timestamp::now();
+            self.journal.write(&event, time);
+            self.hooks.push(&event, time);
             self.board.write(event);
         }
         self.journal.flush();
+        self.serve_hooks();
         self.log.flush();
         self.board.flush();
     }
@@ -73,6 +85,18 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
             .into_iter()
             .flatten()
             .min()
+    }
+
+    /// Starts and ends runs of hooks, and logs what there is to say about them.
+    fn serve_hooks(&mut self) {
+        self.hooks.handle();
+        while let Some(line) = self.hooks.poll_line() {
+            if line.is_problem {
+                self.log.warn(&line.text);
+            } else {
+                self.log.info(&line.text);
+            }
+        }
     }
 }
 
@@ -118,12 +142,14 @@ impl<O: Output, L: Output> Driver for Daemon<'_, O, L> {
     fn interrupts(&self) -> Vec<Interrupt<'_>> {
         let outputs = [self.journal.backlog(), self.log.backlog()];
         let outputs = outputs.into_iter().flatten().map(Interrupt::Writable);
-        outputs.chain([Interrupt::Readable(self.signals.as_fd())]).collect()
+        let signals = Interrupt::Readable(self.signals.as_fd());
+        outputs.chain(self.hooks.interrupts()).chain([signals]).collect()
     }
 
     fn handle_interrupts(&mut self, now: Duration) -> ControlFlow<()> {
         self.now = now;
         self.supervisor.turn(now);
+        self.serve_hooks();
         match self.signals.take() {
             Some(Request::Stop) => {
                 self.supervisor.stopping();

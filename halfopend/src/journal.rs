@@ -92,7 +92,7 @@ impl<O: Output> Journal<O> {
 }
 
 /// Returns an event as one line of JSON.
-fn render(event: &Event, time: Timestamp, engine: &'static str, lost: u64) -> String {
+pub(crate) fn render(event: &Event, time: Timestamp, engine: &'static str, lost: u64) -> String {
     let target = event.target.as_ref().map(|target| TargetFields {
         target: &target.label,
         address: target.endpoint.map(|endpoint| endpoint.ip()),

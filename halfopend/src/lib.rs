@@ -17,6 +17,7 @@ pub mod daemon;
 pub mod egress;
 pub mod event;
 pub mod fleet;
+pub mod hooks;
 pub mod journal;
 pub mod lag;
 pub mod log;

@@ -24,6 +24,7 @@ use halfopend::config::{Config, ConfigError, PoolConfig, Settings, Summary};
 use halfopend::daemon::Daemon;
 use halfopend::egress;
 use halfopend::fleet::{Fleet, Member, Place};
+use halfopend::hooks::{self, HelperError, Hooks};
 use halfopend::journal::Journal;
 use halfopend::log::Log;
 use halfopend::notify::Supervisor;
@@ -33,6 +34,9 @@ use rand::rngs::SysRng;
 
 fn main() -> ExitCode {
     let start = Instant::now();
+    if let Some(code) = hooks::serve() {
+        return code;
+    }
     let arguments = match Arguments::read() {
         Ok(arguments) => arguments,
         Err(Stop::Answer(text)) => {
@@ -70,6 +74,8 @@ enum Failure {
     Privilege(#[from] PrivilegeError),
     #[error(transparent)]
     Agent(#[from] AgentError),
+    #[error(transparent)]
+    Hooks(#[from] HelperError),
     #[error("cannot write to {}: {}", file.display(), in_words(source))]
     Output { file: PathBuf, source: io::Error },
 }
@@ -93,6 +99,7 @@ fn serve(arguments: Arguments, start: Instant, log: &mut Log<impl Output>) -> Re
     let signals = Signals::watch()?;
     let mut settings = settings(arguments.config.as_deref(), arguments.targets)?;
     let wanted = egress::engines(&mut settings.config)?;
+    let mut hooks = Hooks::start("/proc/self/exe", settings.config.hooks())?;
     let supervisor = Supervisor::of_environment();
     let agent = Agent::listen(settings.config.pools.iter().filter_map(|pool| pool.agent))?;
     let events = open_events(&arguments.events)?;
@@ -107,12 +114,14 @@ fn serve(arguments: Arguments, start: Instant, log: &mut Log<impl Output>) -> Re
     agent.start(board)?;
     supervisor.ready("checking");
     log.info(&format!("checking {}", Summary(&config).total()));
+    hooks.set_engine(engines.name());
     let journal = Journal::new(NonBlockingWriter::new(events), engines.name());
-    let mut daemon = Daemon::new(fleet, journal, writer, supervisor, log, &signals);
+    let mut daemon = Daemon::new(fleet, journal, writer, hooks, supervisor, log, &signals);
     let mut checker = Checker::new(secret()?, config.attempts());
     let mut engine = engines.into_engine(egress::engine_of);
     run(&mut checker, engine.as_mut(), &mut pacer, &mut daemon, None, None)?;
     let lags = daemon.lags().to_string();
+    daemon.finish();
     log.info(&lags);
     Ok(())
 }

@@ -1,0 +1,298 @@
+//! Hooks: programs that run when something happens to a pool.
+//!
+//! The daemon may start no process once it is confined, so a helper does ([`serve`]). The daemon
+//! decides what runs when; the helper runs it, bounds its time and reports its end.
+
+mod channel;
+mod children;
+mod environment;
+mod failure;
+mod helper;
+mod message;
+mod queue;
+mod runner;
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use halfopen::engine::Interrupt;
+use halfopen::local_error::in_words;
+use jiff::Timestamp;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+pub use self::failure::Failure;
+pub use self::helper::serve;
+
+use self::channel::{Channel, Received};
+use self::environment::environment;
+use self::message::{End, Report, Run};
+use self::queue::{Queue, Waiting};
+use crate::event::{Event, EventKind};
+use crate::journal;
+
+/// How long the daemon waits at its end for runs under way: a little longer than they may take.
+const LAST_RUNS: Duration = Duration::from_secs(12);
+
+/// The most lines that wait to be logged.
+const LINES: usize = 1024;
+
+/// The hooks of all pools, by the names of the pools.
+pub type Commands = HashMap<Arc<str>, Arc<[String]>>;
+
+/// The helper could not be started.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot start the process that runs hooks ({0})")]
+pub struct HelperError(String);
+
+/// Passes events on to hooks, and never waits for them.
+#[derive(Default)]
+pub struct Hooks {
+    helper: Option<Channel>,
+    commands: Commands,
+    engine: &'static str,
+    queue: Queue,
+    /// The run that has found no room in the socket.
+    unsent: Option<Run>,
+    /// Runs that the helper has, by number: their pools, and what to call them.
+    under_way: HashMap<u64, (Arc<str>, String)>,
+    last_number: u64,
+    failures: HashMap<Failure, u64>,
+    /// True since an event has found no room, until all have been run.
+    is_full: bool,
+    lines: VecDeque<Line>,
+}
+
+/// A line for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Its text, without control characters.
+    pub text: String,
+    /// True if an event has not done what its hook should.
+    pub is_problem: bool,
+}
+
+impl Hooks {
+    /// Starts the helper, if there is any hook. `program` is this program; the helper gets the same
+    /// user, capabilities and limits as it has now, and no descriptor of it.
+    ///
+    /// Call it while there is one thread, before sockets are opened.
+    pub fn start(program: &str, commands: Commands) -> Result<Self, HelperError> {
+        if commands.is_empty() {
+            return Ok(Self::default());
+        }
+        let helper = Channel::pair().map_err(io::Error::from).and_then(|(ours, theirs)| {
+            helper::start(program, helper::HELPER, theirs)?;
+            Ok(ours)
+        });
+        let helper = helper.map_err(|error| HelperError(in_words(&error)))?;
+        Ok(Self { helper: Some(helper), commands, ..Self::default() })
+    }
+
+    /// Returns true if there is a helper, so that hooks can run.
+    pub fn can_run(&self) -> bool {
+        self.helper.is_some()
+    }
+
+    /// Returns true if no event waits for its hook, and no hook runs.
+    pub fn is_idle(&self) -> bool {
+        self.queue.len() == 0 && self.under_way.is_empty()
+    }
+
+    /// Sets the name of the engine, which the objects contain.
+    pub fn set_engine(&mut self, engine: &'static str) {
+        self.engine = engine;
+    }
+
+    /// Replaces the hooks. Events that have been passed on already run the former ones.
+    pub fn set_commands(&mut self, commands: Commands) {
+        self.commands = commands;
+    }
+
+    /// Passes on an event that happened at `time`. One that concerns no pool concerns all.
+    pub fn push(&mut self, event: &Event, time: Timestamp) {
+        if event.kind == EventKind::Snapshot {
+            return;
+        }
+        let pools: Vec<_> = match &event.pool {
+            Some(pool) => self.commands.get_key_value(&pool.name).into_iter().collect(),
+            None => self.commands.iter().collect(),
+        };
+        let pools: Vec<_> =
+            pools.into_iter().map(|(name, hook)| (name.clone(), hook.clone())).collect();
+        for (pool, command) in pools {
+            if self.helper.is_none() {
+                self.count(Failure::NoHelper, 1);
+            } else if !self.queue.push(&pool, Waiting { command, event: event.clone(), time }) {
+                self.count(Failure::QueueFull, 1);
+                if !std::mem::replace(&mut self.is_full, true) {
+                    self.warn(&format!(
+                        "hooks are too slow: {} events wait, and more are lost",
+                        self.queue.len()
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Returns the descriptors that [`Hooks::handle`] serves.
+    pub fn interrupts(&self) -> impl Iterator<Item = Interrupt<'_>> {
+        let helper = self.helper.as_ref().map(AsFd::as_fd);
+        let writable = helper.filter(|_| self.unsent.is_some()).map(Interrupt::Writable);
+        helper.map(Interrupt::Readable).into_iter().chain(writable)
+    }
+
+    /// Takes reports from the helper, and starts what may run. Never blocks.
+    pub fn handle(&mut self) {
+        self.receive();
+        self.send();
+    }
+
+    /// Returns the next line for the log.
+    pub fn poll_line(&mut self) -> Option<Line> {
+        self.lines.pop_front()
+    }
+
+    /// Returns how many events did not do what their hooks should, for this reason.
+    pub fn failures(&self, reason: Failure) -> u64 {
+        self.failures.get(&reason).copied().unwrap_or_default()
+    }
+
+    /// Starts no more runs, and waits for those under way until `stop` can be read.
+    pub fn finish(&mut self, stop: &impl AsFd) {
+        let unsent = self.unsent.take().and_then(|run| self.under_way.remove(&run.number));
+        let lost = self.queue.clear() + usize::from(unsent.is_some());
+        self.give_up(Failure::Stopped, lost, "the daemon ends");
+        let deadline = Instant::now() + LAST_RUNS;
+        while !self.under_way.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Some(helper) = &self.helper else { break };
+            let readable = |fd| PollFd::new(fd, PollFlags::POLLIN);
+            let mut watched = [readable(helper.as_fd()), readable(stop.as_fd())];
+            let limit = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+            let ready = poll(&mut watched, limit);
+            if matches!(ready, Ok(0)) || watched[1].any() == Some(true) {
+                break;
+            }
+            self.receive();
+        }
+        // The helper kills what is left when it finds the socket closed.
+        self.helper = None;
+        let lost = self.under_way.drain().count();
+        self.give_up(Failure::Stopped, lost, "the daemon ends");
+    }
+
+    fn receive(&mut self) {
+        while let Some(helper) = &self.helper {
+            match helper.receive() {
+                Received::Message(report) => self.ended(report),
+                Received::Nothing => return,
+                Received::Closed => self.lose_helper(),
+            }
+        }
+    }
+
+    fn send(&mut self) {
+        while self.helper.is_some() {
+            let Some(run) = self.unsent.take().or_else(|| self.next_run()) else { return };
+            match self.helper.as_ref().map_or(Err(Errno::EPIPE), |helper| helper.send(&run)) {
+                Ok(()) => {}
+                Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::EINTR) => {
+                    self.unsent = Some(run);
+                    return;
+                }
+                Err(Errno::EMSGSIZE) => {
+                    let end = End::NotStarted(Errno::E2BIG.desc().to_owned());
+                    self.ended(Report::silent(run.number, end));
+                }
+                Err(_) => self.lose_helper(),
+            }
+        }
+    }
+
+    fn next_run(&mut self) -> Option<Run> {
+        let (pool, Waiting { command, event, time }) = self.queue.poll()?;
+        self.last_number += 1;
+        let run = Run {
+            number: self.last_number,
+            command: command.to_vec(),
+            environment: environment(&event, &pool),
+            input: journal::render(&event, time, self.engine, 0) + "\n",
+        };
+        let target = event.target.as_ref().map(|target| format!(" {}", target.label));
+        let name = format!(
+            "hook of pool {pool}, event {} ({}{})",
+            event.sequence,
+            event.kind.name(),
+            target.unwrap_or_default()
+        );
+        self.under_way.insert(run.number, (pool, name));
+        Some(run)
+    }
+
+    fn ended(&mut self, report: Report) {
+        let Some((pool, name)) = self.under_way.remove(&report.number) else { return };
+        self.queue.ended(&pool);
+        self.is_full &= self.queue.len() > 0;
+        for line in report.output.lines() {
+            self.log(&format!("{name}: {line}"), false);
+        }
+        if report.omitted > 0 {
+            self.log(&format!("{name}: ({} more bytes)", report.omitted), false);
+        }
+        let (failure, problem) = match report.end {
+            End::Exited(0) => return,
+            End::Exited(code) => (Failure::Failed, format!("exit code {code}")),
+            End::Signalled(signal) => (Failure::Failed, format!("killed by signal {signal}")),
+            End::TimedOut => (Failure::TimedOut, "killed after 10 seconds".to_owned()),
+            End::Survived => {
+                (Failure::TimedOut, "killed after 10 seconds, but processes are left".to_owned())
+            }
+            End::NotStarted(error) => (Failure::NotStarted, format!("not started ({error})")),
+            End::Unwatched => (Failure::Failed, "the process that watched it has ended".to_owned()),
+        };
+        self.count(failure, 1);
+        self.warn(&format!("{name}: {problem}"));
+    }
+
+    fn lose_helper(&mut self) {
+        self.helper = None;
+        self.unsent = None; // it is among those under way
+        let lost = self.under_way.drain().count() + self.queue.clear();
+        self.warn(
+            "the process that runs hooks has ended; no hook runs until halfopend is restarted",
+        );
+        self.give_up(Failure::NoHelper, lost, "it has ended");
+    }
+
+    fn give_up(&mut self, failure: Failure, events: usize, why: &str) {
+        if events > 0 {
+            self.count(failure, events as u64);
+            self.warn(&format!("{events} events have not reached their hooks, because {why}"));
+        }
+    }
+
+    fn count(&mut self, failure: Failure, events: u64) {
+        *self.failures.entry(failure).or_default() += events;
+    }
+
+    fn warn(&mut self, text: &str) {
+        self.log(text, true);
+    }
+
+    /// Keeps a line for the log. The oldest ones are dropped if nobody takes them.
+    fn log(&mut self, text: &str, is_problem: bool) {
+        let plain =
+            |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
+        if self.lines.len() >= LINES {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(Line { text: text.chars().map(plain).collect(), is_problem });
+    }
+}
+
+#[cfg(test)]
+mod examples;

@@ -1,0 +1,109 @@
+//! The children of this process, which adopts all descendants whose own parents have ended
+//! (`PR_SET_CHILD_SUBREAPER`).
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::process::{self, Child, Command};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, poll};
+use nix::sys::prctl;
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+/// How long killed processes may take to end. Another user's may not be killed at all, and some
+/// wait for a device or a file server.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The time between attempts to kill what the killed have left behind.
+const PAUSE: u8 = 10; // milliseconds
+
+/// Tells of children that have ended.
+pub(super) struct Children(SignalFd);
+
+impl Children {
+    /// Adopts descendants from now on, and watches children. Signals that ask a program to end no
+    /// longer end this one: it ends with the process that has started it.
+    pub(super) fn watch() -> Result<Self, Errno> {
+        blocked().thread_block()?;
+        prctl::set_child_subreaper(true)?;
+        let ended = SigSet::from_iter([Signal::SIGCHLD]);
+        SignalFd::with_flags(&ended, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC).map(Self)
+    }
+
+    /// Starts a program that has no signals blocked: children inherit them. A signal that arrives
+    /// just then may end this process, which its parent notices.
+    pub(super) fn start(command: &mut Command) -> io::Result<Child> {
+        SigSet::empty().thread_set_mask()?;
+        let child = command.spawn();
+        blocked().thread_block()?;
+        child
+    }
+
+    /// Returns the next child that has ended, and how. Fails with `ECHILD` if there are no children
+    /// any more.
+    pub(super) fn poll(&self) -> Result<Option<WaitStatus>, Errno> {
+        while matches!(self.0.read_signal(), Ok(Some(_))) {} // before the children are asked
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) | Err(Errno::EINTR) => Ok(None),
+            Ok(status) => Ok(Some(status)),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Kills all children and their descendants, except the `spared`, which are children. Returns
+    /// false if some of them live on.
+    pub(super) fn kill(&self, spared: impl Fn(Pid) -> bool) -> bool {
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            let condemned: Vec<_> = list().into_iter().filter(|pid| !spared(*pid)).collect();
+            if condemned.is_empty() {
+                return true;
+            }
+            for pid in condemned {
+                // Its own children become ours as soon as it has ended.
+                let _ = kill(pid, Signal::SIGKILL);
+                let _ = waitpid(pid, Some(WaitPidFlag::WNOHANG));
+            }
+            let _ = poll(&mut [PollFd::new(self.as_fd(), PollFlags::POLLIN)], PAUSE);
+            while matches!(self.0.read_signal(), Ok(Some(_))) {}
+        }
+        list().into_iter().all(spared)
+    }
+}
+
+impl AsFd for Children {
+    /// Returns a descriptor that can be read when a child has ended.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+fn blocked() -> SigSet {
+    SigSet::from_iter([
+        Signal::SIGINT,
+        Signal::SIGTERM,
+        Signal::SIGQUIT,
+        Signal::SIGHUP,
+        Signal::SIGCHLD,
+    ])
+}
+
+/// Returns the children of this process. They keep their numbers until they are waited for.
+fn list() -> Vec<Pid> {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    numbers.filter(|pid| parent(*pid) == Some(process::id())).map(Pid::from_raw).collect()
+}
+
+/// Returns the parent of a process (`/proc/PID/stat`).
+fn parent(pid: i32) -> Option<u32> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let name = stat.iter().rposition(|byte| *byte == b')')?;
+    let after = std::str::from_utf8(&stat[name + 1..]).ok()?;
+    after.split_whitespace().nth(1)?.parse().ok()
+}
