@@ -106,6 +106,11 @@ impl Health {
         !self.is_held() && (self.count > 0 || self.is_in_doubt)
     }
 
+    /// Returns true if silence would change what is known.
+    pub fn is_at_stake(&self) -> bool {
+        self.state != State::Down || self.count > 0
+    }
+
     /// Returns true if the target is down and its host does not refuse: it may only be unreachable.
     pub fn is_down_by_silence(&self) -> bool {
         self.state == State::Down && !self.refuses

@@ -89,20 +89,24 @@ impl Isolation {
     }
 
     /// Takes in that a check which began at `begun` was not answered. `critical` is the time in
-    /// which an answer of others shows that the target should have answered too. Returns true if
-    /// the silence is proof.
+    /// which an answer of others shows that the target should have answered too. Others were asked
+    /// if something was `at_stake`. Returns true if the silence is proof.
     pub(super) fn silence_is_proof(
         &mut self,
         begun: Duration,
         critical: &RangeInclusive<Duration>,
+        at_stake: bool,
     ) -> bool {
         if self.has_heard(critical) {
             return !self.isolated;
         }
-        self.was_able |= self.targets >= TARGETS && self.expected.len() >= NETWORKS;
-        let last_answer = self.answers.back().copied().unwrap_or_default();
-        self.silent_since.get_or_insert(begun.max(last_answer));
-        !self.isolated && !self.was_able
+        let is_able = self.targets >= TARGETS && self.expected.len() >= NETWORKS;
+        if at_stake {
+            self.was_able |= is_able;
+            let last_answer = self.answers.back().copied().unwrap_or_default();
+            self.silent_since.get_or_insert(begun.max(last_answer));
+        }
+        !self.isolated && !self.was_able && !is_able
     }
 
     /// Returns true if this machine is isolated from `now` on, when a check has been silent.

@@ -9,7 +9,7 @@ use super::alibis::critical_time;
 use super::health::{Change, Finding, State};
 use super::isolation::Network;
 use super::target::finding;
-use crate::event::EventKind;
+use crate::event::{EventKind, TargetView};
 
 impl Fleet {
     /// Records how a check has ended, unless it was cancelled.
@@ -68,7 +68,8 @@ impl Fleet {
     /// Takes in what a check has found.
     pub(super) fn observe(&mut self, id: u32, found: Finding, now: Duration) {
         let found = if found == Finding::Silent { self.weigh_silence(id) } else { found };
-        let advertised = self.advertised(id);
+        let before = self.advertised(id);
+        let held = self.target(id).health.is_held().then(|| self.target_view(id, None));
         let target = self.targets[id as usize].as_mut().expect("a target");
         // A witness is as good if it refuses.
         let found = match found {
@@ -77,15 +78,23 @@ impl Fleet {
         };
         let rules = self.pools[target.pool as usize].settings.rules;
         let changes = target.health.observe(found, rules, now);
+        let is_witness = target.is_witness;
         self.expect_or_not(id);
-        if self.target(id).is_witness {
-            return;
-        }
-        for change in changes.into_iter().flatten() {
-            self.apply(id, change, now);
-        }
-        if changes == [None, None] && self.advertised(id) != advertised {
-            self.tell(id, EventKind::FailOpen, None);
+        match changes {
+            _ if is_witness => {}
+            [None, None] if self.advertised(id) != before => {
+                self.tell(id, EventKind::FailOpen, None);
+            }
+            [Some(Change::Released), Some(change)] => {
+                // In this order, because the newest event matters most; each as things were then.
+                let pool = Some(self.view(self.target(id).pool));
+                let held = held.map(|view| TargetView { is_held: false, ..view });
+                self.push(EventKind::Released, pool, held);
+                self.apply(id, change, now);
+            }
+            changes => {
+                changes.into_iter().flatten().for_each(|change| self.apply(id, change, now));
+            }
         }
         if found == Finding::Unproven && self.isolation.begins(now) {
             self.tell_all(EventKind::Isolated);
@@ -102,12 +111,8 @@ impl Fleet {
         let settings = &self.pools[target.pool as usize].settings;
         let (begun, holds) = (target.timing.begun, settings.holds_if_isolated);
         let critical = critical_time(settings.schedule, begun);
-        let is_proof = if target.health.state() == State::Down {
-            // It does not count, and nobody was asked.
-            self.isolation.has_heard(&critical)
-        } else {
-            self.isolation.silence_is_proof(begun, &critical)
-        };
+        let is_proof =
+            self.isolation.silence_is_proof(begun, &critical, target.health.is_at_stake());
         if is_proof || !holds { Finding::Silent } else { Finding::Unproven }
     }
 

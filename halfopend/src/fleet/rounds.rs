@@ -33,8 +33,8 @@ impl Fleet {
     pub fn schedule(&mut self, id: u32, now: Duration) -> Schedule {
         let target = self.target_mut(id);
         target.timing.begun = now;
-        let (pool, is_up) = (target.pool, target.health.state() != State::Down);
-        let needs_alibi = is_up && !target.is_local();
+        let pool = target.pool;
+        let needs_alibi = target.health.is_at_stake() && !target.is_local();
         let schedule = self.pools[pool as usize].settings.schedule;
         if needs_alibi {
             self.alibis.watch(id, schedule, now);

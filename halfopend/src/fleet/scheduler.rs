@@ -238,3 +238,48 @@ impl Scheduler {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ten thousand targets are due in the fast lane all the time, each with three SYNs.
+    #[test]
+    fn the_fast_lane_takes_a_quarter_of_the_rate() {
+        let mut scheduler = Scheduler::new(1000);
+        for id in 0..10_000 {
+            scheduler.add(id, Lane::Fast, Duration::ZERO);
+        }
+        let mut begun = Vec::new();
+        for now in (0..20_000).map(Duration::from_millis) {
+            while let Ok((_, lane, _)) = scheduler.poll(now, |_, _, _| true) {
+                assert_eq!(lane, Lane::Fast);
+                scheduler.charge(3, now);
+                begun.push(now);
+            }
+            let again = scheduler.poll(now, |_, _, _| true);
+            assert!(again.is_err_and(|at| at.is_some_and(|at| at > now)));
+        }
+        assert_eq!(begun.len(), 20 * 250 / 3 + 1);
+        for (index, from) in begun.iter().enumerate() {
+            for (more, to) in (1..).zip(&begun[index..]) {
+                let share = to.saturating_sub(*from).as_secs_f64() * 250.0 + 48.0 + 3.0;
+                assert!(f64::from(more * 3) <= share + 0.001);
+            }
+        }
+    }
+
+    #[test]
+    fn stale_entries_are_bounded() {
+        let mut scheduler = Scheduler::new(0);
+        for number in 0..100_000 {
+            let due = Duration::from_secs(number);
+            scheduler.add(0, Lane::Steady, due);
+            scheduler.tidy(1, |_, _, other| other == due);
+        }
+        assert!(scheduler.lanes[Lane::Steady as usize].len() <= 2 + SPARE);
+        let last = Duration::from_secs(99_999);
+        let polled = scheduler.poll(last, |_, _, due| due == last);
+        assert_eq!(polled, Ok((0, Lane::Steady, last)));
+    }
+}

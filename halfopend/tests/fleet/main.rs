@@ -1,5 +1,9 @@
 //! The fleet alone, over days of virtual time: what it knows, when it checks, and what it tells.
 
+mod counts;
+mod lanes;
+mod model;
 mod outages;
+mod random;
 mod replay;
 mod world;

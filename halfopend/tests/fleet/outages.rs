@@ -10,19 +10,24 @@ use halfopend::fleet::{Fleet, Member, Place, PoolSettings};
 
 use crate::world::{Answer, World};
 
-const RTT: Duration = Duration::from_millis(1);
+pub(crate) const RTT: Duration = Duration::from_millis(1);
 
 fn settings() -> PoolSettings {
     PoolConfig::named("pool").settings
 }
 
-fn secs(seconds: f64) -> Duration {
+pub(crate) fn secs(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds)
 }
 
 /// Creates a fleet with so many targets in each of so many networks, in one pool.
-fn fleet_of(networks: u8, each: u8, settings: PoolSettings) -> (Fleet, Vec<(u32, SocketAddr)>) {
-    let mut fleet = Fleet::new(10_000, 1);
+pub(crate) fn fleet_of(
+    rate: u32,
+    networks: u8,
+    each: u8,
+    settings: PoolSettings,
+) -> (Fleet, Vec<(u32, SocketAddr)>) {
+    let mut fleet = Fleet::new(rate, 1);
     let pool = fleet.add_pool(settings);
     let mut targets = Vec::new();
     for network in 0..networks {
@@ -43,7 +48,7 @@ fn is_cut(outages: &[(f64, f64)], at: Duration) -> bool {
 #[test]
 fn a_short_outage_changes_no_state() {
     for length in [0.5, 1.0, 2.0, 4.0, 6.0, 8.0, 9.0, 12.0, 60.0] {
-        let (fleet, targets) = fleet_of(2, 2, settings());
+        let (fleet, targets) = fleet_of(10_000, 2, 2, settings());
         let outages = [(20.0, 20.0 + length)];
         let mut world = World::new(fleet, 0, |_, at| {
             if is_cut(&outages, at) || is_cut(&outages, at + RTT) {
@@ -67,7 +72,7 @@ fn a_short_outage_changes_no_state() {
 
 #[test]
 fn a_target_that_dies_falls_after_three_checks() {
-    let (fleet, targets) = fleet_of(2, 2, settings());
+    let (fleet, targets) = fleet_of(10_000, 2, 2, settings());
     let dead = targets[0].1;
     let mut world = World::new(fleet, 0, |endpoint, at| {
         if endpoint == dead && at > secs(20.0) { Answer::Silence } else { Answer::Open(RTT) }
@@ -91,7 +96,7 @@ fn a_target_that_dies_falls_after_three_checks() {
 
 #[test]
 fn a_refusal_or_a_fault_is_no_silence_and_a_pause_is_none() {
-    let (fleet, targets) = fleet_of(2, 2, settings());
+    let (fleet, targets) = fleet_of(10_000, 2, 2, settings());
     let (refuses, fails) = (targets[0].1, targets[1].1);
     let mut world = World::new(fleet, 0, |endpoint, at| match endpoint {
         _ if at < secs(20.0) => Answer::Open(RTT),
