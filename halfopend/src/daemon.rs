@@ -19,12 +19,17 @@ use crate::board::Writer;
 use crate::egress;
 use crate::fleet::{Check, Fleet, Wanted};
 use crate::hooks::Hooks;
+use crate::inventory::Inventory;
 use crate::journal::Journal;
 use crate::lag::Lags;
 use crate::log::Log;
 use crate::notify::Supervisor;
 use crate::signals::{Request, Signals};
 use crate::slots::Slots;
+use crate::snapshot::Snapshot;
+
+/// The time between two parts of a long job, such as a snapshot.
+const TURN: Duration = Duration::from_millis(1);
 
 /// The resident checker.
 pub struct Daemon<'a, O, L> {
@@ -34,6 +39,8 @@ pub struct Daemon<'a, O, L> {
     hooks: Hooks,
     supervisor: Supervisor,
     log: &'a mut Log<L>,
+    inventory: Inventory,
+    snapshot: Snapshot,
     signals: &'a Signals,
     slots: Slots,
     /// The newest time that the loop has given.
@@ -41,9 +48,9 @@ pub struct Daemon<'a, O, L> {
 }
 
 impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
-    /// Creates the driver.
+    /// Creates the driver of checks of this fleet, which has the targets of that inventory.
     pub fn new(
-        fleet: Fleet,
+        (fleet, inventory): (Fleet, Inventory),
         journal: Journal<O>,
         board: Writer,
         hooks: Hooks,
@@ -51,8 +58,20 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
         log: &'a mut Log<L>,
         signals: &'a Signals,
     ) -> Self {
-        let (slots, now) = (Slots::default(), Duration::ZERO);
-        Self { fleet, journal, board, hooks, supervisor, log, signals, slots, now }
+        let (slots, snapshot, now) = (Slots::default(), Snapshot::default(), Duration::ZERO);
+        Self {
+            fleet,
+            journal,
+            board,
+            hooks,
+            supervisor,
+            log,
+            inventory,
+            snapshot,
+            signals,
+            slots,
+            now,
+        }
     }
 
     /// Returns how late checks began so far.
@@ -67,24 +86,48 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
     }
 
     fn pass_on_events(&mut self) {
+        if self.journal.takes_more() {
+            self.snapshot.tell_some(&mut self.fleet);
+        }
         while let Some(event) = self.fleet.poll_event() {
             let time = Timestamp::now();
             self.journal.write(&event, time);
             self.hooks.push(&event, time);
             self.board.write(event);
         }
-        self.journal.flush();
+        if self.journal.flush() {
+            self.snapshot.start();
+        }
         self.serve_hooks();
         self.log.flush();
         self.board.flush();
     }
 
+    /// Makes the targets what the configuration and the name service say.
+    fn update_targets(&mut self, now: Duration) {
+        self.inventory.work(&mut self.fleet, now);
+        if self.inventory.take_snapshot_wish() {
+            self.board.show(self.inventory.pools());
+            self.snapshot.start();
+        }
+        while let Some(report) = self.inventory.poll_report() {
+            match report {
+                Ok(done) => self.log.info(&done),
+                Err(failed) => self.log.warn(&failed),
+            }
+        }
+    }
+
     /// Returns when the loop has to wake even if no check is due.
     fn poll_timeout(&self) -> Option<Duration> {
-        [self.board.poll_timeout(self.now), self.supervisor.poll_timeout()]
-            .into_iter()
-            .flatten()
-            .min()
+        let tells = self.snapshot.is_under_way() && self.journal.takes_more();
+        let times = [
+            self.board.poll_timeout(self.now),
+            self.supervisor.poll_timeout(),
+            self.inventory.poll_timeout(),
+            tells.then_some(self.now),
+        ];
+        times.into_iter().flatten().map(|at| at.max(self.now + TURN)).min()
     }
 
     /// Starts and ends runs of hooks, and logs what there is to say about them.
@@ -118,6 +161,10 @@ impl<O: Output, L: Output> Driver for Daemon<'_, O, L> {
         wake.map_or(Next::Later, |wake| Next::At(self.slots.close(now, wake)))
     }
 
+    fn poll_unwanted(&mut self) -> Option<SocketAddr> {
+        self.fleet.poll_unwanted()
+    }
+
     fn schedule(&mut self, id: u32, now: Duration) -> Schedule {
         self.slots.begin(now);
         self.fleet.schedule(egress::target_of(id), now)
@@ -143,7 +190,8 @@ impl<O: Output, L: Output> Driver for Daemon<'_, O, L> {
         let outputs = [self.journal.backlog(), self.log.backlog()];
         let outputs = outputs.into_iter().flatten().map(Interrupt::Writable);
         let signals = Interrupt::Readable(self.signals.as_fd());
-        outputs.chain(self.hooks.interrupts()).chain([signals]).collect()
+        let inputs = [signals].into_iter().chain(self.inventory.interrupts());
+        outputs.chain(self.hooks.interrupts()).chain(inputs).collect()
     }
 
     fn handle_interrupts(&mut self, now: Duration) -> ControlFlow<()> {
@@ -153,10 +201,13 @@ impl<O: Output, L: Output> Driver for Daemon<'_, O, L> {
         match self.signals.take() {
             Some(Request::Stop) => {
                 self.supervisor.stopping();
-                ControlFlow::Break(())
+                return ControlFlow::Break(());
             }
-            Some(Request::Reload) | None => ControlFlow::Continue(()),
+            Some(Request::Reload) => self.inventory.reload(),
+            None => {}
         }
+        self.update_targets(now);
+        ControlFlow::Continue(())
     }
 }
 

@@ -78,6 +78,11 @@ impl<O: Output> Journal<O> {
         let _ = writeln!(self.out, "{line}"); // takes everything
     }
 
+    /// Returns true if the reader takes what it is given soon enough that more can be written.
+    pub fn takes_more(&self) -> bool {
+        self.out.backlog().is_none_or(|(bytes, _)| bytes < BACKLOG / 4)
+    }
+
     /// Passes on what the reader takes. Returns true if it has read everything and lost something:
     /// then it needs a snapshot.
     pub fn flush(&mut self) -> bool {

@@ -16,15 +16,16 @@ use halfopen::non_blocking_writer::{NonBlockingWriter, Output};
 use halfopen::pacer::Pacer;
 use halfopen::privilege::{self, PrivilegeError};
 use halfopen::probe::Secret;
-use halfopen::target::{Hosts, Target};
+use halfopen::target::Target;
 use halfopend::agent::{Agent, AgentError};
 use halfopend::arguments::{Arguments, Stop};
 use halfopend::board::{Board, Writer};
-use halfopend::config::{Config, ConfigError, PoolConfig, Settings, Summary};
+use halfopend::config::{ConfigError, Settings, Summary};
 use halfopend::daemon::Daemon;
 use halfopend::egress;
-use halfopend::fleet::{Fleet, Member, Place};
+use halfopend::fleet::Fleet;
 use halfopend::hooks::{self, HelperError, Hooks};
+use halfopend::inventory::{Inventory, ReadConfig};
 use halfopend::journal::Journal;
 use halfopend::log::Log;
 use halfopend::notify::Supervisor;
@@ -97,15 +98,17 @@ fn check(arguments: Arguments) -> Result<(), Failure> {
 
 fn serve(arguments: Arguments, start: Instant, log: &mut Log<impl Output>) -> Result<(), Failure> {
     let signals = Signals::watch()?;
-    let mut settings = settings(arguments.config.as_deref(), arguments.targets)?;
+    let Arguments { config: file, targets, events, .. } = arguments;
+    let read = move || settings(file.as_deref(), targets.clone());
+    let mut settings = read()?;
     let wanted = egress::engines(&mut settings.config)?;
     let mut hooks = Hooks::start("/proc/self/exe", settings.config.hooks())?;
     let supervisor = Supervisor::of_environment();
     let agent = Agent::listen(settings.config.pools.iter().filter_map(|pool| pool.agent))?;
-    let events = open_events(&arguments.events)?;
+    let events = open_events(&events)?;
     let mut engines = open_engines(&wanted, start)?;
     let config = settings.read_targets()?;
-    let fleet = fill(&config)?;
+    let mut fleet = Fleet::new(config.rate, seed()?);
     let window = engines.enable_batching();
     let mut pacer = Pacer::new(config.rate, window);
     let board = Arc::<Board>::default();
@@ -116,8 +119,13 @@ fn serve(arguments: Arguments, start: Instant, log: &mut Log<impl Output>) -> Re
     log.info(&format!("checking {}", Summary(&config).total()));
     hooks.set_engine(engines.name());
     let journal = Journal::new(NonBlockingWriter::new(events), engines.name());
-    let mut daemon = Daemon::new(fleet, journal, writer, hooks, supervisor, log, &signals);
     let mut checker = Checker::new(secret()?, config.attempts());
+    let read: ReadConfig = Arc::new(move || {
+        read().and_then(Settings::read_targets).map_err(|error| error.to_string())
+    });
+    let inventory = Inventory::new(config, read, &mut fleet, Duration::ZERO);
+    let targets = (fleet, inventory);
+    let mut daemon = Daemon::new(targets, journal, writer, hooks, supervisor, log, &signals);
     let mut engine = engines.into_engine(egress::engine_of);
     run(&mut checker, engine.as_mut(), &mut pacer, &mut daemon, None, None)?;
     let lags = daemon.lags().to_string();
@@ -134,24 +142,6 @@ fn open_engines(wanted: &[EngineConfig], start: Instant) -> Result<OpenEngines, 
     let kept = privilege::relinquish(is_enough)?;
     privilege::confine(kept, &[])?;
     Ok(engines?)
-}
-
-/// Returns the pools of a configuration with those targets that need no look-up.
-fn fill(config: &Config) -> Result<Fleet, LocalError> {
-    let mut fleet = Fleet::new(config.rate, seed()?);
-    for PoolConfig { settings, targets, .. } in &config.pools {
-        let pool = fleet.add_pool(settings.clone());
-        for target in targets {
-            let Hosts::Block(block) = target.hosts else { continue };
-            for (address, port) in
-                block.iter().flat_map(|a| target.ports.iter().map(move |p| (a, p)))
-            {
-                let place = Place::Endpoint((address, port).into());
-                fleet.add(pool, Member { label: None, place, is_witness: false }, Duration::ZERO);
-            }
-        }
-    }
-    Ok(fleet)
 }
 
 /// Opens the file for events. `-` is standard output.

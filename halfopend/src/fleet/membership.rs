@@ -55,6 +55,9 @@ impl Fleet {
     /// stand.
     pub fn set_settings(&mut self, pool: u32, settings: PoolSettings, now: Duration) {
         let state = &mut self.pools[pool as usize];
+        if state.settings == settings {
+            return;
+        }
         let intervals = |s: &PoolSettings| [s.interval, s.transition_interval, s.down_interval];
         let (old, new) = (intervals(&state.settings), intervals(&settings));
         let comes_earlier = old.iter().zip(new).any(|(old, new)| new < *old);
@@ -62,14 +65,13 @@ impl Fleet {
         state.settings = settings;
         self.update_times();
         if comes_earlier {
-            for id in self.pools[pool as usize].targets.clone() {
+            let Pool { targets, witnesses, .. } = &self.pools[pool as usize];
+            for id in [&targets[..], witnesses].concat() {
                 self.come_earlier(id, now);
             }
         }
-        let is_known = |id: &u32| self.target(*id).health.state() != State::Unknown;
-        if self.pools[pool as usize].targets.iter().any(is_known)
-            && self.update_fail_open(pool, now)
-        {
+        let Pool { up, down, .. } = self.pools[pool as usize];
+        if up + down > 0 && self.update_fail_open(pool, now) {
             self.tell_fail_open(pool, u32::MAX);
         }
     }
@@ -81,7 +83,7 @@ impl Fleet {
         let Member { label, place, is_witness } = member;
         let target = Target {
             pool,
-            position: number(self.pools[pool as usize].targets.len()),
+            position: number(self.pools[pool as usize].members(is_witness).len()),
             label,
             place,
             is_witness,
@@ -97,9 +99,7 @@ impl Fleet {
             number(self.targets.len() - 1)
         });
         self.targets[id as usize] = Some(target);
-        if !is_witness {
-            self.pools[pool as usize].targets.push(id);
-        }
+        self.pools[pool as usize].members(is_witness).push(id);
         self.expect_or_not(id);
         self.wait(id);
         id
@@ -128,17 +128,17 @@ impl Fleet {
         let view = self.target_view(id, None);
         let Target { pool, position, is_witness, health, .. } =
             self.targets[id as usize].take().expect("a target of the fleet");
+        let members = self.pools[pool as usize].members(is_witness);
+        members.swap_remove(position as usize);
+        if let Some(moved) = members.get(position as usize).copied() {
+            self.target_mut(moved).position = position;
+        }
         if is_witness {
             return;
         }
         let state = &mut self.pools[pool as usize];
-        state.targets.swap_remove(position as usize);
-        let moved = state.targets.get(position as usize).copied();
         let has_news = state.up > 0 || state.fail_open.is_open();
         state.count_change(health.state(), State::Unknown);
-        if let Some(moved) = moved {
-            self.target_mut(moved).position = position;
-        }
         let switches = has_news && self.update_fail_open(pool, now);
         self.push(EventKind::Removed, Some(self.view(pool)), Some(view));
         if switches {

@@ -39,6 +39,8 @@ pub(super) struct Pool {
     pub(super) settings: PoolSettings,
     /// The ids of its targets, without witnesses.
     pub(super) targets: Vec<u32>,
+    /// Those of its witnesses.
+    pub(super) witnesses: Vec<u32>,
     /// How many of them are up.
     pub(super) up: u32,
     /// How many of them are down.
@@ -49,7 +51,12 @@ pub(super) struct Pool {
 impl Pool {
     pub(super) fn new(settings: PoolSettings) -> Self {
         let fail_open = FailOpen::new(settings.fail_open, settings.interval);
-        Self { settings, targets: Vec::new(), up: 0, down: 0, fail_open }
+        Self { settings, targets: Vec::new(), witnesses: Vec::new(), up: 0, down: 0, fail_open }
+    }
+
+    /// Returns its targets, or its witnesses.
+    pub(super) fn members(&mut self, are_witnesses: bool) -> &mut Vec<u32> {
+        if are_witnesses { &mut self.witnesses } else { &mut self.targets }
     }
 
     /// Takes in that a target was in one state, and is in another.

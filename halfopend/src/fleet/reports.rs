@@ -1,5 +1,6 @@
 //! What the fleet tells about itself.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Fleet;
@@ -12,6 +13,22 @@ impl Fleet {
         let view = self.target_view(id, transition);
         let pool = Some(self.view(self.target(id).pool));
         self.push(kind, pool, Some(view));
+    }
+
+    /// Returns the ids of the targets of a pool, without witnesses.
+    pub fn targets_of(&self, pool: u32) -> &[u32] {
+        &self.pools[pool as usize].targets
+    }
+
+    /// Returns the ids of the witnesses of a pool.
+    pub fn witnesses_of(&self, pool: u32) -> &[u32] {
+        &self.pools[pool as usize].witnesses
+    }
+
+    /// Returns the endpoint of a target, if the operator wrote it.
+    pub fn written_endpoint(&self, id: u32) -> Option<SocketAddr> {
+        let target = self.target(id);
+        target.place.endpoint().filter(|_| target.label.is_none())
     }
 
     /// Tells what is known of the targets with this id or a higher one, until there are `most`

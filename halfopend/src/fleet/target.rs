@@ -34,7 +34,7 @@ impl Place {
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) pool: u32,
-    /// Its index among the targets of the pool, unless it is a witness.
+    /// Its index among the targets of the pool, or among the witnesses.
     pub(super) position: u32,
     /// What the operator wrote, if it is not the endpoint.
     pub(super) label: Option<Box<str>>,

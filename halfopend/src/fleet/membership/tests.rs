@@ -186,9 +186,11 @@ impl Trial {
             let own: Vec<_> = targets().filter(|(_, t)| t.pool == pool && !t.is_witness).collect();
             let up = own.iter().filter(|(_, t)| t.health.state() == State::Up).count();
             assert_eq!((state.up as usize, state.targets.len()), (up, own.len()));
-            for (id, target) in own {
-                assert_eq!(state.targets[target.position as usize], id);
-            }
+        }
+        for (id, target) in targets() {
+            let Pool { targets, witnesses, .. } = &self.fleet.pools[target.pool as usize];
+            let members = if target.is_witness { witnesses } else { targets };
+            assert_eq!(members[target.position as usize], id);
         }
         let mut networks = BTreeMap::<[u8; 3], u32>::new();
         for (_, target) in targets() {

@@ -1,0 +1,100 @@
+//! What cannot be changed while the program runs, because it takes privilege that was given up.
+
+use std::collections::HashMap;
+
+use halfopen::engine::Egress;
+
+use crate::config::{Config, PoolConfig};
+
+/// Returns an error if a new configuration changes something that needs a restart.
+///
+/// # Errors
+///
+/// Returns the name of the setting.
+pub(super) fn needs_restart(
+    start: &Config,
+    in_force: &[PoolConfig],
+    new: &Config,
+) -> Result<(), String> {
+    let refuse = |what: String| Err(format!("a change of {what} needs a restart"));
+    if new.rate != start.rate {
+        return refuse("rate".to_owned());
+    }
+    if new.engine != start.engine {
+        return refuse("engine".to_owned());
+    }
+    let most = start.pools.iter().map(attempts).max();
+    let (at_start, before, after) = (by_name(&start.pools), by_name(in_force), by_name(&new.pools));
+    for pool in &new.pools {
+        let name = &*pool.settings.name;
+        let at_start = at_start.get(name).copied();
+        let before = before.get(name).copied().or(at_start);
+        if let Some(key) = change_of_pool(start, before, at_start, pool) {
+            return refuse(format!("pool.{name}.{key}"));
+        }
+        if Some(attempts(pool)) > most {
+            return refuse(format!("pool.{name}.retries to more than any pool had at the start"));
+        }
+    }
+    let is_gone = |pool: &&PoolConfig| !after.contains_key(&*pool.settings.name);
+    let mut gone = start.pools.iter().filter(is_gone);
+    match gone.find(|pool| pool.agent.is_some()) {
+        Some(pool) => refuse(format!("pool.{}.agent", pool.settings.name)),
+        None => Ok(()),
+    }
+}
+
+/// Makes each pool refer to the engine that was opened for its egress.
+pub(super) fn use_open_engines(start: &Config, new: &mut Config) {
+    let mut open: Vec<(&Egress, usize)> = Vec::new();
+    for PoolConfig { egress, settings, .. } in &start.pools {
+        if open.iter().all(|(_, engine)| *engine != settings.engine) {
+            open.push((egress, settings.engine));
+        }
+    }
+    for PoolConfig { egress, settings, .. } in &mut new.pools {
+        if let Some((_, engine)) = open.iter().find(|(open, _)| *open == egress) {
+            settings.engine = *engine;
+        }
+    }
+}
+
+fn by_name(pools: &[PoolConfig]) -> HashMap<&str, &PoolConfig> {
+    pools.iter().map(|pool| (&*pool.settings.name, pool)).collect()
+}
+
+fn attempts(pool: &PoolConfig) -> usize {
+    pool.settings.schedule.attempts().count()
+}
+
+/// Returns the first setting of a pool that cannot be changed like this.
+fn change_of_pool(
+    start: &Config,
+    old: Option<&PoolConfig>,
+    at_start: Option<&PoolConfig>,
+    new: &PoolConfig,
+) -> Option<&'static str> {
+    // Sockets were opened for the pools of the start; another pool may share them.
+    let is_open = |egress: &Egress| start.pools.iter().any(|pool| pool.egress == *egress);
+    let changed = match old {
+        Some(old) => change_of_egress(&old.egress, &new.egress),
+        None if is_open(&new.egress) => None,
+        None => change_of_egress(&Egress::default(), &new.egress).or(Some("source")),
+    };
+    let agent = at_start.and_then(|pool| pool.agent);
+    let hook = at_start.and_then(|pool| pool.hook.as_ref());
+    changed
+        .or((agent != new.agent).then_some("agent"))
+        .or((hook != new.hook.as_ref()).then_some("hook"))
+}
+
+fn change_of_egress(old: &Egress, new: &Egress) -> Option<&'static str> {
+    let changes = [
+        (old.source != new.source, "source"),
+        (old.interface != new.interface, "interface"),
+        (old.mark != new.mark, "mark"),
+        (old.dscp != new.dscp, "dscp"),
+        (old.ttl != new.ttl, "ttl"),
+    ];
+    changes.into_iter().find(|(changes, _)| *changes).map(|(_, key)| key)
+}
