@@ -17,6 +17,7 @@ use jiff::Timestamp;
 
 use crate::board::Writer;
 use crate::egress;
+use crate::faults::Faults;
 use crate::fleet::{Check, Fleet, Wanted};
 use crate::hooks::Hooks;
 use crate::inventory::Inventory;
@@ -39,6 +40,7 @@ pub struct Daemon<'a, O, L> {
     hooks: Hooks,
     supervisor: Supervisor,
     log: &'a mut Log<L>,
+    faults: Faults,
     inventory: Inventory,
     snapshot: Snapshot,
     signals: &'a Signals,
@@ -66,6 +68,7 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
             hooks,
             supervisor,
             log,
+            faults: Faults::default(),
             inventory,
             snapshot,
             signals,
@@ -93,6 +96,9 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
             let time = Timestamp::now();
             self.journal.write(&event, time);
             self.hooks.push(&event, time);
+            if let Some(line) = self.faults.line(&event, self.now) {
+                self.log.warn(&line);
+            }
             self.board.write(event);
         }
         if self.journal.flush() {

@@ -16,6 +16,7 @@ pub mod config;
 pub mod daemon;
 pub mod egress;
 pub mod event;
+pub mod faults;
 pub mod fleet;
 pub mod hooks;
 pub mod inventory;

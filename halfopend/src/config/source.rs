@@ -8,6 +8,9 @@ use super::error::{ConfigError, Position, Problem};
 use super::tables;
 use super::words::{Name, Quoted};
 
+/// The longest that the parser may say, in bytes: it quotes values of any length.
+const LONGEST: usize = 800;
+
 /// The text of a file. Places are offsets in bytes.
 #[derive(Debug)]
 pub(super) struct Source {
@@ -57,7 +60,8 @@ impl Source {
     /// Returns what the parser says.
     pub(super) fn toml(&self, error: &toml::de::Error) -> ConfigError {
         let message = error.message().replacen("unknown field", "unknown key", 1);
-        let message = message.replace(char::is_control, " ");
+        let mut message = message.replace(char::is_control, " ");
+        message.truncate(message.floor_char_boundary(LONGEST));
         self.at(error.span().map_or(0, |span| span.start), Problem::Toml(message))
     }
 }
