@@ -25,8 +25,13 @@ Examples:
     override_usage = "halfopend [OPTIONS] TARGET...\n       halfopend [OPTIONS] --config FILE"
 )]
 pub struct Arguments {
-    /// HOST:PORT, [V6]:PORT, HOST:25,80-90, 198.18.0.0/24:80
-    #[arg(value_name = "TARGET", required_unless_present = "config", conflicts_with = "config")]
+    /// The targets.
+    #[arg(
+        help = "HOST:PORT, [V6]:PORT, HOST:25,80-90, 198.18.0.0/24:80",
+        value_name = "TARGET",
+        required_unless_present = "config",
+        conflicts_with = "config"
+    )]
     pub targets: Vec<Target>,
 
     /// Pools of targets, see halfopend.toml(5)

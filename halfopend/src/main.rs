@@ -50,17 +50,24 @@ fn main() -> ExitCode {
         }
     };
     let mut log = Log::new(NonBlockingWriter::new(io::stderr()), arguments.log);
-    let result = if arguments.check { check(arguments) } else { serve(arguments, start, &mut log) };
+    let result = privilege::become_caller().map_err(Failure::from).and_then(|()| {
+        if arguments.check { check(arguments) } else { serve(arguments, start, &mut log) }
+    });
     let Err(failure) = result else { return ExitCode::SUCCESS };
     log.error(&failure.to_string());
     match failure {
-        Failure::Config(_) | Failure::Egress(_) => ExitCode::from(WRONG_CONFIGURATION),
+        Failure::Config(_) | Failure::Egress(_) | Failure::LentRate(_) => {
+            ExitCode::from(WRONG_CONFIGURATION)
+        }
         _ => ExitCode::FAILURE,
     }
 }
 
 /// The exit code for mistakes in the configuration or on the command line.
 const WRONG_CONFIGURATION: u8 = 2;
+
+/// The highest rate, in SYNs per second, for callers without privilege of their own: the default.
+const LENT_RATE: u32 = 10_000;
 
 /// Why the program ends, if not by a signal.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +76,8 @@ enum Failure {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Egress(#[from] egress::TooMany),
+    #[error("rate {0} is only for root and callers with CAP_NET_RAW: use 1 to {LENT_RATE}")]
+    LentRate(u32),
     #[error(transparent)]
     Local(#[from] LocalError),
     #[error(transparent)]
@@ -101,6 +110,7 @@ fn serve(arguments: Arguments, start: Instant, log: &mut Log<impl Output>) -> Re
     let Arguments { config: file, targets, events, .. } = arguments;
     let read = move || settings(file.as_deref(), targets.clone());
     let mut settings = read()?;
+    check_rate(settings.config.rate)?;
     let wanted = egress::engines(&mut settings.config)?;
     let mut hooks = Hooks::start("/proc/self/exe", settings.config.hooks())?;
     let supervisor = Supervisor::of_environment();
@@ -115,8 +125,9 @@ fn serve(arguments: Arguments, start: Instant, log: &mut Log<impl Output>) -> Re
     let mut writer = Writer::new(Arc::clone(&board));
     writer.show(&config.pools);
     agent.start(board)?;
-    supervisor.ready("checking");
-    log.info(&format!("checking {}", Summary(&config).total()));
+    let total = Summary(&config).total();
+    supervisor.ready(&total);
+    log.info(&format!("checking {total}"));
     hooks.set_engine(engines.name());
     let journal = Journal::new(NonBlockingWriter::new(events), engines.name());
     let mut checker = Checker::new(secret()?, config.attempts());
@@ -132,6 +143,12 @@ fn serve(arguments: Arguments, start: Instant, log: &mut Log<impl Output>) -> Re
     daemon.finish();
     log.info(&lags);
     Ok(())
+}
+
+/// Refuses a rate that the caller could not reach without the privilege of this program.
+fn check_rate(rate: u32) -> Result<(), Failure> {
+    let is_allowed = !privilege::is_lent() || (1..=LENT_RATE).contains(&rate);
+    is_allowed.then_some(()).ok_or(Failure::LentRate(rate))
 }
 
 /// Opens the engines, and gives up all privilege that they do not need.

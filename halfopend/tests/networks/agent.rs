@@ -1,0 +1,77 @@
+//! Clients of the agent that are not `HAProxy`.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use lab::{Lab, Namespace};
+
+use crate::daemon::{AGENT, Daemon, Files, SERVERS, pool, wait_until};
+
+/// Sends a request to the agent, and returns the answer.
+pub(crate) fn ask(host: &Namespace, request: &str) -> String {
+    host.enter(|| {
+        let mut stream = TcpStream::connect(AGENT).expect("the agent listens");
+        stream.write_all(request.as_bytes()).expect("the agent reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("the agent ends its answer");
+        answer
+    })
+}
+
+/// Waits for an answer.
+fn until_it_says(host: &Namespace, request: &str, answer: &str) {
+    wait_until(&format!("{answer:?} to {request:?}"), || ask(host, request) == answer);
+}
+
+#[test]
+fn the_only_target_needs_no_request() {
+    let lab = Lab::new();
+    let [server, ..] = SERVERS;
+    let listener = lab.server.listen(server.parse().unwrap());
+    let files = Files::new(&pool().replace(&format!("{SERVERS:?}"), &format!("[{server:?}]")));
+    let _daemon = Daemon::start(&lab.client, &files);
+    wait_until("the agent listens", || lab.client.enter(|| TcpStream::connect(AGENT).is_ok()));
+    until_it_says(&lab.client, "", "up\n");
+    drop(listener);
+    wait_until("it is down", || ask(&lab.client, "").starts_with("down #"));
+    assert_eq!(ask(&lab.client, "web/198.18.0.9:8025\n"), "\n");
+}
+
+#[test]
+fn an_address_in_use_ends_the_start_and_is_named() {
+    let lab = Lab::new();
+    let _taken = lab.client.enter(|| TcpListener::bind(AGENT).expect("a free port"));
+    let outcome = lab.client.outcome(Files::new(&pool()).command(&[]));
+    assert_eq!(outcome.code, 1, "{outcome:#?}");
+    assert!(outcome.stderr.contains(&format!("cannot listen on {AGENT}")), "{outcome:#?}");
+}
+
+#[test]
+fn hostile_clients_delay_neither_checks_nor_answers() {
+    let lab = Lab::new();
+    let mut listeners: Vec<_> =
+        SERVERS.iter().map(|server| lab.server.listen(server.parse().unwrap())).collect();
+    let files = Files::new(&pool());
+    let mut daemon = Daemon::start(&lab.client, &files);
+    let seen = daemon.until(0, "up", SERVERS[0]);
+    let agent: SocketAddr = AGENT.parse().unwrap();
+    let crowd: Vec<_> = lab.client.enter(|| {
+        let connect = |_| TcpStream::connect_timeout(&agent, Duration::from_mins(1));
+        (0..1000).map(connect).collect::<Result<_, _>>().expect("the agent accepts them")
+    });
+    for (index, mut stream) in crowd.iter().enumerate() {
+        // Many were closed already to make room.
+        let _ = match index % 3 {
+            0 => stream.write_all(b"web/198.18.0"),
+            1 => stream.write_all(&vec![b'x'; 1 << 20]),
+            _ => Ok(()),
+        };
+    }
+    listeners.remove(0);
+    daemon.until(seen, "down", SERVERS[0]);
+    let request = format!("web/{}\n", SERVERS[0]);
+    wait_until("the agent tells", || ask(&lab.client, &request).starts_with("down #"));
+    let descriptors = std::fs::read_dir(format!("/proc/{}/fd", daemon.id())).unwrap().count();
+    assert!(descriptors < 320, "{descriptors}");
+}

@@ -1,0 +1,8 @@
+//! The daemon on networks that the tests make, next to what it works with: the kernel, `HAProxy`, a
+//! service manager. Runs as root, and as an ordinary user inside `unshare --user --map-root-user`.
+
+mod agent;
+mod daemon;
+mod haproxy;
+mod privilege;
+mod service;
