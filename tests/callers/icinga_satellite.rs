@@ -3,7 +3,7 @@
 use crate::icinga::Site;
 use crate::installed::{Installed, replaced, snippet};
 use crate::pool::Pool;
-use lab::SERVER_V4;
+use lab::{Namespace, SERVER_V4};
 
 #[test]
 fn a_satellite_checks_for_its_master() {
@@ -11,7 +11,11 @@ fn a_satellite_checks_for_its_master() {
     // The master is in the server's namespace, the satellite in the client's.
     let zones = replaced(&snippet("icinga2-satellite.conf"), "198.18.0.20", &SERVER_V4.to_string());
     let (master, satellite) = (Site::new(&installed, "master"), Site::new(&installed, "satellite"));
-    certify(&pool, &installed, &[(&master, "master.example"), (&satellite, "satellite.example")]);
+    certify(
+        &pool.lab.client,
+        &installed,
+        &[(&master, "master.example"), (&satellite, "satellite.example")],
+    );
     for (site, name, rights) in [
         (&master, "master.example", ""),
         (&satellite, "satellite.example", "accept_config = true; accept_commands = true"),
@@ -41,7 +45,7 @@ fn a_satellite_checks_for_its_master() {
 
 /// What `icinga2 node wizard` does between two machines that reach each other: a certificate for
 /// each, from one authority.
-fn certify(pool: &Pool, installed: &Installed, sites: &[(&Site, &str)]) {
+pub(crate) fn certify(host: &Namespace, installed: &Installed, sites: &[(&Site, &str)]) {
     let path = |site: &Site, name: &str| site.path(name).display().to_string();
     let (authority, _) = sites[0];
     let data = format!("-DConfiguration.DataDir={}", path(authority, "data"));
@@ -49,7 +53,7 @@ fn certify(pool: &Pool, installed: &Installed, sites: &[(&Site, &str)]) {
         (format!("ICINGA2_USER={}", authority.user), format!("ICINGA2_GROUP={}", authority.user));
     let pki = |words: &[&str]| {
         let words = [&["env", &user, &group, "icinga2", "pki"], words, &[&*data]].concat();
-        let outcome = pool.lab.client.outcome(installed.command(&words));
+        let outcome = host.outcome(installed.command(&words));
         assert_eq!(outcome.code, 0, "{words:?}: {}", outcome.stdout);
     };
     pki(&["new-ca"]);

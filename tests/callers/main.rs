@@ -5,6 +5,7 @@
 mod check_tcp;
 mod farmguardian;
 mod haproxy;
+mod hooks;
 mod icinga;
 mod icinga_satellite;
 mod installed;
