@@ -1,4 +1,4 @@
-//! A real HAProxy, through its Runtime API.
+//! A real `HAProxy`, through its Runtime API.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
