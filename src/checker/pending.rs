@@ -64,6 +64,10 @@ impl Pending {
 
     /// Adds a target, unless its endpoint is pending already.
     pub(super) fn insert(&mut self, target: PendingTarget) -> Option<Slot> {
+        assert!(
+            target.progress.attempts() <= self.attempts,
+            "more attempts than there is room for"
+        );
         let hash = self.secret.hash(target.remote);
         let same = |slot: &Slot| self.slots[*slot as usize].remote == target.remote;
         let rehash = |slot: &Slot| self.secret.hash(self.slots[*slot as usize].remote);
