@@ -47,6 +47,15 @@ impl Fleet {
         None
     }
 
+    /// Returns all targets as they are now, with their pools.
+    pub fn views(&self) -> impl Iterator<Item = (PoolView, TargetView)> {
+        let ids = (0..).zip(&self.targets);
+        ids.filter_map(|(id, target)| {
+            let target = target.as_ref().filter(|target| !target.is_witness)?;
+            Some((self.view(target.pool), self.target_view(id, None)))
+        })
+    }
+
     /// Returns a target as it is now, after this transition if there was one.
     pub(super) fn target_view(&self, id: u32, transition: Option<(State, u8)>) -> TargetView {
         let target = self.target(id);

@@ -1,0 +1,192 @@
+//! What is known of all targets, for readers on another thread: metrics, the status page.
+//!
+//! The loop publishes what happens in batches, and never waits. The table belongs to the thread of
+//! the readers, who bring it up to date before they look.
+
+mod table;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
+
+use halfopen::local_error::LocalError;
+use halfopen::verdict::{NoVerdict, Outcome, PortState, Reason};
+use jiff::Timestamp;
+
+pub use self::table::{History, PoolRow, RoundTrips, Table, TargetRow};
+
+use crate::event::{Event, PoolView, TargetView};
+use crate::lag::Lags;
+
+/// The most updates that wait for the readers' thread. What is published beyond that is lost.
+const BACKLOG: usize = 1 << 20;
+
+/// How many updates are published at once.
+const BATCH: usize = 1024;
+
+/// Something that the table is to know.
+#[derive(Debug, Clone)]
+pub enum Update {
+    /// What is known of a target when it is first shown.
+    Target(PoolView, TargetView),
+    /// Something that has happened, and when.
+    Event(Event, Timestamp),
+    /// A check that has ended.
+    Check(CheckEnd),
+    /// What is known of the program itself.
+    Program(Program),
+}
+
+/// How a check has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckEnd {
+    /// The target.
+    pub id: u32,
+    /// When, counted from the start.
+    pub at: Duration,
+    /// The state of the port, or the name of the fault that hides it.
+    pub found: Result<PortState, &'static str>,
+    /// The round-trip time, if one was measured.
+    pub round_trip: Option<Duration>,
+    /// How many SYNs were sent.
+    pub syns: u32,
+}
+
+impl CheckEnd {
+    /// Returns what there is to know about this outcome; `None` if it is none: the check was not
+    /// made.
+    pub fn of(id: u32, outcome: &Outcome, at: Duration) -> Option<Self> {
+        let (found, round_trip, syns) = match outcome {
+            Ok(verdict) => {
+                let found = match verdict.reason {
+                    Reason::NoRoute(_) => Err("no_route"),
+                    _ => Ok(verdict.state()),
+                };
+                (found, verdict.round_trip(), verdict.attempts)
+            }
+            Err(NoVerdict::AlreadyPending | NoVerdict::Unfinished(_) | NoVerdict::NotProbed(_)) => {
+                return None;
+            }
+            Err(NoVerdict::LocalError(error)) => (Err(fault(error)), None, 0),
+            Err(NoVerdict::NoAddressFits { .. } | NoVerdict::TooManyAddresses { .. }) => {
+                (Err("address"), None, 0)
+            }
+        };
+        let syns = u32::try_from(syns).unwrap_or(u32::MAX);
+        Some(Self { id, at, found, round_trip, syns })
+    }
+}
+
+/// Returns the name of a fault of this machine, for the label of a metric.
+fn fault(error: &LocalError) -> &'static str {
+    match error {
+        LocalError::Firewall(_) => "firewall",
+        LocalError::Send { .. } | LocalError::SendEcho { .. } => "send",
+        LocalError::Lookup(_) => "lookup",
+        LocalError::RoutingTable(_) | LocalError::OtherRoute(_) => "route",
+        LocalError::RawSocket(_)
+        | LocalError::PingSocket(_)
+        | LocalError::Socket(_)
+        | LocalError::SocketSetup(_)
+        | LocalError::SourcePort(_) => "socket",
+        LocalError::Option { .. }
+        | LocalError::Source { .. }
+        | LocalError::SourceFamily(_)
+        | LocalError::Interface(_)
+        | LocalError::LoopbackSource(_) => "egress",
+        LocalError::Broadcast(_) | LocalError::NoScope(_) | LocalError::OtherScope(_) => "address",
+        LocalError::Abandoned(_) => "abandoned",
+        LocalError::Timer(_)
+        | LocalError::Receive(_)
+        | LocalError::Threads(_)
+        | LocalError::Signals(_)
+        | LocalError::Random => "system",
+    }
+}
+
+/// What is known of the program itself.
+#[derive(Debug, Clone, Default)]
+pub struct Program {
+    /// How late checks began.
+    pub lags: Lags,
+    /// How many answers found the receive queue full.
+    pub answers_lost: u64,
+    /// How many events were lost by a slow reader.
+    pub events_lost: u64,
+    /// How many runs of hooks have failed.
+    pub hook_failures: u64,
+    /// Whether the newest reload succeeded, and when the newest successful one was.
+    pub reload: Option<(bool, Timestamp)>,
+}
+
+/// Publishes updates, from the loop.
+pub struct Publisher {
+    sender: mpsc::Sender<Vec<Update>>,
+    batch: Vec<Update>,
+    waiting: Arc<AtomicUsize>,
+    lost: u64,
+}
+
+impl Publisher {
+    /// Publishes an update with the next batch.
+    pub fn publish(&mut self, update: Update) {
+        self.batch.push(update);
+        if self.batch.len() >= BATCH {
+            self.flush();
+        }
+    }
+
+    /// Publishes what waits. It is lost if the readers' thread has too much to do already.
+    pub fn flush(&mut self) {
+        let count = self.batch.len();
+        if count == 0 {
+            return;
+        }
+        let batch = std::mem::take(&mut self.batch);
+        if self.waiting.load(Ordering::Relaxed) > BACKLOG {
+            self.lost += count as u64;
+            return;
+        }
+        self.waiting.fetch_add(count, Ordering::Relaxed);
+        // Nobody reads any more when the program ends.
+        let _ = self.sender.send(batch);
+    }
+
+    /// Returns how many updates were lost so far.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+}
+
+/// The table, for the readers' thread.
+pub struct Live {
+    updates: Mutex<mpsc::Receiver<Vec<Update>>>,
+    table: Mutex<Table>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Live {
+    /// Creates the empty table of a program that started at that time, and what publishes to it.
+    pub fn new(started: Timestamp) -> (Publisher, Self) {
+        let (sender, updates) = mpsc::channel();
+        let waiting = Arc::<AtomicUsize>::default();
+        let publisher =
+            Publisher { sender, batch: Vec::new(), waiting: Arc::clone(&waiting), lost: 0 };
+        let live =
+            Self { updates: Mutex::new(updates), table: Mutex::new(Table::new(started)), waiting };
+        (publisher, live)
+    }
+
+    /// Brings the table up to date, and returns it. Only readers wait for each other.
+    pub fn read(&self) -> MutexGuard<'_, Table> {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let updates = self.updates.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Ok(batch) = updates.try_recv() {
+            self.waiting.fetch_sub(batch.len(), Ordering::Relaxed);
+            for update in batch {
+                table.apply(update);
+            }
+        }
+        table
+    }
+}

@@ -1,0 +1,326 @@
+//! The rows of targets and pools.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use halfopen::verdict::PortState;
+use jiff::Timestamp;
+
+use super::{CheckEnd, Program, Update};
+use crate::event::{Event, EventKind, PoolView, TargetView};
+use crate::fleet::health::State;
+
+/// How many targets have a history at most.
+const HISTORIES: usize = 20_000;
+
+/// The upper bounds of the buckets of round-trip times: 50 µs, doubled up to 1.6 s.
+const BOUNDS: usize = 16;
+
+/// All that is known.
+#[derive(Debug)]
+pub struct Table {
+    /// When the program started.
+    pub started: Timestamp,
+    /// True while nothing at all answers: this machine is cut off.
+    pub is_isolated: bool,
+    /// The pools, by name.
+    pub pools: BTreeMap<Arc<str>, PoolRow>,
+    /// The targets by id; `None` where there is none.
+    pub targets: Vec<Option<TargetRow>>,
+    /// How many checks were hidden by each fault of this machine.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// The program itself.
+    pub program: Program,
+    histories: usize,
+}
+
+/// What is known of a pool.
+#[derive(Debug, Clone, Default)]
+pub struct PoolRow {
+    /// How many of its targets are up.
+    pub up: u32,
+    /// How many there are.
+    pub targets: u32,
+    /// True while it advertises silent targets as up.
+    pub fails_open: bool,
+    /// The round-trip times of all its targets.
+    pub round_trips: RoundTrips,
+}
+
+/// What is known of a target.
+#[derive(Debug, Clone)]
+pub struct TargetRow {
+    /// Its pool.
+    pub pool: Arc<str>,
+    /// What the operator wrote, if it is not the endpoint.
+    label: Option<Box<str>>,
+    /// Its endpoint, unless it is a name that is not resolved yet.
+    pub endpoint: Option<SocketAddr>,
+    /// Its state.
+    pub state: State,
+    /// Since when, if that is known.
+    pub since: Option<Timestamp>,
+    /// What load balancers are told.
+    pub advertised: State,
+    /// True while a fault of this machine hides it.
+    pub is_held: bool,
+    /// Why it is not up, or held, as of the newest event.
+    pub reason: Option<Box<str>>,
+    /// What the newest check found.
+    pub found: Option<PortState>,
+    /// The newest round-trip time in microseconds.
+    round_trip: Option<u32>,
+    /// How many checks found each state, in the order of [`TargetRow::STATES`].
+    pub verdicts: [u32; 5],
+    /// How many checks a fault of this machine has hidden.
+    pub faults: u32,
+    /// How many SYNs were sent.
+    pub syns: u32,
+    /// How often its state has changed.
+    pub transitions: u32,
+    /// The round-trip times of the last hour, unless there are very many targets.
+    pub history: Option<Box<History>>,
+}
+
+impl TargetRow {
+    /// The states that checks find.
+    pub const STATES: [PortState; 5] = [
+        PortState::Open,
+        PortState::Closed,
+        PortState::Filtered,
+        PortState::Unreachable,
+        PortState::Stale,
+    ];
+
+    /// Returns the target as the operator wrote it.
+    pub fn label(&self) -> Cow<'_, str> {
+        match (&self.label, self.endpoint) {
+            (Some(label), _) => label.as_ref().into(),
+            (None, Some(endpoint)) => endpoint.to_string().into(),
+            (None, None) => "-".into(),
+        }
+    }
+
+    /// Returns the newest round-trip time.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.round_trip.map(|micros| Duration::from_micros(micros.into()))
+    }
+
+    /// Returns how many checks have ended.
+    pub fn checks(&self) -> u32 {
+        self.verdicts.iter().sum::<u32>() + self.faults
+    }
+
+    /// Returns how many checks did not find the port open. Those that a fault of this machine hid
+    /// are not counted.
+    pub fn failures(&self) -> u32 {
+        self.verdicts[1..].iter().sum()
+    }
+}
+
+/// The longest round-trip time of each of the last sixty minutes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct History {
+    /// By minute since the start, modulo 60, in units of 10 µs; 0 where nothing was measured.
+    minutes: [u16; 60],
+    newest: u64,
+}
+
+impl History {
+    fn new(at: Duration) -> Self {
+        Self { minutes: [0; 60], newest: at.as_secs() / 60 }
+    }
+
+    fn add(&mut self, at: Duration, round_trip: Option<Duration>) {
+        let minute = at.as_secs() / 60;
+        for passed in (self.newest + 1..=minute).rev().take(60) {
+            self.minutes[index(passed)] = 0;
+        }
+        self.newest = self.newest.max(minute);
+        if let Some(round_trip) = round_trip {
+            let units = u16::try_from(round_trip.as_micros() / 10).unwrap_or(u16::MAX).max(1);
+            let slot = &mut self.minutes[index(minute)];
+            *slot = units.max(*slot);
+        }
+    }
+
+    /// Returns the times of the minutes up to now, the oldest first.
+    pub fn minutes(&self) -> impl Iterator<Item = Option<Duration>> {
+        (1..=60).map(move |step| {
+            let units = self.minutes[index(self.newest + step)];
+            (units > 0).then(|| Duration::from_micros(u64::from(units) * 10))
+        })
+    }
+}
+
+fn index(minute: u64) -> usize {
+    usize::try_from(minute % 60).expect("less than 60")
+}
+
+/// A histogram of round-trip times.
+#[derive(Debug, Clone, Default)]
+pub struct RoundTrips {
+    counts: [u64; BOUNDS + 1],
+    sum: Duration,
+}
+
+impl RoundTrips {
+    fn add(&mut self, round_trip: Duration) {
+        let bucket = (0..BOUNDS).find(|bucket| round_trip <= bound(*bucket)).unwrap_or(BOUNDS);
+        self.counts[bucket] += 1;
+        self.sum += round_trip;
+    }
+
+    /// Returns each bound, with the number of times that were no longer.
+    pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> {
+        let mut below = 0;
+        (0..BOUNDS).zip(self.counts).map(move |(bucket, count)| {
+            below += count;
+            (bound(bucket), below)
+        })
+    }
+
+    /// Returns how many there are.
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// Returns their sum.
+    pub fn sum(&self) -> Duration {
+        self.sum
+    }
+}
+
+fn bound(bucket: usize) -> Duration {
+    Duration::from_micros(50 << bucket)
+}
+
+impl Table {
+    pub(super) fn new(started: Timestamp) -> Self {
+        Self {
+            started,
+            is_isolated: false,
+            pools: BTreeMap::new(),
+            targets: Vec::new(),
+            faults: BTreeMap::new(),
+            program: Program::default(),
+            histories: 0,
+        }
+    }
+
+    /// Returns the targets, each with its id.
+    pub fn targets(&self) -> impl Iterator<Item = (usize, &TargetRow)> {
+        self.targets.iter().enumerate().filter_map(|(id, row)| Some((id, row.as_ref()?)))
+    }
+
+    /// Returns true if every target has been checked, or is hidden by a fault of this machine.
+    pub fn is_ready(&self) -> bool {
+        self.targets().all(|(_, row)| row.checks() > 0 || row.is_held)
+    }
+
+    pub(super) fn apply(&mut self, update: Update) {
+        match update {
+            Update::Target(pool, target) => {
+                self.show_pool(&pool);
+                self.show(pool.name, target, None);
+            }
+            Update::Event(event, time) => self.apply_event(event, time),
+            Update::Check(check) => self.count(check),
+            Update::Program(program) => self.program = program,
+        }
+    }
+
+    fn apply_event(&mut self, event: Event, time: Timestamp) {
+        match (event.kind, &event.target) {
+            (EventKind::Isolated, None) => self.is_isolated = true,
+            (EventKind::Released, None) => self.is_isolated = false,
+            _ => {}
+        }
+        let Some(pool) = event.pool else { return };
+        self.show_pool(&pool);
+        let Some(target) = event.target else { return };
+        match event.kind {
+            EventKind::Removed => {
+                let row = self.targets.get_mut(target.id as usize).and_then(Option::take);
+                self.histories -= usize::from(row.is_some_and(|row| row.history.is_some()));
+                if pool.targets == 0 {
+                    self.pools.remove(&pool.name);
+                }
+            }
+            EventKind::Up | EventKind::Down | EventKind::Unknown => {
+                self.show(pool.name, target, Some(time));
+            }
+            _ => self.show(pool.name, target, None),
+        }
+    }
+
+    fn show_pool(&mut self, pool: &PoolView) {
+        let row = self.pools.entry(Arc::clone(&pool.name)).or_default();
+        (row.up, row.targets, row.fails_open) = (pool.up, pool.targets, pool.fails_open);
+    }
+
+    /// Shows a target, whose state has changed at `changed` if there is such a time.
+    fn show(&mut self, pool: Arc<str>, view: TargetView, changed: Option<Timestamp>) {
+        let id = view.id as usize;
+        if self.targets.len() <= id {
+            self.targets.resize_with(id + 1, || None);
+        }
+        let row = self.targets[id].get_or_insert_with(|| TargetRow {
+            pool: Arc::clone(&pool),
+            label: None,
+            endpoint: None,
+            state: State::Unknown,
+            since: None,
+            advertised: State::Unknown,
+            is_held: false,
+            reason: None,
+            found: None,
+            round_trip: None,
+            verdicts: [0; 5],
+            faults: 0,
+            syns: 0,
+            transitions: 0,
+            history: None,
+        });
+        row.transitions += u32::from(changed.is_some());
+        row.since = changed.or(row.since);
+        let is_endpoint =
+            view.endpoint.is_some_and(|endpoint| *endpoint.to_string() == *view.label);
+        row.label = (!is_endpoint).then_some(view.label);
+        (row.pool, row.endpoint) = (pool, view.endpoint);
+        (row.state, row.advertised, row.is_held) = (view.to, view.advertised, view.is_held);
+        row.reason = view.reason.map(String::into_boxed_str);
+    }
+
+    fn count(&mut self, check: CheckEnd) {
+        if let Err(fault) = check.found {
+            *self.faults.entry(fault).or_default() += 1;
+        }
+        let Some(Some(row)) = self.targets.get_mut(check.id as usize) else { return };
+        row.syns = row.syns.wrapping_add(check.syns);
+        match check.found {
+            Ok(found) => {
+                row.found = Some(found);
+                let place = TargetRow::STATES.iter().position(|state| *state == found);
+                row.verdicts[place.expect("all states")] += 1;
+            }
+            Err(_) => row.faults += 1,
+        }
+        if let Some(round_trip) = check.round_trip {
+            row.round_trip = Some(u32::try_from(round_trip.as_micros()).unwrap_or(u32::MAX));
+            if let Some(pool) = self.pools.get_mut(&row.pool) {
+                pool.round_trips.add(round_trip);
+            }
+        }
+        if row.history.is_none() && self.histories < HISTORIES {
+            row.history = Some(Box::new(History::new(check.at)));
+            self.histories += 1;
+        }
+        if let Some(history) = &mut row.history {
+            history.add(check.at, check.round_trip);
+        }
+    }
+}
