@@ -13,18 +13,15 @@ use halfopen::event_loop::{Driver, Next, PacketEvent};
 use halfopen::non_blocking_writer::Output;
 use halfopen::schedule::Schedule;
 use halfopen::wire::Origin;
-use jiff::Timestamp;
 
-use crate::board::Writer;
 use crate::egress;
 use crate::faults::Faults;
 use crate::fleet::{Check, Fleet, Wanted};
-use crate::hooks::Hooks;
 use crate::inventory::Inventory;
-use crate::journal::Journal;
 use crate::lag::Lags;
 use crate::log::Log;
 use crate::notify::Supervisor;
+use crate::outputs::Outputs;
 use crate::signals::{Request, Signals};
 use crate::slots::Slots;
 use crate::snapshot::Snapshot;
@@ -35,9 +32,7 @@ const TURN: Duration = Duration::from_millis(1);
 /// The resident checker.
 pub struct Daemon<'a, O, L> {
     fleet: Fleet,
-    journal: Journal<O>,
-    board: Writer,
-    hooks: Hooks,
+    outputs: Outputs<O>,
     supervisor: Supervisor,
     log: &'a mut Log<L>,
     faults: Faults,
@@ -53,28 +48,14 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
     /// Creates the driver of checks of this fleet, which has the targets of that inventory.
     pub fn new(
         (fleet, inventory): (Fleet, Inventory),
-        journal: Journal<O>,
-        board: Writer,
-        hooks: Hooks,
+        outputs: Outputs<O>,
         supervisor: Supervisor,
         log: &'a mut Log<L>,
         signals: &'a Signals,
     ) -> Self {
         let (slots, snapshot, now) = (Slots::default(), Snapshot::default(), Duration::ZERO);
-        Self {
-            fleet,
-            journal,
-            board,
-            hooks,
-            supervisor,
-            log,
-            faults: Faults::default(),
-            inventory,
-            snapshot,
-            signals,
-            slots,
-            now,
-        }
+        let faults = Faults::default();
+        Self { fleet, outputs, supervisor, log, faults, inventory, snapshot, signals, slots, now }
     }
 
     /// Returns how late checks began so far.
@@ -84,36 +65,32 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
 
     /// Waits for hooks under way, until another signal comes.
     pub fn finish(mut self) {
-        self.hooks.finish(self.signals);
+        self.outputs.hooks.finish(self.signals);
         self.serve_hooks();
     }
 
     fn pass_on_events(&mut self) {
-        if self.journal.takes_more() {
+        if self.outputs.journal.takes_more() {
             self.snapshot.tell_some(&mut self.fleet);
         }
         while let Some(event) = self.fleet.poll_event() {
-            let time = Timestamp::now();
-            self.journal.write(&event, time);
-            self.hooks.push(&event, time);
             if let Some(line) = self.faults.line(&event, self.now) {
                 self.log.warn(&line);
             }
-            self.board.write(event);
+            self.outputs.tell(event);
         }
-        if self.journal.flush() {
+        if self.outputs.flush() {
             self.snapshot.start();
         }
         self.serve_hooks();
         self.log.flush();
-        self.board.flush();
     }
 
     /// Makes the targets what the configuration and the name service say.
     fn update_targets(&mut self, now: Duration) {
         self.inventory.work(&mut self.fleet, now);
         if self.inventory.take_snapshot_wish() {
-            self.board.show(self.inventory.pools());
+            self.outputs.board.show(self.inventory.pools());
             self.snapshot.start();
         }
         while let Some(report) = self.inventory.poll_report() {
@@ -126,9 +103,9 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
 
     /// Returns when the loop has to wake even if no check is due.
     fn poll_timeout(&self) -> Option<Duration> {
-        let tells = self.snapshot.is_under_way() && self.journal.takes_more();
+        let tells = self.snapshot.is_under_way() && self.outputs.journal.takes_more();
         let times = [
-            self.board.poll_timeout(self.now),
+            self.outputs.board.poll_timeout(self.now),
             self.supervisor.poll_timeout(),
             self.inventory.poll_timeout(),
             tells.then_some(self.now),
@@ -138,8 +115,8 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
 
     /// Starts and ends runs of hooks, and logs what there is to say about them.
     fn serve_hooks(&mut self) {
-        self.hooks.handle();
-        while let Some(line) = self.hooks.poll_line() {
+        self.outputs.hooks.handle();
+        while let Some(line) = self.outputs.hooks.poll_line() {
             if line.is_problem {
                 self.log.warn(&line.text);
             } else {
@@ -177,7 +154,9 @@ impl<O: Output, L: Output> Driver for Daemon<'_, O, L> {
     }
 
     fn ended(&mut self, ended: Ended) {
-        self.fleet.ended(egress::target_of(ended.id), ended.outcome, self.now);
+        let id = egress::target_of(ended.id);
+        self.outputs.count(id, &ended.outcome, self.now);
+        self.fleet.ended(id, ended.outcome, self.now);
     }
 
     fn flush(&mut self) {
@@ -185,24 +164,29 @@ impl<O: Output, L: Output> Driver for Daemon<'_, O, L> {
     }
 
     fn on_packet(&mut self, at: Duration, packet: &PacketEvent) {
-        if let PacketEvent::Received(event, Ok(())) = packet
-            && is_from_the_network(event)
-        {
-            self.fleet.answered(at);
+        match packet {
+            PacketEvent::Received(Event::SegmentsLost(count), _) => {
+                self.outputs.answers_lost += u64::from(*count);
+            }
+            PacketEvent::Received(event, Ok(())) if is_from_the_network(event) => {
+                self.fleet.answered(at);
+            }
+            _ => {}
         }
     }
 
     fn interrupts(&self) -> Vec<Interrupt<'_>> {
-        let outputs = [self.journal.backlog(), self.log.backlog()];
+        let outputs = [self.outputs.journal.backlog(), self.log.backlog()];
         let outputs = outputs.into_iter().flatten().map(Interrupt::Writable);
         let signals = Interrupt::Readable(self.signals.as_fd());
         let inputs = [signals].into_iter().chain(self.inventory.interrupts());
-        outputs.chain(self.hooks.interrupts()).chain(inputs).collect()
+        outputs.chain(self.outputs.hooks.interrupts()).chain(inputs).collect()
     }
 
     fn handle_interrupts(&mut self, now: Duration) -> ControlFlow<()> {
         self.now = now;
         self.supervisor.turn(now);
+        self.outputs.publish_program(self.slots.lags(), now);
         self.serve_hooks();
         match self.signals.take() {
             Some(Request::Stop) => {

@@ -161,6 +161,11 @@ impl Hooks {
         self.failures.get(&reason).copied().unwrap_or_default()
     }
 
+    /// Returns how many runs have failed, for any reason.
+    pub fn all_failures(&self) -> u64 {
+        self.failures.values().sum()
+    }
+
     /// Starts no more runs, and waits for those under way until `stop` can be read.
     pub fn finish(&mut self, stop: &impl AsFd) {
         let unsent = self.unsent.take().and_then(|run| self.under_way.remove(&run.number));

@@ -83,6 +83,11 @@ impl<O: Output> Journal<O> {
         self.out.backlog().is_none_or(|(bytes, _)| bytes < BACKLOG / 4)
     }
 
+    /// Returns how many events were lost so far.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
     /// Passes on what the reader takes. Returns true if it has read everything and lost something:
     /// then it needs a snapshot.
     pub fn flush(&mut self) -> bool {

@@ -26,6 +26,7 @@ pub mod live;
 pub mod log;
 pub mod metrics;
 pub mod notify;
+pub mod outputs;
 pub mod signals;
 pub mod slots;
 pub mod snapshot;

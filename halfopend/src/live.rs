@@ -19,7 +19,7 @@ use crate::event::{Event, PoolView, TargetView};
 use crate::lag::Lags;
 
 /// The most updates that wait for the readers' thread. What is published beyond that is lost.
-const BACKLOG: usize = 1 << 20;
+const BACKLOG: usize = 1 << 17;
 
 /// How many updates are published at once.
 const BATCH: usize = 1024;
@@ -27,14 +27,12 @@ const BATCH: usize = 1024;
 /// Something that the table is to know.
 #[derive(Debug, Clone)]
 pub enum Update {
-    /// What is known of a target when it is first shown.
-    Target(PoolView, TargetView),
     /// Something that has happened, and when.
-    Event(Event, Timestamp),
+    Event(Box<Event>, Timestamp),
     /// A check that has ended.
     Check(CheckEnd),
     /// What is known of the program itself.
-    Program(Program),
+    Program(Box<Program>),
 }
 
 /// How a check has ended.
@@ -166,15 +164,25 @@ pub struct Live {
 }
 
 impl Live {
-    /// Creates the empty table of a program that started at that time, and what publishes to it.
-    pub fn new(started: Timestamp) -> (Publisher, Self) {
+    /// Creates the table of a program that started at that time and has these targets, and what
+    /// publishes to it.
+    pub fn new(
+        started: Timestamp,
+        targets: impl Iterator<Item = (PoolView, TargetView)>,
+    ) -> (Publisher, Self) {
+        let mut table = Table::new(started);
+        targets.for_each(|(pool, target)| table.show_target(pool, target, None));
         let (sender, updates) = mpsc::channel();
         let waiting = Arc::<AtomicUsize>::default();
         let publisher =
             Publisher { sender, batch: Vec::new(), waiting: Arc::clone(&waiting), lost: 0 };
-        let live =
-            Self { updates: Mutex::new(updates), table: Mutex::new(Table::new(started)), waiting };
+        let live = Self { updates: Mutex::new(updates), table: Mutex::new(table), waiting };
         (publisher, live)
+    }
+
+    /// Brings the table up to date. Call it now and then, so that updates do not accumulate.
+    pub fn catch_up(&self) {
+        drop(self.read());
     }
 
     /// Brings the table up to date, and returns it. Only readers wait for each other.

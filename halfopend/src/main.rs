@@ -27,9 +27,12 @@ use halfopend::fleet::Fleet;
 use halfopend::hooks::{self, HelperError, Hooks};
 use halfopend::inventory::{Inventory, ReadConfig};
 use halfopend::journal::Journal;
+use halfopend::live::Live;
 use halfopend::log::Log;
 use halfopend::notify::Supervisor;
+use halfopend::outputs::Outputs;
 use halfopend::signals::Signals;
+use jiff::Timestamp;
 use rand::TryRng;
 use rand::rngs::SysRng;
 
@@ -129,14 +132,15 @@ fn serve(arguments: Arguments, start: Instant, log: &mut Log<impl Output>) -> Re
     supervisor.ready(&total);
     log.info(&format!("checking {total}"));
     hooks.set_engine(engines.name());
-    let journal = Journal::new(NonBlockingWriter::new(events), engines.name());
     let mut checker = Checker::new(secret()?, config.attempts());
     let read: ReadConfig = Arc::new(move || {
         read().and_then(Settings::read_targets).map_err(|error| error.to_string())
     });
     let inventory = Inventory::new(config, read, &mut fleet, Duration::ZERO);
-    let targets = (fleet, inventory);
-    let mut daemon = Daemon::new(targets, journal, writer, hooks, supervisor, log, &signals);
+    let (publisher, _live) = Live::new(Timestamp::now(), fleet.views());
+    let journal = Journal::new(NonBlockingWriter::new(events), engines.name());
+    let outputs = Outputs::new(journal, writer, hooks, publisher);
+    let mut daemon = Daemon::new((fleet, inventory), outputs, supervisor, log, &signals);
     let mut engine = engines.into_engine(egress::engine_of);
     run(&mut checker, engine.as_mut(), &mut pacer, &mut daemon, None, None)?;
     let lags = daemon.lags().to_string();

@@ -223,13 +223,9 @@ impl Table {
 
     pub(super) fn apply(&mut self, update: Update) {
         match update {
-            Update::Target(pool, target) => {
-                self.show_pool(&pool);
-                self.show(pool.name, target, None);
-            }
-            Update::Event(event, time) => self.apply_event(event, time),
+            Update::Event(event, time) => self.apply_event(*event, time),
             Update::Check(check) => self.count(check),
-            Update::Program(program) => self.program = program,
+            Update::Program(program) => self.program = *program,
         }
     }
 
@@ -240,10 +236,10 @@ impl Table {
             _ => {}
         }
         let Some(pool) = event.pool else { return };
-        self.show_pool(&pool);
-        let Some(target) = event.target else { return };
+        let Some(target) = event.target else { return self.show_pool(&pool) };
         match event.kind {
             EventKind::Removed => {
+                self.show_pool(&pool);
                 let row = self.targets.get_mut(target.id as usize).and_then(Option::take);
                 self.histories -= usize::from(row.is_some_and(|row| row.history.is_some()));
                 if pool.targets == 0 {
@@ -251,9 +247,9 @@ impl Table {
                 }
             }
             EventKind::Up | EventKind::Down | EventKind::Unknown => {
-                self.show(pool.name, target, Some(time));
+                self.show_target(pool, target, Some(time));
             }
-            _ => self.show(pool.name, target, None),
+            _ => self.show_target(pool, target, None),
         }
     }
 
@@ -263,7 +259,14 @@ impl Table {
     }
 
     /// Shows a target, whose state has changed at `changed` if there is such a time.
-    fn show(&mut self, pool: Arc<str>, view: TargetView, changed: Option<Timestamp>) {
+    pub(super) fn show_target(
+        &mut self,
+        pool: PoolView,
+        view: TargetView,
+        changed: Option<Timestamp>,
+    ) {
+        self.show_pool(&pool);
+        let pool = pool.name;
         let id = view.id as usize;
         if self.targets.len() <= id {
             self.targets.resize_with(id + 1, || None);

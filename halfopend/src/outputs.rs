@@ -1,0 +1,81 @@
+//! Whom events are told: the reader of the journal, load balancers, hooks, and readers on other
+//! threads.
+
+use std::time::Duration;
+
+use halfopen::non_blocking_writer::Output;
+use halfopen::verdict::Outcome;
+use jiff::Timestamp;
+
+use crate::board::Writer;
+use crate::event::Event;
+use crate::hooks::Hooks;
+use crate::journal::Journal;
+use crate::lag::Lags;
+use crate::live::{CheckEnd, Program, Publisher, Update};
+
+/// How often the state of the program itself is published.
+const PROGRAM_INTERVAL: Duration = Duration::from_secs(1);
+
+/// All that listens to events.
+pub struct Outputs<O> {
+    /// The events as lines.
+    pub journal: Journal<O>,
+    /// What load balancers are told.
+    pub board: Writer,
+    /// The hooks of pools.
+    pub hooks: Hooks,
+    /// The table of readers on another thread.
+    pub live: Publisher,
+    /// How many answers found the receive queue full.
+    pub answers_lost: u64,
+    /// When the state of the program is published next.
+    program_at: Duration,
+}
+
+impl<O: Output> Outputs<O> {
+    /// Creates the outputs of a program that has told nobody anything yet.
+    pub fn new(journal: Journal<O>, board: Writer, hooks: Hooks, live: Publisher) -> Self {
+        let (answers_lost, program_at) = (0, Duration::ZERO);
+        Self { journal, board, hooks, live, answers_lost, program_at }
+    }
+
+    /// Tells all listeners what has happened.
+    pub fn tell(&mut self, event: Event) {
+        let time = Timestamp::now();
+        self.journal.write(&event, time);
+        self.hooks.push(&event, time);
+        self.live.publish(Update::Event(Box::new(event.clone()), time));
+        self.board.write(event);
+    }
+
+    /// Counts a check of the target `id` that has ended.
+    pub fn count(&mut self, id: u32, outcome: &Outcome, now: Duration) {
+        if let Some(check) = CheckEnd::of(id, outcome, now) {
+            self.live.publish(Update::Check(check));
+        }
+    }
+
+    /// Passes on what waits for listeners who can take it now. Returns true if the reader of the
+    /// journal needs a snapshot.
+    pub fn flush(&mut self) -> bool {
+        self.board.flush();
+        self.live.flush();
+        self.journal.flush()
+    }
+
+    /// Publishes what there is to know of the program itself, if it is time.
+    pub fn publish_program(&mut self, lags: &Lags, now: Duration) {
+        if now < self.program_at {
+            return;
+        }
+        self.program_at = now + PROGRAM_INTERVAL;
+        self.live.publish(Update::Program(Box::new(Program {
+            lags: lags.clone(),
+            answers_lost: self.answers_lost,
+            events_lost: self.journal.lost(),
+            hook_failures: self.hooks.all_failures(),
+            reload: None,
+        })));
+    }
+}
