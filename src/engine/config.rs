@@ -157,8 +157,14 @@ impl OpenEngine {
     /// Prepares for many targets at once. Returns how many answers may be outstanding at a time:
     /// as many as the receive queue is certain to hold.
     pub fn enable_batching(&mut self) -> usize {
+        self.batch(true)
+    }
+
+    /// Does the same, with or without a thread for RSTs: it makes pools faster, but takes more of
+    /// the processor's time.
+    pub(super) fn batch(&mut self, with_rst_thread: bool) -> usize {
         match &mut self.engine {
-            AnyEngine::Raw(raw) => raw.enable_batching(),
+            AnyEngine::Raw(raw) => raw.enable_batching(with_rst_thread),
             AnyEngine::Connect(_) => usize::MAX,
         }
     }

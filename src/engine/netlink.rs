@@ -8,18 +8,19 @@ mod hops;
 mod interface;
 mod listener;
 mod message;
+mod multipath;
 mod neighbour;
 mod rule;
 
 use std::cell::Cell;
-use std::fs;
+use std::io::IoSliceMut;
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::socket::{MsgFlags, recv};
+use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recv, recvmmsg};
 use socket2::{Domain, Protocol, Socket, Type};
 
 pub(super) use self::flow::{Flow, Route, SocketOptions, scope};
@@ -30,11 +31,15 @@ pub(super) use self::neighbour::Neighbour;
 use self::message::{
     BODY, HEADER, attributes, family, i32_at, message, push, push_address, u16_at, u32_at,
 };
+use self::multipath::HashPolicies;
 use super::sockets::errno;
 use crate::local_error::LocalError;
 
 /// The number of requests that are sent together: their answers fit in the default receive buffer.
 const BATCH: usize = 64;
+
+/// From this number of answers on, it pays off to receive them together.
+const MANY: usize = 4;
 
 /// The length of the longest answer in bytes, rounded up.
 const MAX_ANSWER: usize = 1024;
@@ -60,6 +65,7 @@ const DUMP: u16 = 0x300;
 pub(super) struct Netlink {
     socket: Socket,
     sequence: Cell<u32>,
+    policies: HashPolicies,
 }
 
 impl Netlink {
@@ -74,7 +80,7 @@ impl Netlink {
         let protocol = Protocol::from(protocol);
         let socket = Socket::new(family, Type::RAW, Some(protocol))
             .map_err(|error| LocalError::RoutingTable(errno(&error)))?;
-        Ok(Self { socket, sequence: Cell::new(0) })
+        Ok(Self { socket, sequence: Cell::new(0), policies: HashPolicies::default() })
     }
 
     /// Returns the route of each flow, or the kernel's error if it has none (`RTM_GETROUTE`).
@@ -156,15 +162,10 @@ impl Netlink {
     /// Returns true if a routing rule, or the choice between next hops, depends on ports or on
     /// source addresses (`RTM_GETRULE`, `fib_multipath_hash_policy`).
     pub(super) fn depends_on_ports_or_sources(&self, domain: Domain) -> Result<bool, LocalError> {
-        let (name, family) = match domain {
-            Domain::IPV4 => ("ipv4", libc::AF_INET),
-            _ => ("ipv6", libc::AF_INET6),
-        };
-        // Without `/proc`, it may.
-        let policy = fs::read(format!("/proc/sys/net/{name}/fib_multipath_hash_policy"));
-        if policy.ok().is_none_or(|policy| policy != b"0\n") {
+        if !self.policies.is_default(domain) {
             return Ok(true);
         }
+        let family = if domain == Domain::IPV4 { libc::AF_INET } else { libc::AF_INET6 };
         let mut body = [0; BODY];
         body[0] = family.to_le_bytes()[0];
         let mut depends = false;
@@ -232,8 +233,8 @@ impl Netlink {
         requests: impl ExactSizeIterator<Item = Vec<u8>>,
         mut take: impl FnMut(Result<&[u8], Errno>),
     ) -> Result<(), LocalError> {
-        let mut wanted = self.sequence.get();
-        let mut next = wanted;
+        let wanted = Cell::new(self.sequence.get());
+        let mut next = wanted.get();
         let mut bytes = Vec::with_capacity(requests.len() * 128);
         for request in requests {
             bytes.extend(message(kind, REQUEST, next, &request));
@@ -241,22 +242,44 @@ impl Netlink {
         }
         self.sequence.set(next);
         self.socket.send(&bytes).map_err(|error| LocalError::RoutingTable(errno(&error)))?;
-        // The kernel has answered when `send()` returns (`netlink_rcv_skb()`).
-        while wanted != next {
-            let mut buffer = [0; MAX_ANSWER];
-            let length = recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT)
-                .map_err(LocalError::RoutingTable)?;
-            let message = &buffer[..length];
-            if length < HEADER + BODY || u32_at(message, 8) != wanted {
-                continue; // of an earlier request whose answer was not read
+        let mut read = |message: &[u8]| {
+            if message.len() < HEADER + BODY || u32_at(message, 8) != wanted.get() {
+                return; // of an earlier request whose answer was not read
             }
-            wanted = wanted.wrapping_add(1);
+            wanted.set(wanted.get().wrapping_add(1));
             let body = &message[HEADER..];
             take(if u16_at(message, 4) == ERROR {
                 Err(Errno::from_raw(i32_at(body, 0).wrapping_neg()))
             } else {
                 Ok(body)
             });
+        };
+        // The kernel has answered when `send()` returns (`netlink_rcv_skb()`).
+        while wanted.get() != next {
+            let left = next.wrapping_sub(wanted.get()) as usize;
+            if left < MANY {
+                let mut buffer = [0; MAX_ANSWER];
+                let length = recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT)
+                    .map_err(LocalError::RoutingTable)?;
+                read(&buffer[..length]);
+            } else {
+                self.receive(left, &mut read)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Receives at most `count` answers with one system call.
+    fn receive(&self, count: usize, mut read: impl FnMut(&[u8])) -> Result<(), LocalError> {
+        let mut buffers = vec![[0; MAX_ANSWER]; count];
+        let mut parts: Vec<_> =
+            buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
+        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(count, None);
+        let flags = MsgFlags::MSG_DONTWAIT;
+        let answers = recvmmsg(self.socket.as_raw_fd(), &mut headers, &mut parts, flags, None)
+            .map_err(LocalError::RoutingTable)?;
+        for answer in answers {
+            read(answer.iovs().next().unwrap_or_default());
         }
         Ok(())
     }

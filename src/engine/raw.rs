@@ -67,8 +67,9 @@ impl RawEngine {
     }
 
     /// See [`super::OpenEngine::enable_batching`].
-    pub(super) fn enable_batching(&mut self) -> usize {
-        self.sockets.iter_mut().map(RawSocket::enable_batching).min().unwrap_or_default()
+    pub(super) fn enable_batching(&mut self, with_rst_thread: bool) -> usize {
+        let windows = self.sockets.iter_mut().map(|socket| socket.enable_batching(with_rst_thread));
+        windows.min().unwrap_or_default()
     }
 
     /// Returns the reserved ports, each with its family.

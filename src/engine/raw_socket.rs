@@ -120,9 +120,11 @@ impl RawSocket {
     }
 
     /// Prepares for many targets. Returns how many answers the receive queue is certain to hold.
-    pub(super) fn enable_batching(&mut self) -> usize {
+    pub(super) fn enable_batching(&mut self, with_rst_thread: bool) -> usize {
         self.batch = BATCH;
-        self.rst_sender.start();
+        if with_rst_thread {
+            self.rst_sender.start();
+        }
         self.raw.recv_buffer_size().unwrap_or_default() / ANSWER_SIZE
     }
 
