@@ -76,10 +76,18 @@ impl Fleet {
         }
     }
 
-    /// Adds a target to a pool, and returns its id. Its first check comes within the first round.
+    /// Adds a target to a pool, and returns its id. Its first check comes within the first round,
+    /// or as soon as the rate allows. The later ones are spread over the whole interval.
     pub fn add(&mut self, pool: u32, member: Member, now: Duration) -> u32 {
         let interval = self.pools[pool as usize].settings.interval;
-        let first = now + interval.min(FIRST_ROUND).mul_f64(self.random.random());
+        let share = self.random.random();
+        let round = interval.min(FIRST_ROUND);
+        let ready = self.scheduler.ready_for_another(now);
+        let timing = if ready > now + round {
+            Timing::starting_at(ready, ready)
+        } else {
+            Timing::starting_at(now + round.mul_f64(share), now + interval.mul_f64(share))
+        };
         let Member { label, place, is_witness } = member;
         let target = Target {
             pool,
@@ -90,7 +98,7 @@ impl Fleet {
             is_expected: false,
             is_own: false,
             health: Health::default(),
-            timing: Timing::starting_at(first),
+            timing,
             trouble: None,
             round_trip: None,
         };

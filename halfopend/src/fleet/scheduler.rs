@@ -27,6 +27,8 @@ pub(super) struct Scheduler {
     spacing: Duration,
     /// When its next check may begin, if it has used up its share.
     fast_at: Duration,
+    /// When the next target that is added may be checked first.
+    ready: Duration,
 }
 
 /// Which lane a target is in.
@@ -58,10 +60,11 @@ pub(super) struct Timing {
 }
 
 impl Timing {
-    /// Creates the timing of a target that is due at `first`.
-    pub(super) fn starting_at(first: Duration) -> Self {
+    /// Creates the timing of a target that is due at `first`, and then at whole intervals from
+    /// `phase`.
+    pub(super) fn starting_at(first: Duration, phase: Duration) -> Self {
         Self {
-            phase: first,
+            phase,
             due: first,
             fast: None,
             begun: Duration::ZERO,
@@ -148,7 +151,16 @@ impl Scheduler {
     /// Creates a scheduler for at most `rate` SYNs per second, or any number if that is 0.
     pub(super) fn new(rate: u32) -> Self {
         let spacing = Duration::from_secs(4).checked_div(rate).unwrap_or_default();
-        Self { lanes: [BinaryHeap::new(), BinaryHeap::new()], spacing, fast_at: Duration::ZERO }
+        let [fast_at, ready] = [Duration::ZERO; 2];
+        Self { lanes: [BinaryHeap::new(), BinaryHeap::new()], spacing, fast_at, ready }
+    }
+
+    /// Returns the earliest time at which another target that is added at `now` may be checked
+    /// first: new targets take at most four fifths of the rate.
+    pub(super) fn ready_for_another(&mut self, now: Duration) -> Duration {
+        let ready = self.ready.max(now);
+        self.ready = ready + self.spacing * 5 / 16;
+        ready
     }
 
     /// Adds a target to a lane.
@@ -267,6 +279,17 @@ mod tests {
                 assert!(f64::from(more * 3) <= share + 0.001);
             }
         }
+    }
+
+    #[test]
+    fn new_targets_take_at_most_four_fifths_of_the_rate() {
+        let mut scheduler = Scheduler::new(1000);
+        let ready: Vec<_> =
+            (0..=8000).map(|_| scheduler.ready_for_another(Duration::from_secs(5))).collect();
+        let ends = [Duration::from_secs(5), Duration::from_secs(15)];
+        assert_eq!([ready[0], ready[8000]], ends);
+        let mut unlimited = Scheduler::new(0);
+        assert!((0..8000).all(|_| unlimited.ready_for_another(ends[0]) == ends[0]));
     }
 
     #[test]

@@ -77,3 +77,33 @@ fn checks_do_not_drift_in_a_day() {
         assert!(away * 20 < late.len(), "{away} of {}", late.len());
     }
 }
+
+/// The first round is short, and yet the next ones are not bursts.
+#[test]
+fn checks_are_spread_over_the_whole_interval_after_the_first_round() {
+    let interval = secs(60.0);
+    let settings = PoolSettings { interval, jitter: 0.0, ..PoolConfig::named("pool").settings };
+    let (fleet, targets) = fleet_of(0, 30, 200, settings);
+    let mut world = World::new(fleet, 0, |_, _| Answer::Open(RTT));
+    let mut begun = Vec::new();
+    world.run(secs(300.0), |made, _| begun.push(made.begun), |_, _| {});
+    let first_round = begun.iter().filter(|at| **at <= secs(5.0)).count();
+    assert!(first_round >= targets.len(), "{first_round}");
+    for second in 120..300_u64 {
+        let in_it = begun.iter().filter(|at| at.as_secs() == second).count();
+        assert!((50..150).contains(&in_it), "{in_it} checks in second {second}");
+    }
+}
+
+/// There are more targets than the rate allows in a short first round.
+#[test]
+fn the_first_round_leaves_a_fifth_of_the_rate_free() {
+    const RATE: u32 = 100;
+    let settings =
+        PoolSettings { interval: secs(60.0), jitter: 0.0, ..PoolConfig::named("pool").settings };
+    let (fleet, _) = fleet_of(RATE, 20, 200, settings);
+    let mut world = World::new(fleet, RATE, |_, _| Answer::Open(RTT));
+    let mut begun = [0; 50];
+    world.run(secs(50.0), |made, _| begun[made.begun.as_secs().min(49) as usize] += 1, |_, _| {});
+    assert!(begun.iter().all(|count| (50..=120).contains(count)), "{begun:?}");
+}
