@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 TARGET = (ROOT / os.environ.get("CARGO_TARGET_DIR", "target")).resolve()
 HALFOPEN, FLOOR, CHECKER = TARGET / "release/halfopen", TARGET / "floor", TARGET / "checker"
+HALFOPEND = TARGET / "release/halfopend"
 EMPTY, BURST, STAGES = TARGET / "empty", TARGET / "burst", TARGET / "stages.so"
 UNCONFINED = TARGET / "unconfined/release/halfopen"
 
@@ -39,6 +40,8 @@ def all_of(sections):
     subprocess.run(["cc", "-O2", "-x", "c", "-o", EMPTY, "-"], input=b"int main(void) { return 0; }", check=True)
     if any(section.BENCHES for section in sections):
         checker()
+    if any(section.DAEMON for section in sections):
+        subprocess.run([*build, "--package", "halfopend"], cwd=ROOT, check=True)
 
 
 def checker():

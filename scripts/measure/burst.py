@@ -14,6 +14,7 @@ from .single import CHECK_TCP
 ROUNDS = 20
 NEEDED = {"nmap": "nmap", CHECK_TCP: "monitoring-plugins-basic"}
 BENCHES = False
+DAEMON = False
 PROCESSES = 200
 
 # Seconds in which the kernel frees what the processes left behind: much of that waits for an RCU grace period.

@@ -10,6 +10,7 @@ from . import build
 ROUNDS = 1
 NEEDED = {"valgrind": "valgrind"}
 BENCHES = True
+DAEMON = False
 TARGETS = 100_000
 NETWORKS = ("open", "closed", "silent")
 

@@ -9,6 +9,7 @@ from .program import Contender, race
 ROUNDS = 3
 NEEDED = {}
 BENCHES = False
+DAEMON = False
 MILLION = 1 << 20
 
 # With this many retries the verdict takes long enough for a million targets, with their

@@ -12,6 +12,7 @@ from .program import Output, run
 ROUNDS = 200
 NEEDED = {}
 BENCHES = False
+DAEMON = False
 CROWD = 10_000
 
 

@@ -9,6 +9,7 @@ from .program import Contender, machine, race, version_of
 ROUNDS = 5
 NEEDED = {"zmap": "zmap", "masscan": "masscan", "nmap": "nmap"}
 BENCHES = False
+DAEMON = False
 TARGETS = 65_536
 FEWER, FEWER_TARGETS = "198.18.0.0/18", 16_384
 ADDRESS = r"(?<![\d.])198\.18\.\d+\.\d+(?![\d.])"

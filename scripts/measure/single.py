@@ -12,6 +12,7 @@ ROUNDS = 200
 CHECK_TCP = "/usr/lib/nagios/plugins/check_tcp"
 NEEDED = {"nmap": "nmap", CHECK_TCP: "monitoring-plugins-basic"}
 BENCHES = False
+DAEMON = False
 
 # What ends with each mark of scripts/stages.c, and with the process.
 STAGES = (
