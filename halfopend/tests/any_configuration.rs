@@ -1,10 +1,15 @@
 //! What must hold of every configuration, however strange.
 
+#[path = "corpus/configuration.rs"]
+mod configuration;
+
 use std::collections::HashSet;
 use std::fmt::Write;
+use std::fs;
 
+use configuration::configuration;
 use halfopen::target::{Hosts, Target};
-use halfopend::config::{Config, ConfigError, LEAST_INTERVAL, Settings, parse};
+use halfopend::config::{Config, ConfigError, Settings, parse};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -42,26 +47,22 @@ fn understand(text: &str) -> Result<Config, ConfigError> {
     parse("a.toml", text).and_then(Settings::read_targets)
 }
 
-/// A configuration is sound, or there is a short message with a place in the text.
-fn is_understood_or_refused(text: &str) {
-    match parse("a.toml", text) {
-        Ok(settings) => {
-            for pool in &settings.config.pools {
-                let settings = &pool.settings;
-                let check: std::time::Duration = settings.schedule.waits().sum();
-                assert!(check <= settings.interval, "{text}");
-                let intervals =
-                    [settings.interval, settings.transition_interval, settings.down_interval];
-                assert!(intervals.into_iter().all(|time| time >= LEAST_INTERVAL), "{text}");
-                assert!((0.0..=1.0).contains(&settings.jitter), "{text}");
-            }
+/// A small fuzzer: the seeds, truncated ones, and seeds with one wrong bit.
+#[test]
+fn every_seed_and_what_is_close_to_it_is_understood_or_refused() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/seeds/configuration");
+    let seeds: Vec<_> = fs::read_dir(folder).expect("seeds").collect();
+    assert!(!seeds.is_empty());
+    for seed in seeds {
+        let mut seed = fs::read(seed.unwrap().path()).unwrap();
+        configuration(&seed);
+        for end in 0..seed.len() {
+            configuration(&seed[..end]);
         }
-        Err(error) => {
-            let message = error.to_string();
-            assert!(message.len() <= 1024 && !message.contains(char::is_control), "{message:?}");
-            let ConfigError::At { position, .. } = error else { panic!("{message}") };
-            let line = text.split('\n').nth(position.line - 1).expect(&message);
-            assert!((1..=line.len() + 1).contains(&position.column), "{message}\n{text}");
+        for bit in 0..seed.len() * 8 {
+            seed[bit / 8] ^= 1 << (bit % 8);
+            configuration(&seed);
+            seed[bit / 8] ^= 1 << (bit % 8);
         }
     }
 }
@@ -77,12 +78,12 @@ proptest! {
             let end = (start + removed).min(text.len());
             text.splice(start..end, word.get(&WORDS).chars());
         }
-        is_understood_or_refused(&text.into_iter().collect::<String>());
+        configuration(text.into_iter().collect::<String>().as_bytes());
     }
 
     #[test]
     fn any_text_is_understood_or_refused(text in any::<String>()) {
-        is_understood_or_refused(&text);
+        configuration(text.as_bytes());
     }
 
     #[test]
