@@ -30,7 +30,6 @@ pub use self::summary::Summary;
 use crate::fleet::PoolSettings;
 use crate::fleet::fail_open::Limit;
 use crate::fleet::health::Rules;
-use crate::hooks::Commands;
 
 /// The most targets of all pools together.
 pub const MOST_TARGETS: u128 = 1_000_000;
@@ -128,15 +127,6 @@ impl Config {
         let of_pools = self.pools.iter().map(|pool| pool.settings.schedule.attempts());
         let all = of_pools.chain(self.modules.iter().map(|module| module.attempts));
         all.max_by_key(|attempts| attempts.count()).unwrap_or(Attempts::MAX)
-    }
-
-    /// Returns the hooks of its pools.
-    pub fn hooks(&self) -> Commands {
-        let hook = |pool: &PoolConfig| {
-            let hook = pool.hook.as_deref()?;
-            Some((pool.settings.name.clone(), hook.into()))
-        };
-        self.pools.iter().filter_map(hook).collect()
     }
 }
 

@@ -17,6 +17,7 @@ use halfopen::wire::Origin;
 use crate::egress;
 use crate::faults::Faults;
 use crate::fleet::{Check, Fleet, Wanted};
+use crate::hooks;
 use crate::inventory::Inventory;
 use crate::lag::Lags;
 use crate::log::Log;
@@ -89,7 +90,12 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
     /// Makes the targets what the configuration and the name service say.
     fn update_targets(&mut self, now: Duration) {
         self.inventory.work(&mut self.fleet, now);
+        if self.inventory.take_new_pools() {
+            self.outputs.hooks.add_commands(hooks::commands(self.inventory.pools()));
+        }
         if self.inventory.take_snapshot_wish() {
+            self.pass_on_events(); // also those of pools that are gone
+            self.outputs.hooks.set_commands(hooks::commands(self.inventory.pools()));
             self.outputs.board.show(self.inventory.pools());
             self.snapshot.start();
         }

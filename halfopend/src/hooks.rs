@@ -31,6 +31,7 @@ use self::channel::{Channel, Received};
 use self::environment::environment;
 use self::message::{End, Report, Run};
 use self::queue::{Queue, Waiting};
+use crate::config::PoolConfig;
 use crate::event::{Event, EventKind};
 use crate::journal;
 
@@ -42,6 +43,15 @@ const LINES: usize = 1024;
 
 /// The hooks of all pools, by the names of the pools.
 pub type Commands = HashMap<Arc<str>, Arc<[String]>>;
+
+/// Returns the hooks of pools that have one.
+pub fn commands(pools: &[PoolConfig]) -> Commands {
+    let hook = |pool: &PoolConfig| {
+        let hook = pool.hook.as_deref()?;
+        Some((pool.settings.name.clone(), hook.into()))
+    };
+    pools.iter().filter_map(hook).collect()
+}
 
 /// The helper could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -105,6 +115,11 @@ impl Hooks {
     /// Sets the name of the engine, which the objects contain.
     pub fn set_engine(&mut self, engine: &'static str) {
         self.engine = engine;
+    }
+
+    /// Adds hooks, or changes those of pools that have one. The others keep theirs.
+    pub fn add_commands(&mut self, commands: Commands) {
+        self.commands.extend(commands);
     }
 
     /// Replaces the hooks. Events that have been passed on already run the former ones.

@@ -47,6 +47,8 @@ pub struct Inventory {
     reload: Reload,
     /// Changes that are yet to be made.
     changes: Changes,
+    /// True if another configuration is in force.
+    has_new_pools: bool,
     /// True if all is to be told again.
     wants_snapshot: bool,
     reports: VecDeque<Result<String, String>>,
@@ -64,6 +66,7 @@ impl Inventory {
             pools: HashMap::new(),
             reload: Reload::new(read, config, Arc::clone(&plan.next)),
             changes: Changes::default(),
+            has_new_pools: false,
             wants_snapshot: true,
             reports: VecDeque::new(),
         };
@@ -115,6 +118,12 @@ impl Inventory {
     /// Returns the next line for the log. It is an error if a reload has failed.
     pub fn poll_report(&mut self) -> Option<Result<String, String>> {
         self.reports.pop_front()
+    }
+
+    /// Returns true once when another configuration is in force. Its targets may be yet to come, and
+    /// those of the former one to go.
+    pub fn take_new_pools(&mut self) -> bool {
+        mem::take(&mut self.has_new_pools)
     }
 
     /// Returns true once at the start and after a reload: readers are to be told of all targets.
@@ -205,6 +214,7 @@ impl Inventory {
     fn change(&mut self, fleet: &mut Fleet, now: Duration) {
         if let Stage::Resolving(plan, ids) = mem::replace(&mut self.reload.stage, Stage::Changing) {
             self.reload.in_force = Arc::clone(&plan.next);
+            self.has_new_pools = true;
             self.begin(plan, true, fleet, now);
             self.names.ask_again(now);
             for id in ids {

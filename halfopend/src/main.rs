@@ -115,7 +115,7 @@ fn serve(arguments: Arguments, start: Instant, log: &mut Log<impl Output>) -> Re
     let mut settings = read()?;
     check_rate(settings.config.rate)?;
     let wanted = egress::engines(&mut settings.config)?;
-    let mut hooks = Hooks::start("/proc/self/exe", settings.config.hooks())?;
+    let mut hooks = Hooks::start("/proc/self/exe", hooks::commands(&settings.config.pools))?;
     let supervisor = Supervisor::of_environment();
     let agent = Agent::listen(settings.config.pools.iter().filter_map(|pool| pool.agent))?;
     let events = open_events(&events)?;

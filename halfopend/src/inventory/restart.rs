@@ -82,10 +82,11 @@ fn change_of_pool(
         None => change_of_egress(&Egress::default(), &new.egress).or(Some("source")),
     };
     let agent = at_start.and_then(|pool| pool.agent);
-    let hook = at_start.and_then(|pool| pool.hook.as_ref());
+    // The process that runs hooks was started if there were any.
+    let runs_hooks = start.pools.iter().any(|pool| pool.hook.is_some());
     changed
         .or((agent != new.agent).then_some("agent"))
-        .or((hook != new.hook.as_ref()).then_some("hook"))
+        .or((new.hook.is_some() && !runs_hooks).then_some("hook"))
 }
 
 fn change_of_egress(old: &Egress, new: &Egress) -> Option<&'static str> {

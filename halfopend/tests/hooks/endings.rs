@@ -6,8 +6,11 @@ use std::thread;
 use halfopend::event::EventKind::Down;
 use halfopend::hooks::{Failure, Hooks};
 use nix::sys::eventfd::EventFd;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
-use crate::support::{Trial, commands, end, parent, wait_until_gone};
+use crate::processes::{parent, wait_until_gone};
+use crate::support::{Trial, commands};
 
 /// Notes the number of its process and those of others that leave its group and its session, whose
 /// parents end at once. None of them ends by itself, nor when it is asked to.
@@ -117,4 +120,8 @@ fn a_second_signal_ends_that_wait() {
     trial.hooks.finish(&signal);
     trial.assert_failures(&[(Failure::Stopped, 1)]);
     wait_until_gone(&processes);
+}
+
+fn end(pid: i32) {
+    kill(Pid::from_raw(pid), Signal::SIGKILL).expect("a process that this test has started");
 }

@@ -13,8 +13,6 @@ use halfopend::fleet::health::State;
 use halfopend::hooks::{Commands, Failure, Hooks};
 use jiff::Timestamp;
 use nix::poll::{PollFd, PollFlags, poll};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use tempfile::TempDir;
 
 /// Ends a test that hangs.
@@ -154,30 +152,4 @@ impl Trial {
 
 pub(crate) fn commands(command: &[String]) -> Commands {
     [("web".into(), command.into())].into()
-}
-
-/// Returns true if there is no such process any more, or only its exit status is left.
-pub(crate) fn is_gone(pid: i32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_none_or(|(_, after)| after.starts_with(['Z', 'X']))
-}
-
-/// Waits until none of these processes is left.
-#[track_caller]
-pub(crate) fn wait_until_gone(pids: &[i32]) {
-    let deadline = Instant::now() + PATIENCE;
-    while !pids.iter().all(|pid| is_gone(*pid)) {
-        assert!(Instant::now() < deadline, "processes are left: {pids:?}");
-        thread::sleep(Duration::from_millis(5));
-    }
-}
-
-pub(crate) fn parent(pid: i32) -> i32 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process");
-    let (_, after) = stat.rsplit_once(") ").expect("the name is in brackets");
-    after.split_whitespace().nth(1).and_then(|parent| parent.parse().ok()).expect("a number")
-}
-
-pub(crate) fn end(pid: i32) {
-    kill(Pid::from_raw(pid), Signal::SIGKILL).expect("a process that this test has started");
 }

@@ -4,5 +4,9 @@
 mod agent;
 mod daemon;
 mod haproxy;
+mod hooks;
 mod privilege;
 mod service;
+
+#[path = "../hooks/processes.rs"]
+mod processes;

@@ -1,7 +1,7 @@
 //! Hooks of the whole daemon, which checks a target in a network of its own.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use crate::support::{parent, wait_until_gone};
+use crate::processes::{parent, wait_until_gone};
 
 /// Ends a test that hangs.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -28,24 +28,36 @@ struct Site {
 }
 
 impl Site {
-    fn new(hook: &[&str], script: &str) -> Self {
+    /// Starts a daemon whose hook is a shell script.
+    fn new(script: &str) -> Self {
+        Self::prepare(|folder| {
+            let file = folder.join("script");
+            fs::write(&file, in_folder(folder, script)).expect("its own folder");
+            vec!["/bin/sh".to_owned(), file.display().to_string()]
+        })
+    }
+
+    /// Starts a daemon with this hook, or with none if it has no words.
+    fn with_hook(words: &[&str]) -> Self {
+        Self::prepare(|_| words.iter().map(ToString::to_string).collect())
+    }
+
+    fn prepare(hook: impl FnOnce(&Path) -> Vec<String>) -> Self {
         let (lab, folder) = (Lab::new(), TempDir::new().expect("a place for temporary files"));
-        let address: SocketAddr = TARGET.parse().expect("an endpoint");
-        let listener = Some(lab.server.listen(address));
-        let path = |name: &str| folder.path().join(name).display().to_string();
-        fs::write(path("script"), format!("cd '{}'\n{script}\n", folder.path().display()))
-            .expect("its own");
-        let own = ["/bin/sh".to_owned(), path("script")];
-        let words: Vec<_> = hook.iter().map(ToString::to_string).collect();
-        let hook = if words.is_empty() { &own[..] } else { &words[..] };
-        let configuration = format!(
-            "[pool.web]\ntargets = [{TARGET:?}]\ninterval = \"1s\"\ntimeout = \"1s\"\ntransition_interval = \"1s\"\nrise = 1\nhook = {hook:?}\n"
-        );
-        fs::write(path("config.toml"), configuration).expect("its own folder");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_halfopend"));
-        command.args(["--config", &path("config.toml")]);
+        let listener = Some(lab.server.listen(TARGET.parse().expect("an endpoint")));
+        let hook = hook(folder.path());
+        fs::write(folder.path().join("config.toml"), configuration(&hook)).expect("its own folder");
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"cd "$1"; exec "$0" --config config.toml 2>errors"#]);
+        command.arg(env!("CARGO_BIN_EXE_halfopend")).arg(folder.path());
         let running = lab.client.spawn(command);
         Self { lab, folder, listener, running }
+    }
+
+    /// Writes another configuration, and asks the daemon to read it.
+    fn reload(&self, configuration: &str) {
+        fs::write(self.folder.path().join("config.toml"), configuration).expect("its own folder");
+        self.signal(Signal::SIGHUP);
     }
 
     fn daemon(&self) -> i32 {
@@ -76,6 +88,17 @@ impl Site {
     }
 }
 
+/// Returns a script that runs in a folder.
+fn in_folder(folder: &Path, script: &str) -> String {
+    format!("cd '{}'\n{script}\n", folder.display())
+}
+
+fn configuration(hook: &[String]) -> String {
+    let hook = if hook.is_empty() { String::new() } else { format!("hook = {hook:?}\n") };
+    let times = "interval = \"1s\"\ntimeout = \"1s\"\ntransition_interval = \"1s\"\nrise = 1\n";
+    format!("[pool.web]\ntargets = [{TARGET:?}]\n{times}{hook}")
+}
+
 /// Returns a field of `/proc/PID/status`.
 fn status(text: &str, name: &str) -> String {
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
@@ -85,7 +108,6 @@ fn status(text: &str, name: &str) -> String {
 #[test]
 fn a_hook_follows_the_target() {
     let mut site = Site::new(
-        &[],
         r#"cat >> objects; echo "$HALFOPEN_EVENT $HALFOPEN_FROM $HALFOPEN_TO" >> log; exit 3"#,
     );
     site.until("the target is up", |site| site.file("log") == "up unknown up\n");
@@ -98,16 +120,15 @@ fn a_hook_follows_the_target() {
         said.lines().filter(|line| !line.contains(r#""event":"snapshot""#)).collect();
     assert_eq!(site.file("objects").lines().collect::<Vec<_>>(), said);
     site.signal(Signal::SIGTERM);
-    let outcome = site.running.wait();
-    assert_eq!(outcome.code, 0, "{outcome:?}");
-    let expected = format!("(down {TARGET}): exit code 3\n");
-    assert!(outcome.stderr.contains(&expected), "{outcome:?}");
+    let errors = site.folder.path().join("errors");
+    assert_eq!(site.running.wait().code, 0);
+    let errors = fs::read_to_string(errors).expect("the log");
+    assert!(errors.contains(&format!("(down {TARGET}): exit code 3\n")), "{errors}");
 }
 
 #[test]
 fn a_killed_daemon_leaves_no_process_behind() {
     let site = Site::new(
-        &[],
         r#"
         trap '' TERM
         echo $$ >> pids
@@ -125,10 +146,8 @@ fn a_killed_daemon_leaves_no_process_behind() {
 
 #[test]
 fn a_daemon_that_is_asked_to_end_waits_for_its_hook() {
-    let site = Site::new(
-        &[],
-        "echo $$ >> pids; until [ -e gate ]; do sleep 0.01; done; echo ended >> log",
-    );
+    let site =
+        Site::new("echo $$ >> pids; until [ -e gate ]; do sleep 0.01; done; echo ended >> log");
     let hook = site.processes(1)[0];
     let processes = [hook, parent(hook), parent(parent(hook))];
     // Like systemd with KillMode=control-group, except that the hook may go on.
@@ -148,12 +167,45 @@ fn a_daemon_that_is_asked_to_end_waits_for_its_hook() {
     wait_until_gone(&processes);
 }
 
+#[test]
+fn a_reload_changes_hooks() {
+    let mut site = Site::new(r#"echo "one $HALFOPEN_POOL $HALFOPEN_EVENT" >> log"#);
+    site.until("the target is up", |site| site.file("log") == "one web up\n");
+    let other = site.folder.path().join("other");
+    let script = r#"echo "two $HALFOPEN_POOL $HALFOPEN_EVENT" >> log"#;
+    fs::write(&other, in_folder(site.folder.path(), script)).expect("its own folder");
+    let hook = ["/bin/sh".to_owned(), other.display().to_string()];
+    site.reload(&configuration(&hook).replace("pool.web", "pool.mail"));
+    site.until("the other hook has run twice", |site| site.file("log").lines().count() == 4);
+    let log = site.file("log");
+    let mut lines: Vec<_> = log.lines().collect();
+    lines.sort_unstable(); // pools do not wait for each other
+    let expected = ["one web removed", "one web up", "two mail added", "two mail up"];
+    assert_eq!(lines, expected);
+    // The former hook is forgotten.
+    site.listener = None;
+    site.until("the target is down", |site| site.file("log").contains("two mail down\n"));
+    assert_eq!(site.file("log").lines().count(), 5);
+}
+
+/// No helper was started, and none can be any more.
+#[test]
+fn a_first_hook_needs_a_restart() {
+    let site = Site::with_hook(&[]);
+    site.until("the target is up", |site| site.running.said().contains(r#""event":"up""#));
+    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", site.daemon()));
+    assert_eq!(children.expect("the kernel lists children"), "");
+    site.reload(&configuration(&["/bin/true".to_owned()]));
+    let refusal = "reload: a change of pool.web.hook needs a restart; nothing has changed";
+    site.until("the log refuses", |site| site.file("errors").contains(refusal));
+}
+
 /// The daemon has given up everything, its hooks nothing: one changes the firewall.
 #[test]
 fn hooks_keep_the_privilege_that_the_daemon_gives_up() {
     let hook = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/hooks/nftables");
     let hook = hook.canonicalize().expect("a file").display().to_string();
-    let mut site = Site::new(&[&hook, "inet", "lb", "healthy"], "");
+    let mut site = Site::with_hook(&[&hook, "inet", "lb", "healthy"]);
     site.lab.client.nft("table inet lb { set healthy { type ipv4_addr; }; }");
     let elements =
         |site: &Site| site.lab.client.run("nft", &["list", "set", "inet", "lb", "healthy"]);
@@ -196,20 +248,4 @@ fn sockets(pid: i32) -> Vec<String> {
         Some(link.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned())
     };
     links.filter_map(inode).collect()
-}
-
-#[test]
-fn without_a_hook_there_is_no_helper() {
-    let lab = Lab::new();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_halfopend"));
-    command.arg(TARGET);
-    let running = lab.client.spawn(command);
-    let deadline = Instant::now() + PATIENCE;
-    while !running.said().contains(r#""event":"down""#) {
-        assert!(Instant::now() < deadline, "{}", running.said());
-        thread::sleep(Duration::from_millis(5));
-    }
-    let pid = running.child.id();
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
-    assert_eq!(children.expect("the kernel lists children"), "");
 }
