@@ -198,3 +198,6 @@ impl Live {
         table
     }
 }
+
+#[cfg(test)]
+mod tests;

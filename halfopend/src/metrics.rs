@@ -102,3 +102,6 @@ impl Exposition {
         Next::End
     }
 }
+
+#[cfg(test)]
+mod tests;

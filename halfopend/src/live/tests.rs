@@ -1,0 +1,108 @@
+//! What readers see of what the loop publishes.
+
+use std::time::Duration;
+
+use halfopen::verdict::PortState;
+use jiff::Timestamp;
+
+use super::*;
+use crate::event::{EventKind, PoolView, TargetView};
+use crate::fleet::health::State;
+
+fn pool(up: u32) -> PoolView {
+    PoolView { name: "web".into(), up, targets: 2, fails_open: false }
+}
+
+fn target(id: u32, to: State) -> TargetView {
+    let endpoint = format!("192.0.2.{id}:443");
+    TargetView {
+        id,
+        label: endpoint.as_str().into(),
+        endpoint: endpoint.parse().ok(),
+        from: State::Unknown,
+        to,
+        finding: None,
+        reason: None,
+        count: 1,
+        advertised: to,
+        is_held: false,
+    }
+}
+
+fn event(kind: EventKind, up: u32, target: TargetView) -> Update {
+    let event = Event { sequence: 1, kind, pool: Some(pool(up)), target: Some(target) };
+    Update::Event(Box::new(event), Timestamp::UNIX_EPOCH)
+}
+
+fn check(id: u32, at: u64, found: Result<PortState, &'static str>, millis: u64) -> Update {
+    let round_trip = (millis > 0).then(|| Duration::from_millis(millis));
+    Update::Check(CheckEnd { id, at: Duration::from_secs(at), found, round_trip, syns: 1 })
+}
+
+fn two_targets() -> (Publisher, Live) {
+    let targets = [7, 8].map(|id| (pool(0), target(id, State::Unknown)));
+    Live::new(Timestamp::UNIX_EPOCH, targets.into_iter())
+}
+
+#[test]
+fn what_is_published_is_read() {
+    let (mut publisher, live) = two_targets();
+    assert_eq!(live.read().targets().count(), 2);
+    publisher.publish(check(7, 1, Ok(PortState::Open), 5));
+    publisher.publish(event(EventKind::Up, 1, target(7, State::Up)));
+    publisher.publish(check(8, 2, Ok(PortState::Filtered), 0));
+    publisher.publish(check(8, 3, Err("no_route"), 0));
+    assert!(!live.read().is_ready(), "not flushed yet");
+    publisher.flush();
+    let table = live.read();
+    assert!(table.is_ready());
+    let rows: Vec<_> = table.targets().map(|(_, row)| row).collect();
+    assert_eq!((rows[0].state, rows[0].transitions), (State::Up, 1));
+    assert_eq!(rows[0].round_trip(), Some(Duration::from_millis(5)));
+    assert_eq!((rows[0].checks(), rows[0].failures(), rows[0].syns), (1, 0, 1));
+    assert_eq!((rows[1].checks(), rows[1].failures(), rows[1].faults), (2, 1, 1));
+    assert_eq!(table.pools["web"].up, 1);
+    assert_eq!(table.pools["web"].round_trips.count(), 1);
+    assert_eq!(table.faults["no_route"], 1);
+}
+
+#[test]
+fn removed_targets_are_not_shown() {
+    let (mut publisher, live) = two_targets();
+    publisher.publish(event(EventKind::Removed, 0, target(7, State::Unknown)));
+    publisher.flush();
+    let ids: Vec<_> = live.read().targets().map(|(id, _)| id).collect();
+    assert_eq!(ids, [8]);
+}
+
+#[test]
+fn readers_who_do_not_read_cost_no_more_than_a_bound() {
+    let (mut publisher, live) = two_targets();
+    let total = 3 * BACKLOG as u64;
+    for _ in 0..total {
+        publisher.publish(check(7, 1, Ok(PortState::Open), 1));
+    }
+    publisher.flush();
+    let kept = u64::from(live.read().targets[7].as_ref().unwrap().checks());
+    assert_eq!(kept + publisher.lost(), total);
+    assert!((BACKLOG as u64..BACKLOG as u64 + 2 * BATCH as u64).contains(&kept), "{kept}");
+    publisher.publish(check(7, 1, Ok(PortState::Open), 1));
+    publisher.flush();
+    assert_eq!(u64::from(live.read().targets[7].as_ref().unwrap().checks()), kept + 1);
+}
+
+#[test]
+fn a_history_has_the_last_sixty_minutes() {
+    let (mut publisher, live) = two_targets();
+    for minute in 0..100 {
+        publisher.publish(check(7, 60 * minute, Ok(PortState::Open), minute + 1));
+        publisher.publish(check(7, 60 * minute + 30, Ok(PortState::Open), 1));
+    }
+    publisher.publish(check(7, 60 * 102, Ok(PortState::Filtered), 0));
+    publisher.flush();
+    let table = live.read();
+    let history = table.targets[7].as_ref().unwrap().history.as_ref().unwrap();
+    let millis: Vec<_> = history.minutes().map(|time| time.map(|t| t.as_millis())).collect();
+    let wanted: Vec<_> = (44..=100).map(Some).chain([None; 3]).collect();
+    assert_eq!(millis, wanted);
+}
