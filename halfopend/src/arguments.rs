@@ -1,6 +1,8 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Parser, ValueHint};
 use halfopen::target::Target;
@@ -42,6 +44,10 @@ pub struct Arguments {
     #[arg(long)]
     pub check: bool,
 
+    /// Serve HTTP at this address, or not at all: none (repeatable)
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:10115")]
+    pub listen: Vec<Listen>,
+
     /// Append events to a file, or write them to standard output (-)
     #[arg(long, value_name = "FILE", default_value = "-", value_hint = ValueHint::FilePath)]
     pub events: PathBuf,
@@ -49,6 +55,31 @@ pub struct Arguments {
     /// Messages on standard error: text or json
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t, hide_possible_values = true)]
     pub log: Format,
+}
+
+/// Where to serve HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listen {
+    /// At this address.
+    At(SocketAddr),
+    /// Nowhere.
+    Nowhere,
+}
+
+/// What is no [`Listen`].
+#[derive(Debug, thiserror::Error)]
+#[error("write ADDRESS:PORT, such as 127.0.0.1:10115 or [::]:10115, or none")]
+pub struct NotAnAddress;
+
+impl FromStr for Listen {
+    type Err = NotAnAddress;
+
+    fn from_str(text: &str) -> Result<Self, NotAnAddress> {
+        if text == "none" {
+            return Ok(Self::Nowhere);
+        }
+        text.parse().map(Self::At).map_err(|_| NotAnAddress)
+    }
 }
 
 /// Why there is nothing to run.
@@ -61,6 +92,15 @@ pub enum Stop {
 }
 
 impl Arguments {
+    /// Returns the addresses to serve HTTP at.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let address = |listen: &Listen| match listen {
+            Listen::At(address) => Some(*address),
+            Listen::Nowhere => None,
+        };
+        self.listen.iter().filter_map(address).collect()
+    }
+
     /// Reads the arguments of this process.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use halfopen::checker::Ended;
@@ -18,6 +19,7 @@ use crate::egress;
 use crate::faults::Faults;
 use crate::fleet::{Check, Fleet, Wanted};
 use crate::hooks;
+use crate::http::Reloads;
 use crate::inventory::Inventory;
 use crate::lag::Lags;
 use crate::log::Log;
@@ -34,6 +36,7 @@ const TURN: Duration = Duration::from_millis(1);
 pub struct Daemon<'a, O, L> {
     fleet: Fleet,
     outputs: Outputs<O>,
+    reloads: Arc<Reloads>,
     supervisor: Supervisor,
     log: &'a mut Log<L>,
     faults: Faults,
@@ -50,13 +53,26 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
     pub fn new(
         (fleet, inventory): (Fleet, Inventory),
         outputs: Outputs<O>,
+        reloads: Arc<Reloads>,
         supervisor: Supervisor,
         log: &'a mut Log<L>,
         signals: &'a Signals,
     ) -> Self {
         let (slots, snapshot, now) = (Slots::default(), Snapshot::default(), Duration::ZERO);
         let faults = Faults::default();
-        Self { fleet, outputs, supervisor, log, faults, inventory, snapshot, signals, slots, now }
+        Self {
+            fleet,
+            outputs,
+            reloads,
+            supervisor,
+            log,
+            faults,
+            inventory,
+            snapshot,
+            signals,
+            slots,
+            now,
+        }
     }
 
     /// Returns how late checks began so far.
@@ -100,6 +116,7 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
             self.snapshot.start();
         }
         while let Some(report) = self.inventory.poll_report() {
+            self.reloads.ended(&report);
             match report {
                 Ok(done) => self.log.info(&done),
                 Err(failed) => self.log.warn(&failed),
@@ -184,8 +201,8 @@ impl<O: Output, L: Output> Driver for Daemon<'_, O, L> {
     fn interrupts(&self) -> Vec<Interrupt<'_>> {
         let outputs = [self.outputs.journal.backlog(), self.log.backlog()];
         let outputs = outputs.into_iter().flatten().map(Interrupt::Writable);
-        let signals = Interrupt::Readable(self.signals.as_fd());
-        let inputs = [signals].into_iter().chain(self.inventory.interrupts());
+        let requests = [self.signals.as_fd(), self.reloads.as_fd()].map(Interrupt::Readable);
+        let inputs = requests.into_iter().chain(self.inventory.interrupts());
         outputs.chain(self.outputs.hooks.interrupts()).chain(inputs).collect()
     }
 
@@ -194,6 +211,10 @@ impl<O: Output, L: Output> Driver for Daemon<'_, O, L> {
         self.supervisor.turn(now);
         self.outputs.publish_program(self.slots.lags(), now);
         self.serve_hooks();
+        if self.reloads.take() {
+            self.reloads.wait(self.inventory.is_reloading());
+            self.inventory.reload();
+        }
         match self.signals.take() {
             Some(Request::Stop) => {
                 self.supervisor.stopping();

@@ -91,6 +91,11 @@ impl Inventory {
         }
     }
 
+    /// Returns true while a reload is under way.
+    pub fn is_reloading(&self) -> bool {
+        !matches!(self.reload.stage, Stage::Idle)
+    }
+
     /// Does what there is to do, a little at a time.
     pub fn work(&mut self, fleet: &mut Fleet, now: Duration) {
         self.take_answers(fleet, now);

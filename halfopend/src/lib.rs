@@ -19,6 +19,7 @@ pub mod event;
 pub mod faults;
 pub mod fleet;
 pub mod hooks;
+pub mod http;
 pub mod inventory;
 pub mod journal;
 pub mod lag;

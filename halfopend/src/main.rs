@@ -20,11 +20,12 @@ use halfopen::target::Target;
 use halfopend::agent::{Agent, AgentError};
 use halfopend::arguments::{Arguments, Stop};
 use halfopend::board::{Board, Writer};
-use halfopend::config::{ConfigError, Settings, Summary};
+use halfopend::config::{ConfigError, PoolConfig, Settings, Summary};
 use halfopend::daemon::Daemon;
 use halfopend::egress;
 use halfopend::fleet::Fleet;
 use halfopend::hooks::{self, HelperError, Hooks};
+use halfopend::http::{HttpError, Server};
 use halfopend::inventory::{Inventory, ReadConfig};
 use halfopend::journal::Journal;
 use halfopend::live::Live;
@@ -89,6 +90,8 @@ enum Failure {
     Agent(#[from] AgentError),
     #[error(transparent)]
     Hooks(#[from] HelperError),
+    #[error(transparent)]
+    Http(#[from] HttpError),
     #[error("cannot write to {}: {}", file.display(), in_words(source))]
     Output { file: PathBuf, source: io::Error },
 }
@@ -110,6 +113,7 @@ fn check(arguments: Arguments) -> Result<(), Failure> {
 
 fn serve(arguments: Arguments, start: Instant, log: &mut Log<impl Output>) -> Result<(), Failure> {
     let signals = Signals::watch()?;
+    let addresses = arguments.addresses();
     let Arguments { config: file, targets, events, .. } = arguments;
     let read = move || settings(file.as_deref(), targets.clone());
     let mut settings = read()?;
@@ -118,16 +122,15 @@ fn serve(arguments: Arguments, start: Instant, log: &mut Log<impl Output>) -> Re
     let mut hooks = Hooks::start("/proc/self/exe", hooks::commands(&settings.config.pools))?;
     let supervisor = Supervisor::of_environment();
     let agent = Agent::listen(settings.config.pools.iter().filter_map(|pool| pool.agent))?;
+    let server = Server::listen(&addresses)?;
     let events = open_events(&events)?;
     let mut engines = open_engines(&wanted, start)?;
     let config = settings.read_targets()?;
     let mut fleet = Fleet::new(config.rate, seed()?);
     let window = engines.enable_batching();
     let mut pacer = Pacer::new(config.rate, window);
-    let board = Arc::<Board>::default();
-    let mut writer = Writer::new(Arc::clone(&board));
-    writer.show(&config.pools);
-    agent.start(board)?;
+    let writer = start_agent(agent, &config.pools)?;
+    let in_force = Summary(&config).to_string();
     let total = Summary(&config).total();
     supervisor.ready(&total);
     log.info(&format!("checking {total}"));
@@ -137,16 +140,26 @@ fn serve(arguments: Arguments, start: Instant, log: &mut Log<impl Output>) -> Re
         read().and_then(Settings::read_targets).map_err(|error| error.to_string())
     });
     let inventory = Inventory::new(config, read, &mut fleet, Duration::ZERO);
-    let (publisher, _live) = Live::new(Timestamp::now(), fleet.views());
+    let (publisher, live) = Live::new(Timestamp::now(), fleet.views());
+    let reloads = server.start(live, in_force, log)?;
     let journal = Journal::new(NonBlockingWriter::new(events), engines.name());
     let outputs = Outputs::new(journal, writer, hooks, publisher);
-    let mut daemon = Daemon::new((fleet, inventory), outputs, supervisor, log, &signals);
+    let mut daemon = Daemon::new((fleet, inventory), outputs, reloads, supervisor, log, &signals);
     let mut engine = engines.into_engine(egress::engine_of);
     run(&mut checker, engine.as_mut(), &mut pacer, &mut daemon, None, None)?;
     let lags = daemon.lags().to_string();
     daemon.finish();
     log.info(&lags);
     Ok(())
+}
+
+/// Starts the agent, and returns what tells it about these pools.
+fn start_agent(agent: Agent, pools: &[PoolConfig]) -> Result<Writer, AgentError> {
+    let board = Arc::<Board>::default();
+    let mut writer = Writer::new(Arc::clone(&board));
+    writer.show(pools);
+    agent.start(board)?;
+    Ok(writer)
 }
 
 /// Refuses a rate that the caller could not reach without the privilege of this program.

@@ -1,0 +1,125 @@
+//! Serves HTTP, on a thread beside the loop.
+//!
+//! The thread reads what the loop shows it, and the loop never waits for it. Each path has a
+//! handler in a file of its own; [`router`] lists them.
+
+mod body;
+mod connections;
+mod health;
+mod in_force;
+mod reload;
+mod reply;
+mod request;
+mod router;
+mod shared;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use halfopen::local_error::in_words;
+use halfopen::non_blocking_writer::Output;
+use nix::sys::socket::{Backlog, listen};
+use tokio::runtime::{self, Runtime};
+use tokio::time::interval;
+
+pub use self::reload::Reloads;
+
+use self::connections::Connections;
+use self::shared::Shared;
+use crate::live::Live;
+use crate::log::Log;
+
+/// How many connections the kernel keeps until they are accepted.
+const BACKLOG: i32 = 1024;
+
+/// How often the table is brought up to date, if nobody looks.
+const CATCH_UP_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// An address cannot be listened on.
+    #[error("cannot serve HTTP on {address} ({}): --listen chooses another", in_words(source))]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The kernel has no room for what else is needed.
+    #[error("cannot serve HTTP ({})", in_words(.0))]
+    Start(#[from] io::Error),
+}
+
+/// A server that has opened its listeners.
+pub struct Server {
+    listeners: Vec<TcpListener>,
+}
+
+impl Server {
+    /// Opens a listener for each address, even if it is there several times. Call it while there is
+    /// privilege: the port may need it.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that names the address if one is in use, or not this machine's.
+    pub fn listen(addresses: &[SocketAddr]) -> Result<Self, HttpError> {
+        let mut addresses = addresses.to_vec();
+        addresses.sort_unstable();
+        addresses.dedup();
+        let open = |address| open(address).map_err(|source| HttpError::Listen { address, source });
+        let listeners = addresses.into_iter().map(open).collect::<Result<_, _>>()?;
+        Ok(Self { listeners })
+    }
+
+    /// Serves from now on, until the process ends: the table `live`, and the configuration
+    /// `in_force`. Returns the requests of clients.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the kernel starts no thread, or has no descriptor for it.
+    pub fn start(
+        self,
+        live: Live,
+        in_force: String,
+        log: &mut Log<impl Output>,
+    ) -> Result<Arc<Reloads>, HttpError> {
+        let reloads = Arc::new(Reloads::new()?);
+        if self.listeners.is_empty() {
+            return Ok(reloads);
+        }
+        for listener in &self.listeners {
+            log.info(&format!("serving HTTP on {}", listener.local_addr()?));
+        }
+        let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        let shared = Arc::new(Shared::new(live, Arc::clone(&reloads), in_force));
+        let serve = move || self.serve(&runtime, &shared);
+        thread::Builder::new().name("http".to_owned()).spawn(serve)?;
+        Ok(reloads)
+    }
+
+    fn serve(self, runtime: &Runtime, shared: &Arc<Shared>) {
+        let connections = Arc::new(Connections::default());
+        for listener in self.listeners {
+            let (connections, shared) = (Arc::clone(&connections), Arc::clone(shared));
+            runtime.spawn(connections::accept(listener, connections, shared));
+        }
+        runtime.block_on(async {
+            let mut interval = interval(CATCH_UP_INTERVAL);
+            loop {
+                interval.tick().await;
+                shared.live.catch_up();
+            }
+        });
+    }
+}
+
+fn open(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    listen(&listener, Backlog::new(BACKLOG)?)?; // the standard library's is shorter
+    Ok(listener)
+}

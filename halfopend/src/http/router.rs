@@ -1,0 +1,83 @@
+//! Which handler answers which path.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use hyper::header::{ALLOW, HeaderValue};
+use hyper::http::Method;
+
+use super::reply::{self, Response};
+use super::request::Request;
+use super::shared::Shared;
+use super::{health, in_force, reload};
+
+/// Every path.
+const ROUTES: &[Route] = &[
+    Route::get("/-/healthy", health::healthy),
+    Route::get("/-/ready", health::ready),
+    Route::get("/config", in_force::show),
+    Route::post_later("/-/reload", |_, shared| Box::pin(reload::reload(shared))),
+];
+
+/// A response that takes time.
+pub(super) type Later = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+/// What answers requests.
+#[derive(Clone, Copy)]
+enum Handler {
+    /// Answers at once.
+    Now(fn(&Request, &Shared) -> Response),
+    /// Answers when something has happened.
+    Later(fn(Request, Arc<Shared>) -> Later),
+}
+
+/// A path, and what answers requests for it.
+struct Route {
+    path: &'static str,
+    is_post: bool,
+    handler: Handler,
+}
+
+impl Route {
+    const fn get(path: &'static str, handler: fn(&Request, &Shared) -> Response) -> Self {
+        Self { path, is_post: false, handler: Handler::Now(handler) }
+    }
+
+    #[expect(dead_code, reason = "for single checks")]
+    const fn get_later(path: &'static str, handler: fn(Request, Arc<Shared>) -> Later) -> Self {
+        Self { path, is_post: false, handler: Handler::Later(handler) }
+    }
+
+    const fn post_later(path: &'static str, handler: fn(Request, Arc<Shared>) -> Later) -> Self {
+        Self { path, is_post: true, handler: Handler::Later(handler) }
+    }
+
+    fn takes(&self, method: &Method) -> bool {
+        if self.is_post {
+            method == Method::POST
+        } else {
+            [Method::GET, Method::HEAD].contains(method)
+        }
+    }
+
+    fn allowed(&self) -> HeaderValue {
+        HeaderValue::from_static(if self.is_post { "POST" } else { "GET, HEAD" })
+    }
+}
+
+/// Answers a request. The body of an answer to HEAD is left out later.
+pub(super) async fn answer(request: Request, shared: Arc<Shared>) -> Response {
+    let mut response = match ROUTES.iter().find(|route| route.path == request.path()) {
+        None => reply::text(StatusCode::NOT_FOUND, "not found\n"),
+        Some(route) if !route.takes(&request.head.method) => {
+            let mut response = reply::text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
+            response.headers_mut().insert(ALLOW, route.allowed());
+            response
+        }
+        Some(Route { handler: Handler::Now(handler), .. }) => handler(&request, &shared),
+        Some(Route { handler: Handler::Later(handler), .. }) => handler(request, shared).await,
+    };
+    reply::complete(&mut response);
+    response
+}
