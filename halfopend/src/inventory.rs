@@ -249,3 +249,6 @@ impl Inventory {
         changes.begin(plan, is_news, pools, (names, fleet), now);
     }
 }
+
+#[cfg(test)]
+mod tests;

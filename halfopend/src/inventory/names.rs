@@ -277,4 +277,17 @@ impl Names {
 }
 
 #[cfg(test)]
+impl Names {
+    /// Returns how many hosts there are.
+    pub(super) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Returns how many times are kept at which something is to be done.
+    pub(super) fn wakes(&self) -> usize {
+        self.wakes.len()
+    }
+}
+
+#[cfg(test)]
 mod tests;

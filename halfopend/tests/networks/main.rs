@@ -5,7 +5,10 @@ mod agent;
 mod daemon;
 mod haproxy;
 mod hooks;
+mod name_service;
+mod names;
 mod privilege;
+mod reload;
 mod service;
 
 #[path = "../hooks/processes.rs"]
