@@ -99,7 +99,6 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
         if self.outputs.flush() {
             self.snapshot.start();
         }
-        self.serve_hooks();
         self.log.flush();
     }
 
@@ -136,7 +135,7 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
         times.into_iter().flatten().map(|at| at.max(self.now + TURN)).min()
     }
 
-    /// Starts and ends runs of hooks, and logs what there is to say about them.
+    /// Takes in which hooks have ended, and logs what there is to say about them.
     fn serve_hooks(&mut self) {
         self.outputs.hooks.handle();
         while let Some(line) = self.outputs.hooks.poll_line() {

@@ -6,13 +6,13 @@
 mod channel;
 mod children;
 mod environment;
-mod failure;
 mod helper;
 mod message;
 mod queue;
+mod record;
 mod runner;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -24,22 +24,20 @@ use jiff::Timestamp;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-pub use self::failure::Failure;
 pub use self::helper::serve;
+pub use self::record::{Failure, Line};
 
 use self::channel::{Channel, Received};
 use self::environment::environment;
 use self::message::{End, Report, Run};
 use self::queue::{Queue, Waiting};
+use self::record::Record;
 use crate::config::PoolConfig;
 use crate::event::{Event, EventKind};
 use crate::journal;
 
 /// How long the daemon waits at its end for runs under way: a little longer than they may take.
 const LAST_RUNS: Duration = Duration::from_secs(12);
-
-/// The most lines that wait to be logged.
-const LINES: usize = 1024;
 
 /// The hooks of all pools, by the names of the pools.
 pub type Commands = HashMap<Arc<str>, Arc<[String]>>;
@@ -70,19 +68,9 @@ pub struct Hooks {
     /// Runs that the helper has, by number: their pools, and what to call them.
     under_way: HashMap<u64, (Arc<str>, String)>,
     last_number: u64,
-    failures: HashMap<Failure, u64>,
+    record: Record,
     /// True since an event has found no room, until all have been run.
     is_full: bool,
-    lines: VecDeque<Line>,
-}
-
-/// A line for the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
-    /// Its text, without control characters.
-    pub text: String,
-    /// True if an event has not done what its hook should.
-    pub is_problem: bool,
 }
 
 impl Hooks {
@@ -140,11 +128,11 @@ impl Hooks {
             pools.into_iter().map(|(name, hook)| (name.clone(), hook.clone())).collect();
         for (pool, command) in pools {
             if self.helper.is_none() {
-                self.count(Failure::NoHelper, 1);
+                self.record.count(Failure::NoHelper, 1);
             } else if !self.queue.push(&pool, Waiting { command, event: event.clone(), time }) {
-                self.count(Failure::QueueFull, 1);
+                self.record.count(Failure::QueueFull, 1);
                 if !std::mem::replace(&mut self.is_full, true) {
-                    self.warn(&format!(
+                    self.record.warn(&format!(
                         "hooks are too slow: {} events wait, and more are lost",
                         self.queue.len()
                     ));
@@ -163,29 +151,48 @@ impl Hooks {
     /// Takes reports from the helper, and starts what may run. Never blocks.
     pub fn handle(&mut self) {
         self.receive();
-        self.send();
+        self.flush();
+    }
+
+    /// Starts what may run.
+    pub fn flush(&mut self) {
+        while self.helper.is_some() {
+            let Some(run) = self.unsent.take().or_else(|| self.next_run()) else { return };
+            match self.helper.as_ref().map_or(Err(Errno::EPIPE), |helper| helper.send(&run)) {
+                Ok(()) => {}
+                Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::EINTR) => {
+                    self.unsent = Some(run);
+                    return;
+                }
+                Err(Errno::EMSGSIZE) => {
+                    let end = End::NotStarted(Errno::E2BIG.desc().to_owned());
+                    self.ended(&Report::silent(run.number, end));
+                }
+                Err(_) => self.lose_helper(),
+            }
+        }
     }
 
     /// Returns the next line for the log.
     pub fn poll_line(&mut self) -> Option<Line> {
-        self.lines.pop_front()
+        self.record.poll_line()
     }
 
     /// Returns how many events did not do what their hooks should, for this reason.
     pub fn failures(&self, reason: Failure) -> u64 {
-        self.failures.get(&reason).copied().unwrap_or_default()
+        self.record.failures(reason)
     }
 
     /// Returns how many runs have failed, for any reason.
     pub fn all_failures(&self) -> u64 {
-        self.failures.values().sum()
+        Failure::ALL.into_iter().map(|reason| self.failures(reason)).sum()
     }
 
     /// Starts no more runs, and waits for those under way until `stop` can be read.
     pub fn finish(&mut self, stop: &impl AsFd) {
         let unsent = self.unsent.take().and_then(|run| self.under_way.remove(&run.number));
         let lost = self.queue.clear() + usize::from(unsent.is_some());
-        self.give_up(Failure::Stopped, lost, "the daemon ends");
+        self.record.give_up(Failure::Stopped, lost, "the daemon ends");
         let deadline = Instant::now() + LAST_RUNS;
         while !self.under_way.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -202,33 +209,15 @@ impl Hooks {
         // The helper kills what is left when it finds the socket closed.
         self.helper = None;
         let lost = self.under_way.drain().count();
-        self.give_up(Failure::Stopped, lost, "the daemon ends");
+        self.record.give_up(Failure::Stopped, lost, "the daemon ends");
     }
 
     fn receive(&mut self) {
         while let Some(helper) = &self.helper {
             match helper.receive() {
-                Received::Message(report) => self.ended(report),
+                Received::Message(report) => self.ended(&report),
                 Received::Nothing => return,
                 Received::Closed => self.lose_helper(),
-            }
-        }
-    }
-
-    fn send(&mut self) {
-        while self.helper.is_some() {
-            let Some(run) = self.unsent.take().or_else(|| self.next_run()) else { return };
-            match self.helper.as_ref().map_or(Err(Errno::EPIPE), |helper| helper.send(&run)) {
-                Ok(()) => {}
-                Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::EINTR) => {
-                    self.unsent = Some(run);
-                    return;
-                }
-                Err(Errno::EMSGSIZE) => {
-                    let end = End::NotStarted(Errno::E2BIG.desc().to_owned());
-                    self.ended(Report::silent(run.number, end));
-                }
-                Err(_) => self.lose_helper(),
             }
         }
     }
@@ -253,64 +242,21 @@ impl Hooks {
         Some(run)
     }
 
-    fn ended(&mut self, report: Report) {
+    fn ended(&mut self, report: &Report) {
         let Some((pool, name)) = self.under_way.remove(&report.number) else { return };
         self.queue.ended(&pool);
         self.is_full &= self.queue.len() > 0;
-        for line in report.output.lines() {
-            self.log(&format!("{name}: {line}"), false);
-        }
-        if report.omitted > 0 {
-            self.log(&format!("{name}: ({} more bytes)", report.omitted), false);
-        }
-        let (failure, problem) = match report.end {
-            End::Exited(0) => return,
-            End::Exited(code) => (Failure::Failed, format!("exit code {code}")),
-            End::Signalled(signal) => (Failure::Failed, format!("killed by signal {signal}")),
-            End::TimedOut => (Failure::TimedOut, "killed after 10 seconds".to_owned()),
-            End::Survived => {
-                (Failure::TimedOut, "killed after 10 seconds, but processes are left".to_owned())
-            }
-            End::NotStarted(error) => (Failure::NotStarted, format!("not started ({error})")),
-            End::Unwatched => (Failure::Failed, "the process that watched it has ended".to_owned()),
-        };
-        self.count(failure, 1);
-        self.warn(&format!("{name}: {problem}"));
+        self.record.ended(&name, report);
     }
 
     fn lose_helper(&mut self) {
         self.helper = None;
         self.unsent = None; // it is among those under way
         let lost = self.under_way.drain().count() + self.queue.clear();
-        self.warn(
+        self.record.warn(
             "the process that runs hooks has ended; no hook runs until halfopend is restarted",
         );
-        self.give_up(Failure::NoHelper, lost, "it has ended");
-    }
-
-    fn give_up(&mut self, failure: Failure, events: usize, why: &str) {
-        if events > 0 {
-            self.count(failure, events as u64);
-            self.warn(&format!("{events} events have not reached their hooks, because {why}"));
-        }
-    }
-
-    fn count(&mut self, failure: Failure, events: u64) {
-        *self.failures.entry(failure).or_default() += events;
-    }
-
-    fn warn(&mut self, text: &str) {
-        self.log(text, true);
-    }
-
-    /// Keeps a line for the log. The oldest ones are dropped if nobody takes them.
-    fn log(&mut self, text: &str, is_problem: bool) {
-        let plain =
-            |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
-        if self.lines.len() >= LINES {
-            self.lines.pop_front();
-        }
-        self.lines.push_back(Line { text: text.chars().map(plain).collect(), is_problem });
+        self.record.give_up(Failure::NoHelper, lost, "it has ended");
     }
 }
 

@@ -59,6 +59,7 @@ impl<O: Output> Outputs<O> {
     /// Passes on what waits for listeners who can take it now. Returns true if the reader of the
     /// journal needs a snapshot.
     pub fn flush(&mut self) -> bool {
+        self.hooks.flush();
         self.board.flush();
         self.live.flush();
         self.journal.flush()

@@ -112,11 +112,11 @@ impl Helper {
             let Some((number, channel)) = runner else { continue };
             let report = match channel.receive::<Report>() {
                 Received::Message(report) => report,
-                Received::Nothing | Received::Closed => {
-                    self.children.kill(|pid| self.runners.contains_key(&pid));
-                    Report::silent(number, End::Unwatched)
-                }
+                Received::Nothing | Received::Closed => Report::silent(number, End::Unwatched),
             };
+            if matches!(report.end, End::Unwatched | End::Survived) {
+                self.children.kill(|pid| self.runners.contains_key(&pid));
+            }
             self.unsent.push_back(report);
         }
     }

@@ -34,6 +34,24 @@ fn after_ten_seconds_a_hook_is_killed_with_everything_that_it_has_started() {
     trial.assert_failures(&[(Failure::TimedOut, 1)]);
 }
 
+/// Each process starts the next one, in a session of its own, and ends.
+#[test]
+fn processes_that_replace_themselves_do_not_escape() {
+    let mut trial = Trial::new(r#"setsid sh "$0" "$1" & echo $$ >> pids"#);
+    trial.push(Down, "a:1");
+    trial.until_logged("event 1 (down a:1): killed after 10 seconds");
+    assert!(!trial.has_logged("processes are left"), "{:#?}", trial.lines);
+    let noted = trial.file("pids");
+    assert!(noted.lines().count() > 10, "{noted}");
+    // If one had escaped, it would have noted many others by the time that these have run.
+    trial.hooks.set_commands(commands(&["/bin/true".to_owned()]));
+    for _ in 0..20 {
+        trial.push(Down, "b:1");
+        trial.until_idle();
+    }
+    assert_eq!(trial.file("pids"), noted);
+}
+
 #[test]
 fn nothing_is_left_of_a_run_if_the_daemon_is_killed() {
     let mut trial = Trial::new(STUBBORN);
