@@ -102,6 +102,11 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
         self.log.flush();
     }
 
+    fn reload(&mut self) {
+        self.supervisor.reloading();
+        self.inventory.reload();
+    }
+
     /// Makes the targets what the configuration and the name service say.
     fn update_targets(&mut self, now: Duration) {
         self.inventory.work(&mut self.fleet, now);
@@ -116,6 +121,8 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
         }
         while let Some(report) = self.inventory.poll_report() {
             self.reloads.ended(&report);
+            let (Ok(text) | Err(text)) = &report;
+            self.supervisor.ready(text);
             match report {
                 Ok(done) => self.log.info(&done),
                 Err(failed) => self.log.warn(&failed),
@@ -212,14 +219,14 @@ impl<O: Output, L: Output> Driver for Daemon<'_, O, L> {
         self.serve_hooks();
         if self.reloads.take() {
             self.reloads.wait(self.inventory.is_reloading());
-            self.inventory.reload();
+            self.reload();
         }
         match self.signals.take() {
             Some(Request::Stop) => {
                 self.supervisor.stopping();
                 return ControlFlow::Break(());
             }
-            Some(Request::Reload) => self.inventory.reload(),
+            Some(Request::Reload) => self.reload(),
             None => {}
         }
         self.update_targets(now);

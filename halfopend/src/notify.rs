@@ -38,9 +38,10 @@ impl Supervisor {
         Self { interval: interval.filter(|_| socket.is_some()), socket, next: Duration::ZERO }
     }
 
-    /// Tells that everything is ready, at the start or after a reload, and in a few words what is
-    /// checked.
+    /// Tells that everything is ready, at the start or after a reload, and in one line what is
+    /// checked or what the reload has done.
     pub fn ready(&self, status: &str) {
+        let status = status.lines().next().unwrap_or_default();
         self.tell(&format!("READY=1\nSTATUS={status}"));
     }
 

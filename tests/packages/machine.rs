@@ -38,15 +38,21 @@ pub(crate) fn run(program: &str, words: &[&str]) -> String {
     outcome.stdout
 }
 
-/// Returns the packages of a kind, "deb" or "rpm", for this machine: of this version, and of one to
-/// upgrade to.
+/// Returns the packages of halfopen of a kind, "deb" or "rpm", for this machine: of this version,
+/// and of one to upgrade to.
 pub(crate) fn packages(kind: &str) -> [String; 2] {
-    ["package", "package-99.0.0"].map(|folder| package_in(folder, &for_this_machine(kind)))
+    packages_of("halfopen", kind)
 }
 
-/// Returns the package of this version whose name ends like this.
+/// Returns those of another program.
+pub(crate) fn packages_of(program: &str, kind: &str) -> [String; 2] {
+    let end = for_this_machine(kind);
+    ["package", "package-99.0.0"].map(|folder| package_in(folder, program, &end))
+}
+
+/// Returns the package of this version of halfopen whose name ends like this.
 pub(crate) fn package(end: &str) -> String {
-    package_in("package", end)
+    package_in("package", "halfopen", end)
 }
 
 /// Returns the end of the names of packages of a kind, "deb" or "rpm", for this machine.
@@ -59,12 +65,18 @@ pub(crate) fn for_this_machine(kind: &str) -> String {
     format!("{architecture}.{kind}")
 }
 
-fn package_in(folder: &str, end: &str) -> String {
+fn package_in(folder: &str, program: &str, end: &str) -> String {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name(folder);
-    let files = folder.read_dir().into_iter().flatten().map(|entry| entry.unwrap().path());
-    let mut names = files.map(|file| file.into_os_string().into_string().unwrap());
-    let missing = || panic!("no {end} in {}: run scripts/test package platforms", folder.display());
-    names.find(|name| name.ends_with(end)).unwrap_or_else(missing)
+    let files = folder.read_dir().into_iter().flatten().map(|entry| entry.unwrap());
+    let mut names = files.map(|file| file.file_name().into_string().unwrap());
+    let is_wanted = |name: &String| {
+        let rest = name.strip_prefix(program).filter(|rest| rest.starts_with(['-', '_']));
+        rest.is_some_and(|rest| rest.ends_with(end))
+    };
+    let missing =
+        || panic!("no {program} {end} in {}: run scripts/test package platforms", folder.display());
+    let name = names.find(is_wanted).unwrap_or_else(missing);
+    folder.join(name).into_os_string().into_string().unwrap()
 }
 
 /// Returns these files of a package, and those that every package has for callers: the wrappers and
@@ -78,7 +90,9 @@ pub(crate) fn with_those_for_callers(files: &[&str]) -> Vec<String> {
     };
     let mut all: Vec<_> = files.iter().map(|&file| file.to_owned()).collect();
     all.extend(names("packaging/wrappers").iter().map(|name| format!("/usr/lib/halfopen/{name}")));
-    let examples = names("packaging").into_iter().filter(|name| name != "install");
+    let examples = names("packaging")
+        .into_iter()
+        .filter(|name| !["install", "halfopend.toml"].contains(&&**name));
     all.extend(examples.map(|name| format!("/usr/share/doc/halfopen/examples/{name}")));
     all.sort();
     all
@@ -137,7 +151,14 @@ impl Machine {
 
     /// Returns every file on its disk, except those that package managers keep for themselves.
     pub(crate) fn files(&self) -> BTreeSet<String> {
-        let books = ["/var/cache", "/var/lib/apt", "/var/lib/dpkg", "/var/lib/rpm", "/var/log"];
+        let books = [
+            "/var/cache",
+            "/var/lib/apt",
+            "/var/lib/dpkg",
+            "/var/lib/rpm",
+            "/var/lib/systemd", // of deb-systemd-helper
+            "/var/log",
+        ];
         let mut words = vec!["find", "/", "-xdev"];
         for path in books {
             words.extend(["-path", path, "-prune", "-o"]);

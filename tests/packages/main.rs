@@ -8,5 +8,6 @@ mod distributions;
 mod documents;
 mod machine;
 mod requirements;
+mod resident;
 mod rpm;
 mod server;
