@@ -11,6 +11,7 @@ mod reload;
 mod reply;
 mod request;
 mod router;
+mod serve;
 mod shared;
 
 use std::io;

@@ -1,37 +1,109 @@
 //! Accepts connections, and gives each its bounds.
 
-use std::convert::Infallible;
+use std::collections::HashMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv6Addr, TcpListener};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
-use super::request::Request;
-use super::router;
+use super::serve::serve;
 use super::shared::Shared;
 
-/// How long a client may take to send the head of a request, and be idle between requests.
-const HEAD_PATIENCE: Duration = Duration::from_secs(30);
-
-/// The longest head of a request.
-const HEAD: usize = 16 << 10;
-
-/// The most headers of a request.
-const HEADERS: usize = 64;
+/// The most connections at a time.
+const CONNECTIONS: usize = 256;
 
 /// How long to wait if no connection can be accepted.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The connections of all listeners.
+/// The connections of all listeners, in the order in which they were accepted.
+///
+/// If there is no room for one more, the client that has most of them loses one. So a client that
+/// has few is served, whatever others do.
 #[derive(Default)]
-pub(super) struct Connections {}
+pub(super) struct Connections(Mutex<Vec<Connection>>);
+
+struct Connection {
+    client: IpAddr,
+    is_busy: Arc<AtomicBool>,
+    task: AbortHandle,
+}
+
+/// The place of a connection. It is free again when this value is dropped.
+pub(super) struct Place {
+    connections: Arc<Connections>,
+    is_busy: Arc<AtomicBool>,
+}
+
+/// A request that is being answered, until the value is dropped.
+pub(super) struct Busy(Arc<AtomicBool>);
+
+impl Connections {
+    /// Serves a client in a task of its own, after another one has lost its place if need be.
+    fn serve(self: &Arc<Self>, stream: TcpStream, client: IpAddr, shared: Arc<Shared>) {
+        let is_busy = Arc::<AtomicBool>::default();
+        let place = Place { connections: Arc::clone(self), is_busy: Arc::clone(&is_busy) };
+        let mut all = self.all();
+        if all.len() >= CONNECTIONS
+            && let Some(victim) = victim(&all)
+        {
+            all.remove(victim).task.abort();
+        }
+        // It begins when this task waits.
+        let task = tokio::spawn(serve(stream, client, place, shared)).abort_handle();
+        all.push(Connection { client: group(client), is_busy, task });
+    }
+
+    fn all(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Place {
+    /// Tells that a request is being answered.
+    pub(super) fn busy(&self) -> Busy {
+        self.is_busy.store(true, Ordering::Relaxed);
+        Busy(Arc::clone(&self.is_busy))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let is_own = |other: &Connection| Arc::ptr_eq(&other.is_busy, &self.is_busy);
+        self.connections.all().retain(|other| !is_own(other));
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Returns the connection that makes room: of the client that has most, the oldest that is idle, or
+/// else the oldest.
+fn victim(all: &[Connection]) -> Option<usize> {
+    let mut counts = HashMap::new();
+    for connection in all {
+        *counts.entry(connection.client).or_insert(0) += 1;
+    }
+    let is_idle = |connection: &Connection| !connection.is_busy.load(Ordering::Relaxed);
+    let rank = |connection: &Connection| (counts[&connection.client], is_idle(connection));
+    // The last of those that rank highest would be the newest.
+    (0..all.len()).rev().max_by_key(|index| rank(&all[*index]))
+}
+
+/// Returns what stands for a client: a network of IPv6 that one host may have.
+fn group(client: IpAddr) -> IpAddr {
+    match client {
+        IpAddr::V4(_) => client,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+    }
+}
 
 /// Accepts connections, and serves them.
 pub(super) async fn accept(
@@ -43,8 +115,7 @@ pub(super) async fn accept(
     loop {
         match listener.accept().await {
             Ok((stream, client)) => {
-                let _ = &connections;
-                tokio::spawn(serve(stream, client, Arc::clone(&shared)));
+                connections.serve(stream, client.ip().to_canonical(), Arc::clone(&shared));
             }
             Err(error) if is_of_the_connection(&error) => {}
             // Without descriptors or memory, the next attempt would fail at once.
@@ -59,16 +130,31 @@ fn is_of_the_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
 
-async fn serve(stream: TcpStream, client: SocketAddr, shared: Arc<Shared>) {
-    let client = client.ip().to_canonical();
-    let service = service_fn(|request: hyper::Request<Incoming>| {
-        let (head, _) = request.into_parts();
-        let shared = Arc::clone(&shared);
-        async move { Ok::<_, Infallible>(router::answer(Request { head, client }, shared).await) }
-    });
-    let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_PATIENCE);
-    builder.max_buf_size(HEAD).max_headers(HEADERS).half_close(true);
-    // What a client does wrong is its own business.
-    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Connections of these clients; those with a star are being answered.
+    fn connections(clients: &[&str]) -> Vec<Connection> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let connection = |text: &&str| Connection {
+            client: group(text.trim_end_matches('*').parse().unwrap()),
+            is_busy: Arc::new(text.ends_with('*').into()),
+            task: runtime.spawn(async {}).abort_handle(),
+        };
+        clients.iter().map(connection).collect()
+    }
+
+    #[test]
+    fn the_client_that_has_most_connections_loses_its_oldest_idle_one() {
+        for (clients, loser) in [
+            (&["192.0.2.1", "192.0.2.2", "192.0.2.2"][..], 1),
+            (&["192.0.2.1", "192.0.2.2*", "192.0.2.2", "192.0.2.2"], 2),
+            (&["192.0.2.1", "192.0.2.2*", "192.0.2.2*"], 1),
+            (&["192.0.2.1*", "192.0.2.2", "192.0.2.3"], 1),
+            (&["192.0.2.1", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"], 1),
+        ] {
+            assert_eq!(victim(&connections(clients)), Some(loser), "{clients:?}");
+        }
+    }
 }

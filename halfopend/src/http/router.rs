@@ -75,9 +75,19 @@ pub(super) async fn answer(request: Request, shared: Arc<Shared>) -> Response {
             response.headers_mut().insert(ALLOW, route.allowed());
             response
         }
+        Some(route) if route.is_post && is_from_another_site(&request) => {
+            reply::text(StatusCode::FORBIDDEN, "a page of another site may not ask for this\n")
+        }
         Some(Route { handler: Handler::Now(handler), .. }) => handler(&request, &shared),
         Some(Route { handler: Handler::Later(handler), .. }) => handler(request, shared).await,
     };
     reply::complete(&mut response);
     response
+}
+
+/// Returns true if a browser sends a request because a page of another site wants it to (W3C, Fetch
+/// Metadata Request Headers).
+fn is_from_another_site(request: &Request) -> bool {
+    let site = request.head.headers.get("sec-fetch-site");
+    site.is_some_and(|site| site != "same-origin" && site != "none")
 }
