@@ -1,10 +1,11 @@
 //! Changes of the fleet, as many at a time as delay no check.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::members::Members;
 use super::names::Names;
 use super::plan::{Difference, Plan, PoolPlan};
 use crate::fleet::{Fleet, Member, Place, PoolSettings};
@@ -26,7 +27,7 @@ pub(super) struct Changes {
 
 struct Removal {
     pool: u32,
-    endpoints: HashSet<SocketAddr>,
+    members: Members,
     /// The targets of the pool from this index on have been looked at.
     end: usize,
 }
@@ -68,11 +69,10 @@ impl Changes {
             for named in &gone.named {
                 names.detach(fleet, (pool, is_witness), named, now);
             }
-            let endpoints: HashSet<_> = gone.endpoints().collect();
             if is_witness {
-                remove_witnesses(fleet, pool, &endpoints, now);
-            } else if !endpoints.is_empty() {
-                self.removals.push_back(Removal { pool, endpoints, end: usize::MAX });
+                remove_witnesses(fleet, pool, &gone, now);
+            } else if gone.has_endpoints() {
+                self.removals.push_back(Removal { pool, members: gone, end: usize::MAX });
             }
         }
     }
@@ -137,7 +137,7 @@ impl Removal {
             }
             self.end = index;
             let id = fleet.targets_of(self.pool)[index];
-            if fleet.written_endpoint(id).is_some_and(|e| self.endpoints.contains(&e)) {
+            if fleet.written_endpoint(id).is_some_and(|e| self.members.contains(e)) {
                 fleet.remove(id, now);
                 *room -= 1;
             }
@@ -163,8 +163,8 @@ impl Addition {
     }
 }
 
-fn remove_witnesses(fleet: &mut Fleet, pool: u32, endpoints: &HashSet<SocketAddr>, now: Duration) {
-    let is_gone = |id: &u32| fleet.written_endpoint(*id).is_some_and(|e| endpoints.contains(&e));
+fn remove_witnesses(fleet: &mut Fleet, pool: u32, members: &Members, now: Duration) {
+    let is_gone = |id: &u32| fleet.written_endpoint(*id).is_some_and(|e| members.contains(e));
     let gone: Vec<_> = fleet.witnesses_of(pool).iter().copied().filter(is_gone).collect();
     for id in gone {
         fleet.remove(id, now);

@@ -82,13 +82,20 @@ impl Members {
         members
     }
 
-    /// Returns those that have an address.
-    pub(super) fn endpoints(&self) -> impl Iterator<Item = SocketAddr> {
-        let v4 = self.v4.iter().copied().map(SocketAddr::V4);
-        v4.chain(self.v6.iter().copied().map(SocketAddr::V6))
+    /// Returns true if some have an address.
+    pub(super) fn has_endpoints(&self) -> bool {
+        !(self.v4.is_empty() && self.v6.is_empty())
     }
 
-    /// Returns the same, one after the other.
+    /// Returns true if this endpoint is one of them.
+    pub(super) fn contains(&self, endpoint: SocketAddr) -> bool {
+        match endpoint {
+            SocketAddr::V4(v4) => self.v4.binary_search(&v4).is_ok(),
+            SocketAddr::V6(v6) => self.v6.binary_search(&v6).is_ok(),
+        }
+    }
+
+    /// Returns those that have an address.
     pub(super) fn into_endpoints(self) -> impl Iterator<Item = SocketAddr> {
         let v4 = self.v4.into_iter().map(SocketAddr::V4);
         v4.chain(self.v6.into_iter().map(SocketAddr::V6))

@@ -163,3 +163,32 @@ fn a_name_that_does_not_exist_any_more_is_down_until_it_does() {
     assert_eq!(address_of(&daemon, "web.test:8025").as_deref(), Some("198.18.0.3"));
     assert_eq!(kinds(&daemon, "other.test:8025"), ["up"]);
 }
+
+/// The interface of a link-local address may come later, and with another number each time.
+#[test]
+fn a_link_local_target_is_held_while_its_interface_is_missing() {
+    let lab = Lab::new();
+    let listing =
+        lab.server.run("ip", &["-6", "-o", "address", "show", "dev", "server0", "scope", "link"]);
+    let address = listing.split_whitespace().nth(3).expect("an address");
+    let address = address.split('/').next().expect("before its length");
+    let interface =
+        lab.server.enter(|| nix::net::if_::if_nametoindex("server0")).expect("its number");
+    let ip = address.parse().expect("an IPv6 address");
+    let _listener = lab.server.listen(std::net::SocketAddrV6::new(ip, 8025, 0, interface).into());
+    let label = |interface: &str| format!("[{address}%{interface}]:8025");
+    let (there, later) = (label("client0"), label("late0"));
+    let files = pool(&format!("[{there:?}, {later:?}]"), "");
+    let _names = NameService::start(&lab, &[]);
+    let mut daemon = Daemon::of(&lab.client, command(&files));
+    daemon.until(0, "up", &there);
+    let seen = daemon.until(0, "held", &later);
+    lab.client.configure(&[
+        "link set client0 down",
+        "link set client0 name late0",
+        "link set late0 up",
+    ]);
+    daemon.until(seen, "up", &later);
+    assert_eq!(kinds(&daemon, &later), ["held", "released", "up"]);
+    assert!(!kinds(&daemon, &there).contains(&"down".to_owned()), "{:?}", daemon.events());
+}
