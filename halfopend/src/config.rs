@@ -51,6 +51,8 @@ pub struct Config {
     pub rate: u32,
     /// Which engine to use.
     pub engine: EngineKind,
+    /// Whether there are metrics of each target, not only of pools.
+    pub target_metrics: bool,
     /// The pools.
     pub pools: Vec<PoolConfig>,
     /// What single checks on demand may probe; nothing, unless it is written.
@@ -115,6 +117,7 @@ impl Config {
         let pool = PoolConfig { targets, ..PoolConfig::named("default") };
         Self {
             rate: 10_000,
+            target_metrics: true,
             engine: EngineKind::Auto,
             pools: vec![pool],
             probe: None,

@@ -7,12 +7,14 @@ mod body;
 mod connections;
 mod health;
 mod in_force;
+mod metrics;
 mod reload;
 mod reply;
 mod request;
 mod router;
 mod serve;
 mod shared;
+mod targets;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -76,8 +78,8 @@ impl Server {
         Ok(Self { listeners })
     }
 
-    /// Serves from now on, until the process ends: the table `live`, and the configuration
-    /// `in_force`. Returns the requests of clients.
+    /// Serves from now on, until the process ends: the table `live`, with metrics of each target if
+    /// `has_target_metrics` is true, and the configuration `in_force`. Returns the requests of clients.
     ///
     /// # Errors
     ///
@@ -85,6 +87,7 @@ impl Server {
     pub fn start(
         self,
         live: Live,
+        has_target_metrics: bool,
         in_force: String,
         log: &mut Log<impl Output>,
     ) -> Result<Arc<Reloads>, HttpError> {
@@ -96,7 +99,8 @@ impl Server {
             log.info(&format!("serving HTTP on {}", listener.local_addr()?));
         }
         let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-        let shared = Arc::new(Shared::new(live, Arc::clone(&reloads), in_force));
+        let shared =
+            Arc::new(Shared::new(live, has_target_metrics, Arc::clone(&reloads), in_force));
         let serve = move || self.serve(&runtime, &shared);
         thread::Builder::new().name("http".to_owned()).spawn(serve)?;
         Ok(reloads)

@@ -17,6 +17,7 @@ pub mod daemon;
 pub mod egress;
 pub mod event;
 pub mod faults;
+pub mod filter;
 pub mod fleet;
 pub mod hooks;
 pub mod http;

@@ -130,6 +130,7 @@ fn serve(arguments: Arguments, start: Instant, log: &mut Log<impl Output>) -> Re
     let window = engines.enable_batching();
     let mut pacer = Pacer::new(config.rate, window);
     let writer = start_agent(agent, &config.pools)?;
+    let has_target_metrics = config.target_metrics;
     let in_force = Summary(&config).to_string();
     let total = Summary(&config).total();
     supervisor.ready(&total);
@@ -141,7 +142,7 @@ fn serve(arguments: Arguments, start: Instant, log: &mut Log<impl Output>) -> Re
     });
     let inventory = Inventory::new(config, read, &mut fleet, Duration::ZERO);
     let (publisher, live) = Live::new(Timestamp::now(), fleet.views());
-    let reloads = server.start(live, in_force, log)?;
+    let reloads = server.start(live, has_target_metrics, in_force, log)?;
     let journal = Journal::new(NonBlockingWriter::new(events), engines.name());
     let outputs = Outputs::new(journal, writer, hooks, publisher);
     let mut daemon = Daemon::new((fleet, inventory), outputs, reloads, supervisor, log, &signals);

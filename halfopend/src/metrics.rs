@@ -16,7 +16,7 @@ use crate::live::Table;
 const PIECE: usize = 500;
 
 /// A format of the text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Format {
     /// The classic text format, version 0.0.4.
     Classic,

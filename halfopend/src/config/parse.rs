@@ -29,6 +29,7 @@ pub fn parse(file: &str, text: &str) -> Result<Settings, ConfigError> {
     let tables: tables::File = toml::from_str(text).map_err(|error| source.toml(&error))?;
     let defaults = Config::of_targets(Vec::new());
     let config = Config {
+        target_metrics: tables.target_metrics.unwrap_or(defaults.target_metrics),
         rate: tables.rate.as_ref().map_or(defaults.rate, |rate| rate.get_ref().get()),
         engine: tables.engine.map_or(defaults.engine, |Quoted(engine)| engine),
         pools: pools(&mut source, tables.pool)?,

@@ -13,7 +13,6 @@ pub(super) enum Body {
     Whole(Bytes),
     /// A large one, which is made while the client reads it, so that slow clients hold little
     /// memory. Chunks of some ten kilobytes are right.
-    #[expect(dead_code, reason = "for long lists")]
     Chunks(Box<dyn Iterator<Item = Bytes> + Send>),
 }
 

@@ -10,13 +10,15 @@ use hyper::http::Method;
 use super::reply::{self, Response};
 use super::request::Request;
 use super::shared::Shared;
-use super::{health, in_force, reload};
+use super::{health, in_force, metrics, reload, targets};
 
 /// Every path.
 const ROUTES: &[Route] = &[
     Route::get("/-/healthy", health::healthy),
     Route::get("/-/ready", health::ready),
+    Route::get("/api/v1/targets", targets::targets),
     Route::get("/config", in_force::show),
+    Route::get("/metrics", metrics::metrics),
     Route::post_later("/-/reload", |_, shared| Box::pin(reload::reload(shared))),
 ];
 

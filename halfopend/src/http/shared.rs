@@ -8,7 +8,9 @@ use crate::live::Live;
 /// What handlers know.
 pub(super) struct Shared {
     /// What is known of the targets.
-    pub(super) live: Live,
+    pub(super) live: Arc<Live>,
+    /// True if there are metrics of each target, not only of pools.
+    pub(super) has_target_metrics: bool,
     /// Asks the loop to read the configuration again.
     pub(super) reloads: Arc<Reloads>,
     /// The configuration in force.
@@ -16,8 +18,18 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(live: Live, reloads: Arc<Reloads>, in_force: String) -> Self {
-        Self { live, reloads, in_force: Mutex::new(in_force.into()) }
+    pub(super) fn new(
+        live: Live,
+        has_target_metrics: bool,
+        reloads: Arc<Reloads>,
+        in_force: String,
+    ) -> Self {
+        Self {
+            live: Arc::new(live),
+            has_target_metrics,
+            reloads,
+            in_force: Mutex::new(in_force.into()),
+        }
     }
 
     pub(super) fn in_force(&self) -> Arc<str> {
