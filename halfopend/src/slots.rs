@@ -12,6 +12,8 @@ const SLOT: Duration = Duration::from_millis(4);
 pub struct Slots {
     /// The end of the slot in which nothing more begins.
     closed_until: Duration,
+    /// When the loop asked first. What was due while the program started is not late.
+    started: Option<Duration>,
     /// When the newest check was due.
     due: Duration,
     lags: Lags,
@@ -19,7 +21,8 @@ pub struct Slots {
 
 impl Slots {
     /// Returns when the next check may begin, unless that is now.
-    pub fn closed_until(&self, now: Duration) -> Option<Duration> {
+    pub fn closed_until(&mut self, now: Duration) -> Option<Duration> {
+        self.started.get_or_insert(now);
         Some(self.closed_until).filter(|end| *end > now)
     }
 
@@ -32,7 +35,7 @@ impl Slots {
 
     /// Takes in that the next check to begin is one that was due at that time.
     pub fn admit(&mut self, due: Duration) {
-        self.due = due;
+        self.due = due.max(self.started.unwrap_or_default());
     }
 
     /// Takes in that its first SYN leaves at `now`.
@@ -66,6 +69,17 @@ mod tests {
         assert_eq!(slots.closed_until(7 * MILLISECOND), Some(8 * MILLISECOND));
         assert_eq!(slots.closed_until(8 * MILLISECOND), None);
         assert_eq!(slots.close(8 * MILLISECOND, 12 * MILLISECOND), 12 * MILLISECOND);
+    }
+
+    #[test]
+    fn what_was_due_at_the_start_is_not_late() {
+        let mut slots = Slots::default();
+        assert_eq!(slots.closed_until(5 * MILLISECOND), None);
+        for (due, now) in [(1, 5), (5, 6), (7, 8)] {
+            slots.admit(due * MILLISECOND);
+            slots.begin(now * MILLISECOND);
+        }
+        assert_eq!(slots.lags().sum(), 2 * MILLISECOND);
     }
 
     #[test]
