@@ -100,7 +100,6 @@ impl Fleet {
             health: Health::default(),
             timing,
             trouble: None,
-            round_trip: None,
         };
         let id = self.free.pop().unwrap_or_else(|| {
             self.targets.push(None);
@@ -163,8 +162,8 @@ impl Fleet {
         let target = self.target_mut(id);
         let was_known = target.place.endpoint().is_some();
         target.place = place;
-        if was_pending || !was_known {
-            target.timing.due = if target.timing.begun > now { target.timing.due } else { now };
+        if (was_pending || !was_known) && target.timing.begun() <= now {
+            target.timing.set_due(now);
         }
         if place.endpoint().is_some() {
             target.health.start_over();
@@ -239,12 +238,11 @@ impl Fleet {
             State::Up | State::Unknown => settings.interval,
         };
         let timing = target.timing;
-        if timing.is_pending || timing.due <= now + interval {
+        if timing.is_pending || timing.due() <= now + interval {
             return;
         }
-        let due = (now + interval.mul_f64(self.random.random())).max(timing.rested);
-        let timing = &mut self.target_mut(id).timing;
-        (timing.phase, timing.due) = (due, due);
+        let due = (now + interval.mul_f64(self.random.random())).max(timing.rested());
+        self.target_mut(id).timing.move_to(due);
         self.wait(id);
     }
 

@@ -13,6 +13,7 @@ mod reports;
 mod rounds;
 mod scheduler;
 mod target;
+mod time;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;

@@ -24,7 +24,7 @@ impl Fleet {
             Err(NoVerdict::AlreadyPending) => {
                 let timing = &mut self.target_mut(id).timing;
                 timing.end(now);
-                timing.postpone(timing.rested);
+                timing.postpone(timing.rested());
                 self.wait(id);
             }
             // This program ends: nothing was found.
@@ -43,9 +43,6 @@ impl Fleet {
         let endpoint = target.place.endpoint();
         if let (Ok(verdict), Some(endpoint)) = (&outcome, endpoint) {
             target.is_own = verdict.local.is_some_and(|local| local.ip() == endpoint.ip());
-            if found == Finding::Open {
-                target.round_trip = verdict.round_trip().or(target.round_trip);
-            }
         }
         target.trouble = (found != Finding::Open).then(|| Box::new(outcome));
         let is_local = target.is_local();
@@ -109,7 +106,7 @@ impl Fleet {
             return Finding::Silent;
         }
         let settings = &self.pools[target.pool as usize].settings;
-        let (begun, holds) = (target.timing.begun, settings.holds_if_isolated);
+        let (begun, holds) = (target.timing.begun(), settings.holds_if_isolated);
         let critical = critical_time(settings.schedule, begun);
         let is_proof =
             self.isolation.silence_is_proof(begun, &critical, target.health.is_at_stake());

@@ -32,7 +32,7 @@ impl Fleet {
     /// Returns the schedule of the SYNs to a target, whose first one leaves at `now`.
     pub fn schedule(&mut self, id: u32, now: Duration) -> Schedule {
         let target = self.target_mut(id);
-        target.timing.begun = now;
+        target.timing.set_begun(now);
         let pool = target.pool;
         let needs_alibi = target.health.is_at_stake() && !target.is_local();
         let schedule = self.pools[pool as usize].settings.schedule;
@@ -111,9 +111,9 @@ impl Fleet {
         let (interval, jitter) = self.interval(id);
         let target = self.target_mut(id);
         let pool = target.pool;
-        let before = target.timing.due;
+        let before = target.timing.due();
         target.timing.set_regular(interval, jitter);
-        if target.timing.due != before {
+        if target.timing.due() != before {
             self.wait(id);
         }
         if is_changing {
@@ -193,7 +193,7 @@ impl Fleet {
         let targets = &self.targets;
         self.alibis.peek(|watched| {
             targets[watched.id as usize].as_ref().is_some_and(|target| {
-                target.timing.is_pending && target.timing.begun == watched.begun
+                target.timing.is_pending && target.timing.begun() == watched.begun
             })
         })
     }

@@ -4,6 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
+use super::time::Time;
+
 /// The least time from the end of a check to the next one of the same target: sequence numbers of
 /// two rounds must differ by more than a window ([`halfopen::checker::Checker::admit`]).
 pub(super) const REST: Duration = Duration::from_millis(500);
@@ -22,7 +24,7 @@ const SPARE: usize = 1024;
 /// however full the fast lane is, it is checked as often as the others.
 #[derive(Debug)]
 pub(super) struct Scheduler {
-    lanes: [BinaryHeap<Reverse<(Duration, u32)>>; 2],
+    lanes: [BinaryHeap<Reverse<(Time, u32)>>; 2],
     /// The time between two SYNs of the fast lane.
     spacing: Duration,
     /// When its next check may begin, if it has used up its share.
@@ -44,15 +46,15 @@ pub(super) enum Lane {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Timing {
     /// When its next regular check is due, without jitter: intervals are counted from here.
-    pub(super) phase: Duration,
+    phase: Time,
     /// When that check is due.
-    pub(super) due: Duration,
-    /// When it is due in the fast lane.
-    fast: Option<Duration>,
+    due: Time,
+    /// When it is due in the fast lane, if it ever is.
+    fast: Time,
     /// When the newest check began.
-    pub(super) begun: Duration,
+    begun: Time,
     /// The earliest time at which the next one may begin.
-    pub(super) rested: Duration,
+    rested: Time,
     /// True while it is being checked, or waits for the check of another target with its endpoint.
     pub(super) is_pending: bool,
     /// True if a check was left out since the newest one.
@@ -64,11 +66,11 @@ impl Timing {
     /// `phase`.
     pub(super) fn starting_at(first: Duration, phase: Duration) -> Self {
         Self {
-            phase,
-            due: first,
-            fast: None,
-            begun: Duration::ZERO,
-            rested: Duration::ZERO,
+            phase: phase.into(),
+            due: first.into(),
+            fast: Time::NEVER,
+            begun: Time::default(),
+            rested: Time::default(),
             is_pending: false,
             is_late: false,
         }
@@ -78,25 +80,56 @@ impl Timing {
     /// checked for another reason.
     pub(super) fn due_in(&self, lane: Lane) -> Option<Duration> {
         match lane {
-            Lane::Steady => Some(self.due),
-            Lane::Fast => self.fast,
+            Lane::Steady => Some(self.due()),
+            Lane::Fast => (self.fast != Time::NEVER).then(|| self.fast.into()),
         }
+    }
+
+    /// Returns when the next regular check is due.
+    pub(super) fn due(&self) -> Duration {
+        self.due.into()
+    }
+
+    /// Returns when the newest check began.
+    pub(super) fn begun(&self) -> Duration {
+        self.begun.into()
+    }
+
+    /// Returns the earliest time at which the next one may begin.
+    pub(super) fn rested(&self) -> Duration {
+        self.rested.into()
+    }
+
+    /// Corrects when the newest check began.
+    pub(super) fn set_begun(&mut self, now: Duration) {
+        self.begun = now.into();
+    }
+
+    /// Makes the next regular check due at `due`, from which later ones are counted.
+    pub(super) fn move_to(&mut self, due: Duration) {
+        (self.phase, self.due) = (due.into(), due.into());
+    }
+
+    /// Makes the next regular check due at `due`. Later ones come when they would have come.
+    pub(super) fn set_due(&mut self, due: Duration) {
+        self.due = due.into();
     }
 
     /// Returns true if a check may begin at `now`.
     pub(super) fn may_begin(&self, now: Duration) -> bool {
-        !self.is_pending && self.rested <= now
+        !self.is_pending && self.rested() <= now
     }
 
     /// Records that a check begins at `now`.
     pub(super) fn begin(&mut self, now: Duration) {
-        (self.begun, self.is_pending, self.fast, self.is_late) = (now, true, None, false);
+        (self.begun, self.is_pending, self.is_late) = (now.into(), true, false);
+        self.fast = Time::NEVER;
     }
 
     /// Records that it has ended at `now`.
     pub(super) fn end(&mut self, now: Duration) {
         self.is_pending = false;
-        self.rested = now + REST;
+        self.rested = (now + REST).into();
     }
 
     /// Makes the next regular check due, if it is not yet: `interval` after the last one, as moved
@@ -104,10 +137,10 @@ impl Timing {
     /// made up for.
     pub(super) fn set_regular(&mut self, interval: Duration, jitter: f64) {
         if self.due <= self.begun {
-            self.pass_by(self.begun + interval / 2, interval, jitter);
-        } else if self.phase > self.begun + interval * 3 / 2 {
+            self.pass_by(self.begun() + interval / 2, interval, jitter);
+        } else if Duration::from(self.phase) > self.begun() + interval * 3 / 2 {
             // The interval was longer when this was planned.
-            self.pass_by(self.begun, interval, jitter);
+            self.pass_by(self.begun(), interval, jitter);
         }
         self.due = self.due.max(self.rested);
     }
@@ -122,28 +155,30 @@ impl Timing {
     /// Moves the next regular check by whole intervals, to the first one after `time`.
     fn pass_by(&mut self, time: Duration, interval: Duration, jitter: f64) {
         let interval = interval.max(Duration::from_nanos(1));
-        let distance = time.abs_diff(self.phase);
+        let phase = Duration::from(self.phase);
+        let distance = time.abs_diff(phase);
         let steps = u32::try_from(distance.as_nanos() / interval.as_nanos()).unwrap_or(u32::MAX);
         let rest = distance.saturating_sub(interval * steps);
-        self.phase = match time < self.phase {
+        let phase = match time < phase {
             true if rest.is_zero() => time + interval,
             true => time + rest,
             false => time + interval.saturating_sub(rest),
         };
-        let moved = self.phase.as_secs_f64() + interval.as_secs_f64() * jitter;
-        self.due = Duration::from_secs_f64(moved.max(0.0));
+        self.phase = phase.into();
+        let moved = phase.as_secs_f64() + interval.as_secs_f64() * jitter;
+        self.due = Duration::from_secs_f64(moved.max(0.0)).into();
     }
 
     /// Makes a check due in the fast lane, `interval` after the newest one began, if that is
     /// earlier than the regular one.
     pub(super) fn set_fast(&mut self, interval: Duration) {
-        let due = (self.begun + interval).max(self.rested);
-        self.fast = Some(due).filter(|due| *due < self.due);
+        let due = Time::from(self.begun() + interval).max(self.rested);
+        self.fast = if due < self.due { due } else { Time::NEVER };
     }
 
     /// Makes the regular check due at `time`, instead of the one that has begun.
     pub(super) fn postpone(&mut self, time: Duration) {
-        (self.is_pending, self.due) = (false, time);
+        (self.is_pending, self.due) = (false, time.into());
     }
 }
 
@@ -165,7 +200,7 @@ impl Scheduler {
 
     /// Adds a target to a lane.
     pub(super) fn add(&mut self, id: u32, lane: Lane, due: Duration) {
-        self.lanes[lane as usize].push(Reverse((due, id)));
+        self.lanes[lane as usize].push(Reverse((due.into(), id)));
     }
 
     /// Removes the entries for which `is_current` is false, if there are many: the target has been
@@ -178,7 +213,7 @@ impl Scheduler {
         for lane in [Lane::Steady, Lane::Fast] {
             let heap = &mut self.lanes[lane as usize];
             if heap.len() > 2 * targets + SPARE {
-                heap.retain(|Reverse((due, id))| is_current(*id, lane, *due));
+                heap.retain(|Reverse((due, id))| is_current(*id, lane, (*due).into()));
             }
         }
     }
@@ -241,7 +276,8 @@ impl Scheduler {
         is_current: impl Fn(u32, Lane, Duration) -> bool,
     ) -> Option<(Duration, u32)> {
         let heap = &mut self.lanes[lane as usize];
-        while let Some(Reverse((due, id))) = heap.peek().copied() {
+        while let Some(&Reverse((due, id))) = heap.peek() {
+            let due = Duration::from(due);
             if is_current(id, lane, due) {
                 return Some((due, id));
             }

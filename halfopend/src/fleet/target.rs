@@ -1,7 +1,6 @@
 //! A target of a pool, and what is known of it.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use halfopen::verdict::{LookupFailure, Outcome, Reason, Verdict};
 use halfopen::wire::Meaning;
@@ -30,7 +29,7 @@ impl Place {
     }
 }
 
-/// A target.
+/// A target. There may be a million of them.
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) pool: u32,
@@ -49,8 +48,6 @@ pub(super) struct Target {
     pub(super) timing: Timing,
     /// How the newest check ended, if it did not find the port open.
     pub(super) trouble: Option<Box<Outcome>>,
-    /// The newest round-trip time.
-    pub(super) round_trip: Option<Duration>,
 }
 
 impl Target {
