@@ -57,8 +57,17 @@ pub(super) fn critical_time(schedule: Schedule, begun: Duration) -> RangeInclusi
 impl Alibis {
     /// Watches a check that begins at `begun`.
     pub(super) fn watch(&mut self, id: u32, schedule: Schedule, begun: Duration) {
-        let first = Duration::from_nanos(schedule.first_wait().into());
-        self.watched.push(Reverse(Watched { at: begun + first * 3 / 4, id, begun }));
+        let step = Duration::from_nanos(schedule.first_wait().into()) / 4;
+        self.watched.push(Reverse(Watched { at: begun + 3 * step, id, begun }));
+    }
+
+    /// Watches a check for which nobody could be asked, as long as an answer would be of use.
+    pub(super) fn watch_on(&mut self, watched: Watched, critical: &RangeInclusive<Duration>) {
+        let step = critical.start().saturating_sub(watched.begun) / 2;
+        let at = watched.at + step.max(Duration::from_millis(1));
+        if critical.contains(&at) {
+            self.watched.push(Reverse(Watched { at, ..watched }));
+        }
     }
 
     /// Returns the next check that may need an alibi: `is_pending` says whether it has not ended.
@@ -105,10 +114,13 @@ impl Alibis {
         now: Duration,
         can_be_asked: impl Fn(u32) -> bool,
     ) -> Vec<u32> {
-        self.asked_at = Some(now);
         let (near, far): (Vec<_>, Vec<_>) =
             self.heard.iter().rev().copied().partition(|(other, _)| *other == network);
         let ids = far.into_iter().chain(near).map(|(_, id)| id);
-        ids.filter(|id| can_be_asked(*id)).take(ASKED).collect()
+        let chosen: Vec<_> = ids.filter(|id| can_be_asked(*id)).take(ASKED).collect();
+        if !chosen.is_empty() {
+            self.asked_at = Some(now);
+        }
+        chosen
     }
 }

@@ -180,10 +180,21 @@ impl Fleet {
             let critical = critical_time(schedule, begun);
             let is_served =
                 self.isolation.has_heard(&critical) || self.alibis.have_asked(&critical);
-            if !is_served && !self.scheduler.is_used_up(now) {
-                let can_be_asked = |other| other != id && may_begin(&self.targets, other, now);
-                let network = Network::of(endpoint.ip());
-                self.asked = self.alibis.choose(network, now, can_be_asked);
+            let is_useless = self.scheduler.is_used_up(now) || self.isolation.is_isolated();
+            if is_served || is_useless {
+                continue;
+            }
+            let can_be_asked = |other: u32| {
+                let target = self.targets[other as usize].as_ref();
+                target.is_some_and(|target| {
+                    let Target { timing, health, .. } = target;
+                    timing.may_begin(now) && !health.is_held() && health.count() == 0
+                })
+            };
+            let network = Network::of(endpoint.ip());
+            self.asked = self.alibis.choose(network, now, can_be_asked);
+            if self.asked.is_empty() {
+                self.alibis.watch_on(watched, &critical);
             }
         }
         self.asked.pop()

@@ -3,6 +3,7 @@
 
 mod agent;
 mod daemon;
+mod faults;
 mod haproxy;
 mod hooks;
 mod name_service;
