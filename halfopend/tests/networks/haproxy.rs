@@ -20,29 +20,31 @@ struct Haproxy {
 }
 
 impl Haproxy {
+    /// Starts it with a server for each target, named like it but for the colon.
     fn start(lab: &Lab) -> Self {
-        let files = Files::new("");
         let (address, port) = AGENT.rsplit_once(':').expect("a port");
-        let mut text = format!(
-            "global\n\
-             \x20   stats socket {} mode 666\n\
-             defaults\n\
-             \x20   mode tcp\n\
-             \x20   timeout connect 1s\n\
-             \x20   timeout client 1s\n\
-             \x20   timeout server 1s\n\
-             backend web\n\
-             \x20   default-server agent-check agent-addr {address} agent-port {port} agent-inter 500ms\n",
-            files.path("stats").display()
-        );
+        let agent = format!("agent-addr {address} agent-port {port} agent-inter 500ms");
+        let mut backend =
+            format!("backend web\n    mode tcp\n    default-server agent-check {agent}\n");
         for server in SERVERS {
             let name = server.replace(':', "_");
-            let _ = writeln!(text, "    server {name} {server} agent-send web/{server}\\n");
+            let _ = writeln!(backend, "    server {name} {server} agent-send web/{server}\\n");
         }
+        Self::with(lab, &backend)
+    }
+
+    fn with(lab: &Lab, backend: &str) -> Self {
+        let files = Files::new("");
+        let socket = files.path("stats");
+        let text = format!(
+            "global\n    stats socket {} mode 666\n\
+             defaults\n    timeout connect 1s\n    timeout client 1s\n    timeout server 1s\n\
+             {backend}",
+            socket.display()
+        );
         let mut command = Command::new("sh");
-        command
-            .args(["-c", "exec haproxy -db -f \"$0\" 2>&1"])
-            .arg(files.write("haproxy.cfg", &text));
+        let file = files.write("haproxy.cfg", &text);
+        command.args(["-c", "exec haproxy -db -f \"$0\" 2>&1"]).arg(file);
         let running = lab.client.spawn(command);
         let haproxy = Self { running, files };
         wait_until("HAProxy has started", || haproxy.statuses().len() == SERVERS.len());
@@ -199,4 +201,26 @@ fn a_daemon_that_dies_restarts_or_reloads_changes_nothing() {
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.running.wait().code, 0);
     nothing();
+}
+
+#[test]
+fn the_page_leads_to_an_haproxy_that_follows() {
+    let page = include_str!("../../../docs/halfopend.md").replace("192.0.2.", "198.18.0.");
+    let block = |language: &str| {
+        let (_, rest) = page.split_once(&format!("```{language}\n")).expect("a block");
+        rest.split_once("```").expect("its end").0
+    };
+    let lab = Lab::new();
+    let servers = ["198.18.0.7:443", "198.18.0.8:443", "198.18.0.9:443"];
+    let mut listeners: Vec<_> = servers.iter().map(|server| listen(&lab, server)).collect();
+    let files = Files::new(block("toml"));
+    let mut daemon = Daemon::start(&lab.client, &files);
+    let haproxy = Haproxy::with(&lab, block("haproxy"));
+    let seen = daemon.until(0, "up", servers[0]);
+    listeners.remove(0);
+    haproxy.until("web1", "DOWN");
+    daemon.until(seen, "down", servers[0]);
+    let told = haproxy.transitions();
+    assert!(told[0].contains("info: \"via agent : down (RST+ACK)\""), "{told:?}");
+    assert_eq!(haproxy.statuses()["web2"], "UP");
 }
