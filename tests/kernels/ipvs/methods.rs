@@ -55,7 +55,7 @@ fn assert_checks_say_what_a_client_sees(method: Method) {
     assert_all(&cluster, "open", Some("open"));
 }
 
-fn ipvsadm(cluster: &Cluster, arguments: &[&str]) {
+pub(super) fn ipvsadm(cluster: &Cluster, arguments: &[&str]) {
     cluster.director.run("ipvsadm", arguments);
 }
 

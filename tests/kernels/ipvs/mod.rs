@@ -1,6 +1,7 @@
 //! IPVS, the kernel's load balancer: checks of it, and checks that steer it.
 
 mod daemons;
+mod hook;
 mod methods;
 
 use std::fs;
