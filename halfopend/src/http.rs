@@ -8,6 +8,7 @@ mod connections;
 mod health;
 mod in_force;
 mod metrics;
+mod page;
 mod reload;
 mod reply;
 mod request;

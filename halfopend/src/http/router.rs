@@ -10,10 +10,13 @@ use hyper::http::Method;
 use super::reply::{self, Response};
 use super::request::Request;
 use super::shared::Shared;
-use super::{health, in_force, metrics, reload, targets};
+use super::{health, in_force, metrics, page, reload, targets};
 
 /// Every path.
 const ROUTES: &[Route] = &[
+    Route::get("/", page::page),
+    Route::get("/page.css", page::style),
+    Route::get("/page.js", page::script),
     Route::get("/-/healthy", health::healthy),
     Route::get("/-/ready", health::ready),
     Route::get("/api/v1/targets", targets::targets),

@@ -1,0 +1,53 @@
+//! The page as text. How it looks and behaves is tested in a browser.
+
+use jiff::Timestamp;
+
+use super::*;
+use crate::event::{PoolView, TargetView};
+use crate::live::Live;
+
+fn page(targets: u32, label: &str, state: State, query: &str) -> String {
+    let rows = (0..targets).map(|id| {
+        let pool = PoolView { name: "<web>".into(), up: 0, targets, fails_open: true };
+        let label = format!("{label}{id}");
+        let target = TargetView {
+            id,
+            label: label.into(),
+            endpoint: None,
+            from: State::Unknown,
+            to: state,
+            finding: None,
+            reason: Some("no <answer> & \"nothing\"".to_owned()),
+            count: 0,
+            advertised: state,
+            is_held: id == 1,
+        };
+        (pool, target)
+    });
+    let (_publisher, live) = Live::new(Timestamp::UNIX_EPOCH, rows);
+    let table = live.read();
+    render(&table, &Filter::of_query(query).unwrap(), Timestamp::UNIX_EPOCH)
+}
+
+#[test]
+fn foreign_text_is_escaped() {
+    let page = page(3, "<script>alert('x')</script>", State::Down, "q=%22%3E%3Cscript%3E");
+    assert!(!page.contains("<script>"), "{page}");
+    assert!(!page.contains("value=\"\">"), "{page}");
+}
+
+#[test]
+fn ten_thousand_targets_take_less_than_a_megabyte() {
+    let page = page(10_000, &"x".repeat(250), State::Down, "");
+    assert!(page.len() < 1_000_000, "{}", page.len());
+    assert!(page.contains("500 of 10000 targets are shown"));
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    let page = page(2, "web", State::Down, "");
+    for words in ["2 of 2 not up", "fails open", "held", "down", "no &lt;answer&gt;"] {
+        assert!(page.contains(words), "{words}");
+    }
+    assert!(!page.contains("Isolated"));
+}
