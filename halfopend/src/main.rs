@@ -39,6 +39,11 @@ use rand::rngs::SysRng;
 
 fn main() -> ExitCode {
     let start = Instant::now();
+    // Before all else: a helper for hooks runs what its caller wants.
+    if let Err(error) = privilege::become_caller() {
+        eprintln!("halfopend: {error}");
+        return ExitCode::FAILURE;
+    }
     if let Some(code) = hooks::serve() {
         return code;
     }
@@ -54,9 +59,7 @@ fn main() -> ExitCode {
         }
     };
     let mut log = Log::new(NonBlockingWriter::new(io::stderr()), arguments.log);
-    let result = privilege::become_caller().map_err(Failure::from).and_then(|()| {
-        if arguments.check { check(arguments) } else { serve(arguments, start, &mut log) }
-    });
+    let result = if arguments.check { check(arguments) } else { serve(arguments, start, &mut log) };
     let Err(failure) = result else { return ExitCode::SUCCESS };
     log.error(&failure.to_string());
     match failure {

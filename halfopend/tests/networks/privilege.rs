@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use lab::Lab;
+use nix::sys::signal::Signal;
 
 use crate::agent::ask;
 use crate::daemon::{Daemon, Files, SERVERS, pool};
@@ -63,19 +64,23 @@ fn as_user(files: &Files, words: &[&str]) -> Command {
     files.command(&[&["setpriv"], &USER[..], words].concat())
 }
 
-/// Returns a copy of the daemon with a file capability, started by an ordinary user.
-fn with_file_capability(files: &Files) -> Command {
+/// Returns a copy of the daemon that a program has changed, started by an ordinary user.
+fn changed_by(files: &Files, program: &str, change: &str) -> Command {
     let copy = files.path("halfopend");
     // Another process writes it: a file that is open for writing cannot be run, and a child of
     // another test may still have it open.
     let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_halfopend")).arg(&copy).status();
-    let set = Command::new("setcap").arg("cap_net_raw=p").arg(&copy).status();
-    for status in [copied, set] {
+    let changed = Command::new(program).arg(change).arg(&copy).status();
+    for status in [copied, changed] {
         assert!(status.is_ok_and(|status| status.success()), "cannot make such a file");
     }
     let mut command = Command::new("setpriv");
     command.args(USER).arg(copy).arg("--config").arg(files.path("halfopend.toml"));
     command
+}
+
+fn with_file_capability(files: &Files) -> Command {
+    changed_by(files, "setcap", "cap_net_raw=p")
 }
 
 #[test]
@@ -115,4 +120,19 @@ fn privilege_that_is_lent_has_a_highest_rate() {
     // Whoever has the capability may pass it on.
     let _listener = lab.server.listen(SERVERS[0].parse().expect("an endpoint"));
     Daemon::of(&lab.client, as_user(&files, &AMBIENT)).until(0, "up", SERVERS[0]);
+}
+
+/// A helper runs hooks. It is the same program, so it is setuid, too.
+#[test]
+fn hooks_of_a_setuid_program_run_as_its_caller() {
+    let files = files(&format!("{}hook = [\"/usr/bin/id\"]\n", pool()));
+    let lab = Lab::new();
+    let _listener = lab.server.listen(SERVERS[0].parse().expect("an endpoint"));
+    let mut daemon = Daemon::of(&lab.client, changed_by(&files, "chmod", "4755"));
+    let seen = daemon.until(0, "up", SERVERS[0]);
+    assert_eq!(daemon.events()[seen - 1]["engine"], "raw");
+    daemon.signal(Signal::SIGTERM); // it waits for hooks that have begun
+    let outcome = daemon.running.wait();
+    assert!(outcome.stderr.contains("uid=65534"), "{outcome:#?}");
+    assert!(!outcome.stderr.contains("euid=0"), "{outcome:#?}");
 }
