@@ -48,6 +48,10 @@ pub struct Arguments {
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:10115")]
     pub listen: Vec<Listen>,
 
+    /// TLS and users of HTTP: a web configuration file of Prometheus' exporters
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub web_config: Option<PathBuf>,
+
     /// Append events to a file, or write them to standard output (-)
     #[arg(long, value_name = "FILE", default_value = "-", value_hint = ValueHint::FilePath)]
     pub events: PathBuf,

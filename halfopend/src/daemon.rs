@@ -4,7 +4,6 @@
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
-use std::sync::Arc;
 use std::time::Duration;
 
 use halfopen::checker::Ended;
@@ -19,7 +18,7 @@ use crate::egress;
 use crate::faults::Faults;
 use crate::fleet::{Check, Fleet, Wanted};
 use crate::hooks;
-use crate::http::Reloads;
+use crate::http::Requests;
 use crate::inventory::Inventory;
 use crate::lag::Lags;
 use crate::log::Log;
@@ -36,7 +35,7 @@ const TURN: Duration = Duration::from_millis(1);
 pub struct Daemon<'a, O, L> {
     fleet: Fleet,
     outputs: Outputs<O>,
-    reloads: Arc<Reloads>,
+    http: Requests,
     supervisor: Supervisor,
     log: &'a mut Log<L>,
     faults: Faults,
@@ -53,7 +52,7 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
     pub fn new(
         (fleet, inventory): (Fleet, Inventory),
         outputs: Outputs<O>,
-        reloads: Arc<Reloads>,
+        http: Requests,
         supervisor: Supervisor,
         log: &'a mut Log<L>,
         signals: &'a Signals,
@@ -63,7 +62,7 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
         Self {
             fleet,
             outputs,
-            reloads,
+            http,
             supervisor,
             log,
             faults,
@@ -120,7 +119,7 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
             self.snapshot.start();
         }
         while let Some(report) = self.inventory.poll_report() {
-            self.reloads.ended(&report);
+            self.http.reloads.ended(&report);
             let (Ok(text) | Err(text)) = &report;
             self.supervisor.ready(text);
             match report {
@@ -207,7 +206,9 @@ impl<O: Output, L: Output> Driver for Daemon<'_, O, L> {
     fn interrupts(&self) -> Vec<Interrupt<'_>> {
         let outputs = [self.outputs.journal.backlog(), self.log.backlog()];
         let outputs = outputs.into_iter().flatten().map(Interrupt::Writable);
-        let requests = [self.signals.as_fd(), self.reloads.as_fd()].map(Interrupt::Readable);
+        let Requests { reloads, notices } = &self.http;
+        let requests = [self.signals.as_fd(), reloads.as_fd(), notices.as_fd()];
+        let requests = requests.map(Interrupt::Readable);
         let inputs = requests.into_iter().chain(self.inventory.interrupts());
         outputs.chain(self.outputs.hooks.interrupts()).chain(inputs).collect()
     }
@@ -217,9 +218,12 @@ impl<O: Output, L: Output> Driver for Daemon<'_, O, L> {
         self.supervisor.turn(now);
         self.outputs.publish_program(self.slots.lags(), now);
         self.serve_hooks();
-        if self.reloads.take() {
-            self.reloads.wait(self.inventory.is_reloading());
+        if self.http.reloads.take() {
+            self.http.reloads.wait(self.inventory.is_reloading());
             self.reload();
+        }
+        for line in self.http.notices.take() {
+            self.log.warn(&line);
         }
         match self.signals.take() {
             Some(Request::Stop) => {

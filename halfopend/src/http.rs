@@ -8,18 +8,24 @@ mod connections;
 mod health;
 mod in_force;
 mod metrics;
+mod notices;
 mod page;
 mod reload;
 mod reply;
 mod request;
 mod router;
+mod security;
 mod serve;
 mod shared;
 mod targets;
+mod tls;
+mod users;
+mod web_config;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -29,10 +35,14 @@ use nix::sys::socket::{Backlog, listen};
 use tokio::runtime::{self, Runtime};
 use tokio::time::interval;
 
+pub use self::notices::Notices;
 pub use self::reload::Reloads;
+pub use self::security::WebConfigError;
 
 use self::connections::Connections;
+use self::security::SecurityFiles;
 use self::shared::Shared;
+use self::users::Passwords;
 use crate::live::Live;
 use crate::log::Log;
 
@@ -53,6 +63,9 @@ pub enum HttpError {
         /// The system's error.
         source: io::Error,
     },
+    /// The file of `--web-config` cannot be used.
+    #[error(transparent)]
+    WebConfig(#[from] WebConfigError),
     /// The kernel has no room for what else is needed.
     #[error("cannot serve HTTP ({})", in_words(.0))]
     Start(#[from] io::Error),
@@ -61,22 +74,34 @@ pub enum HttpError {
 /// A server that has opened its listeners.
 pub struct Server {
     listeners: Vec<TcpListener>,
+    security: Option<SecurityFiles>,
+}
+
+/// What the server wants of the loop.
+pub struct Requests {
+    /// That it reads the configuration again.
+    pub reloads: Arc<Reloads>,
+    /// That it logs something.
+    pub notices: Arc<Notices>,
 }
 
 impl Server {
-    /// Opens a listener for each address, even if it is there several times. Call it while there is
-    /// privilege: the port may need it.
+    /// Reads the file of `--web-config`, if there is one, and opens a listener for each address,
+    /// even if it is there several times. Call it while there is privilege: the port may need it,
+    /// and the key of TLS.
     ///
     /// # Errors
     ///
-    /// Returns an error that names the address if one is in use, or not this machine's.
-    pub fn listen(addresses: &[SocketAddr]) -> Result<Self, HttpError> {
+    /// Returns what is wrong with the file, or an error that names the address if one is in use, or
+    /// not this machine's.
+    pub fn open(addresses: &[SocketAddr], web_config: Option<&Path>) -> Result<Self, HttpError> {
+        let security = web_config.map(SecurityFiles::read).transpose()?;
         let mut addresses = addresses.to_vec();
         addresses.sort_unstable();
         addresses.dedup();
         let open = |address| open(address).map_err(|source| HttpError::Listen { address, source });
         let listeners = addresses.into_iter().map(open).collect::<Result<_, _>>()?;
-        Ok(Self { listeners })
+        Ok(Self { listeners, security })
     }
 
     /// Serves from now on, until the process ends: the table `live`, with metrics of each target if
@@ -91,36 +116,48 @@ impl Server {
         has_target_metrics: bool,
         in_force: String,
         log: &mut Log<impl Output>,
-    ) -> Result<Arc<Reloads>, HttpError> {
+    ) -> Result<Requests, HttpError> {
         let reloads = Arc::new(Reloads::new()?);
-        if self.listeners.is_empty() {
-            return Ok(reloads);
+        let notices = Arc::new(Notices::new()?);
+        let requests = Requests { reloads: Arc::clone(&reloads), notices: Arc::clone(&notices) };
+        let Self { listeners, security } = self;
+        if listeners.is_empty() {
+            return Ok(requests);
         }
-        for listener in &self.listeners {
+        for listener in &listeners {
             log.info(&format!("serving HTTP on {}", listener.local_addr()?));
         }
-        let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-        let shared =
-            Arc::new(Shared::new(live, has_target_metrics, Arc::clone(&reloads), in_force));
-        let serve = move || self.serve(&runtime, &shared);
-        thread::Builder::new().name("http".to_owned()).spawn(serve)?;
-        Ok(reloads)
-    }
-
-    fn serve(self, runtime: &Runtime, shared: &Arc<Shared>) {
-        let connections = Arc::new(Connections::default());
-        for listener in self.listeners {
-            let (connections, shared) = (Arc::clone(&connections), Arc::clone(shared));
-            runtime.spawn(connections::accept(listener, connections, shared));
-        }
-        runtime.block_on(async {
-            let mut interval = interval(CATCH_UP_INTERVAL);
-            loop {
-                interval.tick().await;
-                shared.live.catch_up();
-            }
+        let shared = Arc::new(Shared {
+            live: Arc::new(live),
+            has_target_metrics,
+            reloads,
+            notices,
+            security,
+            passwords: Passwords::new()?,
+            in_force: Mutex::new(in_force.into()),
         });
+        // The other thread compares passwords.
+        let mut runtime = runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_io().enable_time().max_blocking_threads(1).build()?;
+        let serve = move || serve(listeners, &runtime, &shared);
+        thread::Builder::new().name("http".to_owned()).spawn(serve)?;
+        Ok(requests)
     }
+}
+
+fn serve(listeners: Vec<TcpListener>, runtime: &Runtime, shared: &Arc<Shared>) {
+    let connections = Arc::new(Connections::default());
+    for listener in listeners {
+        let (connections, shared) = (Arc::clone(&connections), Arc::clone(shared));
+        runtime.spawn(connections::accept(listener, connections, shared));
+    }
+    runtime.block_on(async {
+        let mut interval = interval(CATCH_UP_INTERVAL);
+        loop {
+            interval.tick().await;
+            shared.live.catch_up();
+        }
+    });
 }
 
 fn open(address: SocketAddr) -> io::Result<TcpListener> {

@@ -63,9 +63,10 @@ fn main() -> ExitCode {
     let Err(failure) = result else { return ExitCode::SUCCESS };
     log.error(&failure.to_string());
     match failure {
-        Failure::Config(_) | Failure::Egress(_) | Failure::LentRate(_) => {
-            ExitCode::from(WRONG_CONFIGURATION)
-        }
+        Failure::Config(_)
+        | Failure::Egress(_)
+        | Failure::Http(HttpError::WebConfig(_))
+        | Failure::LentRate(_) => ExitCode::from(WRONG_CONFIGURATION),
         _ => ExitCode::FAILURE,
     }
 }
@@ -108,6 +109,7 @@ fn settings(config: Option<&Path>, targets: Vec<Target>) -> Result<Settings, Con
 fn check(arguments: Arguments) -> Result<(), Failure> {
     let mut settings = settings(arguments.config.as_deref(), arguments.targets)?;
     egress::engines(&mut settings.config)?;
+    Server::open(&[], arguments.web_config.as_deref())?;
     privilege::relinquish(|| true)?; // files of targets are read without
     let config = settings.read_targets()?;
     println!("{}", Summary(&config));
@@ -117,7 +119,7 @@ fn check(arguments: Arguments) -> Result<(), Failure> {
 fn serve(arguments: Arguments, start: Instant, log: &mut Log<impl Output>) -> Result<(), Failure> {
     let signals = Signals::watch()?;
     let addresses = arguments.addresses();
-    let Arguments { config: file, targets, events, .. } = arguments;
+    let Arguments { config: file, targets, events, web_config, .. } = arguments;
     let read = move || settings(file.as_deref(), targets.clone());
     let mut settings = read()?;
     check_rate(settings.config.rate)?;
@@ -125,7 +127,7 @@ fn serve(arguments: Arguments, start: Instant, log: &mut Log<impl Output>) -> Re
     let mut hooks = Hooks::start("/proc/self/exe", hooks::commands(&settings.config.pools))?;
     let supervisor = Supervisor::of_environment();
     let agent = Agent::listen(settings.config.pools.iter().filter_map(|pool| pool.agent))?;
-    let server = Server::listen(&addresses)?;
+    let server = Server::open(&addresses, web_config.as_deref())?;
     let events = open_events(&events)?;
     let mut engines = open_engines(&wanted, start)?;
     let config = settings.read_targets()?;
@@ -145,10 +147,10 @@ fn serve(arguments: Arguments, start: Instant, log: &mut Log<impl Output>) -> Re
     });
     let inventory = Inventory::new(config, read, &mut fleet, Duration::ZERO);
     let (publisher, live) = Live::new(Timestamp::now(), fleet.views());
-    let reloads = server.start(live, has_target_metrics, in_force, log)?;
+    let http = server.start(live, has_target_metrics, in_force, log)?;
     let journal = Journal::new(NonBlockingWriter::new(events), engines.name());
     let outputs = Outputs::new(journal, writer, hooks, publisher);
-    let mut daemon = Daemon::new((fleet, inventory), outputs, reloads, supervisor, log, &signals);
+    let mut daemon = Daemon::new((fleet, inventory), outputs, http, supervisor, log, &signals);
     let mut engine = engines.into_engine(egress::engine_of);
     run(&mut checker, engine.as_mut(), &mut pacer, &mut daemon, None, None)?;
     let lags = daemon.lags().to_string();

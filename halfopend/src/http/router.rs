@@ -73,7 +73,7 @@ impl Route {
 
 /// Answers a request. The body of an answer to HEAD is left out later.
 pub(super) async fn answer(request: Request, shared: Arc<Shared>) -> Response {
-    let mut response = match ROUTES.iter().find(|route| route.path == request.path()) {
+    match ROUTES.iter().find(|route| route.path == request.path()) {
         None => reply::text(StatusCode::NOT_FOUND, "not found\n"),
         Some(route) if !route.takes(&request.head.method) => {
             let mut response = reply::text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
@@ -85,9 +85,7 @@ pub(super) async fn answer(request: Request, shared: Arc<Shared>) -> Response {
         }
         Some(Route { handler: Handler::Now(handler), .. }) => handler(&request, &shared),
         Some(Route { handler: Handler::Later(handler), .. }) => handler(request, shared).await,
-    };
-    reply::complete(&mut response);
-    response
+    }
 }
 
 /// Returns true if a browser sends a request because a page of another site wants it to (W3C, Fetch

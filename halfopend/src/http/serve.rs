@@ -6,8 +6,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::StatusCode;
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, HeaderValue};
+use hyper::header::{CONNECTION, HeaderValue, WWW_AUTHENTICATE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -17,9 +18,14 @@ use tokio::time::timeout;
 
 use super::body::Tracked;
 use super::connections::Place;
+use super::reply::{self, Response};
 use super::request::Request;
 use super::router;
+use super::security::Security;
 use super::shared::Shared;
+
+/// How long a client may take to agree on TLS.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a client may take to send the head of a request, and be idle between requests.
 const HEAD_PATIENCE: Duration = Duration::from_secs(30);
@@ -38,7 +44,12 @@ const HEADERS: usize = 64;
 
 /// Serves a client until either side has had enough.
 pub(super) async fn serve(stream: TcpStream, client: IpAddr, place: Place, shared: Arc<Shared>) {
-    serve_http(stream, client, place, shared).await;
+    let Some(tls) = &shared.security().tls else {
+        return serve_http(stream, client, place, shared).await;
+    };
+    if let Ok(Ok(stream)) = timeout(HANDSHAKE_PATIENCE, tls.accept(stream)).await {
+        serve_http(stream, client, place, shared).await;
+    }
 }
 
 async fn serve_http(
@@ -71,9 +82,22 @@ async fn answer(
     request: hyper::Request<Incoming>,
     client: IpAddr,
     shared: Arc<Shared>,
-) -> super::reply::Response {
+) -> Response {
     let (head, body) = request.into_parts();
-    let mut response = router::answer(Request { head, client }, shared).await;
+    let security = shared.security();
+    let Security { users, headers, .. } = &*security;
+    let mut response =
+        if users.is_empty() || shared.passwords.are_right(users, &head.headers, client).await {
+            router::answer(Request { head, client }, shared).await
+        } else {
+            let mut response = reply::text(StatusCode::UNAUTHORIZED, "unauthorized\n");
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic"));
+            response
+        };
+    for (name, value) in headers {
+        response.headers_mut().insert(name, value.clone());
+    }
+    reply::complete(&mut response);
     if !hyper::body::Body::is_end_stream(&body) {
         // Nobody reads it, so nothing can follow it.
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

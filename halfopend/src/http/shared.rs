@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Reloads;
+use super::security::{Security, SecurityFiles};
+use super::users::Passwords;
+use super::{Notices, Reloads};
 use crate::live::Live;
 
 /// What handlers know.
@@ -13,23 +15,25 @@ pub(super) struct Shared {
     pub(super) has_target_metrics: bool,
     /// Asks the loop to read the configuration again.
     pub(super) reloads: Arc<Reloads>,
+    /// Takes lines for the log.
+    pub(super) notices: Arc<Notices>,
+    /// Who may ask; without it, everyone may.
+    pub(super) security: Option<SecurityFiles>,
+    /// Compares passwords.
+    pub(super) passwords: Passwords,
     /// The configuration in force.
-    in_force: Mutex<Arc<str>>,
+    pub(super) in_force: Mutex<Arc<str>>,
 }
 
 impl Shared {
-    pub(super) fn new(
-        live: Live,
-        has_target_metrics: bool,
-        reloads: Arc<Reloads>,
-        in_force: String,
-    ) -> Self {
-        Self {
-            live: Arc::new(live),
-            has_target_metrics,
-            reloads,
-            in_force: Mutex::new(in_force.into()),
+    /// Returns what is asked of clients now.
+    pub(super) fn security(&self) -> Arc<Security> {
+        let Some(files) = &self.security else { return Arc::default() };
+        let (security, news) = files.current();
+        if let Some(line) = news {
+            self.notices.push(line);
         }
+        security
     }
 
     pub(super) fn in_force(&self) -> Arc<str> {
