@@ -13,7 +13,7 @@ use crate::event::Event;
 const BACKLOG: usize = 1 << 20;
 
 /// Writes events. A slow reader delays no check: it loses events, and is told all that is known as
-/// soon as it has read the rest.
+/// soon as it has read the rest. A full disk loses events, too, until one can be written again.
 pub struct Journal<O> {
     out: O,
     engine: &'static str,
@@ -21,6 +21,8 @@ pub struct Journal<O> {
     lost: u64,
     /// True if events were lost since the last snapshot.
     has_gap: bool,
+    /// True if the newest event could not be written.
+    is_failing: bool,
 }
 
 /// An event as an object.
@@ -64,18 +66,20 @@ struct PoolFields {
 impl<O: Output> Journal<O> {
     /// Creates a journal of checks by this engine.
     pub fn new(out: O, engine: &'static str) -> Self {
-        Self { out, engine, lost: 0, has_gap: false }
+        Self { out, engine, lost: 0, has_gap: false, is_failing: false }
     }
 
     /// Writes an event that happened at `time`, or loses it if the reader is too slow.
     pub fn write(&mut self, event: &Event, time: Timestamp) {
-        if self.out.backlog().is_some_and(|(bytes, _)| bytes > BACKLOG) {
+        let is_full = self.out.backlog().is_some_and(|(bytes, _)| bytes > BACKLOG);
+        if !is_full {
+            let line = render(event, time, self.engine, self.lost) + "\n";
+            self.is_failing = self.out.write_all(line.as_bytes()).is_err();
+        }
+        if is_full || self.is_failing {
             self.lost += 1;
             self.has_gap = true;
-            return;
         }
-        let line = render(event, time, self.engine, self.lost);
-        let _ = writeln!(self.out, "{line}"); // takes everything
     }
 
     /// Returns true if the reader takes what it is given soon enough that more can be written.
@@ -92,7 +96,7 @@ impl<O: Output> Journal<O> {
     /// then it needs a snapshot.
     pub fn flush(&mut self) -> bool {
         let _ = self.out.flush();
-        self.backlog().is_none() && std::mem::take(&mut self.has_gap)
+        self.backlog().is_none() && !self.is_failing && std::mem::take(&mut self.has_gap)
     }
 
     /// Returns what can be written when the reader has taken some, if something waits for it.

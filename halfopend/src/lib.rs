@@ -24,6 +24,7 @@ pub mod http;
 pub mod inventory;
 pub mod journal;
 pub mod lag;
+pub mod line_output;
 pub mod live;
 pub mod log;
 pub mod metrics;

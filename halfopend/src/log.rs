@@ -89,8 +89,10 @@ impl<O: Output> Log<O> {
     }
 
     fn append(&mut self, level: Level, message: &str) {
-        let line = render(self.format, Timestamp::now(), level, message);
-        let _ = writeln!(self.out, "{line}"); // takes everything
+        let line = render(self.format, Timestamp::now(), level, message) + "\n";
+        if self.out.write_all(line.as_bytes()).is_err() {
+            self.lost += 1; // the disk is full
+        }
     }
 }
 

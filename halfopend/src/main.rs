@@ -1,8 +1,7 @@
 //! Parse, open, confine, run; nothing else.
 
 use std::fs::File;
-use std::io;
-use std::os::fd::AsFd;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -12,7 +11,7 @@ use halfopen::checker::Checker;
 use halfopen::engine::{EngineConfig, OpenEngines};
 use halfopen::event_loop::run;
 use halfopen::local_error::{LocalError, in_words};
-use halfopen::non_blocking_writer::{NonBlockingWriter, Output};
+use halfopen::non_blocking_writer::Output;
 use halfopen::pacer::Pacer;
 use halfopen::privilege::{self, PrivilegeError};
 use halfopen::probe::Secret;
@@ -28,6 +27,7 @@ use halfopend::hooks::{self, HelperError, Hooks};
 use halfopend::http::{HttpError, Server};
 use halfopend::inventory::{Inventory, ReadConfig};
 use halfopend::journal::Journal;
+use halfopend::line_output::LineOutput;
 use halfopend::live::Live;
 use halfopend::log::Log;
 use halfopend::notify::Supervisor;
@@ -50,15 +50,16 @@ fn main() -> ExitCode {
     let arguments = match Arguments::read() {
         Ok(arguments) => arguments,
         Err(Stop::Answer(text)) => {
-            print!("{text}");
+            let _ = write!(io::stdout(), "{text}"); // the reader may have read enough
             return ExitCode::SUCCESS;
         }
         Err(Stop::Usage(mistake)) => {
-            eprint!("halfopend: {mistake}");
+            let _ = write!(io::stderr(), "halfopend: {mistake}");
             return ExitCode::from(WRONG_CONFIGURATION);
         }
     };
-    let mut log = Log::new(NonBlockingWriter::new(io::stderr()), arguments.log);
+    let Ok(messages) = LineOutput::new(io::stderr()) else { return ExitCode::FAILURE };
+    let mut log = Log::new(messages, arguments.log);
     let result = if arguments.check { check(arguments) } else { serve(arguments, start, &mut log) };
     let Err(failure) = result else { return ExitCode::SUCCESS };
     log.error(&failure.to_string());
@@ -108,11 +109,12 @@ fn settings(config: Option<&Path>, targets: Vec<Target>) -> Result<Settings, Con
 /// Says what is understood.
 fn check(arguments: Arguments) -> Result<(), Failure> {
     let mut settings = settings(arguments.config.as_deref(), arguments.targets)?;
+    check_rate(settings.config.rate)?;
     egress::engines(&mut settings.config)?;
     Server::open(&[], arguments.web_config.as_deref())?;
     privilege::relinquish(|| true)?; // files of targets are read without
     let config = settings.read_targets()?;
-    println!("{}", Summary(&config));
+    let _ = writeln!(io::stdout(), "{}", Summary(&config)); // the reader may have read enough
     Ok(())
 }
 
@@ -148,7 +150,7 @@ fn serve(arguments: Arguments, start: Instant, log: &mut Log<impl Output>) -> Re
     let inventory = Inventory::new(config, read, &mut fleet, Duration::ZERO);
     let (publisher, live) = Live::new(Timestamp::now(), fleet.views());
     let http = server.start(live, has_target_metrics, in_force, log)?;
-    let journal = Journal::new(NonBlockingWriter::new(events), engines.name());
+    let journal = Journal::new(events, engines.name());
     let outputs = Outputs::new(journal, writer, hooks, publisher);
     let mut daemon = Daemon::new((fleet, inventory), outputs, http, supervisor, log, &signals);
     let mut engine = engines.into_engine(egress::engine_of);
@@ -185,11 +187,11 @@ fn open_engines(wanted: &[EngineConfig], start: Instant) -> Result<OpenEngines, 
 }
 
 /// Opens the file for events. `-` is standard output.
-fn open_events(file: &Path) -> Result<File, Failure> {
+fn open_events(file: &Path) -> Result<LineOutput, Failure> {
     let opened = if file == "-" {
-        io::stdout().as_fd().try_clone_to_owned().map(File::from)
+        LineOutput::new(io::stdout())
     } else {
-        File::options().append(true).create(true).open(file)
+        File::options().append(true).create(true).open(file).and_then(LineOutput::new)
     };
     opened.map_err(|source| Failure::Output { file: file.to_owned(), source })
 }

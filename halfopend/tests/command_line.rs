@@ -1,9 +1,10 @@
 //! The program as a caller sees it: exit codes, and what goes where.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::net::TcpListener;
-use std::process::{Child, Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -80,43 +81,71 @@ fn check_names_the_line_of_a_mistake() {
     assert_eq!((code, &*messages), (Some(2), expected));
 }
 
+/// A process that ends with its test.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Process {
+    fn start(command: &mut Command) -> Self {
+        Self(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a program"))
+    }
+
+    fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    fn output(&mut self) -> BufReader<ChildStdout> {
+        BufReader::new(self.0.stdout.take().unwrap())
+    }
+
+    /// Sends a signal, and returns the exit code and the log.
+    fn end(mut self, signal: Signal) -> (Option<i32>, String) {
+        kill(Pid::from_raw(self.pid().try_into().unwrap()), signal).unwrap();
+        let mut log = String::new();
+        self.0.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        (self.0.wait().unwrap().code(), log)
+    }
+}
+
 /// Starts the program on an open port, and returns it and the port.
-fn checking(arguments: &[&str]) -> (Child, TcpListener) {
+fn checking(arguments: &[&str]) -> (Process, TcpListener) {
+    start(&mut Command::new(env!("CARGO_BIN_EXE_halfopend")), arguments)
+}
+
+fn start(command: &mut Command, arguments: &[&str]) -> (Process, TcpListener) {
     let port = TcpListener::bind("127.0.0.1:0").unwrap();
-    let child = Command::new(env!("CARGO_BIN_EXE_halfopend"))
-        .arg(port.local_addr().unwrap().to_string())
-        .args(arguments)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("halfopend");
-    (child, port)
+    let target = port.local_addr().unwrap().to_string();
+    (Process::start(command.args([&target, "--listen", "none"]).args(arguments)), port)
 }
 
-fn end(child: Child, signal: Signal) -> (Option<i32>, String) {
-    kill(pid(&child), signal).unwrap();
-    let ended = child.wait_with_output().unwrap();
-    (ended.status.code(), String::from_utf8(ended.stderr).unwrap())
+/// Prints what a file has and gets, for a minute at most.
+fn follow(file: &Path) -> Process {
+    let tail = ["60", "tail", "--follow", "--lines=+1", file.to_str().unwrap()];
+    Process::start(Command::new("timeout").args(tail))
 }
 
-fn pid(child: &Child) -> Pid {
-    Pid::from_raw(child.id().try_into().unwrap())
+/// Reads events until one says that a target is up.
+fn wait_until_up(out: &mut impl BufRead) {
+    let is_up = |line: io::Result<String>| event(&line.unwrap())["event"] == "up";
+    assert!(out.lines().any(is_up));
 }
 
-/// Reads the next line, which says that a target is up.
-fn assert_says_up(out: &mut impl BufRead) {
-    let mut line = String::new();
-    out.read_line(&mut line).unwrap();
-    let event: serde_json::Value = serde_json::from_str(&line).expect(&line);
-    assert_eq!(event["event"], "up", "{line}");
+fn event(line: &str) -> serde_json::Value {
+    serde_json::from_str(line).expect(line)
 }
 
 #[test]
 fn a_signal_ends_it_with_exit_code_0() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
-        let (mut child, _port) = checking(&["--log", "json"]);
-        assert_says_up(&mut BufReader::new(child.stdout.take().unwrap()));
-        let (code, log) = end(child, signal);
+        let (mut program, _port) = checking(&["--log", "json"]);
+        wait_until_up(&mut program.output());
+        let (code, log) = program.end(signal);
         assert_eq!(code, Some(0), "{log}");
         let first: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
         assert_eq!(first["message"], "checking 1 pool, 1 target");
@@ -128,26 +157,45 @@ fn events_are_appended_to_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("events.jsonl");
     fs::write(&file, "before\n").unwrap();
-    let (child, _port) = checking(&["--events", file.to_str().unwrap()]);
-    let until = format!("--pid={}", pid(&child));
-    let mut tail = Command::new("tail")
-        .args(["--follow", "--lines=+1", &until])
-        .arg(&file)
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("tail");
-    let mut lines = BufReader::new(tail.stdout.take().unwrap());
+    let (program, _port) = checking(&["--events", file.to_str().unwrap()]);
+    let mut tail = follow(&file);
+    let mut lines = tail.output();
     let mut before = String::new();
     lines.read_line(&mut before).unwrap();
     assert_eq!(before, "before\n");
-    assert_says_up(&mut lines);
-    assert_eq!(end(child, Signal::SIGTERM).0, Some(0));
-    tail.wait().unwrap();
+    wait_until_up(&mut lines);
+    assert_eq!(program.end(Signal::SIGTERM).0, Some(0));
+}
+
+/// The limit on the size of files stands for a full disk: the kernel writes what fits, then refuses.
+#[test]
+fn events_that_a_full_disk_has_refused_are_counted_and_told_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("events.jsonl");
+    fs::write(&file, "").unwrap();
+    let mut limited = Command::new("prlimit");
+    limited.args(["--fsize=10:unlimited", env!("CARGO_BIN_EXE_halfopend")]);
+    let (program, port) = start(&mut limited, &["--events", file.to_str().unwrap()]);
+    let mut tail = follow(&file);
+    let mut lines = tail.output();
+    lines.read_exact(&mut [0; 10]).unwrap();
+
+    let pid = program.pid().to_string();
+    let freed = Command::new("prlimit").args(["--pid", &pid, "--fsize=unlimited"]).status();
+    assert!(freed.expect("prlimit").success());
+    drop(port); // something happens, whether the target was up or not yet checked
+    let mut rest = lines.lines().map(Result::unwrap);
+    assert_eq!(rest.next().as_deref(), Some(""));
+    let [first, second] = [(); 2].map(|()| event(&rest.next().expect("an event")));
+    assert!(first["event"] != "snapshot" && first["lost"].as_u64() >= Some(1), "{first}");
+    assert_eq!(second["event"], "snapshot", "{second}");
+    assert_eq!(program.end(Signal::SIGTERM).0, Some(0));
 }
 
 #[test]
 fn a_file_for_events_that_cannot_be_opened_is_a_fault_of_this_machine() {
-    let (code, out, messages) = run(&["127.0.0.1:1", "--events", "/nonexistent/events"]);
+    let (code, out, messages) =
+        run(&["127.0.0.1:1", "--listen", "none", "--events", "/nonexistent/events"]);
     assert_eq!((code, &*out), (Some(1), ""));
     let expected = "halfopend: cannot write to /nonexistent/events: No such file or directory\n";
     assert_eq!(messages, expected);
