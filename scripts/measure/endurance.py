@@ -41,6 +41,6 @@ def markdown(lab, minutes):
             f"| the most since the beginning | | {max(kib for kib, _ in samples):,} KiB |",
             f"| descriptors | {first[1]} | {last[1]} |",
             "",
-            f"CPU {cpu:.1%} of a core, {packets / checks:.2f} packets per check, 99 % of the checks at most {late} late.",
+            f"CPU {cpu:.1%} of a core, {packets / checks:.2f} packets per check, 99 % of the checks were late by {late} (at most, unless it says more).",
         ]
     )

@@ -158,10 +158,10 @@ class Halfopend(Running):
         log, last = self.log.read_text(), self.events.read_text()
         if f'"pool_up":{targets},' not in last:
             sys.exit(f"bench: not all of {targets} are up: {last}{log}")
-        late = re.search(r"99 % at most (\S+) late", log)
+        late = re.search(r"99 % (?:at most (\S+)|(more than \S+)) late", log)
         if not late:
             sys.exit(f"bench: halfopend does not say how late its checks were:\n{log}")
-        return late.group(1)
+        return late.group(1) or late.group(2)
 
 
 class Haproxy(Running):

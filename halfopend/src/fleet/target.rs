@@ -85,6 +85,8 @@ impl Target {
     }
 }
 
+const _: () = assert!(size_of::<Option<Target>>() <= 144);
+
 /// Returns what an outcome says about its target.
 pub(super) fn finding(outcome: &Outcome) -> Finding {
     let Ok(Verdict { reason, .. }) = outcome else { return Finding::Fault };

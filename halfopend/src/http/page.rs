@@ -178,7 +178,7 @@ fn target(row: &TargetRow, now: Timestamp, out: &mut String) {
         Escaped(&label),
         Escaped(&row.pool)
     );
-    match row.since {
+    match row.since() {
         Some(since) => {
             let _ = write!(
                 out,
@@ -188,7 +188,7 @@ fn target(row: &TargetRow, now: Timestamp, out: &mut String) {
         }
         None => out.push_str("<td>–</td>"),
     }
-    let reason = row.reason.as_deref().filter(|_| is_problem(row)).unwrap_or_default();
+    let reason = row.reason().filter(|_| is_problem(row)).unwrap_or_default();
     let _ = write!(out, "<td>{}</td><td class=\"times\">", Escaped(reason));
     if let Some(time) = row.round_trip() {
         let _ = write!(out, "{:.2} ms ", time.as_secs_f64() * 1e3);

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroI64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,25 +51,22 @@ pub struct PoolRow {
     pub round_trips: RoundTrips,
 }
 
-/// What is known of a target.
+/// What is known of a target. There may be a million of them, so what most do not have is elsewhere.
 #[derive(Debug, Clone)]
 pub struct TargetRow {
     /// Its pool.
     pub pool: Arc<str>,
-    /// What the operator wrote, if it is not the endpoint.
-    label: Option<Box<str>>,
+    words: Option<Box<Words>>,
     /// Its endpoint, unless it is a name that is not resolved yet.
     pub endpoint: Option<SocketAddr>,
     /// Its state.
     pub state: State,
-    /// Since when, if that is known.
-    pub since: Option<Timestamp>,
+    /// Since when, in microseconds since 1970, if that is known.
+    since: Option<NonZeroI64>,
     /// What load balancers are told.
     pub advertised: State,
     /// True while a fault of this machine hides it.
     pub is_held: bool,
-    /// Why it is not up, or held, as of the newest event.
-    pub reason: Option<Box<str>>,
     /// What the newest check found.
     pub found: Option<PortState>,
     /// The newest round-trip time in microseconds.
@@ -85,6 +83,16 @@ pub struct TargetRow {
     pub history: Option<Box<History>>,
 }
 
+const _: () = assert!(size_of::<Option<TargetRow>>() <= 120);
+
+#[derive(Debug, Clone, Default)]
+struct Words {
+    /// What the operator wrote, if it is not the endpoint.
+    label: Option<Box<str>>,
+    /// Why it is not up, or held, as of the newest event.
+    reason: Option<Box<str>>,
+}
+
 impl TargetRow {
     /// The states that checks find.
     pub const STATES: [PortState; 5] = [
@@ -97,11 +105,22 @@ impl TargetRow {
 
     /// Returns the target as the operator wrote it.
     pub fn label(&self) -> Cow<'_, str> {
-        match (&self.label, self.endpoint) {
-            (Some(label), _) => label.as_ref().into(),
+        let label = self.words.as_ref().and_then(|words| words.label.as_deref());
+        match (label, self.endpoint) {
+            (Some(label), _) => label.into(),
             (None, Some(endpoint)) => endpoint.to_string().into(),
             (None, None) => "-".into(),
         }
+    }
+
+    /// Returns since when it has been in its state, if that is known.
+    pub fn since(&self) -> Option<Timestamp> {
+        Timestamp::from_microsecond(self.since?.get()).ok()
+    }
+
+    /// Returns why it is not up, or held, as of the newest event.
+    pub fn reason(&self) -> Option<&str> {
+        self.words.as_ref()?.reason.as_deref()
     }
 
     /// Returns the newest round-trip time.
@@ -273,13 +292,12 @@ impl Table {
         }
         let row = self.targets[id].get_or_insert_with(|| TargetRow {
             pool: Arc::clone(&pool),
-            label: None,
             endpoint: None,
             state: State::Unknown,
+            words: None,
             since: None,
             advertised: State::Unknown,
             is_held: false,
-            reason: None,
             found: None,
             round_trip: None,
             verdicts: [0; 5],
@@ -289,13 +307,15 @@ impl Table {
             history: None,
         });
         row.transitions += u32::from(changed.is_some());
-        row.since = changed.or(row.since);
+        row.since = changed.map_or(row.since, |time| NonZeroI64::new(time.as_microsecond()));
         let is_endpoint =
             view.endpoint.is_some_and(|endpoint| *endpoint.to_string() == *view.label);
-        row.label = (!is_endpoint).then_some(view.label);
         (row.pool, row.endpoint) = (pool, view.endpoint);
         (row.state, row.advertised, row.is_held) = (view.to, view.advertised, view.is_held);
-        row.reason = view.reason.map(String::into_boxed_str);
+        let label = (!is_endpoint).then_some(view.label);
+        let reason = view.reason.map(String::into_boxed_str);
+        let has_words = label.is_some() || reason.is_some();
+        row.words = has_words.then(|| Box::new(Words { label, reason }));
     }
 
     fn count(&mut self, check: CheckEnd) {

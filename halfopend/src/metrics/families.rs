@@ -176,7 +176,7 @@ pub(super) const TARGETS: &[TargetFamily] = &[
         kind: Kind::Gauge,
         help: "When its state changed last.",
         write: |row, name, text| {
-            if let Some(time) = row.since {
+            if let Some(time) = row.since() {
                 of(row, name, time.as_second(), text);
             }
         },
