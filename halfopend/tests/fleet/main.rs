@@ -7,4 +7,5 @@ mod model;
 mod outages;
 mod random;
 mod replay;
+mod special;
 mod world;
