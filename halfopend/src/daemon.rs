@@ -120,6 +120,7 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
         }
         while let Some(report) = self.inventory.poll_report() {
             self.http.reloads.ended(&report);
+            self.outputs.end_reload(report.is_ok());
             let (Ok(text) | Err(text)) = &report;
             self.supervisor.ready(text);
             match report {

@@ -29,6 +29,8 @@ pub struct Outputs<O> {
     pub live: Publisher,
     /// How many answers found the receive queue full.
     pub answers_lost: u64,
+    /// Whether the newest reload succeeded, and when the newest one that did.
+    reload: (bool, Timestamp),
     /// When the state of the program is published next.
     program_at: Duration,
 }
@@ -37,7 +39,8 @@ impl<O: Output> Outputs<O> {
     /// Creates the outputs of a program that has told nobody anything yet.
     pub fn new(journal: Journal<O>, board: Writer, hooks: Hooks, live: Publisher) -> Self {
         let (answers_lost, program_at) = (0, Duration::ZERO);
-        Self { journal, board, hooks, live, answers_lost, program_at }
+        let reload = (true, Timestamp::now());
+        Self { journal, board, hooks, live, answers_lost, reload, program_at }
     }
 
     /// Tells all listeners what has happened.
@@ -54,6 +57,12 @@ impl<O: Output> Outputs<O> {
         if let Some(check) = CheckEnd::of(id, outcome, now) {
             self.live.publish(Update::Check(check));
         }
+    }
+
+    /// Records how a reload of the configuration has ended, which is published next.
+    pub fn end_reload(&mut self, succeeded: bool) {
+        let since = if succeeded { Timestamp::now() } else { self.reload.1 };
+        (self.reload, self.program_at) = ((succeeded, since), Duration::ZERO);
     }
 
     /// Passes on what waits for listeners who can take it now. Returns true if the reader of the
@@ -76,7 +85,7 @@ impl<O: Output> Outputs<O> {
             answers_lost: self.answers_lost,
             events_lost: self.journal.lost(),
             hook_failures: self.hooks.all_failures(),
-            reload: None,
+            reload: Some(self.reload),
         })));
     }
 }

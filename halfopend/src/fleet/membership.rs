@@ -82,7 +82,7 @@ impl Fleet {
         let interval = self.pools[pool as usize].settings.interval;
         let share = self.random.random();
         let round = interval.min(FIRST_ROUND);
-        let ready = self.scheduler.ready_for_another(now);
+        let ready = self.scheduler.ready_for_another(now, self.is_running);
         let timing = if ready > now + round {
             Timing::starting_at(ready, ready)
         } else {

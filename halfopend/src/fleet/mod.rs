@@ -84,6 +84,8 @@ pub struct Fleet {
     endpoints: Endpoints,
     cancelled: VecDeque<Cancelled>,
     scheduler: Scheduler,
+    /// True if the caller has asked for a check.
+    is_running: bool,
     /// When the caller was told to ask again, if it was.
     promised: Option<Duration>,
     isolation: Isolation,
@@ -113,6 +115,7 @@ impl Fleet {
             endpoints: Endpoints::default(),
             cancelled: VecDeque::new(),
             scheduler: Scheduler::new(rate),
+            is_running: false,
             promised: None,
             isolation: Isolation::default(),
             alibis: Alibis::default(),

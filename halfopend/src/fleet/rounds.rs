@@ -20,6 +20,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 impl Fleet {
     /// Returns what to do at `now`.
     pub fn next(&mut self, now: Duration) -> Wanted {
+        self.is_running = true;
         self.close_pools(now);
         if self.promised.is_some_and(|at| at + PAUSE < now) {
             self.leave_out_missed(now);

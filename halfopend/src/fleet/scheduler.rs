@@ -191,10 +191,11 @@ impl Scheduler {
     }
 
     /// Returns the earliest time at which another target that is added at `now` may be checked
-    /// first: new targets take at most four fifths of the rate.
-    pub(super) fn ready_for_another(&mut self, now: Duration) -> Duration {
+    /// first: new targets take at most four fifths of the rate; a quarter if others are checked
+    /// already, which they must not delay.
+    pub(super) fn ready_for_another(&mut self, now: Duration, others: bool) -> Duration {
         let ready = self.ready.max(now);
-        self.ready = ready + self.spacing * 5 / 16;
+        self.ready = ready + if others { self.spacing } else { self.spacing * 5 / 16 };
         ready
     }
 
@@ -318,14 +319,16 @@ mod tests {
     }
 
     #[test]
-    fn new_targets_take_at_most_four_fifths_of_the_rate() {
-        let mut scheduler = Scheduler::new(1000);
-        let ready: Vec<_> =
-            (0..=8000).map(|_| scheduler.ready_for_another(Duration::from_secs(5))).collect();
-        let ends = [Duration::from_secs(5), Duration::from_secs(15)];
-        assert_eq!([ready[0], ready[8000]], ends);
+    fn new_targets_take_at_most_four_fifths_of_the_rate_or_a_quarter() {
+        let begin = Duration::from_secs(5);
+        for (count, others) in [(8000, false), (2500, true)] {
+            let mut scheduler = Scheduler::new(1000);
+            let ready: Vec<_> =
+                (0..=count).map(|_| scheduler.ready_for_another(begin, others)).collect();
+            assert_eq!([ready[0], ready[count]], [begin, Duration::from_secs(15)]);
+        }
         let mut unlimited = Scheduler::new(0);
-        assert!((0..8000).all(|_| unlimited.ready_for_another(ends[0]) == ends[0]));
+        assert!((0..8000).all(|_| unlimited.ready_for_another(begin, true) == begin));
     }
 
     #[test]

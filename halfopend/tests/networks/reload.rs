@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::Stdio;
 
 use lab::{Capture, Lab};
@@ -140,10 +140,25 @@ fn a_reload_that_fails_changes_nothing() {
     fs::remove_file(files.path("halfopend.toml")).expect("it was there");
     assert!(reload(&daemon, &files).contains("cannot read"));
     assert_eq!(daemon.events().len(), seen, "{:?}", daemon.events());
+    until_measured(&lab, "halfopen_config_last_reload_successful 0");
     // A name that was there before does not hinder: its address stays in use.
     files.write("halfopend.toml", &with_targets("\"old.test:8026\", \"198.18.0.2:8025\""));
     assert!(reload(&daemon, &files).ends_with("reload: done"));
     daemon.until(seen, "up", "198.18.0.2:8025");
+    until_measured(&lab, "halfopen_config_last_reload_successful 1");
+}
+
+/// Waits until this is a line of the metrics.
+fn until_measured(lab: &Lab, line: &str) {
+    wait_until(line, || {
+        let mut text = String::new();
+        lab.client.enter(|| {
+            let mut stream = TcpStream::connect("127.0.0.1:10115").expect("it listens");
+            stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").expect("a request");
+            stream.read_to_string(&mut text).expect("a response");
+        });
+        text.lines().any(|own| own == line)
+    });
 }
 
 /// How many SYNs each address of the server has got on port 8025.
@@ -192,7 +207,9 @@ fn a_hundred_reloads_lose_no_check_and_leak_nothing() {
     let files = Files::new(&steady);
     let left_alone = Files::new(&pool("web", r#"["198.18.2.0/27:8025", "198.18.2.1:9"]"#));
     let mut daemon = Daemon::of(&lab.client, command(&files));
-    let mut other = Daemon::of(&lab.client, command(&left_alone));
+    let mut left_alone = command(&left_alone);
+    left_alone.args(["--listen", "127.0.0.1:10117"]);
+    let mut other = Daemon::of(&lab.client, left_alone);
     until_known(&mut daemon, 1);
     until_known(&mut other, 2);
     daemon.until(0, "up", "web.test:8025");
@@ -207,7 +224,9 @@ fn a_hundred_reloads_lose_no_check_and_leak_nothing() {
     }
     let events = daemon.events().split_off(seen);
     // A look-up has a thread and a descriptor while it is under way.
-    wait_until("as few descriptors and threads as before", || resources(&daemon) == idle);
+    wait_until("as few descriptors and threads as before", || {
+        resources(&daemon).iter().zip(idle).all(|(now, before)| *now <= before)
+    });
     drop((daemon, other, names));
     let checks = checks(&capture);
     let (changed, alone) = (counts(&checks, "198.18.1."), counts(&checks, "198.18.2."));
