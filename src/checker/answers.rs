@@ -58,7 +58,9 @@ impl Checker {
             },
         }
         if answer != Answer::RstAck && !reset_by_kernel {
-            self.rsts.push_back(probe::rst(segment));
+            let clears = matches!(answer, Answer::BareAck | Answer::WrongSynAck);
+            let rsts = if clears { &mut self.clearing_rsts } else { &mut self.rsts };
+            rsts.push_back(probe::rst(segment));
         }
         Ok(())
     }

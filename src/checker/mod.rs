@@ -57,7 +57,8 @@ const OUTCOMES: usize = 1024;
 ///    [`on_send_error`](Self::on_send_error), or [`postpone`](Self::postpone).
 /// 5. The caller waits until something arrives, or until [`poll_timeout`](Self::poll_timeout).
 /// 6. [`handle`](Self::handle) takes in everything that has arrived, in the order of arrival.
-/// 7. [`poll_rst`](Self::poll_rst) returns the RSTs to send, until it returns `None`.
+/// 7. [`poll_clearing_rst`](Self::poll_clearing_rst) returns the RSTs to send before the next SYN,
+///    and [`poll_rst`](Self::poll_rst) the others, until they return `None`.
 ///
 /// # Time
 ///
@@ -125,7 +126,7 @@ const OUTCOMES: usize = 1024;
 ///     for (at, event) in events {
 ///         let _ = checker.handle(&event, at); // whether it proves anything is for statistics
 ///     }
-///     while let Some(rst) = checker.poll_rst() {
+///     while let Some(rst) = checker.poll_clearing_rst().or_else(|| checker.poll_rst()) {
 ///         engine.send_rsts(&[rst]);
 ///     }
 /// };
@@ -146,6 +147,7 @@ pub struct Checker {
     waited_for: VecDeque<Slot>,
     waiting: BinaryHeap<Reverse<Wait>>,
     rsts: VecDeque<Segment>,
+    clearing_rsts: VecDeque<Segment>,
     outcomes: VecDeque<Ended>,
     discarded: BTreeMap<DiscardReason, usize>,
     /// How many answers found our receive queue full, and when the last did, in nanoseconds.
@@ -177,6 +179,7 @@ impl Checker {
             waited_for: VecDeque::new(),
             waiting: BinaryHeap::new(),
             rsts: VecDeque::new(),
+            clearing_rsts: VecDeque::new(),
             outcomes: VecDeque::new(),
             discarded: BTreeMap::new(),
             lost: 0,
@@ -264,7 +267,13 @@ impl Checker {
         handled
     }
 
-    /// Returns the next RST to send.
+    /// Returns the next RST that must leave before the next SYN to its target: equipment on the way
+    /// may admit none before it.
+    pub fn poll_clearing_rst(&mut self) -> Option<Segment> {
+        self.clearing_rsts.pop_front()
+    }
+
+    /// Returns the next RST to send that no SYN waits for.
     pub fn poll_rst(&mut self) -> Option<Segment> {
         self.rsts.pop_front()
     }

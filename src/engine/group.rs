@@ -117,6 +117,19 @@ impl Group {
         Self { engines, engine_of, owners: [BTreeMap::new(), BTreeMap::new()] }
     }
 
+    /// Hands each RST to the engine that the SYN left by.
+    fn share_rsts(
+        &mut self,
+        rsts: &[Segment],
+        hand_over: impl Fn(&mut dyn Engine, &[Segment]) -> Vec<Result<(), LocalError>>,
+    ) -> Vec<Result<(), LocalError>> {
+        let owner = |rst: &Segment| {
+            let owner = self.owners[family(rst.source)].get(&rst.source.port());
+            owner.copied().unwrap_or_default() // a SYN has left from there
+        };
+        share(&mut self.engines, rsts, owner, hand_over)
+    }
+
     fn learn(&mut self, index: usize, sent: &SentSyn) {
         if sent.syn.is_some() {
             self.owners[family(sent.local)].insert(sent.local.port(), index);
@@ -173,11 +186,11 @@ impl Engine for Group {
     }
 
     fn send_rsts(&mut self, rsts: &[Segment]) -> Vec<Result<(), LocalError>> {
-        let owner = |rst: &Segment| {
-            let owner = self.owners[family(rst.source)].get(&rst.source.port());
-            owner.copied().unwrap_or_default() // a SYN has left from there
-        };
-        share(&mut self.engines, rsts, owner, |engine, rsts| engine.send_rsts(rsts))
+        self.share_rsts(rsts, |engine, rsts| engine.send_rsts(rsts))
+    }
+
+    fn send_clearing_rsts(&mut self, rsts: &[Segment]) -> Vec<Result<(), LocalError>> {
+        self.share_rsts(rsts, |engine, rsts| engine.send_clearing_rsts(rsts))
     }
 
     fn has_pending_rsts(&self) -> bool {

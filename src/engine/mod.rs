@@ -91,6 +91,12 @@ pub trait Engine {
     /// `Ok` for each.
     fn send_rsts(&mut self, rsts: &[Segment]) -> Vec<Result<(), LocalError>>;
 
+    /// Does the same with RSTs that must leave before the next SYNs to their targets. Those for
+    /// which it returns `Ok` have left.
+    fn send_clearing_rsts(&mut self, rsts: &[Segment]) -> Vec<Result<(), LocalError>> {
+        self.send_rsts(rsts)
+    }
+
     /// Returns true while RSTs that were accepted have neither left nor been taken back by
     /// [`Engine::take_unsent_rsts`].
     fn has_pending_rsts(&self) -> bool {

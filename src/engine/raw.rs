@@ -23,6 +23,9 @@ use crate::question::{CannotAsk, Question, QuestionKind};
 use crate::surroundings::Surroundings;
 use crate::wire::Segment;
 
+/// When each of some segments left, or why it did not.
+type Sent = Vec<Result<Instant, LocalError>>;
+
 /// An engine with one raw socket per address family.
 pub(super) struct RawEngine {
     clock: Clock,
@@ -85,11 +88,15 @@ impl RawEngine {
         }
     }
 
-    /// Sends segments in batches of those that have one source address and one [`PacketInfo`].
-    /// Returns when each of them left, or why it did not.
+    /// Hands segments over to their sockets, in batches of those that have one source address and
+    /// one [`PacketInfo`]. Returns when each of them left, or why it did not.
     ///
     /// [`PacketInfo`]: super::route::PacketInfo
-    fn send(&mut self, segments: &[Segment]) -> Vec<Result<Instant, LocalError>> {
+    fn send(
+        &mut self,
+        segments: &[Segment],
+        hand_over: fn(&RawSocket, &[Segment]) -> Sent,
+    ) -> Sent {
         let mut sent = Vec::with_capacity(segments.len());
         let mut alike = |a: &Segment, b: &Segment| {
             let socket = self.sockets.of(a.source);
@@ -99,7 +106,7 @@ impl RawEngine {
         let alike: Vec<_> = segments.chunk_by(&mut alike).collect();
         for segments in alike.into_iter().flat_map(|alike| alike.chunks(BATCH)) {
             match self.sockets.of(segments[0].source) {
-                Ok(socket) => sent.extend(socket.send(segments)),
+                Ok(socket) => sent.extend(hand_over(socket, segments)),
                 Err(error) => sent.extend(segments.iter().map(|_| Err(error.clone()))),
             }
         }
@@ -131,7 +138,7 @@ impl Engine for RawEngine {
             Some(syn(attempt, *local))
         });
         let syns: Vec<_> = ready.collect();
-        let mut sent = self.send(&syns).into_iter().zip(&syns);
+        let mut sent = self.send(&syns, RawSocket::send).into_iter().zip(&syns);
         let source = self.egress.source;
         let become_of = |local: Result<SocketAddr, SendError>| {
             let local = local?;
@@ -160,7 +167,11 @@ impl Engine for RawEngine {
     }
 
     fn send_rsts(&mut self, rsts: &[Segment]) -> Vec<Result<(), LocalError>> {
-        self.send(rsts).into_iter().map(|result| result.map(drop)).collect()
+        self.send(rsts, RawSocket::send_rsts).into_iter().map(|result| result.map(drop)).collect()
+    }
+
+    fn send_clearing_rsts(&mut self, rsts: &[Segment]) -> Vec<Result<(), LocalError>> {
+        self.send(rsts, RawSocket::send).into_iter().map(|result| result.map(drop)).collect()
     }
 
     fn has_pending_rsts(&self) -> bool {

@@ -3,6 +3,7 @@
 use std::iter;
 
 use super::{BATCH, Driver, EventLoop, PAUSE, PacketEvent};
+use crate::local_error::LocalError;
 use crate::wire::Segment;
 
 /// The most RSTs that are kept when there is no room. A server that gets none repeats its SYN+ACK.
@@ -19,6 +20,9 @@ impl<D: Driver> EventLoop<'_, D> {
 
     /// Sends the RSTs that answers have called for, and some of those that found no room before.
     pub(super) fn send_rsts(&mut self) {
+        let clearing: Vec<_> = iter::from_fn(|| self.checker.poll_clearing_rst()).collect();
+        let results = self.engine.send_clearing_rsts(&clearing);
+        self.record(&clearing, results);
         let mut rsts: Vec<_> = iter::from_fn(|| self.checker.poll_rst()).collect();
         if let Some(explainer) = &mut self.explainer {
             rsts.extend(iter::from_fn(|| explainer.poll_rst()));
@@ -35,6 +39,10 @@ impl<D: Driver> EventLoop<'_, D> {
 
     fn hand_over(&mut self, rsts: &[Segment]) {
         let results = self.engine.send_rsts(rsts);
+        self.record(rsts, results);
+    }
+
+    fn record(&mut self, rsts: &[Segment], results: Vec<Result<(), LocalError>>) {
         for (rst, result) in rsts.iter().zip(results) {
             match result {
                 Ok(()) => self.driver.on_packet(self.engine.now(), &PacketEvent::Sent(*rst)),

@@ -8,7 +8,7 @@ use super::super::route::PacketInfo;
 use super::super::send;
 use super::RawSocket;
 use crate::local_error::LocalError;
-use crate::wire::{Flags, Segment};
+use crate::wire::Segment;
 
 /// From this number of RSTs on, a thread of their own pays off.
 const CROWD: usize = 16;
@@ -37,12 +37,19 @@ impl RawSocket {
     /// Sends at most a batch of segments that have one source address and one [`PacketInfo`].
     /// Returns when each of them left, or why it did not.
     pub(in crate::engine) fn send(&self, segments: &[Segment]) -> Vec<Result<Instant, LocalError>> {
-        let info = self.info(&segments[0]);
-        let crowd = segments.len() >= CROWD && segments[0].flags == Flags::RST;
-        if crowd && info == self.default_info && self.rst_sender.send(segments) {
-            vec![Ok(Instant::now()); segments.len()]
+        send::send(&self.raw, segments, self.info(&segments[0]), None)
+    }
+
+    /// Does the same with RSTs, or leaves them to a thread if there are many.
+    pub(in crate::engine) fn send_rsts(
+        &self,
+        rsts: &[Segment],
+    ) -> Vec<Result<Instant, LocalError>> {
+        let is_crowd = rsts.len() >= CROWD && self.info(&rsts[0]) == self.default_info;
+        if is_crowd && self.rst_sender.send(rsts) {
+            vec![Ok(Instant::now()); rsts.len()]
         } else {
-            send::send(&self.raw, segments, info, None)
+            self.send(rsts)
         }
     }
 

@@ -3,15 +3,19 @@
 
 use std::iter;
 
+use lab::halfopen;
+use nix::unistd::Pid;
+
 use crate::support::tun::{Family, in_both_families};
 
 use super::answer::Answer;
 use super::open::assert_reset;
-use super::scenario::{Injection, PORT, Scenario, to_each};
+use super::scenario::{Injection, PORT, Scenario, back_to_back, to_each};
 use super::sent::Sent;
 
 in_both_families!(
     a_wrong_syn_ack_is_reset_and_the_next_syn_leaves_at_once,
+    in_a_crowd_no_syn_leaves_before_the_rst_that_clears_its_way,
     wrong_syn_acks_to_every_syn_are_reported,
     a_wrong_syn_ack_with_hop_limit_255_is_reset_once,
     wrong_syn_acks_hide_no_true_answer,
@@ -58,6 +62,29 @@ fn a_wrong_syn_ack_is_reset_and_the_next_syn_leaves_at_once(family: Family) {
         assert_reset(resets[0], &wrong(syns[0]));
         assert_reset(resets[1], &syns[1].syn_ack());
         assert_ne!(syns[0].source_port, syns[1].source_port, "{story:#?}");
+    }
+}
+
+/// Equipment that has not seen the RST yet does not admit the next SYN.
+fn in_a_crowd_no_syn_leaves_before_the_rst_that_clears_its_way(family: Family) {
+    const CROWD: u16 = 64;
+    let scenario = Scenario::new(family).on_syn(|syns| match syns.len() {
+        len if len == usize::from(CROWD) => {
+            let answers: Vec<_> = syns.iter().map(|syn| wrong(syn).packet()).collect();
+            vec![back_to_back(answers).at_once()]
+        }
+        _ => Vec::new(),
+    });
+    let (_, sent) = scenario.play(|namespace, program| {
+        let (peer, ports) = (family.peer().to_string(), format!("1-{CROWD}"));
+        let running = namespace.spawn(halfopen(&["--rate", "0", "-t", "2", &peer, &ports]));
+        program.set(Pid::from_raw(running.child.id().cast_signed())).expect("one program");
+        running.wait()
+    });
+    for port in 1..=CROWD {
+        let to_port = sent.iter().filter(|sent| sent.destination_port == port);
+        let flags: Vec<_> = to_port.map(Sent::flag_names).collect();
+        assert_eq!(flags[..3], ["SYN", "RST", "SYN"], "to port {port}: {flags:?}");
     }
 }
 
