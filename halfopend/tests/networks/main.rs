@@ -6,6 +6,7 @@ mod daemon;
 mod faults;
 mod haproxy;
 mod hooks;
+mod http;
 mod loss;
 mod name_service;
 mod names;
