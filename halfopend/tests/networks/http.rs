@@ -21,7 +21,9 @@ pub(crate) fn files() -> Files {
 }
 
 pub(crate) fn start(lab: &Lab, files: &Files, more: &[&str]) -> Daemon {
-    let mut command = files.command(&[]);
+    let log = files.path("log");
+    let log = log.to_str().expect("text");
+    let mut command = files.command(&["sh", "-c", r#"exec "$@" 2>"$0""#, log]);
     command.args(["--listen", HERE, "--listen", FROM_ELSEWHERE]).args(more);
     let daemon = Daemon::of(&lab.client, command);
     wait_until("it listens", || lab.client.enter(|| TcpStream::connect(HERE).is_ok()));
@@ -50,7 +52,7 @@ fn answer_to(host: &Namespace, bytes: &[u8]) -> String {
     })
 }
 
-fn read_to_end(stream: &mut TcpStream) -> String {
+pub(crate) fn read_to_end(stream: &mut TcpStream) -> String {
     stream.set_read_timeout(Some(PATIENCE)).expect("a time");
     let mut answer = Vec::new();
     if let Err(error) = stream.read_to_end(&mut answer) {
@@ -86,6 +88,14 @@ fn each_path_has_its_methods_and_no_other_spelling() {
         assert_eq!(status, "404", "{path}");
         assert!(!answer.contains("Set-Cookie"), "{answer}");
     }
+}
+
+#[test]
+fn other_methods_are_refused_and_browsers_are_told_what_to_think() {
+    let lab = Lab::new();
+    let files = files();
+    let _daemon = start(&lab, &files, &[]);
+    let ask = |words: &[&str], path: &str| curl(&lab.client, &[words, &[&url(path)]].concat());
     for (method, path, allowed) in [
         ("POST", "/-/healthy", "GET, HEAD"),
         ("DELETE", "/config", "GET, HEAD"),

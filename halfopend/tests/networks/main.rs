@@ -7,6 +7,7 @@ mod faults;
 mod haproxy;
 mod hooks;
 mod http;
+mod https;
 mod loss;
 mod name_service;
 mod names;
