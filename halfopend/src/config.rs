@@ -12,6 +12,7 @@ mod source;
 mod summary;
 mod tables;
 mod words;
+mod written;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ pub use self::error::{ConfigError, Position, Problem};
 pub use self::parse::parse;
 pub use self::settings::Settings;
 pub use self::summary::Summary;
+pub use self::written::Written;
 
 use crate::fleet::PoolSettings;
 use crate::fleet::fail_open::Limit;

@@ -119,6 +119,7 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
             self.snapshot.start();
         }
         while let Some(report) = self.inventory.poll_report() {
+            self.http.in_force.set(self.inventory.text());
             self.http.reloads.ended(&report);
             self.outputs.end_reload(report.is_ok());
             let (Ok(text) | Err(text)) = &report;
@@ -207,7 +208,7 @@ impl<O: Output, L: Output> Driver for Daemon<'_, O, L> {
     fn interrupts(&self) -> Vec<Interrupt<'_>> {
         let outputs = [self.outputs.journal.backlog(), self.log.backlog()];
         let outputs = outputs.into_iter().flatten().map(Interrupt::Writable);
-        let Requests { reloads, notices } = &self.http;
+        let Requests { reloads, notices, .. } = &self.http;
         let requests = [self.signals.as_fd(), reloads.as_fd(), notices.as_fd()];
         let requests = requests.map(Interrupt::Readable);
         let inputs = requests.into_iter().chain(self.inventory.interrupts());

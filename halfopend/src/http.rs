@@ -25,7 +25,7 @@ mod web_config;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -35,6 +35,7 @@ use nix::sys::socket::{Backlog, listen};
 use tokio::runtime::{self, Runtime};
 use tokio::time::interval;
 
+pub use self::in_force::InForce;
 pub use self::notices::Notices;
 pub use self::reload::Reloads;
 pub use self::security::WebConfigError;
@@ -83,6 +84,8 @@ pub struct Requests {
     pub reloads: Arc<Reloads>,
     /// That it logs something.
     pub notices: Arc<Notices>,
+    /// That it tells which configuration is in force.
+    pub in_force: Arc<InForce>,
 }
 
 impl Server {
@@ -114,12 +117,17 @@ impl Server {
         self,
         live: Live,
         has_target_metrics: bool,
-        in_force: String,
+        in_force: Arc<str>,
         log: &mut Log<impl Output>,
     ) -> Result<Requests, HttpError> {
         let reloads = Arc::new(Reloads::new()?);
         let notices = Arc::new(Notices::new()?);
-        let requests = Requests { reloads: Arc::clone(&reloads), notices: Arc::clone(&notices) };
+        let in_force = Arc::new(InForce::new(in_force));
+        let requests = Requests {
+            reloads: Arc::clone(&reloads),
+            notices: Arc::clone(&notices),
+            in_force: Arc::clone(&in_force),
+        };
         let Self { listeners, security } = self;
         if listeners.is_empty() {
             return Ok(requests);
@@ -134,7 +142,7 @@ impl Server {
             notices,
             security,
             passwords: Passwords::new()?,
-            in_force: Mutex::new(in_force.into()),
+            in_force,
         });
         // The other thread compares passwords.
         let mut runtime = runtime::Builder::new_current_thread();

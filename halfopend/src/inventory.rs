@@ -57,7 +57,9 @@ pub struct Inventory {
 impl Inventory {
     /// Adds the pools and targets of `config` to a fleet. `read` reads the configuration again.
     pub fn new(mut config: Config, read: ReadConfig, fleet: &mut Fleet, now: Duration) -> Self {
-        let plan = Plan::between(&InForce::default(), InForce::of(mem::take(&mut config.pools)));
+        let pools = mem::take(&mut config.pools);
+        let whole = Config { pools, ..config.clone() };
+        let plan = Plan::between(&InForce::default(), InForce::of(whole));
         config.pools.clone_from(&plan.next.pools);
         let mut inventory = Self {
             names: Names::default(),
@@ -118,6 +120,11 @@ impl Inventory {
     /// Returns the pools of the configuration that is in force, without their targets.
     pub fn pools(&self) -> &[PoolConfig] {
         &self.reload.in_force.pools
+    }
+
+    /// Returns the text of the configuration that is in force.
+    pub fn text(&self) -> Arc<str> {
+        Arc::clone(&self.reload.in_force.text)
     }
 
     /// Returns the next line for the log. It is an error if a reload has failed.

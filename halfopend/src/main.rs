@@ -138,7 +138,6 @@ fn serve(arguments: Arguments, start: Instant, log: &mut Log<impl Output>) -> Re
     let mut pacer = Pacer::new(config.rate, window);
     let writer = start_agent(agent, &config.pools)?;
     let has_target_metrics = config.target_metrics;
-    let in_force = Summary(&config).to_string();
     let total = Summary(&config).total();
     supervisor.ready(&total);
     log.info(&format!("checking {total}"));
@@ -149,7 +148,7 @@ fn serve(arguments: Arguments, start: Instant, log: &mut Log<impl Output>) -> Re
     });
     let inventory = Inventory::new(config, read, &mut fleet, Duration::ZERO);
     let (publisher, live) = Live::new(Timestamp::now(), fleet.views());
-    let http = server.start(live, has_target_metrics, in_force, log)?;
+    let http = server.start(live, has_target_metrics, inventory.text(), log)?;
     let journal = Journal::new(events, engines.name());
     let outputs = Outputs::new(journal, writer, hooks, publisher);
     let mut daemon = Daemon::new((fleet, inventory), outputs, http, supervisor, log, &signals);

@@ -8,7 +8,7 @@ use halfopen::attempt::Attempts;
 use halfopen::engine::{Egress, EngineKind};
 use halfopen::schedule::Schedule;
 use halfopend::config::{
-    Addresses, Config, ModuleConfig, PoolConfig, ProbeConfig, Settings, parse,
+    Addresses, Config, ModuleConfig, PoolConfig, ProbeConfig, Settings, Written, parse,
 };
 use halfopend::fleet::PoolSettings;
 use halfopend::fleet::fail_open::Limit;
@@ -114,6 +114,31 @@ fn single_checks_have_their_values() {
     let attempts = Attempts::with_retries(1).unwrap();
     let fast = ModuleConfig { name: "fast".into(), timeout: Duration::from_secs(1), attempts };
     assert_eq!(config.modules, [fast]);
+}
+
+#[test]
+fn what_is_in_force_reads_as_the_file_that_asked_for_it() {
+    let named = "[pool.a]\ntargets = ['a.example:1-3,7', '[fe80::1%eth0]:1', '[2001:db8::/120]:9']\n\
+                 fail_open = 3\njitter = '12.5%'\ninterval = '1m'\ntimeout = '333ms'";
+    for text in [EVERYTHING, named] {
+        let config = understood(text);
+        let written = Written(&config).to_string();
+        let mut again = understood(&written);
+        if let Some(hook) = &config.pools[0].hook {
+            assert!(!written.contains(&hook[1]), "arguments may be secret");
+            again.pools[0].hook = Some(hook.clone());
+        }
+        assert_eq!(again, config, "{written}");
+    }
+}
+
+#[test]
+fn long_lists_of_targets_are_cut_in_what_is_in_force() {
+    let targets: Vec<_> = (1..=250).map(|n| format!("192.0.2.7:{n}")).collect();
+    let config = understood(&format!("[pool.a]\ntargets = {targets:?}"));
+    let written = Written(&config).to_string();
+    assert!(written.contains("# and 150 more"), "{written}");
+    assert_eq!(understood(&written).pools[0].targets.len(), 100);
 }
 
 /// A pool that needs nothing more.

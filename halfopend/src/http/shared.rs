@@ -1,10 +1,10 @@
 //! What handlers know.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::security::{Security, SecurityFiles};
 use super::users::Passwords;
-use super::{Notices, Reloads};
+use super::{InForce, Notices, Reloads};
 use crate::live::Live;
 
 /// What handlers know.
@@ -22,7 +22,7 @@ pub(super) struct Shared {
     /// Compares passwords.
     pub(super) passwords: Passwords,
     /// The configuration in force.
-    pub(super) in_force: Mutex<Arc<str>>,
+    pub(super) in_force: Arc<InForce>,
 }
 
 impl Shared {
@@ -34,9 +34,5 @@ impl Shared {
             self.notices.push(line);
         }
         security
-    }
-
-    pub(super) fn in_force(&self) -> Arc<str> {
-        self.in_force.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

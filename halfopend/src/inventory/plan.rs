@@ -5,7 +5,7 @@ use std::mem;
 use std::sync::Arc;
 
 use super::members::{Host, Members};
-use crate::config::PoolConfig;
+use crate::config::{Config, PoolConfig, Written};
 use crate::fleet::PoolSettings;
 
 /// A configuration that is in force.
@@ -13,6 +13,8 @@ use crate::fleet::PoolSettings;
 pub(super) struct InForce {
     /// Its pools, without their targets.
     pub(super) pools: Vec<PoolConfig>,
+    /// What readers are shown.
+    pub(super) text: Arc<str>,
     /// The targets of each pool, and its witnesses.
     members: HashMap<Arc<str>, [Members; 2]>,
 }
@@ -44,8 +46,9 @@ pub(super) struct Difference {
 
 impl InForce {
     /// Returns what a configuration puts into force.
-    pub(super) fn of(pools: Vec<PoolConfig>) -> Self {
-        let mut in_force = Self { pools, members: HashMap::new() };
+    pub(super) fn of(config: Config) -> Self {
+        let text = Written(&config).to_string().into();
+        let mut in_force = Self { pools: config.pools, text, members: HashMap::new() };
         for pool in &mut in_force.pools {
             let (targets, witnesses) =
                 (mem::take(&mut pool.targets), mem::take(&mut pool.witnesses));

@@ -71,7 +71,7 @@ impl Reload {
             let mut config = read()?;
             needs_restart(&start, &in_force.pools, &config)?;
             use_open_engines(&start, &mut config);
-            Ok(Plan::between(&in_force, InForce::of(config.pools)))
+            Ok(Plan::between(&in_force, InForce::of(config)))
         };
         thread::Builder::new().name("reload".to_owned()).spawn(move || {
             let _ = sender.send(make_plan());

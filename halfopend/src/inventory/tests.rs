@@ -76,7 +76,10 @@ impl Trial {
             .iter()
             .map(|p| (p.settings.name.to_string(), labels(&p.targets), labels(&p.witnesses).len()))
             .collect();
-        let plan = Plan::between(&self.inventory.reload.in_force, InForce::of(pools));
+        let plan = Plan::between(
+            &self.inventory.reload.in_force,
+            InForce::of(Config { pools, ..Config::of_targets(vec![]) }),
+        );
         self.inventory.reload.in_force = Arc::clone(&plan.next);
         while self.fleet.poll_event().is_some() {}
         self.inventory.begin(plan, true, &mut self.fleet, self.now);

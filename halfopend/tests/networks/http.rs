@@ -133,6 +133,11 @@ fn a_reload_answers_when_it_is_done_or_refused() {
     assert_eq!(reload(&["--header", "Sec-Fetch-Site: cross-site"]).0, "403");
     files.write("halfopend.toml", &pool());
     assert_eq!(reload(&["--header", "Sec-Fetch-Site: same-origin"]).0, "200");
+    let (_, text) = curl(&lab.client, &[&url("/config")]);
+    assert!(text.contains("\n[pool.web]\n") && text.contains("\ninterval = \"500ms\"\n"), "{text}");
+    files.write("halfopend.toml", &format!("{}fall = 7\n", pool()));
+    assert_eq!(reload(&[]).0, "200");
+    assert!(curl(&lab.client, &[&url("/config")]).1.contains("\nfall = 7\n"));
 }
 
 #[test]
