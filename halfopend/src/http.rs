@@ -39,6 +39,7 @@ pub use self::in_force::InForce;
 pub use self::notices::Notices;
 pub use self::reload::Reloads;
 pub use self::security::WebConfigError;
+pub use self::web_config::{Mistake, WebConfig};
 
 use self::connections::Connections;
 use self::security::SecurityFiles;
@@ -147,13 +148,18 @@ impl Server {
         // The other thread compares passwords.
         let mut runtime = runtime::Builder::new_current_thread();
         let runtime = runtime.enable_io().enable_time().max_blocking_threads(1).build()?;
+        let register = |listener| {
+            let _context = runtime.enter();
+            tokio::net::TcpListener::from_std(listener)
+        };
+        let listeners = listeners.into_iter().map(register).collect::<Result<Vec<_>, _>>()?;
         let serve = move || serve(listeners, &runtime, &shared);
         thread::Builder::new().name("http".to_owned()).spawn(serve)?;
         Ok(requests)
     }
 }
 
-fn serve(listeners: Vec<TcpListener>, runtime: &Runtime, shared: &Arc<Shared>) {
+fn serve(listeners: Vec<tokio::net::TcpListener>, runtime: &Runtime, shared: &Arc<Shared>) {
     let connections = Arc::new(Connections::default());
     for listener in listeners {
         let (connections, shared) = (Arc::clone(&connections), Arc::clone(shared));

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, TcpListener};
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
@@ -111,7 +111,6 @@ pub(super) async fn accept(
     connections: Arc<Connections>,
     shared: Arc<Shared>,
 ) {
-    let listener = tokio::net::TcpListener::from_std(listener).expect("the runtime has I/O");
     loop {
         match listener.accept().await {
             Ok((stream, client)) => {

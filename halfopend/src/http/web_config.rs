@@ -13,9 +13,12 @@ use serde_saphyr::{Location, Options, Spanned};
 /// The highest cost of a hash. A comparison takes about a second then.
 const COST: u32 = 14;
 
+/// The most characters of a message.
+const WORDS: usize = 200;
+
 /// What the file says.
 #[derive(Debug, Default)]
-pub(super) struct WebConfig {
+pub struct WebConfig {
     /// How to serve TLS, if at all.
     pub(super) tls: Option<Tls>,
     /// Headers of all responses.
@@ -136,13 +139,13 @@ impl WebConfig {
     /// # Errors
     ///
     /// Returns the first mistake, and where it is.
-    pub(super) fn parse(file: &Path, text: &str) -> Result<Self, Mistake> {
+    pub fn parse(file: &Path, text: &str) -> Result<Self, Mistake> {
         let name = file.display().to_string();
         let at = |place: Location, problem: String| Mistake {
             file: name.clone(),
             line: place.line().max(1),
             column: place.column().max(1),
-            problem: problem.replace(char::is_control, " "),
+            problem: problem.replace(char::is_control, " ").chars().take(WORDS).collect(),
         };
         let mut options = Options::default();
         options.with_snippet = false;
