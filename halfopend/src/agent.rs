@@ -80,9 +80,9 @@ impl Agent {
         Ok(listener)
     }
 
-    /// Returns how many descriptors it needs at most.
+    /// Returns how many descriptors it needs at most, besides a few.
     pub fn descriptors(&self) -> usize {
-        if self.listeners.is_empty() { 1 } else { 1 + self.listeners.len() + CLIENTS }
+        if self.listeners.is_empty() { 0 } else { self.listeners.len() + CLIENTS }
     }
 
     /// Answers from now on, until the process ends.

@@ -26,8 +26,15 @@ pub struct TooMany(usize);
 pub fn engines(config: &mut Config) -> Result<Vec<EngineConfig>, TooMany> {
     let egresses = number(config)?;
     let (kind, attempts) = (config.engine, config.attempts());
-    let engine =
-        |egress| EngineConfig { kind, egress, attempts, v4: true, v6: true, explain: false };
+    let engine = |egress| EngineConfig {
+        kind,
+        egress,
+        attempts,
+        v4: true,
+        v6: true,
+        explain: false,
+        other_descriptors: 0,
+    };
     Ok(egresses.into_iter().map(engine).collect())
 }
 

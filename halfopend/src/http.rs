@@ -41,7 +41,7 @@ pub use self::reload::Reloads;
 pub use self::security::WebConfigError;
 pub use self::web_config::{Mistake, WebConfig};
 
-use self::connections::Connections;
+use self::connections::{CONNECTIONS, Connections};
 use self::security::SecurityFiles;
 use self::shared::Shared;
 use self::users::Passwords;
@@ -106,6 +106,11 @@ impl Server {
         let open = |address| open(address).map_err(|source| HttpError::Listen { address, source });
         let listeners = addresses.into_iter().map(open).collect::<Result<_, _>>()?;
         Ok(Self { listeners, security })
+    }
+
+    /// Returns how many descriptors it needs at most, besides a few.
+    pub fn descriptors(&self) -> usize {
+        if self.listeners.is_empty() { 0 } else { self.listeners.len() + CONNECTIONS }
     }
 
     /// Serves from now on, until the process ends: the table `live`, with metrics of each target if

@@ -131,7 +131,7 @@ fn serve(arguments: Arguments, start: Instant, log: &mut Log<impl Output>) -> Re
     let agent = Agent::listen(settings.config.pools.iter().filter_map(|pool| pool.agent))?;
     let server = Server::open(&addresses, web_config.as_deref())?;
     let events = open_events(&events)?;
-    let mut engines = open_engines(&wanted, start)?;
+    let mut engines = open_engines(wanted, &agent, &server, start)?;
     let config = settings.read_targets()?;
     let mut fleet = Fleet::new(config.rate, seed()?);
     let window = engines.enable_batching();
@@ -175,10 +175,19 @@ fn check_rate(rate: u32) -> Result<(), Failure> {
     is_allowed.then_some(()).ok_or(Failure::LentRate(rate))
 }
 
-/// Opens the engines, and gives up all privilege that they do not need.
-fn open_engines(wanted: &[EngineConfig], start: Instant) -> Result<OpenEngines, Failure> {
+/// Opens the engines, and gives up all privilege that they do not need. They leave descriptors for
+/// clients.
+fn open_engines(
+    mut wanted: Vec<EngineConfig>,
+    agent: &Agent,
+    server: &Server,
+    start: Instant,
+) -> Result<OpenEngines, Failure> {
+    for engine in &mut wanted {
+        engine.other_descriptors = agent.descriptors() + server.descriptors();
+    }
     privilege::raise();
-    let engines = OpenEngines::open(wanted, start);
+    let engines = OpenEngines::open(&wanted, start);
     let is_enough = || engines.as_ref().ok().is_none_or(OpenEngines::has_enough_privilege);
     let kept = privilege::relinquish(is_enough)?;
     privilege::confine(kept, &[])?;

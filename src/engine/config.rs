@@ -54,6 +54,8 @@ pub struct EngineConfig {
     /// True if questions will be asked ([`Engine::ask`], [`Engine::surroundings`]). That takes two
     /// source ports more, and sockets that a confined process cannot open.
     pub explain: bool,
+    /// How many descriptors this process needs for other things, besides name look-ups and a few.
+    pub other_descriptors: usize,
 }
 
 /// How many source ports questions have.

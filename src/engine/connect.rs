@@ -91,7 +91,7 @@ impl ConnectEngine {
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(LocalError::Receive)?,
             timer: Timer::open(start)?,
             ports,
-            handshakes: Handshakes::of_one_in(engines),
+            handshakes: Handshakes::of_one_in(engines, config.other_descriptors),
             given_up: Vec::new(),
             overflows: Overflows::default(),
             router: None,

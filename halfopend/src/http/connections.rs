@@ -15,7 +15,7 @@ use super::serve::serve;
 use super::shared::Shared;
 
 /// The most connections at a time.
-const CONNECTIONS: usize = 256;
+pub(super) const CONNECTIONS: usize = 256;
 
 /// How long to wait if no connection can be accepted.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -4,7 +4,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use lab::{Lab, Namespace};
+use lab::{Capture, Captured, Lab, Namespace};
+use serde_json::Value;
 
 use crate::daemon::{AGENT, Daemon, Files, SERVERS, pool, wait_until};
 
@@ -74,4 +75,61 @@ fn hostile_clients_delay_neither_checks_nor_answers() {
     wait_until("the agent tells", || ask(&lab.client, &request).starts_with("down #"));
     let descriptors = std::fs::read_dir(format!("/proc/{}/fd", daemon.id())).unwrap().count();
     assert!(descriptors < 320, "{descriptors}");
+}
+
+/// So many targets that do not answer that their SYNs take all descriptors there are.
+const SILENT: &str = "[pool.silent]\n\
+                  targets = [\"198.18.9.0/24:8025\"]\n\
+                  interval = \"500ms\"\n\
+                  transition_interval = \"500ms\"\n\
+                  down_interval = \"500ms\"\n\
+                  timeout = \"500ms\"\n\
+                  retries = 10\n";
+
+/// Without privilege, each SYN has a descriptor of its own.
+#[test]
+fn clients_take_no_descriptors_of_checks() {
+    let lab = Lab::new();
+    lab.server.nft(
+        "table inet silent { chain in { type filter hook input priority 0; \
+         ip daddr 198.18.9.0/24 drop; }; }",
+    );
+    let mut listeners: Vec<_> =
+        SERVERS.iter().map(|server| lab.server.listen(server.parse().unwrap())).collect();
+    let files = Files::new(&format!("engine = \"connect\"\n{}{SILENT}", pool()));
+    let limited = ["sh", "-c", "ulimit -n 1024 && exec \"$@\"", "sh"];
+    let capture = lab.server.capture("server0");
+    let mut daemon = Daemon::of(&lab.client, files.command(&limited));
+    let mut seen = daemon.until(0, "up", SERVERS[0]);
+    let crowd = || {
+        lab.client.enter(|| {
+            let servers = [AGENT, "127.0.0.1:10115"].into_iter().cycle().take(512);
+            servers.filter_map(|server| TcpStream::connect(server).ok()).collect::<Vec<_>>()
+        })
+    };
+    for _ in 0..2 {
+        let _crowd = crowd();
+        listeners.remove(0);
+        seen = daemon.until(seen, "down", SERVERS[0]);
+        let _crowd = crowd();
+        listeners.insert(0, lab.server.listen(SERVERS[0].parse().unwrap()));
+        seen = daemon.until(seen, "up", SERVERS[0]);
+    }
+    let of_live = |event: &Value| SERVERS[1..].iter().any(|server| event["target"] == *server);
+    let is_trouble = |event: &Value| event["event"] == "down" || event["event"] == "held";
+    let trouble = daemon.events().into_iter().find(|event| of_live(event) && is_trouble(event));
+    assert_eq!(trouble, None);
+
+    // Each half second, but for the load of this machine.
+    drop(daemon);
+    let longest = longest_pause(&capture, "198.18.1.1");
+    assert!(longest < Some(Duration::from_secs(5)), "{longest:?}");
+}
+
+/// Returns the longest time between two SYNs to a server.
+fn longest_pause(capture: &Capture, server: &str) -> Option<Duration> {
+    let is_syn =
+        |segment: &Captured| segment.flags == "SYN" && segment.destination.to_string() == server;
+    let syns: Vec<_> = capture.segments().into_iter().filter(is_syn).collect();
+    syns.windows(2).map(|pair| pair[1].after(&pair[0])).max()
 }

@@ -32,9 +32,11 @@ pub(super) struct Handshakes {
 
 impl Handshakes {
     /// Creates an empty table for one of several `engines`. Raises the limit on open descriptors as
-    /// far as possible; they share what there are.
-    pub(super) fn of_one_in(engines: usize) -> Self {
-        let descriptors = Descriptors::raise().others.saturating_sub(OTHER_DESCRIPTORS);
+    /// far as possible; they share what there are, except those that something else needs: that is
+    /// `other_descriptors`, at most half.
+    pub(super) fn of_one_in(engines: usize, other_descriptors: usize) -> Self {
+        let all = Descriptors::raise().others;
+        let descriptors = all.saturating_sub(OTHER_DESCRIPTORS + other_descriptors.min(all / 2));
         Self {
             limit: (descriptors.min(MAX_HANDSHAKES) / engines).max(1),
             by_key: HashMap::new(),
