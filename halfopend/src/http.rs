@@ -1,7 +1,7 @@
 //! Serves HTTP, on a thread beside the loop.
 //!
 //! The thread reads what the loop shows it, and the loop never waits for it. Each path has a
-//! handler in a file of its own; [`router`] lists them.
+//! handler in a file of its own; the module `router` lists them.
 
 mod body;
 mod connections;
