@@ -31,7 +31,9 @@ use std::time::Duration;
 
 use halfopen::local_error::in_words;
 use halfopen::non_blocking_writer::Output;
+use nix::libc;
 use nix::sys::socket::{Backlog, listen};
+use rustix::process::setpriority_process;
 use tokio::runtime::{self, Runtime};
 use tokio::time::interval;
 
@@ -50,6 +52,13 @@ use crate::log::Log;
 
 /// How many connections the kernel keeps until they are accepted.
 const BACKLOG: i32 = 1024;
+
+/// The system call that the server needs beside those of checks. Without privilege, it can only
+/// lower the priority of what the same user runs.
+pub const LOWER_PRIORITY: libc::c_long = libc::SYS_setpriority;
+
+/// The nice value of this thread: the loop goes first if both could run.
+const NICE: i32 = 10;
 
 /// How often the table is brought up to date, if nobody looks.
 const CATCH_UP_INTERVAL: Duration = Duration::from_millis(500);
@@ -165,6 +174,9 @@ impl Server {
 }
 
 fn serve(listeners: Vec<tokio::net::TcpListener>, runtime: &Runtime, shared: &Arc<Shared>) {
+    // Of this thread alone (setpriority(2), C library/kernel differences). The threads that it
+    // starts inherit it. Where it is forbidden, all are equal.
+    let _ = setpriority_process(None, NICE);
     let connections = Arc::new(Connections::default());
     for listener in listeners {
         let (connections, shared) = (Arc::clone(&connections), Arc::clone(shared));

@@ -24,7 +24,7 @@ use halfopend::daemon::Daemon;
 use halfopend::egress;
 use halfopend::fleet::Fleet;
 use halfopend::hooks::{self, HelperError, Hooks};
-use halfopend::http::{HttpError, Server};
+use halfopend::http::{self, HttpError, Server};
 use halfopend::inventory::{Inventory, ReadConfig};
 use halfopend::journal::Journal;
 use halfopend::line_output::LineOutput;
@@ -190,7 +190,7 @@ fn open_engines(
     let engines = OpenEngines::open(&wanted, start);
     let is_enough = || engines.as_ref().ok().is_none_or(OpenEngines::has_enough_privilege);
     let kept = privilege::relinquish(is_enough)?;
-    privilege::confine(kept, &[])?;
+    privilege::confine(kept, &[http::LOWER_PRIORITY])?;
     Ok(engines?)
 }
 

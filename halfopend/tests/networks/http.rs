@@ -251,6 +251,18 @@ fn kilobytes(daemon: &Daemon, field: &str) -> u64 {
     line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
 }
 
+/// Returns the nice value of the thread with that name.
+fn nice(daemon: &Daemon, name: &str) -> i32 {
+    let threads = fs::read_dir(format!("/proc/{}/task", daemon.id())).expect("it runs");
+    let stat = |thread: std::io::Result<fs::DirEntry>| {
+        fs::read_to_string(thread.expect("a folder").path().join("stat")).unwrap_or_default()
+    };
+    let is_it = |stat: &String| stat.contains(&format!(" ({name}) "));
+    let stat = threads.map(stat).find(is_it).expect("a thread");
+    let fields = stat.rsplit_once(')').expect("a name").1;
+    fields.split_whitespace().nth(16).and_then(|nice| nice.parse().ok()).expect("a number")
+}
+
 #[test]
 fn a_crowd_of_hostile_clients_stops_neither_checks_nor_others() {
     let lab = Lab::new();
@@ -266,6 +278,7 @@ fn a_crowd_of_hostile_clients_stops_neither_checks_nor_others() {
         waiting = crowd(&lab.server, FROM_ELSEWHERE, 1000);
         assert_eq!(curl(&lab.client, &[&url("/-/healthy")]).0, "200");
     }
+    assert_eq!(nice(&daemon, "http"), nice(&daemon, "halfopend").max(10), "checks go first");
     listeners.remove(0);
     daemon.until(seen, "down", SERVERS[0]);
     assert_eq!(curl(&lab.client, &[&url("/-/healthy")]).0, "200");
