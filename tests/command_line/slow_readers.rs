@@ -44,8 +44,8 @@ fn a_signal_ends_the_program_if_the_output_is_not_read() {
         kill(Pid::from_raw(child.id().try_into().unwrap()), signal).unwrap();
         wait_until(|| child.try_wait().unwrap().is_some());
         let code = child.wait().unwrap().code();
-        // The signal may arrive before the last verdict or after it.
-        assert!(matches!(code, Some(2 | 3)), "{format}, {signal}: {code:?}");
+        // Whether it arrives before the last verdict or after it: there are closed ports.
+        assert_eq!(code, Some(2), "{format}, {signal}");
         drop(output);
     }
 }
@@ -58,7 +58,7 @@ fn one_signal_in_the_middle_of_a_pool_is_enough_if_the_output_is_not_read() {
     wait_until(|| segments_received() >= 2 * 1000);
     kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
     wait_until(|| child.try_wait().unwrap().is_some());
-    assert_eq!(child.wait().unwrap().code(), Some(3));
+    assert_eq!(child.wait().unwrap().code(), Some(2), "some ports are known to be closed");
     drop(output);
 }
 
