@@ -26,7 +26,9 @@ const POOL: &str = "# the mail servers\n198.18.0.7:25,80\n198.18.0.9 25\n[2001:d
 fn every_sample_prints_what_its_page_says() {
     let network = Network::new();
     let mut wrong = Vec::new();
-    let samples: Vec<_> = pages().iter().flat_map(|page| samples(page)).collect();
+    // The resident program runs for ever. Its page is tried with HAProxy.
+    let pages = pages().into_iter().filter(|page| !page.ends_with("halfopend.md"));
+    let samples: Vec<_> = pages.flat_map(|page| samples(&page)).collect();
     assert!(samples.len() > 10, "{samples:#?}");
     for Sample { command, output } in samples {
         let actual = network.run(&command);
