@@ -143,7 +143,7 @@ impl<D: Driver> EventLoop<'_, D> {
                 return Ok(Some(EndOfRun::Interrupted));
             }
             let outlook = self.send_syns();
-            self.report_outcomes();
+            let have_ended = self.report_outcomes();
             let ask_at = self.ask_questions();
             if is_over(deadline, self.engine.now()) {
                 return Ok(Some(EndOfRun::OutOfTime));
@@ -152,6 +152,8 @@ impl<D: Driver> EventLoop<'_, D> {
                 Outlook::Finished if self.checker.pending() == 0 && !self.is_explaining() => {
                     return Ok(None);
                 }
+                // By an error while sending: the driver may have another target now.
+                _ if have_ended => Some(Duration::ZERO),
                 Outlook::MoreAt(time) => Some(time),
                 // SYNs that could not leave have made room again.
                 Outlook::Full if self.engine.room() > 0 => Some(Duration::ZERO),
@@ -179,16 +181,20 @@ impl<D: Driver> EventLoop<'_, D> {
         outlook
     }
 
-    fn report_outcomes(&mut self) {
+    /// Reports the targets that have ended. Returns true if there are any.
+    fn report_outcomes(&mut self) -> bool {
+        let mut have_ended = false;
         while let Some(ended) = self.checker.poll_outcome() {
             self.engine.cancel(ended.remote);
             self.report(ended);
+            have_ended = true;
         }
         self.report_explained();
         while let Some(remote) = self.driver.poll_unwanted() {
             self.cancel(remote);
         }
         self.driver.flush();
+        have_ended
     }
 
     fn cancel(&mut self, remote: SocketAddr) {

@@ -1,9 +1,12 @@
 //! The same targets again and again, while answers to earlier rounds are still on their way.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use halfopen::checker::Checker;
+use halfopen::engine::simulated::Network;
+use halfopen::event::Event;
+use halfopen::local_error::{NoRoute, SendError};
 use halfopen::probe::{DiscardReason, Secret};
 use halfopen::schedule::Schedule;
 use halfopen::verdict::{NoVerdict, PortState};
@@ -160,5 +163,29 @@ proptest! {
         log.assert_each_round_stands_for_itself();
         let late = log.acknowledged_by(SYN_ACK);
         prop_assert_eq!(log.resets(), late);
+    }
+}
+
+/// A network that nothing can be sent to.
+struct Unreachable;
+
+impl Network for Unreachable {
+    fn carry(&mut self, _now: Duration, _segment: &Segment) -> Vec<(Duration, Event)> {
+        Vec::new()
+    }
+
+    fn route(&mut self, _remote: SocketAddr, _index: usize) -> Result<(), SendError> {
+        Err(SendError::NoRoute(NoRoute::Network))
+    }
+}
+
+/// The driver has nothing to do while its only target is pending. The target ends when its last SYN
+/// cannot leave: with nothing to wait for, the driver must be asked for the next round.
+#[test]
+fn rounds_go_on_if_no_syn_can_leave() {
+    for retries in [0, 2] {
+        let rounds = Rounds { schedule: schedule_of(retries, secs(1)), ..Rounds::of(&[SERVER], 5) };
+        let log = rounds.over_network(Unreachable);
+        assert_eq!(log.states(), [PortState::Unreachable; 5], "{retries}");
     }
 }

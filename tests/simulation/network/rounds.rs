@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use halfopen::checker::{Checker, Ended};
+use halfopen::engine::simulated::Network;
 use halfopen::engine::{Interrupt, SimulatedEngine};
 use halfopen::event::Event;
 use halfopen::event_loop::{Driver, Next, PacketEvent, run};
@@ -62,6 +63,11 @@ impl Rounds {
             }
             rule(known.len() - 1, segment)
         };
+        self.over_network(network)
+    }
+
+    /// Runs the rounds over a network.
+    pub(crate) fn over_network(self, network: impl Network) -> Log {
         let mut engine = SimulatedEngine::new(network);
         let mut checker = Checker::new(Secret::new(self.secret), self.schedule.attempts());
         let due = self.remotes.iter().enumerate().map(|(id, _)| (Duration::ZERO, id)).collect();
