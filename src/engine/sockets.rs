@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd;
 use nix::errno::Errno;
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::if_nametoindex;
-use nix::sys::socket::{SockaddrIn, SockaddrStorage, connect, setsockopt};
+use nix::sys::socket::{SockaddrIn, SockaddrStorage, connect, setsockopt, sockopt};
 use nix::{libc, setsockopt_impl, sockopt_impl};
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -110,6 +110,13 @@ pub(super) fn datagram(domain: Domain) -> Result<Socket, LocalError> {
 pub(super) fn send_only(domain: Domain, egress: &Egress) -> Result<Socket, LocalError> {
     let socket = raw(domain, egress)?;
     disconnect(&socket, egress.source)?;
+    // Without that, a segment that finds no room counts as sent (`raw_send_hdrinc()`).
+    if domain == Domain::IPV4 {
+        setsockopt(&socket, sockopt::Ipv4RecvErr, &true)
+    } else {
+        setsockopt(&socket, sockopt::Ipv6RecvErr, &true)
+    }
+    .map_err(LocalError::SocketSetup)?;
     Ok(socket)
 }
 

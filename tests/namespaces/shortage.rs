@@ -37,6 +37,7 @@ fn dam_resets(lab: &Lab) {
         "qdisc add dev client0 root handle 1: htb default 1",
         "class add dev client0 parent 1: classid 1:1 htb rate 10gbit",
         "class add dev client0 parent 1: classid 1:2 htb rate 800bit burst 1b cburst 1b",
+        "qdisc add dev client0 parent 1:2 pfifo limit 16",
     ] {
         lab.client.run("tc", &words.split(' ').collect::<Vec<_>>());
     }
