@@ -53,9 +53,10 @@ use crate::log::Log;
 /// How many connections the kernel keeps until they are accepted.
 const BACKLOG: i32 = 1024;
 
-/// The system call that the server needs beside those of checks. Without privilege, it can only
-/// lower the priority of what the same user runs.
-pub const LOWER_PRIORITY: libc::c_long = libc::SYS_setpriority;
+/// The system calls that the server needs beside those of checks. The first can only lower the
+/// priority of what the same user runs, without privilege; the second tells how much time of
+/// processors was used, for metrics.
+pub const SYSTEM_CALLS: [libc::c_long; 2] = [libc::SYS_setpriority, libc::SYS_getrusage];
 
 /// The nice value of this thread: the loop goes first if both could run.
 const NICE: i32 = 10;

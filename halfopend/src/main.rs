@@ -190,7 +190,7 @@ fn open_engines(
     let engines = OpenEngines::open(&wanted, start);
     let is_enough = || engines.as_ref().ok().is_none_or(OpenEngines::has_enough_privilege);
     let kept = privilege::relinquish(is_enough)?;
-    privilege::confine(kept, &[http::LOWER_PRIORITY])?;
+    privilege::confine(kept, &http::SYSTEM_CALLS)?;
     Ok(engines?)
 }
 
