@@ -75,9 +75,13 @@ impl Haproxy {
             .collect()
     }
 
+    /// Waits until a server has become up or down, and the log has told so last.
     fn until(&self, server: &str, status: &str) {
-        let what = format!("HAProxy thinks that {server} is {status}");
-        wait_until(&what, || self.statuses().get(server).is_some_and(|found| found == status));
+        let told = format!("Server web/{} is {status}", server.replace(':', "_"));
+        wait_until(&told, || {
+            self.statuses().get(server).is_some_and(|found| found == status)
+                && self.transitions().last().is_some_and(|line| line.contains(&told))
+        });
     }
 
     /// Returns the lines of its log that tell of a server that went up or down.
@@ -129,17 +133,23 @@ fn haproxy_follows_transitions() {
     assert_eq!(haproxy.statuses()[second], "UP");
 }
 
+/// A daemon that finds the first server down, and what listens for the others.
+fn with_one_down(lab: &Lab, files: &Files) -> (Daemon, Haproxy, [TcpListener; 2]) {
+    let [first, second, third] = SERVERS;
+    let listeners = [second, third].map(|server| listen(lab, server));
+    let mut daemon = Daemon::start(&lab.client, files);
+    daemon.until(0, "down", first);
+    let haproxy = Haproxy::start(lab);
+    haproxy.until(first, "DOWN");
+    (daemon, haproxy, listeners)
+}
+
 #[test]
 fn held_and_unknown_change_nothing() {
     let lab = Lab::new();
-    let [first, second, third] = SERVERS;
-    let _listeners = (listen(&lab, second), listen(&lab, third));
+    let [first, second, _] = SERVERS;
     let files = Files::new(&pool());
-    let mut daemon = Daemon::start(&lab.client, &files);
-    daemon.until(0, "down", first);
-    let haproxy = Haproxy::start(&lab);
-    haproxy.until(first, "DOWN");
-    haproxy.until(second, "UP");
+    let (mut daemon, haproxy, _listeners) = with_one_down(&lab, &files);
     let before = (haproxy.statuses(), haproxy.transitions());
     let loopback = lab.client.capture("lo");
     let nothing = || {
@@ -170,14 +180,9 @@ fn held_and_unknown_change_nothing() {
 #[test]
 fn a_daemon_that_dies_restarts_or_reloads_changes_nothing() {
     let lab = Lab::new();
-    let [first, second, third] = SERVERS;
-    let _listeners = (listen(&lab, second), listen(&lab, third));
+    let [first, second, _] = SERVERS;
     let files = Files::new(&pool());
-    let mut daemon = Daemon::start(&lab.client, &files);
-    daemon.until(0, "down", first);
-    let haproxy = Haproxy::start(&lab);
-    haproxy.until(first, "DOWN");
-    haproxy.until(second, "UP");
+    let (daemon, haproxy, _listeners) = with_one_down(&lab, &files);
     let before = (haproxy.statuses(), haproxy.transitions());
     let loopback = lab.client.capture("lo");
     let nothing = || {
