@@ -19,6 +19,7 @@ pub mod event;
 pub mod faults;
 pub mod filter;
 pub mod fleet;
+pub mod histogram;
 pub mod hooks;
 pub mod http;
 pub mod inventory;

@@ -3,6 +3,7 @@
 //! The loop publishes what happens in batches, and never waits. The table belongs to the thread of
 //! the readers, who bring it up to date before they look.
 
+mod history;
 mod table;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +14,8 @@ use halfopen::local_error::LocalError;
 use halfopen::verdict::{NoVerdict, Outcome, PortState, Reason};
 use jiff::Timestamp;
 
-pub use self::table::{History, PoolRow, RoundTrips, Table, TargetRow};
+pub use self::history::History;
+pub use self::table::{PoolRow, Table, TargetRow};
 
 use crate::event::{Event, PoolView, TargetView};
 use crate::lag::Lags;

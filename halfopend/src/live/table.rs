@@ -10,15 +10,20 @@ use std::time::Duration;
 use halfopen::verdict::PortState;
 use jiff::Timestamp;
 
+use super::history::History;
 use super::{CheckEnd, Program, Update};
 use crate::event::{Event, EventKind, PoolView, TargetView};
 use crate::fleet::health::State;
+use crate::histogram::Histogram;
 
 /// How many targets have a history at most.
 const HISTORIES: usize = 20_000;
 
-/// The upper bounds of the buckets of round-trip times: 50 µs, doubled up to 1.6 s.
-const BOUNDS: usize = 16;
+/// The upper bounds of the buckets of round-trip times in microseconds: 50 µs, doubled up to 1.6 s.
+const BOUNDS: &[u64] = &[
+    50, 100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 51_200, 102_400, 204_800, 409_600,
+    819_200, 1_638_400,
+];
 
 /// All that is known.
 #[derive(Debug)]
@@ -39,7 +44,7 @@ pub struct Table {
 }
 
 /// What is known of a pool.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct PoolRow {
     /// How many of its targets are up.
     pub up: u32,
@@ -48,10 +53,17 @@ pub struct PoolRow {
     /// True while it advertises silent targets as up.
     pub fails_open: bool,
     /// The round-trip times of all its targets.
-    pub round_trips: RoundTrips,
+    pub round_trips: Histogram,
 }
 
-/// What is known of a target. There may be a million of them, so what most do not have is elsewhere.
+impl Default for PoolRow {
+    fn default() -> Self {
+        let round_trips = Histogram::new(BOUNDS);
+        Self { up: 0, targets: 0, fails_open: false, round_trips }
+    }
+}
+
+/// What is known of a target. There may be a million of them, so what most do not have is apart.
 #[derive(Debug, Clone)]
 pub struct TargetRow {
     /// Its pool.
@@ -138,83 +150,6 @@ impl TargetRow {
     pub fn failures(&self) -> u32 {
         self.verdicts[1..].iter().sum()
     }
-}
-
-/// The longest round-trip time of each of the last sixty minutes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct History {
-    /// By minute since the start, modulo 60, in units of 10 µs; 0 where nothing was measured.
-    minutes: [u16; 60],
-    newest: u64,
-}
-
-impl History {
-    fn new(at: Duration) -> Self {
-        Self { minutes: [0; 60], newest: at.as_secs() / 60 }
-    }
-
-    fn add(&mut self, at: Duration, round_trip: Option<Duration>) {
-        let minute = at.as_secs() / 60;
-        for passed in (self.newest + 1..=minute).rev().take(60) {
-            self.minutes[index(passed)] = 0;
-        }
-        self.newest = self.newest.max(minute);
-        if let Some(round_trip) = round_trip {
-            let units = u16::try_from(round_trip.as_micros() / 10).unwrap_or(u16::MAX).max(1);
-            let slot = &mut self.minutes[index(minute)];
-            *slot = units.max(*slot);
-        }
-    }
-
-    /// Returns the times of the minutes up to now, the oldest first.
-    pub fn minutes(&self) -> impl Iterator<Item = Option<Duration>> {
-        (1..=60).map(move |step| {
-            let units = self.minutes[index(self.newest + step)];
-            (units > 0).then(|| Duration::from_micros(u64::from(units) * 10))
-        })
-    }
-}
-
-fn index(minute: u64) -> usize {
-    usize::try_from(minute % 60).expect("less than 60")
-}
-
-/// A histogram of round-trip times.
-#[derive(Debug, Clone, Default)]
-pub struct RoundTrips {
-    counts: [u64; BOUNDS + 1],
-    sum: Duration,
-}
-
-impl RoundTrips {
-    fn add(&mut self, round_trip: Duration) {
-        let bucket = (0..BOUNDS).find(|bucket| round_trip <= bound(*bucket)).unwrap_or(BOUNDS);
-        self.counts[bucket] += 1;
-        self.sum += round_trip;
-    }
-
-    /// Returns each bound, with the number of times that were no longer.
-    pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> {
-        let mut below = 0;
-        (0..BOUNDS).zip(self.counts).map(move |(bucket, count)| {
-            below += count;
-            (bound(bucket), below)
-        })
-    }
-
-    /// Returns how many there are.
-    pub fn count(&self) -> u64 {
-        self.counts.iter().sum()
-    }
-
-    /// Returns their sum.
-    pub fn sum(&self) -> Duration {
-        self.sum
-    }
-}
-
-fn bound(bucket: usize) -> Duration {
-    Duration::from_micros(50 << bucket)
 }
 
 impl Table {

@@ -2,7 +2,7 @@
 
 use super::text::{Kind, Text};
 use crate::fleet::health::State;
-use crate::live::{Table, TargetRow};
+use crate::live::{PoolRow, Table, TargetRow};
 
 /// A family of the program or of its pools.
 pub(super) struct Family {
@@ -66,10 +66,7 @@ pub(super) const PROGRAM: &[Family] = &[
         name: "schedule_lag_seconds",
         kind: Kind::Histogram,
         help: "How late checks began.",
-        lines: |table, name, text| {
-            let lags = &table.program.lags;
-            text.histogram(name, &[], lags.buckets(), (lags.count(), lags.sum()));
-        },
+        lines: |table, name, text| text.histogram(name, &[], &table.program.lags),
     },
     Family {
         name: "config_last_reload_successful",
@@ -94,31 +91,19 @@ pub(super) const PROGRAM: &[Family] = &[
         name: "pool_up",
         kind: Kind::Gauge,
         help: "How many targets of the pool are up.",
-        lines: |table, name, text| {
-            for (pool, row) in &table.pools {
-                text.line(name, &[("pool", pool)], row.up);
-            }
-        },
+        lines: |table, name, text| of_pools(table, name, |row| row.up, text),
     },
     Family {
         name: "pool_targets",
         kind: Kind::Gauge,
         help: "How many targets the pool has.",
-        lines: |table, name, text| {
-            for (pool, row) in &table.pools {
-                text.line(name, &[("pool", pool)], row.targets);
-            }
-        },
+        lines: |table, name, text| of_pools(table, name, |row| row.targets, text),
     },
     Family {
         name: "pool_fail_open",
         kind: Kind::Gauge,
         help: "1 while the pool advertises silent targets as up.",
-        lines: |table, name, text| {
-            for (pool, row) in &table.pools {
-                text.line(name, &[("pool", pool)], u8::from(row.fails_open));
-            }
-        },
+        lines: |table, name, text| of_pools(table, name, |row| u32::from(row.fails_open), text),
     },
     Family {
         name: "round_trip_seconds",
@@ -126,9 +111,7 @@ pub(super) const PROGRAM: &[Family] = &[
         help: "Round-trip times of the targets of the pool.",
         lines: |table, name, text| {
             for (pool, row) in &table.pools {
-                let times = &row.round_trips;
-                let total = (times.count(), times.sum());
-                text.histogram(name, &[("pool", pool)], times.buckets(), total);
+                text.histogram(name, &[("pool", pool)], &row.round_trips);
             }
         },
     },
@@ -221,6 +204,12 @@ pub(super) const TARGETS: &[TargetFamily] = &[
         write: |row, name, text| of(row, name, row.transitions, text),
     },
 ];
+
+fn of_pools(table: &Table, name: &str, value: fn(&PoolRow) -> u32, text: &mut Text) {
+    for (pool, row) in &table.pools {
+        text.line(name, &[("pool", pool)], value(row));
+    }
+}
 
 fn of(row: &TargetRow, name: &str, value: impl std::fmt::Display, text: &mut Text) {
     text.line(name, &[("pool", &*row.pool), ("target", &row.label())], value);

@@ -1,9 +1,9 @@
 //! Lines of the text formats.
 
 use std::fmt::{Display, Write};
-use std::time::Duration;
 
 use super::Format;
+use crate::histogram::Histogram;
 
 /// The beginning of the name of every family.
 const PREFIX: &str = "halfopen_";
@@ -57,22 +57,16 @@ impl Text {
         let _ = writeln!(self.text, "{name} {value}");
     }
 
-    /// Writes a histogram: each bound with the number of values up to it, their count and sum.
-    pub(super) fn histogram(
-        &mut self,
-        name: &str,
-        labels: &[(&str, &str)],
-        buckets: impl Iterator<Item = (Duration, u64)>,
-        (count, sum): (u64, Duration),
-    ) {
-        for (bound, below) in buckets {
+    /// Writes a histogram.
+    pub(super) fn histogram(&mut self, name: &str, labels: &[(&str, &str)], times: &Histogram) {
+        for (bound, below) in times.buckets() {
             let bound = bound.as_secs_f64().to_string();
             let labels = [labels, &[("le", bound.as_str())]].concat();
             self.suffixed_line(name, "_bucket", &labels, below);
         }
-        self.suffixed_line(name, "_bucket", &[labels, &[("le", "+Inf")]].concat(), count);
-        self.suffixed_line(name, "_sum", labels, sum.as_secs_f64());
-        self.suffixed_line(name, "_count", labels, count);
+        self.suffixed_line(name, "_bucket", &[labels, &[("le", "+Inf")]].concat(), times.count());
+        self.suffixed_line(name, "_sum", labels, times.sum().as_secs_f64());
+        self.suffixed_line(name, "_count", labels, times.count());
     }
 
     /// Ends a text of OpenMetrics.
