@@ -12,7 +12,6 @@ mod notices;
 mod page;
 mod reload;
 mod reply;
-mod request;
 mod router;
 mod security;
 mod serve;
@@ -124,7 +123,8 @@ impl Server {
     }
 
     /// Serves from now on, until the process ends: the table `live`, with metrics of each target if
-    /// `has_target_metrics` is true, and the configuration `in_force`. Returns the requests of clients.
+    /// `has_target_metrics` is true, and the configuration `in_force`. Returns the requests of
+    /// clients.
     ///
     /// # Errors
     ///

@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper::StatusCode;
+use hyper::http::request::Parts;
 
 use super::reply::{self, Response};
-use super::request::Request;
 use super::shared::Shared;
 
 /// The configuration in force, as text.
@@ -26,6 +26,6 @@ impl InForce {
     }
 }
 
-pub(super) fn show(_request: &Request, shared: &Shared) -> Response {
+pub(super) fn show(_request: &Parts, shared: &Shared) -> Response {
     reply::text(StatusCode::OK, &*shared.in_force.text())
 }

@@ -8,12 +8,12 @@ use std::fmt::Write;
 
 use hyper::StatusCode;
 use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue};
+use hyper::http::request::Parts;
 use jiff::Timestamp;
 
 use self::html::{Escaped, ago};
 use self::sparkline::sparkline;
 use super::reply::{self, Response};
-use super::request::Request;
 use super::shared::Shared;
 use crate::filter::Filter;
 use crate::fleet::health::State;
@@ -31,7 +31,7 @@ const POLICY: HeaderValue = HeaderValue::from_static(
      img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
 );
 
-pub(super) fn style(_request: &Request, _shared: &Shared) -> Response {
+pub(super) fn style(_request: &Parts, _shared: &Shared) -> Response {
     reply::of_type(
         "text/css; charset=utf-8",
         StatusCode::OK,
@@ -39,13 +39,13 @@ pub(super) fn style(_request: &Request, _shared: &Shared) -> Response {
     )
 }
 
-pub(super) fn script(_request: &Request, _shared: &Shared) -> Response {
+pub(super) fn script(_request: &Parts, _shared: &Shared) -> Response {
     let script = include_str!("page/page.js").to_owned();
     reply::of_type("text/javascript; charset=utf-8", StatusCode::OK, script)
 }
 
-pub(super) fn page(request: &Request, shared: &Shared) -> Response {
-    let filter = match Filter::of_query(request.head.uri.query().unwrap_or_default()) {
+pub(super) fn page(request: &Parts, shared: &Shared) -> Response {
+    let filter = match Filter::of_query(request.uri.query().unwrap_or_default()) {
         Ok(filter) => filter,
         Err(error) => return reply::text(StatusCode::BAD_REQUEST, format!("{error}\n")),
     };

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use hyper::StatusCode;
 use hyper::header::{ALLOW, HeaderValue};
 use hyper::http::Method;
+use hyper::http::request::Parts;
 
 use super::reply::{self, Response};
-use super::request::Request;
 use super::shared::Shared;
 use super::{health, in_force, metrics, page, reload, targets};
 
@@ -32,9 +32,9 @@ pub(super) type Later = Pin<Box<dyn Future<Output = Response> + Send>>;
 #[derive(Clone, Copy)]
 enum Handler {
     /// Answers at once.
-    Now(fn(&Request, &Shared) -> Response),
+    Now(fn(&Parts, &Shared) -> Response),
     /// Answers when something has happened.
-    Later(fn(Request, Arc<Shared>) -> Later),
+    Later(fn(Parts, Arc<Shared>) -> Later),
 }
 
 /// A path, and what answers requests for it.
@@ -45,16 +45,11 @@ struct Route {
 }
 
 impl Route {
-    const fn get(path: &'static str, handler: fn(&Request, &Shared) -> Response) -> Self {
+    const fn get(path: &'static str, handler: fn(&Parts, &Shared) -> Response) -> Self {
         Self { path, is_post: false, handler: Handler::Now(handler) }
     }
 
-    #[expect(dead_code, reason = "for single checks")]
-    const fn get_later(path: &'static str, handler: fn(Request, Arc<Shared>) -> Later) -> Self {
-        Self { path, is_post: false, handler: Handler::Later(handler) }
-    }
-
-    const fn post_later(path: &'static str, handler: fn(Request, Arc<Shared>) -> Later) -> Self {
+    const fn post_later(path: &'static str, handler: fn(Parts, Arc<Shared>) -> Later) -> Self {
         Self { path, is_post: true, handler: Handler::Later(handler) }
     }
 
@@ -72,10 +67,10 @@ impl Route {
 }
 
 /// Answers a request. The body of an answer to HEAD is left out later.
-pub(super) async fn answer(request: Request, shared: Arc<Shared>) -> Response {
-    match ROUTES.iter().find(|route| route.path == request.path()) {
+pub(super) async fn answer(request: Parts, shared: Arc<Shared>) -> Response {
+    match ROUTES.iter().find(|route| route.path == request.uri.path()) {
         None => reply::text(StatusCode::NOT_FOUND, "not found\n"),
-        Some(route) if !route.takes(&request.head.method) => {
+        Some(route) if !route.takes(&request.method) => {
             let mut response = reply::text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n");
             response.headers_mut().insert(ALLOW, route.allowed());
             response
@@ -90,7 +85,7 @@ pub(super) async fn answer(request: Request, shared: Arc<Shared>) -> Response {
 
 /// Returns true if a browser sends a request because a page of another site wants it to (W3C, Fetch
 /// Metadata Request Headers).
-fn is_from_another_site(request: &Request) -> bool {
-    let site = request.head.headers.get("sec-fetch-site");
+fn is_from_another_site(request: &Parts) -> bool {
+    let site = request.headers.get("sec-fetch-site");
     site.is_some_and(|site| site != "same-origin" && site != "none")
 }

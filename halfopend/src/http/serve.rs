@@ -19,7 +19,6 @@ use tokio::time::timeout;
 use super::body::Tracked;
 use super::connections::Place;
 use super::reply::{self, Response};
-use super::request::Request;
 use super::router;
 use super::security::Security;
 use super::shared::Shared;
@@ -88,7 +87,7 @@ async fn answer(
     let Security { users, headers, .. } = &*security;
     let mut response =
         if users.is_empty() || shared.passwords.are_right(users, &head.headers, client).await {
-            router::answer(Request { head, client }, shared).await
+            router::answer(head, shared).await
         } else {
             let mut response = reply::text(StatusCode::UNAUTHORIZED, "unauthorized\n");
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic"));

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use hyper::StatusCode;
 use hyper::body::Bytes;
+use hyper::http::request::Parts;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::body::Body;
 use super::reply::{self, Response};
-use super::request::Request;
 use super::shared::Shared;
 use crate::filter::Filter;
 use crate::live::{Live, PoolRow, Table, TargetRow};
@@ -48,8 +48,8 @@ struct TargetObject<'a> {
     history: Option<Vec<Option<f64>>>,
 }
 
-pub(super) fn targets(request: &Request, shared: &Shared) -> Response {
-    let filter = match Filter::of_query(request.head.uri.query().unwrap_or_default()) {
+pub(super) fn targets(request: &Parts, shared: &Shared) -> Response {
+    let filter = match Filter::of_query(request.uri.query().unwrap_or_default()) {
         Ok(filter) => filter,
         Err(error) => return reply::text(StatusCode::BAD_REQUEST, format!("{error}\n")),
     };

@@ -1,8 +1,8 @@
 //! Basic authentication (RFC 7617), for users whose passwords are known by their hashes.
 //!
-//! A comparison costs tens of milliseconds of work. So those that succeeded are remembered, there is
-//! one at a time, and after each that fails there is a pause. A client waits for its own pauses: an
-//! attacker with one address delays others by one comparison.
+//! A comparison costs tens of milliseconds of work. So those that succeeded are remembered, there
+//! is one at a time, and after each that fails there is a pause. A client waits for its own pauses:
+//! an attacker with one address delays others by one comparison.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
