@@ -20,11 +20,12 @@ const OF_ONE_NETWORK: usize = 2;
 
 /// Watches checks that may turn out silent, and remembers who has answered.
 ///
-/// A check that is still unanswered after three quarters of its first timeout needs an alibi: if
-/// nothing else happens to answer, others are checked at once, those first that have answered last.
+/// A check that is still unanswered after three quarters of its first timeout needs a cross-check:
+/// if nothing else happens to answer, others are checked at once, those first that have answered
+/// last.
 #[derive(Debug, Default)]
-pub(super) struct Alibis {
-    /// The checks that began, by the time at which they need an alibi.
+pub(super) struct CrossChecks {
+    /// The checks that began, by the time at which they need a cross-check.
     watched: BinaryHeap<Reverse<Watched>>,
     /// Who has answered, the last one at the end.
     heard: VecDeque<(Network, u32)>,
@@ -35,7 +36,7 @@ pub(super) struct Alibis {
 /// A check that has begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Watched {
-    /// When it needs an alibi.
+    /// When it needs a cross-check.
     pub(super) at: Duration,
     pub(super) id: u32,
     pub(super) begun: Duration,
@@ -54,7 +55,7 @@ pub(super) fn critical_time(schedule: Schedule, begun: Duration) -> RangeInclusi
     begun + first / 2..=begun + last_syn.max(first)
 }
 
-impl Alibis {
+impl CrossChecks {
     /// Watches a check that begins at `begun`.
     pub(super) fn watch(&mut self, id: u32, schedule: Schedule, begun: Duration) {
         let step = Duration::from_nanos(schedule.first_wait().into()) / 4;
@@ -70,7 +71,8 @@ impl Alibis {
         }
     }
 
-    /// Returns the next check that may need an alibi: `is_pending` says whether it has not ended.
+    /// Returns the next check that may need a cross-check: `is_pending` says whether it has not
+    /// ended.
     pub(super) fn peek(&mut self, is_pending: impl Fn(&Watched) -> bool) -> Option<Watched> {
         while let Some(Reverse(watched)) = self.watched.peek() {
             if is_pending(watched) {

@@ -1,7 +1,7 @@
 //! All pools and their targets: outcomes of checks and the time go in, checks to make and events
 //! come out. Pure: no I/O, no clock.
 
-mod alibis;
+mod cross_checks;
 mod endpoints;
 pub mod fail_open;
 pub mod health;
@@ -25,7 +25,7 @@ use rand::rngs::StdRng;
 pub use self::pool::PoolSettings;
 pub use self::target::Place;
 
-use self::alibis::Alibis;
+use self::cross_checks::CrossChecks;
 use self::endpoints::Endpoints;
 use self::health::Health;
 use self::isolation::Isolation;
@@ -89,7 +89,7 @@ pub struct Fleet {
     /// When the caller was told to ask again, if it was.
     promised: Option<Duration>,
     isolation: Isolation,
-    alibis: Alibis,
+    cross_checks: CrossChecks,
     /// The targets to check at once, to see whether anything answers.
     asked: Vec<u32>,
     /// The shortest interval of a pool.
@@ -118,7 +118,7 @@ impl Fleet {
             is_running: false,
             promised: None,
             isolation: Isolation::default(),
-            alibis: Alibis::default(),
+            cross_checks: CrossChecks::default(),
             asked: Vec::new(),
             shortest_interval: Duration::MAX,
             longest_check: Duration::ZERO,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use halfopen::verdict::{NoVerdict, Outcome};
 
 use super::Fleet;
-use super::alibis::critical_time;
+use super::cross_checks::critical_time;
 use super::health::{Change, Finding, State};
 use super::isolation::Network;
 use super::target::finding;
@@ -49,7 +49,7 @@ impl Fleet {
         if let (Some(endpoint), Finding::Open | Finding::Refused) = (endpoint, found)
             && !is_local
         {
-            self.alibis.heard(Network::of(endpoint.ip()), id);
+            self.cross_checks.heard(Network::of(endpoint.ip()), id);
         }
         self.observe(id, found, now);
         self.wait_as_found(id);

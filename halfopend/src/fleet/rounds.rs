@@ -6,7 +6,7 @@ use halfopen::schedule::Schedule;
 use halfopen::verdict::{Reason, Verdict};
 use rand::RngExt;
 
-use super::alibis::{Watched, critical_time};
+use super::cross_checks::{Watched, critical_time};
 use super::endpoints::Turn;
 use super::health::State;
 use super::isolation::Network;
@@ -35,16 +35,16 @@ impl Fleet {
         let target = self.target_mut(id);
         target.timing.set_begun(now);
         let pool = target.pool;
-        let needs_alibi = target.health.is_at_stake() && !target.is_local();
+        let needs_cross_check = target.health.is_at_stake() && !target.is_local();
         let schedule = self.pools[pool as usize].settings.schedule;
-        if needs_alibi {
-            self.alibis.watch(id, schedule, now);
+        if needs_cross_check {
+            self.cross_checks.watch(id, schedule, now);
         }
         schedule
     }
 
     fn next_check(&mut self, now: Duration) -> Wanted {
-        while let Some(id) = self.next_alibi(now) {
+        while let Some(id) = self.next_cross_check(now) {
             if may_begin(&self.targets, id, now)
                 && let Some(check) = self.begin(id, Lane::Fast, now, now)
             {
@@ -169,18 +169,18 @@ impl Fleet {
 
     /// Returns the next target to check at once: a check may turn out silent, and nothing else has
     /// answered in the time that is critical for it.
-    fn next_alibi(&mut self, now: Duration) -> Option<u32> {
+    fn next_cross_check(&mut self, now: Duration) -> Option<u32> {
         while self.asked.is_empty()
             && let Some(watched) = self.next_watched().filter(|watched| watched.at <= now)
         {
-            self.alibis.pop();
+            self.cross_checks.pop();
             let Watched { id, begun, .. } = watched;
             let target = self.target(id);
             let schedule = self.pools[target.pool as usize].settings.schedule;
             let Some(endpoint) = target.place.endpoint() else { continue };
             let critical = critical_time(schedule, begun);
             let is_served =
-                self.isolation.has_heard(&critical) || self.alibis.have_asked(&critical);
+                self.isolation.has_heard(&critical) || self.cross_checks.have_asked(&critical);
             let is_useless = self.scheduler.is_used_up(now) || self.isolation.is_isolated();
             if is_served || is_useless {
                 continue;
@@ -193,9 +193,9 @@ impl Fleet {
                 })
             };
             let network = Network::of(endpoint.ip());
-            self.asked = self.alibis.choose(network, now, can_be_asked);
+            self.asked = self.cross_checks.choose(network, now, can_be_asked);
             if self.asked.is_empty() {
-                self.alibis.watch_on(watched, &critical);
+                self.cross_checks.watch_on(watched, &critical);
             }
         }
         self.asked.pop()
@@ -203,7 +203,7 @@ impl Fleet {
 
     fn next_watched(&mut self) -> Option<Watched> {
         let targets = &self.targets;
-        self.alibis.peek(|watched| {
+        self.cross_checks.peek(|watched| {
             targets[watched.id as usize].as_ref().is_some_and(|target| {
                 target.timing.is_pending && target.timing.begun() == watched.begun
             })

@@ -125,11 +125,11 @@ fn judge(
     let mut in_a_row = 0;
     let mut clear = true;
     for (begun, is_open) in checks {
-        let has_alibi =
+        let was_heard =
             answers.iter().any(|at| (*begun + TIMEOUT / 2..=*begun + TIMEOUT).contains(at));
         let says = match is_open {
             Some(true) => "up",
-            Some(false) if has_alibi => "down",
+            Some(false) if was_heard => "down",
             Some(false) => continue,
             None => {
                 clear = false;
