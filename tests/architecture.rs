@@ -199,8 +199,9 @@ fn imports_run_one_way() {
 #[test]
 fn files_are_short() {
     let lines = |file: &SourceFile| file.code.lines().count();
-    let long: Vec<_> = source_files()
+    let long: Vec<_> = [source_files(), files_in(&root().join("halfopend/src"))]
         .iter()
+        .flatten()
         .filter(|file| lines(file) > 300)
         .map(|file| format!("{}: {}", file.path, lines(file)))
         .collect();
@@ -211,7 +212,9 @@ fn files_are_short() {
 fn files_of_tests_are_short() {
     let is_code = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with("//");
     let lines = |path: &PathBuf| fs::read_to_string(path).unwrap().lines().filter(is_code).count();
-    let files = rust_files(&root().join("tests"));
+    let folders = ["tests", "halfopend/tests"];
+    let files: Vec<_> =
+        folders.iter().flat_map(|folder| rust_files(&root().join(folder))).collect();
     let long: Vec<_> = files.iter().filter(|path| lines(path) > 300).collect();
     assert!(long.is_empty(), "more than 300 lines of code: {long:?}");
 }
@@ -219,7 +222,7 @@ fn files_of_tests_are_short() {
 /// rustfmt wraps code; stable rustfmt leaves comments as they are.
 #[test]
 fn comments_end_at_column_100() {
-    let folders = ["src", "tests", "benches", "fuzz/fuzz_targets", "packaging"];
+    let folders = ["src", "halfopend", "tests", "benches", "fuzz/fuzz_targets", "packaging"];
     let files: Vec<_> =
         folders.iter().flat_map(|folder| rust_files(&root().join(folder))).collect();
     assert!(files.len() > 200, "{} files", files.len());
@@ -290,8 +293,12 @@ fn imports() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 fn source_files() -> Vec<SourceFile> {
-    let files: Vec<_> =
-        rust_files(&root().join("src")).iter().map(|path| source_file(path)).collect();
+    files_in(&root().join("src"))
+}
+
+/// The files of a folder of sources.
+fn files_in(folder: &Path) -> Vec<SourceFile> {
+    let files: Vec<_> = rust_files(folder).iter().map(|path| source_file(folder, path)).collect();
     assert!(files.iter().any(|file| file.path == "main.rs"), "no sources found");
     files
 }
@@ -310,11 +317,11 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn source_file(path: &Path) -> SourceFile {
+fn source_file(folder: &Path, path: &Path) -> SourceFile {
     let text = fs::read_to_string(path).unwrap();
     let code = text.split("#[cfg(test)]").next().unwrap();
     let without_comment = |line: &str| line.split("//").next().unwrap().to_owned();
-    let relative = path.strip_prefix(root().join("src")).unwrap();
+    let relative = path.strip_prefix(folder).unwrap();
     SourceFile {
         path: relative.to_str().unwrap().to_owned(),
         code: code.lines().map(without_comment).collect::<Vec<_>>().join("\n"),

@@ -132,8 +132,8 @@ impl Inventory {
         self.reports.pop_front()
     }
 
-    /// Returns true once when another configuration is in force. Its targets may be yet to come, and
-    /// those of the former one to go.
+    /// Returns true once when another configuration is in force. Its targets may be yet to come,
+    /// and those of the former one to go.
     pub fn take_new_pools(&mut self) -> bool {
         mem::take(&mut self.has_new_pools)
     }

@@ -167,7 +167,8 @@ fn events_are_appended_to_a_file() {
     assert_eq!(program.end(Signal::SIGTERM).0, Some(0));
 }
 
-/// The limit on the size of files stands for a full disk: the kernel writes what fits, then refuses.
+/// The limit on the size of files stands for a full disk: the kernel writes what fits, then
+/// refuses.
 #[test]
 fn events_that_a_full_disk_has_refused_are_counted_and_told_again() {
     let folder = tempfile::tempdir().unwrap();

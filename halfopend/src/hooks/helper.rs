@@ -6,7 +6,8 @@
 //!
 //! There is one runner (`halfopend: hook`) for each run. It adopts everything that its hook starts,
 //! so it knows when all of that has ended, and can kill it. Each process ends when the one before
-//! it does. The helper reports a runner that has ended too early, and kills what it has left behind.
+//! it does. The helper reports a runner that has ended too early, and kills what it has left
+//! behind.
 
 use std::collections::{HashMap, VecDeque};
 use std::env;

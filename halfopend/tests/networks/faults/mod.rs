@@ -38,8 +38,8 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Starts the daemon with an engine, and waits until all targets are up. `wrap` may change how it
-    /// is started.
+    /// Starts the daemon with an engine, and waits until all targets are up. `wrap` may change how
+    /// it is started.
     pub(crate) fn new(engine: &str, wrap: impl FnOnce(Command) -> Command) -> Self {
         let lab = Lab::new();
         let listen = |address: &str| lab.server.listen(address.parse::<SocketAddr>().expect("one"));

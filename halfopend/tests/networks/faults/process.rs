@@ -1,5 +1,5 @@
-//! What the process itself suffers: it is stopped, starved, has no descriptors, or a wall clock that
-//! steps.
+//! What the process itself suffers: it is stopped, starved, has no descriptors, or a wall clock
+//! that steps.
 
 use std::fs;
 use std::path::Path;
