@@ -1,5 +1,6 @@
 //! The daemon with a configuration, as a child of the test.
 
+use std::fmt::Debug;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -96,9 +97,14 @@ impl Daemon {
 
 /// Waits for something that another process does.
 pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    wait_for(what, || if is_so() { Ok(()) } else { Err("it is not so") });
+}
+
+/// Does the same, and tells what there is instead if that does not happen.
+pub(crate) fn wait_for<T: Debug>(what: &str, mut look: impl FnMut() -> Result<(), T>) {
     let patience = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < patience, "waited {PATIENCE:?}: {what}");
+    while let Err(instead) = look() {
+        assert!(Instant::now() < patience, "waited {PATIENCE:?}: {what}: {instead:#?}");
         thread::sleep(Duration::from_millis(5));
     }
 }

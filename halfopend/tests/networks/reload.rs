@@ -1,9 +1,10 @@
 //! A configuration that is loaded again: all of it or nothing, and nothing is lost or leaked.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, DirEntry};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use lab::{Capture, Lab};
@@ -11,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::daemon::{Daemon, Files, wait_until};
+use crate::daemon::{Daemon, Files, wait_for, wait_until};
 use crate::name_service::{Answer, NameService, command, ip, log};
 
 /// A pool with these targets, which are checked every half second.
@@ -180,12 +181,24 @@ fn counts(checks: &BTreeMap<String, usize>, block: &str) -> Vec<usize> {
     counts
 }
 
-/// Returns how many descriptors and threads a daemon has.
-fn resources(daemon: &Daemon) -> [usize; 2] {
-    let id = daemon.id();
-    let descriptors = fs::read_dir(format!("/proc/{id}/fd")).expect("a child").count();
-    let threads = fs::read_dir(format!("/proc/{id}/task")).expect("a child").count();
-    [descriptors, threads]
+/// Returns what the descriptors of a daemon lead to, and the names of its threads.
+fn resources(daemon: &Daemon) -> [Vec<String>; 2] {
+    let process = PathBuf::from(format!("/proc/{}", daemon.id()));
+    let entries = |folder: &str| fs::read_dir(process.join(folder)).expect("a child").flatten();
+    // What has ended meanwhile is none.
+    let leads_to = |entry: DirEntry| Some(fs::read_link(entry.path()).ok()?.display().to_string());
+    let name = |entry: DirEntry| fs::read_to_string(entry.path().join("comm")).ok();
+    [entries("fd").filter_map(leads_to).collect(), entries("task").filter_map(name).collect()]
+}
+
+/// Waits until a daemon has no more descriptors and threads than before. A look-up has some while
+/// it is under way.
+fn until_no_more_than(before: &[Vec<String>; 2], daemon: &Daemon) {
+    wait_for(&format!("no more than {before:#?}"), || {
+        let now = resources(daemon);
+        let is_as_few = now.iter().zip(before).all(|(now, before)| now.len() <= before.len());
+        if is_as_few { Ok(()) } else { Err(now) }
+    });
 }
 
 /// Waits until the state of all targets in a network is known.
@@ -223,10 +236,7 @@ fn a_hundred_reloads_lose_no_check_and_leak_nothing() {
         assert!(line.ends_with("reload: done"), "{line}");
     }
     let events = daemon.events().split_off(seen);
-    // A look-up has a thread and a descriptor while it is under way.
-    wait_until("as few descriptors and threads as before", || {
-        resources(&daemon).iter().zip(idle).all(|(now, before)| *now <= before)
-    });
+    until_no_more_than(&idle, &daemon);
     drop((daemon, other, names));
     let checks = checks(&capture);
     let (changed, alone) = (counts(&checks, "198.18.1."), counts(&checks, "198.18.2."));
