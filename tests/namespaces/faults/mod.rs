@@ -4,6 +4,7 @@
 mod calls;
 mod descriptors;
 mod memory;
+mod no_ipv6;
 mod output;
 mod resolver;
 mod signals;
