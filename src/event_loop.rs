@@ -5,12 +5,12 @@ mod explanations;
 mod rsts;
 mod syns;
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use self::driver::{Driver, Next, PacketEvent};
 
+use self::rsts::UnsentRsts;
 use crate::checker::{Checker, Ended};
 use crate::engine::Engine;
 use crate::event::Event;
@@ -18,7 +18,6 @@ use crate::explain::Explainer;
 use crate::local_error::LocalError;
 use crate::pacer::Pacer;
 use crate::verdict::{EndOfRun, NoVerdict};
-use crate::wire::Segment;
 
 /// The most SYNs that are handed to the engine at once.
 const BATCH: usize = 64;
@@ -59,7 +58,7 @@ pub fn run(
         without_room: 0,
         drained_until: Duration::ZERO,
         events: Vec::new(),
-        unsent: VecDeque::new(),
+        unsent: UnsentRsts::default(),
         resend_at: Duration::ZERO,
     };
     let ran = event_loop.until_the_end(deadline);
@@ -105,8 +104,7 @@ struct EventLoop<'a, D> {
     /// The time up to which everything that arrived has been received. Silence counts up to then.
     drained_until: Duration,
     events: Vec<(Duration, Event)>,
-    /// RSTs that found no room.
-    unsent: VecDeque<Segment>,
+    unsent: UnsentRsts,
     /// When to send them again, and to take more from the engine.
     resend_at: Duration,
 }

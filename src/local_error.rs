@@ -84,6 +84,9 @@ pub enum LocalError {
         /// The kernel's answer.
         errno: Errno,
     },
+    /// An RST that must leave before the SYN found no room.
+    #[error("the SYN to {0} waits for an RST that finds no room in this machine's send queue")]
+    NoRoomForRst(SocketAddr),
     /// The kernel could not send an echo request.
     #[error("cannot send an echo request to {to} ({})", .errno.desc())]
     SendEcho {
@@ -127,6 +130,7 @@ impl LocalError {
         match self {
             Self::Send { errno, .. } | Self::SendEcho { errno, .. } => is_shortage(*errno),
             Self::Socket(errno) => is_shortage(*errno) || no_descriptor(*errno),
+            Self::NoRoomForRst(_) => true,
             _ => false,
         }
     }

@@ -81,7 +81,9 @@ impl CheckEnd {
 fn fault(error: &LocalError) -> &'static str {
     match error {
         LocalError::Firewall(_) => "firewall",
-        LocalError::Send { .. } | LocalError::SendEcho { .. } => "send",
+        LocalError::Send { .. } | LocalError::SendEcho { .. } | LocalError::NoRoomForRst(_) => {
+            "send"
+        }
         LocalError::Lookup(_) => "lookup",
         LocalError::RoutingTable(_) | LocalError::OtherRoute(_) => "route",
         LocalError::RawSocket(_)

@@ -7,7 +7,7 @@ use super::{BATCH, Driver, EventLoop, Next, Outlook, PAUSE, PacketEvent};
 use crate::attempt::Attempt;
 use crate::checker::{DueAttempt, Ended};
 use crate::engine::SentSyn;
-use crate::local_error::SendError;
+use crate::local_error::{LocalError, SendError};
 use crate::verdict::NoVerdict;
 
 /// After this many SYNs in a row without room, the shortage is taken to be that of the whole
@@ -45,6 +45,11 @@ impl<D: Driver> EventLoop<'_, D> {
                 self.admit(id, remote, now);
             }
             if let Some(due) = self.checker.poll_attempt() {
+                let remote = due.attempt.remote;
+                if self.unsent.contains(remote) {
+                    self.checker.postpone(due, LocalError::NoRoomForRst(remote), now);
+                    continue;
+                }
                 self.pacer.sent(now);
                 batch.push(due);
             }

@@ -7,10 +7,11 @@ use std::time::Duration;
 use halfopen::engine::simulated::{FIRST_PORT, Network};
 use halfopen::event::Event;
 use halfopen::local_error::LocalError;
-use halfopen::verdict::{EndOfRun, NoVerdict, PortState};
+use halfopen::verdict::{EndOfRun, NoVerdict, PortState, Verdict};
 use halfopen::wire::{Flags, Segment};
 use nix::errno::Errno;
 
+use crate::network::rounds::Rounds;
 use crate::network::{
     Conditions, NOBODY, Run, SERVER, challenge_ack, check, check_under, millis, on_syn, remotes,
     schedule_of, secs, syn_ack,
@@ -30,6 +31,28 @@ impl<F: FnMut(&Segment) -> bool> Network for Short<F> {
 
     fn admit(&mut self, segment: &Segment) -> Result<(), LocalError> {
         if (self.0)(segment) { Err(no_room(segment.destination)) } else { Ok(()) }
+    }
+}
+
+/// Answers SYNs after a millisecond: with an ACK of an old connection, or as an open port. The
+/// kernel refuses segments.
+struct Stale<S, F> {
+    is_stale: S,
+    has_no_room: F,
+}
+
+impl<S: FnMut(&Segment) -> bool, F: FnMut(&Segment) -> bool> Network for Stale<S, F> {
+    fn carry(&mut self, _now: Duration, segment: &Segment) -> Vec<(Duration, Event)> {
+        match segment.flags {
+            Flags::SYN if (self.is_stale)(segment) => vec![(millis(1), challenge_ack(segment))],
+            Flags::SYN => vec![(millis(1), syn_ack(segment))],
+            _ => vec![],
+        }
+    }
+
+    fn admit(&mut self, segment: &Segment) -> Result<(), LocalError> {
+        let full = (self.has_no_room)(segment);
+        if full { Err(no_room(segment.destination)) } else { Ok(()) }
     }
 }
 
@@ -105,8 +128,9 @@ fn a_repeated_syn_without_room_counts_as_sent_before() {
         }
 
         fn admit(&mut self, segment: &Segment) -> Result<(), LocalError> {
-            self.0 += usize::from(segment.flags == Flags::SYN);
-            if self.0 == 2 { Err(no_room(segment.destination)) } else { Ok(()) }
+            let is_syn = segment.flags == Flags::SYN;
+            self.0 += usize::from(is_syn);
+            if is_syn && self.0 == 2 { Err(no_room(segment.destination)) } else { Ok(()) }
         }
     }
     let until = |deadline| {
@@ -164,7 +188,7 @@ fn a_machine_without_any_room_is_asked_now_and_then() {
             asked <= 3000
         }),
     );
-    let open = |(_, outcome): &&(_, Result<halfopen::verdict::Verdict, _>)| outcome.is_ok();
+    let open = |(_, outcome): &&(_, Result<Verdict, _>)| outcome.is_ok();
     assert_eq!(run.outcomes.iter().filter(open).count(), 1000);
     assert!(run.syns().iter().all(|(at, _)| *at < secs(1)), "{:?}", run.syns().last());
 }
@@ -185,6 +209,73 @@ fn an_rst_without_room_is_kept_until_there_is_some() {
     let reset: HashSet<_> = run.resets().iter().map(|(_, rst)| rst.destination).collect();
     assert_eq!((run.resets().len(), reset.len()), (100, 100));
     assert!(run.end < millis(100), "{:?}", run.end);
+}
+
+/// Equipment on the way may admit no SYN before the RST, and a server that holds an old connection
+/// answers none.
+#[test]
+fn no_syn_leaves_before_an_rst_that_has_to_wait_for_room() {
+    let mut refused = 0;
+    let mut stale = HashSet::new();
+    let run = under(
+        0,
+        200,
+        Stale {
+            is_stale: |syn: &Segment| stale.insert(syn.destination),
+            has_no_room: |segment: &Segment| {
+                refused += usize::from(segment.flags == Flags::RST);
+                segment.flags == Flags::RST && refused <= 1000
+            },
+        },
+    );
+    for (index, remote) in remotes(200).into_iter().enumerate() {
+        let verdict = run.outcome_of(index).as_ref().expect("a verdict");
+        assert_eq!((verdict.state(), verdict.attempts), (PortState::Open, 2));
+        let to_it: Vec<_> = run.sent().into_iter().map(|(_, segment)| segment).collect();
+        let to_it: Vec<_> = to_it.iter().filter(|sent| sent.destination == remote).collect();
+        let flags: Vec<_> = to_it.iter().map(|segment| segment.flags).collect();
+        assert_eq!(flags, [Flags::SYN, Flags::RST, Flags::SYN, Flags::RST], "{remote}");
+        assert_eq!(to_it[1].source, to_it[0].source);
+    }
+    assert!(run.end < secs(1), "{:?}", run.end);
+}
+
+#[test]
+fn an_rst_without_room_delays_no_other_target() {
+    let [unlucky, ..] = remotes(200)[..] else { panic!("200 targets") };
+    let run = under(
+        10_000,
+        200,
+        Stale {
+            is_stale: |syn: &Segment| syn.destination == unlucky,
+            has_no_room: |segment: &Segment| {
+                segment.flags == Flags::RST && segment.destination == unlucky
+            },
+        },
+    );
+    assert_eq!(run.outcome_of(0), &Err(NoVerdict::Unfinished(EndOfRun::OutOfTime)));
+    for index in 1..200 {
+        assert_eq!(run.outcome_of(index).as_ref().map(Verdict::state), Ok(PortState::Open));
+    }
+    let syns = run.syns();
+    assert_eq!(syns.len(), 200, "one to the unlucky target");
+    assert!(syns.iter().all(|(at, _)| *at <= millis(21)), "{:?}", syns.last());
+}
+
+/// The server still holds its half of the connection.
+#[test]
+fn the_next_round_waits_for_an_rst_without_room() {
+    let mut refused = 0;
+    let short = Short(|segment: &Segment| {
+        refused += usize::from(segment.flags == Flags::RST);
+        segment.flags == Flags::RST && refused <= 400
+    });
+    let log = Rounds::of(&[SERVER], 2).over_network(short);
+    assert_eq!(log.states(), [PortState::Open; 2]);
+    let sent: Vec<_> = log.sent().map(|(_, segment)| segment.flags).collect();
+    assert_eq!(sent, [Flags::SYN, Flags::RST, Flags::SYN, Flags::RST]);
+    let (second_round, _) = log.sent().nth(2).unwrap();
+    assert!(second_round >= secs(2) && second_round < secs(3), "{second_round:?}");
 }
 
 /// If the engine finds out only later that there is no room, nothing else need wake the loop.

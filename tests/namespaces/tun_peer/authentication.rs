@@ -3,7 +3,7 @@
 
 use std::iter;
 
-use lab::halfopen;
+use lab::{Namespace, halfopen};
 use nix::unistd::Pid;
 
 use crate::support::tun::{Family, in_both_families};
@@ -16,6 +16,7 @@ use super::sent::Sent;
 in_both_families!(
     a_wrong_syn_ack_is_reset_and_the_next_syn_leaves_at_once,
     in_a_crowd_no_syn_leaves_before_the_rst_that_clears_its_way,
+    no_syn_leaves_before_an_rst_that_has_to_wait_for_room,
     wrong_syn_acks_to_every_syn_are_reported,
     a_wrong_syn_ack_with_hop_limit_255_is_reset_once,
     wrong_syn_acks_hide_no_true_answer,
@@ -67,17 +68,31 @@ fn a_wrong_syn_ack_is_reset_and_the_next_syn_leaves_at_once(family: Family) {
 
 /// Equipment that has not seen the RST yet does not admit the next SYN.
 fn in_a_crowd_no_syn_leaves_before_the_rst_that_clears_its_way(family: Family) {
+    assert_rsts_come_before_syns(family, "2", |_| {});
+}
+
+/// Three RSTs in four find no room (`ENOBUFS`), again and again.
+fn no_syn_leaves_before_an_rst_that_has_to_wait_for_room(family: Family) {
+    assert_rsts_come_before_syns(family, "30", |host| {
+        host.nft("table netdev t { chain out { type filter hook egress device tun0 priority 0; tcp flags & (rst | syn) == rst numgen inc mod 4 < 3 drop; }; }");
+    });
+}
+
+/// Every first SYN gets a wrong SYN+ACK, all at the same time.
+fn assert_rsts_come_before_syns(family: Family, timeout: &str, prepare: fn(&Namespace)) {
     const CROWD: u16 = 64;
     let scenario = Scenario::new(family).on_syn(|syns| match syns.len() {
         len if len == usize::from(CROWD) => {
             let answers: Vec<_> = syns.iter().map(|syn| wrong(syn).packet()).collect();
             vec![back_to_back(answers).at_once()]
         }
+        len if len > usize::from(CROWD) => vec![syns[len - 1].syn_ack().into()],
         _ => Vec::new(),
     });
     let (_, sent) = scenario.play(|namespace, program| {
+        prepare(namespace);
         let (peer, ports) = (family.peer().to_string(), format!("1-{CROWD}"));
-        let running = namespace.spawn(halfopen(&["--rate", "0", "-t", "2", &peer, &ports]));
+        let running = namespace.spawn(halfopen(&["--rate", "0", "-t", timeout, &peer, &ports]));
         program.set(Pid::from_raw(running.child.id().cast_signed())).expect("one program");
         running.wait()
     });

@@ -123,11 +123,15 @@ impl Log {
         })
     }
 
-    pub(crate) fn syns(&self) -> impl Iterator<Item = (Duration, Segment)> {
+    pub(crate) fn sent(&self) -> impl Iterator<Item = (Duration, Segment)> {
         self.packets().filter_map(|(at, packet)| match packet {
-            PacketEvent::Sent(segment) if segment.flags == Flags::SYN => Some((at, *segment)),
+            PacketEvent::Sent(segment) => Some((at, *segment)),
             _ => None,
         })
+    }
+
+    pub(crate) fn syns(&self) -> impl Iterator<Item = (Duration, Segment)> {
+        self.sent().filter(|(_, segment)| segment.flags == Flags::SYN)
     }
 
     /// Returns where RSTs went to, with their sequence numbers.
