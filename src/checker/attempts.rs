@@ -122,12 +122,19 @@ impl Checker {
 
     /// Starts the timeout of an attempt. It ends when it would have ended without delays, so that a
     /// late SYN does not postpone the verdict, but no earlier than after three quarters of its
-    /// length.
+    /// length. The timeouts after it make up for that, so that an early SYN does not postpone it
+    /// either.
     fn wait(&mut self, due: DueAttempt, now: Duration) {
+        let late = self.pending.incidents(due.slot).late;
         let target = &mut self.pending[due.slot];
         let wait = u64::from(target.first_wait) << due.attempt.index;
-        target.until = (target.until + wait).max(nanos(now) + wait / 4 * 3);
+        let planned = target.until - late + wait;
+        let until = planned.max(nanos(now) + wait / 4 * 3);
+        target.until = until;
         target.stage = Stage::Waiting;
-        self.waiting.push(Reverse(Wait { until: target.until, slot: due.slot }));
+        self.waiting.push(Reverse(Wait { until, slot: due.slot }));
+        if until - planned != late {
+            self.pending.incidents_mut(due.slot).late = until - planned;
+        }
     }
 }

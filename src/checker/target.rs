@@ -49,6 +49,8 @@ pub(super) struct Incidents {
     pub(super) postponed: u8,
     /// When it becomes due again, in nanoseconds.
     pub(super) due_again: u64,
+    /// How much later than planned the timeout of the newest attempt ends, in nanoseconds.
+    pub(super) late: u64,
     /// How often the last attempt was repeated.
     pub(super) repeats: u8,
     /// When that was last, in nanoseconds.
@@ -77,6 +79,7 @@ impl Incidents {
         error: None,
         postponed: 0,
         due_again: 0,
+        late: 0,
         repeats: 0,
         repeated_at: 0,
     };

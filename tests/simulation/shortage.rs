@@ -34,6 +34,19 @@ impl<F: FnMut(&Segment) -> bool> Network for Short<F> {
     }
 }
 
+/// A network that carries nothing.
+struct Silent<N>(N);
+
+impl<N: Network> Network for Silent<N> {
+    fn carry(&mut self, _now: Duration, _segment: &Segment) -> Vec<(Duration, Event)> {
+        vec![]
+    }
+
+    fn admit(&mut self, segment: &Segment) -> Result<(), LocalError> {
+        self.0.admit(segment)
+    }
+}
+
 /// Answers SYNs after a millisecond: with an ACK of an old connection, or as an open port. The
 /// kernel refuses segments.
 struct Stale<S, F> {
@@ -106,6 +119,28 @@ fn the_last_syn_is_waited_for_however_late_it_leaves() {
     assert_eq!(last, 3000 + (1 << 8) * 5 - 5 + 640 * 3);
     assert_eq!((run.verdict().state(), run.verdict().attempts), (PortState::Filtered, 3));
     assert!(run.end >= millis(u64::try_from(last).unwrap()) + secs(3), "{:?}", run.end);
+}
+
+/// The timeouts after it make up for it, and a port that is silent until the deadline is filtered.
+#[test]
+fn a_syn_that_leaves_late_does_not_delay_the_end() {
+    for late in 0..2 {
+        let mut refused = 0;
+        let mut left = 0;
+        let schedule = schedule_of(2, secs(7));
+        let conditions = Conditions { deadline: secs(7), ..Conditions::of(schedule) };
+        let network = Short(|_: &Segment| {
+            let refuse = left == late && refused < 7;
+            refused += usize::from(refuse);
+            left += usize::from(!refuse);
+            refuse
+        });
+        let run = check_under(conditions, &[NOBODY], Silent(network));
+        let postponed = 5 * ((1 << 7) - 1);
+        assert_eq!(run.syn_times()[late], 1000 * u128::from(late > 0) + postponed, "{late}");
+        assert_eq!((run.syn_times()[2], run.end), ([3000, 3135][late], secs(7)));
+        assert_eq!((run.verdict().state(), run.verdict().attempts), (PortState::Filtered, 3));
+    }
 }
 
 /// The only SYN is sent again because its answer was lost on this machine; there is no room for
