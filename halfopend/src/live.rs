@@ -26,6 +26,20 @@ const BACKLOG: usize = 1 << 17;
 /// How many updates are published at once.
 const BATCH: usize = 1024;
 
+/// The names of the faults of this machine, all of which have a count from the start.
+const FAULTS: [&str; 10] = [
+    "abandoned",
+    "address",
+    "egress",
+    "firewall",
+    "lookup",
+    "no_route",
+    "route",
+    "send",
+    "socket",
+    "system",
+];
+
 /// Something that the table is to know.
 #[derive(Debug, Clone)]
 pub enum Update {

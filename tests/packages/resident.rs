@@ -11,12 +11,16 @@ const PROGRAM: &str = "/usr/sbin/halfopend";
 const CONFIGURATION: &str = "/etc/halfopen/halfopend.toml";
 
 /// What both packages have.
-const COMMON: [&str; 7] = [
+const COMMON: [&str; 11] = [
+    "/etc/default/halfopend",
     CONFIGURATION,
     "/usr/lib/systemd/system/halfopend.service",
     PROGRAM,
     "/usr/share/bash-completion/completions/halfopend",
     "/usr/share/fish/vendor_completions.d/halfopend.fish",
+    "/usr/share/halfopend/grafana/halfopend.json",
+    "/usr/share/halfopend/prometheus/halfopend-alerts.yml",
+    "/usr/share/halfopend/prometheus/prometheus.yml",
     "/usr/share/man/man5/halfopend.toml.5.gz",
     "/usr/share/man/man8/halfopend.8.gz",
 ];
@@ -97,7 +101,7 @@ fn the_debian_package_checks_until_it_is_purged_without_a_trace() {
     machine.run(&["apt-get", "remove", "--yes", "halfopend"]);
     // Until it is purged, a mask keeps a unit that is gone from being started.
     let mask = "/etc/systemd/system/halfopend.service";
-    assert_eq!(machine.changed_since(&clean), [CONFIGURATION, mask]);
+    assert_eq!(machine.changed_since(&clean), ["/etc/default/halfopend", CONFIGURATION, mask]);
     machine.run(&["apt-get", "purge", "--yes", "halfopend"]);
     assert_eq!(&machine.files() ^ &clean, BTreeSet::new());
 }

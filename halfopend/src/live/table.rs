@@ -11,7 +11,7 @@ use halfopen::verdict::PortState;
 use jiff::Timestamp;
 
 use super::history::History;
-use super::{CheckEnd, Program, Update};
+use super::{CheckEnd, FAULTS, Program, Update};
 use crate::event::{Event, EventKind, PoolView, TargetView};
 use crate::fleet::health::State;
 use crate::histogram::Histogram;
@@ -159,7 +159,7 @@ impl Table {
             is_isolated: false,
             pools: BTreeMap::new(),
             targets: Vec::new(),
-            faults: BTreeMap::new(),
+            faults: FAULTS.map(|fault| (fault, 0)).into(),
             program: Program::default(),
             histories: 0,
         }
