@@ -185,6 +185,9 @@ impl<O: Output, L: Output> Driver for Daemon<'_, O, L> {
 
     fn ended(&mut self, ended: Ended) {
         let id = egress::target_of(ended.id);
+        for companion in self.fleet.companions(id) {
+            self.outputs.count_companion(companion, &ended.outcome, self.now);
+        }
         self.outputs.count(id, &ended.outcome, self.now);
         self.fleet.ended(id, ended.outcome, self.now);
     }

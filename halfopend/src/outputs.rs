@@ -59,6 +59,13 @@ impl<O: Output> Outputs<O> {
         }
     }
 
+    /// Counts it for another target that it served. Its SYNs are counted once.
+    pub fn count_companion(&mut self, id: u32, outcome: &Outcome, now: Duration) {
+        if let Some(check) = CheckEnd::of(id, outcome, now) {
+            self.live.publish(Update::Check(CheckEnd { syns: 0, ..check }));
+        }
+    }
+
     /// Records how a reload of the configuration has ended, which is published next.
     pub fn end_reload(&mut self, succeeded: bool) {
         let since = if succeeded { Timestamp::now() } else { self.reload.1 };

@@ -2,6 +2,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
+use std::mem;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,10 +11,13 @@ use super::scheduler::REST;
 /// The endpoints that are being checked, and those that rest after a check.
 ///
 /// Targets with the same endpoint take turns: each waits until the check of the one before has
-/// ended, and the endpoint has rested.
+/// ended, and the endpoint has rested. Those that are due and are checked in the same way have
+/// their turn together: one check serves all of them.
 #[derive(Debug, Default)]
 pub(super) struct Endpoints {
     busy: HashMap<SocketAddr, Busy>,
+    /// The targets that have waited for each other.
+    shared: HashMap<SocketAddr, Vec<u32>>,
     /// When which endpoint has rested, in this order.
     resting: VecDeque<(Duration, SocketAddr)>,
 }
@@ -24,6 +28,8 @@ struct Busy {
     owner: Option<u32>,
     /// When the endpoint has rested. `None` while it is being checked.
     rested: Option<Duration>,
+    /// The targets that the same check serves.
+    companions: Vec<u32>,
     /// The targets that come after the owner.
     waiting: VecDeque<u32>,
 }
@@ -46,12 +52,19 @@ impl Endpoints {
         let busy = match self.busy.entry(endpoint) {
             Entry::Occupied(busy) => busy.into_mut(),
             Entry::Vacant(free) => {
-                free.insert(Busy { owner: Some(id), rested: None, waiting: VecDeque::new() });
+                let (companions, waiting) = (Vec::new(), VecDeque::new());
+                free.insert(Busy { owner: Some(id), rested: None, companions, waiting });
                 return Turn::Now;
             }
         };
         let (Some(rested), true) = (busy.rested, busy.owner.is_none_or(|owner| owner == id)) else {
             busy.waiting.push_back(id);
+            let sharing = self.shared.entry(endpoint).or_default();
+            for id in busy.owner.into_iter().chain([id]) {
+                if !sharing.contains(&id) {
+                    sharing.push(id);
+                }
+            }
             return Turn::Later;
         };
         busy.owner = Some(id);
@@ -62,13 +75,59 @@ impl Endpoints {
         Turn::Now
     }
 
+    /// Lets the check of `endpoint`, which begins, serve others, too: those that `can_join`. They
+    /// are given with whether they wait for their turn.
+    pub(super) fn share(
+        &mut self,
+        endpoint: SocketAddr,
+        can_join: impl Fn(u32, bool) -> bool,
+    ) -> &[u32] {
+        let (Some(busy), Some(sharing)) =
+            (self.busy.get_mut(&endpoint), self.shared.get(&endpoint))
+        else {
+            return &[];
+        };
+        let Busy { owner, companions, waiting, .. } = busy;
+        let others = sharing.iter().copied().filter(|other| Some(*other) != *owner);
+        *companions = others.filter(|other| can_join(*other, waiting.contains(other))).collect();
+        waiting.retain(|other| !companions.contains(other));
+        companions
+    }
+
+    /// Takes in that a target has this endpoint no more.
+    pub(super) fn forget(&mut self, endpoint: SocketAddr, id: u32) {
+        if let Some(sharing) = self.shared.get_mut(&endpoint) {
+            sharing.retain(|other| *other != id);
+            if sharing.is_empty() {
+                self.shared.remove(&endpoint);
+            }
+        }
+    }
+
+    /// Returns the targets that the check of `endpoint` serves besides the one that it is for.
+    pub(super) fn companions(&self, endpoint: SocketAddr) -> &[u32] {
+        self.busy.get(&endpoint).map_or(&[], |busy| &busy.companions)
+    }
+
+    /// Takes these targets out, because the check has ended.
+    pub(super) fn take_companions(&mut self, endpoint: SocketAddr) -> Vec<u32> {
+        self.busy.get_mut(&endpoint).map(|busy| mem::take(&mut busy.companions)).unwrap_or_default()
+    }
+
+    /// Returns true if a check of `endpoint` may begin at `now`.
+    pub(super) fn is_free(&self, endpoint: SocketAddr, now: Duration) -> bool {
+        self.busy.get(&endpoint).is_none_or(|busy| {
+            busy.owner.is_none() && busy.rested.is_some_and(|rested| rested <= now)
+        })
+    }
+
     /// Returns true if `endpoint` is being checked for the target `id`.
     pub(super) fn is_checked_for(&self, endpoint: SocketAddr, id: u32) -> bool {
         self.busy.get(&endpoint).is_some_and(|b| b.rested.is_none() && b.owner == Some(id))
     }
 
-    /// Ends the check of `endpoint` for the target `id`, or its wait for one. Returns the target
-    /// that is next, and when, if that changes.
+    /// Ends the check of `endpoint` for the target `id`, or its wait for one. Its companions wait
+    /// for another check. Returns the target that is next, and when, if that changes.
     pub(super) fn release(
         &mut self,
         endpoint: SocketAddr,
@@ -78,7 +137,11 @@ impl Endpoints {
         let busy = self.busy.get_mut(&endpoint)?;
         if busy.owner != Some(id) {
             busy.waiting.retain(|waiting| *waiting != id);
+            busy.companions.retain(|companion| *companion != id);
             return None;
+        }
+        for companion in busy.companions.drain(..).rev() {
+            busy.waiting.push_front(companion);
         }
         let rested = *busy.rested.get_or_insert_with(|| {
             self.resting.push_back((now + REST, endpoint));
@@ -135,5 +198,33 @@ mod tests {
         assert!(endpoints.busy.is_empty());
         assert_eq!(endpoints.claim(endpoint, 1, 7 * SECOND), Turn::Now);
         assert!(endpoints.resting.is_empty());
+    }
+    #[test]
+    fn those_that_are_checked_alike_have_their_turn_together() {
+        let mut endpoints = Endpoints::default();
+        let endpoint = "198.18.0.1:80".parse().unwrap();
+        let odd = |id, _| id % 2 == 1;
+        assert_eq!(endpoints.claim(endpoint, 1, SECOND), Turn::Now);
+        for id in [3, 2, 5, 7] {
+            assert_eq!(endpoints.claim(endpoint, id, SECOND), Turn::Later);
+        }
+        let rested = 2 * SECOND + REST;
+        assert_eq!(endpoints.release(endpoint, 1, 2 * SECOND), Some((3, rested)));
+        assert!(!endpoints.is_free(endpoint, rested), "it is that one's turn");
+        assert_eq!(endpoints.claim(endpoint, 3, rested), Turn::Now);
+        assert_eq!(endpoints.share(endpoint, odd), [1, 5, 7]);
+        // One leaves. The check is cancelled, and the others still come before number 2.
+        endpoints.forget(endpoint, 1);
+        assert_eq!(endpoints.release(endpoint, 1, rested), None);
+        let again = rested + REST;
+        assert_eq!(endpoints.release(endpoint, 3, rested), Some((5, again)));
+        assert_eq!(endpoints.claim(endpoint, 5, again), Turn::Now);
+        assert_eq!(endpoints.share(endpoint, |id, waits| odd(id, waits) && waits), [7]);
+        assert_eq!(endpoints.take_companions(endpoint), [7]);
+        assert_eq!(endpoints.release(endpoint, 5, again), Some((2, again + REST)));
+        for id in [2, 3, 5, 7] {
+            endpoints.forget(endpoint, id);
+        }
+        assert!(endpoints.shared.is_empty());
     }
 }

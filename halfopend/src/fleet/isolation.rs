@@ -1,14 +1,15 @@
 //! Whether this machine's own network works: silence says something about a target only if others
 //! answer.
 
-use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// How many targets must be expected to answer, before the silence of all says something about this
-/// machine. One or two may well be down at the same time.
-const TARGETS: u32 = 3;
+/// How many endpoints must be expected to answer, before the silence of all says something about
+/// this machine. One or two may well be down at the same time.
+const ENDPOINTS: usize = 3;
 
 /// In how many networks they must be.
 const NETWORKS: usize = 2;
@@ -37,7 +38,8 @@ pub(super) struct Isolation {
     memory: Duration,
     /// The targets that are up or not yet known, and the witnesses, by network.
     expected: HashMap<Network, u32>,
-    targets: u32,
+    /// The same by endpoint: several pools may have the same one. (A million takes 20 MB.)
+    endpoints: BTreeMap<u64, u32>,
     /// When the first check began that was silent, while nothing has answered since.
     silent_since: Option<Duration>,
     /// True if since then, enough targets were expected to answer.
@@ -67,18 +69,22 @@ impl Isolation {
     }
 
     /// Counts a target among those that are expected to answer, or no more.
-    pub(super) fn expect(&mut self, address: IpAddr, expected: bool) {
-        let network = Network::of(address);
-        let count = self.expected.entry(network).or_default();
+    pub(super) fn expect(&mut self, endpoint: SocketAddr, expected: bool) {
+        let (network, key) = (Network::of(endpoint.ip()), key(endpoint));
         if expected {
-            *count += 1;
-            self.targets += 1;
-        } else {
-            *count -= 1;
-            self.targets -= 1;
-            if *count == 0 {
-                self.expected.remove(&network);
-            }
+            *self.expected.entry(network).or_default() += 1;
+            *self.endpoints.entry(key).or_default() += 1;
+            return;
+        }
+        let networks = self.expected.get_mut(&network).expect("it is counted");
+        *networks -= 1;
+        if *networks == 0 {
+            self.expected.remove(&network);
+        }
+        let endpoints = self.endpoints.get_mut(&key).expect("it is counted");
+        *endpoints -= 1;
+        if *endpoints == 0 {
+            self.endpoints.remove(&key);
         }
     }
 
@@ -100,7 +106,7 @@ impl Isolation {
         if self.has_heard(critical) {
             return !self.isolated;
         }
-        let is_able = self.targets >= TARGETS && self.expected.len() >= NETWORKS;
+        let is_able = self.endpoints.len() >= ENDPOINTS && self.expected.len() >= NETWORKS;
         if at_stake {
             self.was_able |= is_able;
             let last_answer = self.answers.back().copied().unwrap_or_default();
@@ -138,12 +144,24 @@ impl Isolation {
     }
 }
 
+/// Returns a number that stands for an endpoint.
+fn key(endpoint: SocketAddr) -> u64 {
+    match endpoint {
+        SocketAddr::V4(v4) => u64::from(v4.ip().to_bits()) << 16 | u64::from(v4.port()),
+        SocketAddr::V6(v6) => BuildHasherDefault::<DefaultHasher>::default().hash_one(v6),
+    }
+}
+
 #[cfg(test)]
 impl Isolation {
-    /// Returns how many targets are expected to answer, in all and by network.
-    pub(super) fn contents(&self) -> (u32, Vec<u32>) {
-        let mut networks: Vec<_> = self.expected.values().copied().collect();
-        networks.sort_unstable();
-        (self.targets, networks)
+    /// Returns how many targets are expected to answer, in each network and at each endpoint.
+    pub(super) fn contents(&self) -> [Vec<u32>; 2] {
+        let (networks, endpoints) = (self.expected.values(), self.endpoints.values());
+        let mut contents: [Vec<u32>; 2] =
+            [networks.copied().collect(), endpoints.copied().collect()];
+        for counts in &mut contents {
+            counts.sort_unstable();
+        }
+        contents
     }
 }

@@ -210,10 +210,11 @@ impl Fleet {
         let target = self.targets[id as usize].as_mut().expect("a target of the fleet");
         let was_pending = std::mem::take(&mut target.timing.is_pending);
         let endpoint = target.place.endpoint();
-        if let Some(endpoint) = endpoint
-            && std::mem::take(&mut target.is_expected)
-        {
-            self.isolation.expect(endpoint.ip(), false);
+        if let Some(endpoint) = endpoint {
+            self.endpoints.forget(endpoint, id);
+            if std::mem::take(&mut target.is_expected) {
+                self.isolation.expect(endpoint, false);
+            }
         }
         match endpoint {
             Some(endpoint) if self.endpoints.is_checked_for(endpoint, id) => {

@@ -12,14 +12,22 @@ use super::target::finding;
 use crate::event::{EventKind, TargetView};
 
 impl Fleet {
-    /// Records how a check has ended, unless it was cancelled.
+    /// Records how a check has ended, unless it was cancelled. It counts for its companions, too.
     pub fn ended(&mut self, id: u32, outcome: Outcome, now: Duration) {
         let target = self.targets.get(id as usize).and_then(Option::as_ref);
         let Some(endpoint) = target.and_then(|target| target.place.endpoint()) else { return };
         if !self.endpoints.is_checked_for(endpoint, id) {
             return;
         }
+        let companions = self.endpoints.take_companions(endpoint);
         self.release(endpoint, id, now);
+        for companion in companions {
+            self.end(companion, outcome.clone(), now);
+        }
+        self.end(id, outcome, now);
+    }
+
+    fn end(&mut self, id: u32, outcome: Outcome, now: Duration) {
         match outcome {
             Err(NoVerdict::AlreadyPending) => {
                 let timing = &mut self.target_mut(id).timing;
@@ -138,11 +146,11 @@ impl Fleet {
     /// Counts a target among those that are expected to answer, if it should.
     pub(super) fn expect_or_not(&mut self, id: u32) {
         let target = self.target(id);
-        let address = target.place.endpoint().map(|endpoint| endpoint.ip());
+        let endpoint = target.place.endpoint();
         let expected = target.health.state() != State::Down && !target.is_local();
-        let Some(address) = address else { return };
+        let Some(endpoint) = endpoint else { return };
         if expected != target.is_expected {
-            self.isolation.expect(address, expected);
+            self.isolation.expect(endpoint, expected);
             self.target_mut(id).is_expected = expected;
         }
     }

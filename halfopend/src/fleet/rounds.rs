@@ -1,5 +1,6 @@
 //! When targets are checked.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use halfopen::schedule::Schedule;
@@ -32,6 +33,13 @@ impl Fleet {
 
     /// Returns the schedule of the SYNs to a target, whose first one leaves at `now`.
     pub fn schedule(&mut self, id: u32, now: Duration) -> Schedule {
+        for companion in self.companions(id) {
+            self.begin_at(companion, now);
+        }
+        self.begin_at(id, now)
+    }
+
+    fn begin_at(&mut self, id: u32, now: Duration) -> Schedule {
         let target = self.target_mut(id);
         target.timing.set_begun(now);
         let pool = target.pool;
@@ -74,22 +82,8 @@ impl Fleet {
             return None; // it is scheduled again when that ends
         }
         target.timing.begin(now);
-        let pool = target.pool;
         match target.place {
-            Place::Endpoint(endpoint) => match self.endpoints.claim(endpoint, id, now) {
-                Turn::Now => {
-                    let PoolSettings { schedule, engine, .. } = self.pools[pool as usize].settings;
-                    if lane == Lane::Fast {
-                        self.scheduler.charge(number(schedule.attempts().count()), now);
-                    }
-                    return Some(Check { id, endpoint, engine, due });
-                }
-                Turn::At(rested) => {
-                    target.timing.postpone(rested);
-                    self.wait(id);
-                }
-                Turn::Later => {}
-            },
+            Place::Endpoint(endpoint) => return self.claim(id, endpoint, lane, due, now),
             Place::Gone(failure) => {
                 let reason = Reason::NameNotResolved(failure);
                 self.conclude(id, Ok(Verdict::without_probe(reason)), now);
@@ -104,6 +98,62 @@ impl Fleet {
             }
         }
         None
+    }
+
+    /// Begins to check the endpoint of a target, unless it is being checked or rests.
+    fn claim(
+        &mut self,
+        id: u32,
+        endpoint: SocketAddr,
+        lane: Lane,
+        due: Duration,
+        now: Duration,
+    ) -> Option<Check> {
+        match self.endpoints.claim(endpoint, id, now) {
+            Turn::Now => {
+                let (schedule, engine) = self.share(id, endpoint, now);
+                if lane == Lane::Fast {
+                    self.scheduler.charge(number(schedule.attempts().count()), now);
+                }
+                return Some(Check { id, endpoint, engine, due });
+            }
+            Turn::At(rested) => {
+                self.target_mut(id).timing.postpone(rested);
+                self.wait(id);
+            }
+            Turn::Later => {}
+        }
+        None
+    }
+
+    /// Lets a check that begins serve all targets that are due, have this endpoint and are checked
+    /// in the same way. Returns that way.
+    fn share(&mut self, id: u32, endpoint: SocketAddr, now: Duration) -> (Schedule, usize) {
+        let Self { endpoints, targets, pools, .. } = self;
+        let way = |target: &Target| {
+            let PoolSettings { schedule, engine, .. } = pools[target.pool as usize].settings;
+            (schedule, engine)
+        };
+        let target = |id: u32| targets[id as usize].as_ref().expect("a target of this endpoint");
+        let own = way(target(id));
+        let can_join = |other: u32, waits: bool| {
+            let other = target(other);
+            way(other) == own && (waits || other.timing.is_due(now))
+        };
+        for companion in endpoints.share(endpoint, can_join).to_vec() {
+            self.target_mut(companion).timing.begin(now);
+        }
+        own
+    }
+
+    /// Returns the targets that the check of this one serves, too: they have the same endpoint.
+    pub fn companions(&self, id: u32) -> Vec<u32> {
+        let target = self.targets.get(id as usize).and_then(Option::as_ref);
+        let endpoint = target.and_then(|target| target.place.endpoint());
+        match endpoint.filter(|endpoint| self.endpoints.is_checked_for(*endpoint, id)) {
+            Some(endpoint) => self.endpoints.companions(endpoint).to_vec(),
+            None => Vec::new(),
+        }
     }
 
     /// Schedules the next check of a target by what is known of it.
@@ -187,9 +237,12 @@ impl Fleet {
             }
             let can_be_asked = |other: u32| {
                 let target = self.targets[other as usize].as_ref();
-                target.is_some_and(|target| {
-                    let Target { timing, health, .. } = target;
-                    timing.may_begin(now) && !health.is_held() && health.count() == 0
+                target.is_some_and(|Target { timing, health, place, .. }| {
+                    let is_free = |endpoint| self.endpoints.is_free(endpoint, now);
+                    timing.may_begin(now)
+                        && place.endpoint().is_some_and(is_free)
+                        && !health.is_held()
+                        && health.count() == 0
                 })
             };
             let network = Network::of(endpoint.ip());

@@ -120,6 +120,11 @@ impl Timing {
         !self.is_pending && self.rested() <= now
     }
 
+    /// Returns true if a check is due at `now`, and may begin.
+    pub(super) fn is_due(&self, now: Duration) -> bool {
+        self.may_begin(now) && self.due.min(self.fast) <= now.into()
+    }
+
     /// Records that a check begins at `now`.
     pub(super) fn begin(&mut self, now: Duration) {
         (self.begun, self.is_pending, self.is_late) = (now.into(), true, false);

@@ -7,5 +7,6 @@ mod model;
 mod outages;
 mod random;
 mod replay;
+mod shared;
 mod special;
 mod world;

@@ -11,7 +11,7 @@ use halfopend::fleet::health::State;
 #[derive(Debug, Default)]
 pub(crate) struct Replay {
     sequence: u64,
-    targets: HashMap<SocketAddr, Known>,
+    targets: HashMap<u32, Known>,
     pub(crate) is_isolated: bool,
 }
 
@@ -34,7 +34,7 @@ impl Replay {
             }
             return;
         };
-        let known = self.targets.entry(target.endpoint.expect("an endpoint")).or_default();
+        let known = self.targets.entry(target.id).or_default();
         assert_eq!(target.from, known.state, "{event:?}");
         let kind = match event.kind {
             EventKind::Up => Some(State::Up),
@@ -52,7 +52,7 @@ impl Replay {
     pub(crate) fn compare(&self, fleet: &Fleet, targets: &[(u32, SocketAddr)]) {
         for (id, endpoint) in targets {
             let health = fleet.health(*id);
-            let known = self.targets.get(endpoint).copied().unwrap_or_default();
+            let known = self.targets.get(id).copied().unwrap_or_default();
             let (state, is_held) = (health.state(), health.is_held());
             let is = Known { state, advertised: fleet.advertised(*id), is_held };
             assert_eq!(known, is, "{endpoint}");
