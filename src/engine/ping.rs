@@ -18,7 +18,7 @@ use super::recv::{self, Received};
 use super::sockets::{self, errno, port_less};
 use super::{Egress, filter};
 use crate::event::Event;
-use crate::local_error::LocalError;
+use crate::local_error::{LocalError, is_refusal};
 use crate::question::{CannotAsk, Question};
 use crate::wire::{Echo, ipv4};
 
@@ -87,8 +87,18 @@ impl PingSocket {
         Ok(begun)
     }
 
+    /// Fails if the kernel refuses to say what has arrived: the reply to a request would be missed,
+    /// and the host would look silent.
+    fn check_can_receive(&self) -> Result<(), LocalError> {
+        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+        match recvmsg::<()>(self.socket.as_raw_fd(), &mut [], None, flags) {
+            Err(errno) if is_refusal(errno) => Err(LocalError::Receive(errno)),
+            _ => Ok(()),
+        }
+    }
+
     /// Adds a batch of the replies that have arrived to `received`. Returns true if the queue was
-    /// seen empty.
+    /// seen empty, or may not be seen: then nothing was asked.
     pub(super) fn drain(&self, received: &mut Vec<Received>) -> bool {
         let mut buffer = [0; LONGEST];
         let mut space = nix::cmsg_space!(libc::c_int, libc::timespec);
@@ -97,7 +107,7 @@ impl PingSocket {
             let flags = MsgFlags::MSG_DONTWAIT;
             match recvmsg(self.socket.as_raw_fd(), &mut bytes, Some(&mut space), flags) {
                 Ok(message) => received.extend(self.read(&message)),
-                Err(Errno::EAGAIN) => return true,
+                Err(errno) if errno == Errno::EAGAIN || is_refusal(errno) => return true,
                 Err(_) => {}
             }
         }
@@ -136,7 +146,8 @@ pub(super) fn ask(
 ) -> Result<Instant, CannotAsk> {
     let unasked = || CannotAsk::Kind("there is no socket for it".to_owned());
     let socket = pings.ok_or_else(unasked)?.of(question.remote);
-    let socket = socket.map_err(|error| CannotAsk::Kind(error.to_string()))?;
+    let checked = socket.and_then(|socket| socket.check_can_receive().map(|()| socket));
+    let socket = checked.map_err(|error| CannotAsk::Kind(error.to_string()))?;
     socket.send(question.remote, question.number).map_err(|_| CannotAsk::ThisOne)
 }
 

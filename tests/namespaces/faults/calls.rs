@@ -139,6 +139,21 @@ fn a_refusal_to_receive_is_named() {
     }
 }
 
+/// Without its answer, a ping would prove the host silent, and its socket would never seem empty.
+#[test]
+fn a_refusal_to_receive_replies_to_pings_is_named() {
+    let stage = Stage::new();
+    let failing = Preloaded::build(&stage.lab, "faults/failing_calls.c");
+    for (engine, target) in ENGINES.into_iter().zip(["198.19.0.2", "2001:db8::2"]) {
+        let mut command = program(engine, &["--explain", "-t", "2", target, "82"]);
+        command.env("FAULT", format!("recvmsg {} 1", Errno::EPERM as i32));
+        let outcome = stage.lab.client.outcome(preloading(&failing, command));
+        assert_eq!(outcome.verdict().ending(), (Some("filtered"), 2), "{outcome:#?}");
+        let wanted = "pings could not be sent (cannot receive answers (Operation not permitted)";
+        assert!(outcome.stdout.contains(wanted), "{outcome:#?}");
+    }
+}
+
 /// Runs the programs, a few at a time.
 fn side_by_side(stage: &Stage, programs: Vec<(String, Command)>, judge: impl Fn(&str, &Outcome)) {
     let mut programs = programs.into_iter();

@@ -57,6 +57,7 @@ WRAP(int, getsockname, (int socket, __SOCKADDR_ARG address, socklen_t *restrict 
 WRAP(int, setsockopt, (int socket, int level, int name, const void *value, socklen_t size), (socket, level, name, value, size))
 WRAP(int, sendmmsg, (int socket, struct mmsghdr *messages, unsigned int count, int flags), (socket, messages, count, flags))
 WRAP(int, recvmmsg, (int socket, struct mmsghdr *messages, unsigned int count, int flags, struct timespec *patience), (socket, messages, count, flags, patience))
+WRAP(ssize_t, recvmsg, (int socket, struct msghdr *message, int flags), (socket, message, flags))
 WRAP(int, ppoll, (struct pollfd *watched, nfds_t count, const struct timespec *patience, const sigset_t *signals), (watched, count, patience, signals))
 WRAP(int, epoll_ctl, (int epoll, int operation, int descriptor, struct epoll_event *event), (epoll, operation, descriptor, event))
 WRAP(int, epoll_wait, (int epoll, struct epoll_event *events, int count, int patience), (epoll, events, count, patience))
