@@ -17,6 +17,9 @@ use crate::local_error::LocalError;
 const SIMULTANEOUS: Duration = Duration::from_micros(100);
 const COMPARISONS: usize = 1000;
 
+/// How long a wait lasts that may not watch its descriptors.
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// A descriptor that is ready to be read from a point in time on.
 ///
 /// A timeout of `ppoll()` would not do: after a process has been stopped and continued, it waits
@@ -57,6 +60,8 @@ impl Timer {
         let mut watched: Vec<_> = queues.map(readable).chain(interrupts).chain(own).collect();
         match ppoll(&mut watched, None, None) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
+            // These are more descriptors than the process may have by now (`RLIMIT_NOFILE`).
+            Err(Errno::EINVAL) => pause(),
             Err(errno) => Err(LocalError::Receive(errno)),
         }
     }
@@ -71,6 +76,14 @@ impl Timer {
         let at = at.filter(|at| at.as_nanos() <= i64::MAX.unsigned_abs().into());
         let at = Expiration::OneShot(TimeSpec::from_duration(at.unwrap_or_default()));
         self.descriptor.set(at, TimerSetTimeFlags::TFD_TIMER_ABSTIME).map_err(LocalError::Timer)
+    }
+}
+
+/// Waits for a moment instead of for descriptors. The caller looks at all of them then.
+fn pause() -> Result<(), LocalError> {
+    match ppoll(&mut [], Some(TimeSpec::from_duration(PAUSE)), None) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(errno) => Err(LocalError::Receive(errno)),
     }
 }
 

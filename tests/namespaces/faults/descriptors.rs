@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::{ENGINES, Stage, limited, right};
+use super::{ENGINES, Stage, limited, program, right};
 use crate::support::crowd::Findings;
 use crate::support::names::{Names, address, answer, name_service};
+use crate::support::process::wait_until;
 
 /// The loader needs one beside the standard streams, to read the C library.
 const FEWEST: u32 = 4;
@@ -34,6 +35,20 @@ fn with_too_few_descriptors_nothing_is_learnt_and_with_enough_all() {
             assert!(scarce.stdout.contains("Too many open files"), "{scarce:#?}");
             assert_eq!(found.last(), Some(&if targets.len() == 1 { 1 } else { 3 }));
         }
+    }
+}
+
+/// The kernel polls no more descriptors than the limit allows, whether or not they are open.
+#[test]
+fn a_limit_that_is_lowered_below_what_is_open_ends_no_check() {
+    let stage = Stage::new();
+    for target in ["198.19.0.2", "2001:db8::2"] {
+        let capture = stage.lab.server.capture("server0");
+        let check = stage.lab.client.spawn(program("raw", &["-t", "3", target, "82"]));
+        wait_until(|| capture.segments().iter().any(|segment| segment.flags == "SYN"));
+        stage.lab.client.run("prlimit", &["--pid", &check.child.id().to_string(), "--nofile=1:"]);
+        let verdict = check.wait().verdict();
+        assert_eq!((verdict.ending(), verdict.tries), ((Some("filtered"), 2), Some(3)));
     }
 }
 
