@@ -41,11 +41,15 @@ impl Neighbour {
         self.state & libc::NUD_NOARP == 0 && self.unchanged_for <= time + GRANULARITY
     }
 
-    /// Returns true if it has failed to answer within the last `time`. The kernel notes when it
-    /// gives up (`neigh_timer_handler()`).
-    pub(in crate::engine) fn has_failed_within(&self, time: Duration) -> bool {
+    /// Returns whether it has failed to answer within the last `time`, or `None` if the kernel's
+    /// times are not exact enough to tell. The kernel notes when it gives up
+    /// (`neigh_timer_handler()`).
+    pub(in crate::engine) fn has_failed_within(&self, time: Duration) -> Option<bool> {
         let is_silent = self.state & (libc::NUD_INCOMPLETE | libc::NUD_FAILED) != 0;
-        is_silent && self.unchanged_for + GRANULARITY < time
+        if !is_silent || !self.may_have_changed_within(time) {
+            return Some(false);
+        }
+        (self.unchanged_for + GRANULARITY < time).then_some(true)
     }
 
     /// Reads a `struct ndmsg` and its attributes.
@@ -77,4 +81,26 @@ pub(super) fn overflows(table: &[u8]) -> u64 {
     let statistics = attributes.find_map(|(kind, value)| (kind == NDTA_STATS).then_some(value));
     let count = statistics.and_then(|value| value.get(TABLE_FULLS)?.first_chunk());
     count.map_or(0, |count| u64::from_ne_bytes(*count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The kernel gave it up a second ago.
+    #[test]
+    fn a_failure_is_before_or_after_a_syn_or_too_close_to_tell() {
+        let failed = |state, sent_ago| {
+            let unchanged_for = Duration::from_secs(1);
+            Neighbour { address: None, device: 1, state, unchanged_for }
+                .has_failed_within(Duration::from_millis(sent_ago))
+        };
+        for (sent_ago, expected) in
+            [(1100, Some(true)), (1010, None), (1000, None), (990, None), (900, Some(false))]
+        {
+            assert_eq!(failed(libc::NUD_FAILED, sent_ago), expected, "{sent_ago}");
+            assert_eq!(failed(libc::NUD_INCOMPLETE, sent_ago), expected, "{sent_ago}");
+            assert_eq!(failed(libc::NUD_REACHABLE, sent_ago), Some(false), "{sent_ago}");
+        }
+    }
 }

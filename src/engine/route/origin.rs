@@ -54,7 +54,8 @@ impl Router {
     }
 
     /// Returns whether a next hop of `flow`, which was sent so long ago, has failed to answer ARP
-    /// or neighbour discovery since. `None` if that cannot be known.
+    /// or neighbour discovery since. `None` if that cannot be known, as if the SYN left just before
+    /// the kernel gave up a next hop that others wait for.
     ///
     /// If no neighbour has changed since, none has failed. One that does not exist may have been
     /// removed, but not at once. Otherwise the route may be another one by now: the kernel avoids a
@@ -66,7 +67,12 @@ impl Router {
         sent_ago: Duration,
     ) -> Result<Option<bool>, LocalError> {
         let neighbour = self.next_hop(flow)?;
-        if matches!(neighbour, Some(Ok(neighbour)) if neighbour.has_failed_within(sent_ago)) {
+        let by_then = |neighbour: &Neighbour| neighbour.has_failed_within(sent_ago);
+        let next_hop_failed = match &neighbour {
+            Some(Ok(neighbour)) => by_then(neighbour),
+            _ => Some(false),
+        };
+        if next_hop_failed == Some(true) {
             return Ok(Some(true));
         }
         let mut changed = self.netlink.changed_neighbours(sent_ago)?;
@@ -77,14 +83,17 @@ impl Router {
             };
             return Ok(is_known.then_some(false));
         }
-        changed.retain(|neighbour| neighbour.has_failed_within(sent_ago));
+        changed.retain(|neighbour| by_then(neighbour) != Some(false));
         let hops = if changed.is_empty() { Vec::new() } else { Netlink::hops(flow.to.ip())? };
-        let is_hop = |failed: &Neighbour| {
+        changed.retain(|failed| {
             failed.address.is_some_and(|address| hops.contains(&(address, failed.device)))
-        };
+        });
         let is_known = matches!(neighbour, Some(Ok(_)));
-        let failed = changed.iter().any(is_hop);
-        Ok((failed || is_known).then_some(failed))
+        Ok(match changed.iter().map(by_then).max() {
+            Some(failed) => failed,
+            None if next_hop_failed.is_none() => None,
+            None => is_known.then_some(false),
+        })
     }
 
     /// Returns how often the neighbour tables have overflowed, or `None` if the next hop of `flow`

@@ -40,6 +40,23 @@ fn a_next_hop_that_has_failed_before_is_not_blamed_for_a_local_firewall() {
     }
 }
 
+/// The kernel's times are not exact enough to tell which of the two it was.
+#[test]
+fn a_next_hop_that_fails_right_after_the_syn_is_not_taken_for_a_local_firewall() {
+    let lab = Lab::new();
+    for (family, target) in FAMILIES {
+        for (name, value) in [("retrans_time_ms", "1"), ("mcast_solicit", "1")] {
+            lab.client.sysctl(&format!("net.{family}.neigh.client0.{name}"), value);
+        }
+        for retries in ["0", "2"] {
+            let arguments = ["--engine", "connect", "--retries", retries, "-t", "1", target, "80"];
+            let verdict = lab.verdict(&arguments);
+            assert!(!verdict.reason.contains("firewall"), "{verdict:?}");
+            assert!(verdict.ending() == (None, 3) || verdict.reason.starts_with("no answer to "));
+        }
+    }
+}
+
 /// The entry is gone when the program reads the error.
 #[test]
 fn a_next_hop_that_the_kernel_has_forgotten_is_not_taken_for_a_local_firewall() {
