@@ -6,6 +6,7 @@
 
 mod duplicates;
 mod error;
+mod on_demand;
 mod parse;
 mod settings;
 mod source;
@@ -91,6 +92,8 @@ pub struct ProbeConfig {
     pub allow: Vec<Target>,
     /// The most checks at the same time.
     pub max_in_flight: u32,
+    /// The index of the engine that their segments leave by.
+    pub engine: usize,
 }
 
 /// How single checks on demand can be made.
@@ -102,6 +105,19 @@ pub struct ModuleConfig {
     pub timeout: Duration,
     /// How many SYNs it has.
     pub attempts: Attempts,
+    /// Which addresses of a name come first.
+    pub preferred: IpProtocol,
+    /// Whether the others come into question, too.
+    pub falls_back: bool,
+}
+
+/// A version of IP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IpProtocol {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
 }
 
 /// Which addresses of a name are targets.
@@ -132,6 +148,20 @@ impl Config {
         let of_pools = self.pools.iter().map(|pool| pool.settings.schedule.attempts());
         let all = of_pools.chain(self.modules.iter().map(|module| module.attempts));
         all.max_by_key(|attempts| attempts.count()).unwrap_or(Attempts::MAX)
+    }
+}
+
+impl ModuleConfig {
+    /// Returns a module that has all defaults: those of a pool, and of `blackbox_exporter`.
+    pub fn named(name: &str) -> Self {
+        let pool = PoolConfig::named("").settings;
+        Self {
+            name: name.into(),
+            timeout: PoolConfig::TIMEOUT,
+            attempts: pool.schedule.attempts(),
+            preferred: IpProtocol::V6,
+            falls_back: true,
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use halfopen::checker::Ended;
@@ -16,7 +17,7 @@ use halfopen::wire::Origin;
 
 use crate::egress;
 use crate::faults::Faults;
-use crate::fleet::{Check, Fleet, Wanted};
+use crate::fleet::{Check, Fleet, Wanted, is_visit};
 use crate::hooks;
 use crate::http::Requests;
 use crate::inventory::Inventory;
@@ -27,6 +28,7 @@ use crate::outputs::Outputs;
 use crate::signals::{Request, Signals};
 use crate::slots::Slots;
 use crate::snapshot::Snapshot;
+use crate::visitors::{self, Visitors};
 
 /// The time between two parts of a long job, such as a snapshot.
 const TURN: Duration = Duration::from_millis(1);
@@ -41,6 +43,7 @@ pub struct Daemon<'a, O, L> {
     faults: Faults,
     inventory: Inventory,
     snapshot: Snapshot,
+    visitors: Visitors,
     signals: &'a Signals,
     slots: Slots,
     /// The newest time that the loop has given.
@@ -59,7 +62,8 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
     ) -> Self {
         let (slots, snapshot, now) = (Slots::default(), Snapshot::default(), Duration::ZERO);
         let faults = Faults::default();
-        Self {
+        let visitors = Visitors::new(Arc::clone(&http.desk));
+        let mut daemon = Self {
             fleet,
             outputs,
             http,
@@ -68,10 +72,13 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
             faults,
             inventory,
             snapshot,
+            visitors,
             signals,
             slots,
             now,
-        }
+        };
+        daemon.accept_visits();
+        daemon
     }
 
     /// Returns how late checks began so far.
@@ -120,6 +127,7 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
         }
         while let Some(report) = self.inventory.poll_report() {
             self.http.in_force.set(self.inventory.text());
+            self.accept_visits();
             self.http.reloads.ended(&report);
             self.outputs.end_reload(report.is_ok());
             let (Ok(text) | Err(text)) = &report;
@@ -129,6 +137,15 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
                 Err(failed) => self.log.warn(&failed),
             }
         }
+    }
+
+    /// Lets visitors have checked what the configuration allows.
+    fn accept_visits(&mut self) {
+        let terms = self.inventory.terms();
+        if terms.allow_something() {
+            self.fleet.expect_visits();
+        }
+        self.http.probes.set_terms(terms);
     }
 
     /// Returns when the loop has to wake even if no check is due.
@@ -160,7 +177,7 @@ impl<O: Output, L: Output> Driver for Daemon<'_, O, L> {
     fn next(&mut self, now: Duration) -> Next {
         self.now = now;
         if let Some(end) = self.slots.closed_until(now) {
-            return Next::At(end);
+            return visitors::next(&mut self.fleet, now, Some(end));
         }
         let wake = match self.fleet.next(now) {
             Wanted::Check(Check { id, endpoint, engine, due }) => {
@@ -171,7 +188,8 @@ impl<O: Output, L: Output> Driver for Daemon<'_, O, L> {
             Wanted::Nothing => None,
         };
         let wake = wake.into_iter().chain(self.poll_timeout()).min();
-        wake.map_or(Next::Later, |wake| Next::At(self.slots.close(now, wake)))
+        let wake = wake.map(|wake| self.slots.close(now, wake));
+        visitors::next(&mut self.fleet, now, wake)
     }
 
     fn poll_unwanted(&mut self) -> Option<SocketAddr> {
@@ -179,12 +197,19 @@ impl<O: Output, L: Output> Driver for Daemon<'_, O, L> {
     }
 
     fn schedule(&mut self, id: u32, now: Duration) -> Schedule {
+        let id = egress::target_of(id);
+        if is_visit(id) {
+            return self.fleet.visit_schedule(id);
+        }
         self.slots.begin(now);
-        self.fleet.schedule(egress::target_of(id), now)
+        self.fleet.schedule(id, now)
     }
 
     fn ended(&mut self, ended: Ended) {
         let id = egress::target_of(ended.id);
+        if is_visit(id) {
+            return self.fleet.visit_ended(id, ended.outcome, self.now);
+        }
         for companion in self.fleet.companions(id) {
             self.outputs.count_companion(companion, &ended.outcome, self.now);
         }
@@ -193,6 +218,7 @@ impl<O: Output, L: Output> Driver for Daemon<'_, O, L> {
     }
 
     fn flush(&mut self) {
+        self.visitors.answer(&mut self.fleet);
         self.pass_on_events();
     }
 
@@ -212,7 +238,8 @@ impl<O: Output, L: Output> Driver for Daemon<'_, O, L> {
         let outputs = [self.outputs.journal.backlog(), self.log.backlog()];
         let outputs = outputs.into_iter().flatten().map(Interrupt::Writable);
         let Requests { reloads, notices, .. } = &self.http;
-        let requests = [self.signals.as_fd(), reloads.as_fd(), notices.as_fd()];
+        let requests =
+            [self.signals.as_fd(), reloads.as_fd(), notices.as_fd(), self.visitors.as_fd()];
         let requests = requests.map(Interrupt::Readable);
         let inputs = requests.into_iter().chain(self.inventory.interrupts());
         outputs.chain(self.outputs.hooks.interrupts()).chain(inputs).collect()
@@ -239,6 +266,7 @@ impl<O: Output, L: Output> Driver for Daemon<'_, O, L> {
             None => {}
         }
         self.update_targets(now);
+        self.visitors.serve(&mut self.fleet, now);
         ControlFlow::Continue(())
     }
 }

@@ -38,16 +38,21 @@ pub fn engines(config: &mut Config) -> Result<Vec<EngineConfig>, TooMany> {
     Ok(egresses.into_iter().map(engine).collect())
 }
 
-/// Returns the different ways in which the pools' segments leave, and makes each pool refer to its
-/// own by the index.
+/// Returns the different ways in which segments leave, and makes each pool refer to its own by the
+/// index. Checks on demand leave as those of a pool without such settings.
 fn number(config: &mut Config) -> Result<Vec<Egress>, TooMany> {
     let mut different: Vec<Egress> = Vec::new();
-    for pool in &mut config.pools {
-        let index = different.iter().position(|egress| *egress == pool.egress);
-        pool.settings.engine = index.unwrap_or_else(|| {
-            different.push(pool.egress.clone());
+    let mut index = |wanted: &Egress| {
+        different.iter().position(|egress| egress == wanted).unwrap_or_else(|| {
+            different.push(wanted.clone());
             different.len() - 1
-        });
+        })
+    };
+    for pool in &mut config.pools {
+        pool.settings.engine = index(&pool.egress);
+    }
+    if let Some(probe) = &mut config.probe {
+        probe.engine = index(&Egress::default());
     }
     if different.len() > OpenEngines::MAX { Err(TooMany(different.len())) } else { Ok(different) }
 }

@@ -10,12 +10,16 @@ mod in_force;
 mod metrics;
 mod notices;
 mod page;
+mod places;
+mod probe;
 mod reload;
 mod reply;
+mod resolver;
 mod router;
 mod security;
 mod serve;
 mod shared;
+mod stream;
 mod targets;
 mod tls;
 mod users;
@@ -38,6 +42,7 @@ use tokio::time::interval;
 
 pub use self::in_force::InForce;
 pub use self::notices::Notices;
+pub use self::probe::Probes;
 pub use self::reload::Reloads;
 pub use self::security::WebConfigError;
 pub use self::web_config::{Mistake, WebConfig};
@@ -48,6 +53,8 @@ use self::shared::Shared;
 use self::users::Passwords;
 use crate::live::Live;
 use crate::log::Log;
+use crate::probe::Terms;
+use crate::visitors::Desk;
 
 /// How many connections the kernel keeps until they are accepted.
 const BACKLOG: i32 = 1024;
@@ -96,6 +103,10 @@ pub struct Requests {
     pub notices: Arc<Notices>,
     /// That it tells which configuration is in force.
     pub in_force: Arc<InForce>,
+    /// Where it takes checks on demand from.
+    pub desk: Arc<Desk>,
+    /// What it tells what is allowed there.
+    pub probes: Arc<Probes>,
 }
 
 impl Server {
@@ -119,12 +130,16 @@ impl Server {
 
     /// Returns how many descriptors it needs at most, besides a few.
     pub fn descriptors(&self) -> usize {
-        if self.listeners.is_empty() { 0 } else { self.listeners.len() + CONNECTIONS }
+        if self.listeners.is_empty() {
+            0
+        } else {
+            self.listeners.len() + CONNECTIONS + resolver::DESCRIPTORS
+        }
     }
 
     /// Serves from now on, until the process ends: the table `live`, with metrics of each target if
-    /// `has_target_metrics` is true, and the configuration `in_force`. Returns the requests of
-    /// clients.
+    /// `has_target_metrics` is true, the configuration `in_force`, and checks on demand on these
+    /// terms. Returns the requests of clients.
     ///
     /// # Errors
     ///
@@ -133,13 +148,17 @@ impl Server {
         self,
         live: Live,
         has_target_metrics: bool,
-        in_force: Arc<str>,
+        (in_force, terms): (Arc<str>, Arc<Terms>),
         log: &mut Log<impl Output>,
     ) -> Result<Requests, HttpError> {
         let reloads = Arc::new(Reloads::new()?);
         let notices = Arc::new(Notices::new()?);
         let in_force = Arc::new(InForce::new(in_force));
+        let desk = Arc::new(Desk::new()?);
+        let probes = Arc::new(Probes::new(terms, Arc::clone(&desk)));
         let requests = Requests {
+            desk,
+            probes: Arc::clone(&probes),
             reloads: Arc::clone(&reloads),
             notices: Arc::clone(&notices),
             in_force: Arc::clone(&in_force),
@@ -159,6 +178,7 @@ impl Server {
             security,
             passwords: Passwords::new()?,
             in_force,
+            probes,
         });
         // The other thread compares passwords.
         let mut runtime = runtime::Builder::new_current_thread();

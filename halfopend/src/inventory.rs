@@ -32,6 +32,7 @@ use self::plan::{InForce, Plan};
 use self::reload::{Reload, Stage, are_resolved, no_thread};
 use crate::config::{Config, PoolConfig};
 use crate::fleet::Fleet;
+use crate::probe::Terms;
 
 /// When names are looked up again for which no thread could be started.
 const RETRY: Duration = Duration::from_secs(1);
@@ -120,6 +121,11 @@ impl Inventory {
     /// Returns the pools of the configuration that is in force, without their targets.
     pub fn pools(&self) -> &[PoolConfig] {
         &self.reload.in_force.pools
+    }
+
+    /// Returns what may be checked on demand.
+    pub fn terms(&self) -> Arc<Terms> {
+        Arc::clone(&self.reload.in_force.terms)
     }
 
     /// Returns the text of the configuration that is in force.

@@ -31,6 +31,8 @@ pub mod log;
 pub mod metrics;
 pub mod notify;
 pub mod outputs;
+pub mod probe;
 pub mod signals;
 pub mod slots;
 pub mod snapshot;
+pub mod visitors;

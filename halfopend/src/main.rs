@@ -148,7 +148,8 @@ fn serve(arguments: Arguments, start: Instant, log: &mut Log<impl Output>) -> Re
     });
     let inventory = Inventory::new(config, read, &mut fleet, Duration::ZERO);
     let (publisher, live) = Live::new(Timestamp::now(), fleet.views());
-    let http = server.start(live, has_target_metrics, inventory.text(), log)?;
+    let http =
+        server.start(live, has_target_metrics, (inventory.text(), inventory.terms()), log)?;
     let journal = Journal::new(events, engines.name());
     let outputs = Outputs::new(journal, writer, hooks, publisher);
     let mut daemon = Daemon::new((fleet, inventory), outputs, http, supervisor, log, &signals);

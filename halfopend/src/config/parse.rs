@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use halfopen::engine::Egress;
 use halfopen::schedule::Schedule;
-use halfopen::target::{Hosts, Target};
+use halfopen::target::Target;
 use toml::Spanned;
 
 use super::error::{ConfigError, Problem};
+use super::on_demand::{module, probe};
 use super::settings::Settings;
 use super::source::Source;
 use super::tables;
 use super::words::{Argument, Isolation, Name, Quoted, Retries, Whole, Written};
-use super::{Config, LEAST_INTERVAL, MOST_POOLS, ModuleConfig, PoolConfig, ProbeConfig};
+use super::{Config, LEAST_INTERVAL, MOST_POOLS, PoolConfig};
 use crate::fleet::PoolSettings;
 use crate::fleet::health::Rules;
 
@@ -142,7 +143,7 @@ fn interval(
     Ok(Some(interval))
 }
 
-fn targets(written: Vec<Spanned<Written>>) -> Vec<Target> {
+pub(super) fn targets(written: Vec<Spanned<Written>>) -> Vec<Target> {
     written.into_iter().map(|target| target.into_inner().0).collect()
 }
 
@@ -154,24 +155,4 @@ fn program(
     let words: Vec<_> = hook.into_inner().into_iter().map(|Quoted(word)| word.0).collect();
     let is_path = words.first().is_some_and(|program| program.starts_with('/'));
     if is_path { Ok(words) } else { Err(source.at(start, Problem::NoProgram)) }
-}
-
-fn probe(source: &Source, table: tables::Probe) -> Result<ProbeConfig, ConfigError> {
-    let is_name = |target: &&Spanned<Written>| matches!(target.as_ref().0.hosts, Hosts::Name(_));
-    if let Some(name) = table.allow.iter().find(is_name) {
-        return Err(source.at(name.span().start, Problem::AllowedName));
-    }
-    Ok(ProbeConfig {
-        allow: targets(table.allow),
-        max_in_flight: table.max_in_flight.map_or(256, Whole::get),
-    })
-}
-
-fn module(name: Spanned<Quoted<Name>>, table: &tables::Module) -> ModuleConfig {
-    let defaults = PoolConfig::named("").settings.schedule;
-    ModuleConfig {
-        name: name.into_inner().0.0,
-        timeout: table.timeout.as_ref().map_or(PoolConfig::TIMEOUT, |Quoted(timeout)| *timeout),
-        attempts: table.retries.map_or(defaults.attempts(), Retries::attempts),
-    }
 }

@@ -12,7 +12,7 @@ use super::words::{
     Argument, FailOpen, Interface, Isolation, Name, Percentage, Quoted, Retries, Small, Whole,
     Written,
 };
-use super::{Addresses, MOST_SYNS};
+use super::{Addresses, IpProtocol, MOST_SYNS};
 
 /// The file.
 #[derive(Debug, Deserialize)]
@@ -34,7 +34,7 @@ pub(super) struct File {
 pub(super) struct Probe {
     #[serde(default)]
     pub(super) allow: Vec<Spanned<Written>>,
-    pub(super) max_in_flight: Option<Whole<1, 65_536>>,
+    pub(super) max_in_flight: Option<Whole<1, 256>>,
 }
 
 /// `[module.NAME]`
@@ -43,6 +43,8 @@ pub(super) struct Probe {
 pub(super) struct Module {
     pub(super) timeout: Option<Quoted<Duration>>,
     pub(super) retries: Option<Retries>,
+    pub(super) preferred_ip_protocol: Option<Quoted<IpProtocol>>,
+    pub(super) ip_protocol_fallback: Option<bool>,
 }
 
 /// `[pool.NAME]`

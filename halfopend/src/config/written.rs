@@ -7,7 +7,7 @@ use halfopen::attempt::Attempts;
 use halfopen::engine::{Egress, EngineKind};
 use halfopen::target::{Hosts, Target};
 
-use super::{Addresses, Config, ModuleConfig, PoolConfig, ProbeConfig};
+use super::{Addresses, Config, IpProtocol, ModuleConfig, PoolConfig, ProbeConfig};
 use crate::fleet::fail_open::Limit;
 
 /// The most targets of a list that are shown.
@@ -27,15 +27,30 @@ impl Display for Written<'_> {
             EngineKind::Connect => "connect",
         };
         writeln!(f, "engine = {engine:?}\ntarget_metrics = {target_metrics}")?;
-        if let Some(ProbeConfig { allow, max_in_flight }) = probe {
+        if let Some(ProbeConfig { allow, max_in_flight, .. }) = probe {
             writeln!(f, "\n[probe]\nmax_in_flight = {max_in_flight}")?;
             list(f, "allow", allow)?;
         }
-        for ModuleConfig { name, timeout, attempts } in modules {
-            let retries = retries(*attempts);
-            writeln!(f, "\n[module.{name}]\ntimeout = \"{timeout:?}\"\nretries = {retries}")?;
+        for module in modules {
+            writeln!(f, "\n[module.{}]\n{}", module.name, Written::module(module))?;
         }
         pools.iter().try_for_each(|pool| write_pool(f, pool))
+    }
+}
+
+impl Written<'_> {
+    /// Returns the settings of a module in the language of the file, one a line.
+    pub fn module(module: &ModuleConfig) -> String {
+        let ModuleConfig { timeout, attempts, preferred, falls_back, .. } = module;
+        let retries = retries(*attempts);
+        let preferred = match preferred {
+            IpProtocol::V4 => "ip4",
+            IpProtocol::V6 => "ip6",
+        };
+        format!(
+            "timeout = \"{timeout:?}\"\nretries = {retries}\n\
+             preferred_ip_protocol = {preferred:?}\nip_protocol_fallback = {falls_back}"
+        )
     }
 }
 

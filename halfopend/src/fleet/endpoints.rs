@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::scheduler::REST;
+use super::visits::is_visit;
 
 /// The endpoints that are being checked, and those that rest after a check.
 ///
@@ -60,7 +61,7 @@ impl Endpoints {
         let (Some(rested), true) = (busy.rested, busy.owner.is_none_or(|owner| owner == id)) else {
             busy.waiting.push_back(id);
             let sharing = self.shared.entry(endpoint).or_default();
-            for id in busy.owner.into_iter().chain([id]) {
+            for id in busy.owner.into_iter().chain([id]).filter(|id| !is_visit(*id)) {
                 if !sharing.contains(&id) {
                     sharing.push(id);
                 }
@@ -119,6 +120,26 @@ impl Endpoints {
         self.busy.get(&endpoint).is_none_or(|busy| {
             busy.owner.is_none() && busy.rested.is_some_and(|rested| rested <= now)
         })
+    }
+
+    /// Does the same for `id` if no target waits for the endpoint. Otherwise `id` does not wait.
+    pub(super) fn claim_unless_wanted(
+        &mut self,
+        endpoint: SocketAddr,
+        id: u32,
+        now: Duration,
+    ) -> Turn {
+        self.expire(now);
+        match self.busy.get(&endpoint) {
+            None => self.claim(endpoint, id, now),
+            Some(Busy { owner: None, rested: Some(rested), .. }) => {
+                if *rested > now {
+                    return Turn::At(*rested);
+                }
+                self.claim(endpoint, id, now)
+            }
+            Some(_) => Turn::Later,
+        }
     }
 
     /// Returns true if `endpoint` is being checked for the target `id`.

@@ -6,9 +6,10 @@ use std::time::Duration;
 use halfopen::verdict::Outcome;
 use rand::RngExt;
 
+use super::by_endpoint::ByEndpoint;
 use super::health::{Finding, Health, State};
 use super::pool::Pool;
-use super::scheduler::Timing;
+use super::scheduler::{REST, Timing};
 use super::target::{Place, Target, finding};
 use super::{FIRST_ROUND, Fleet, Member, PoolSettings, number};
 use crate::event::EventKind;
@@ -16,12 +17,12 @@ use crate::event::EventKind;
 /// A check that has been cancelled, and that the loop does not know of yet.
 #[derive(Debug)]
 pub(super) struct Cancelled {
-    endpoint: SocketAddr,
-    id: u32,
-    at: Duration,
+    pub(super) endpoint: SocketAddr,
+    pub(super) id: u32,
+    pub(super) at: Duration,
     /// True if the target was removed: another one may have its id as soon as no outcome of this
     /// check can come any more.
-    is_removed: bool,
+    pub(super) is_removed: bool,
 }
 
 impl Fleet {
@@ -107,6 +108,7 @@ impl Fleet {
         });
         self.targets[id as usize] = Some(target);
         self.pools[pool as usize].members(is_witness).push(id);
+        self.enter_place(id);
         self.expect_or_not(id);
         self.wait(id);
         id
@@ -169,6 +171,7 @@ impl Fleet {
             target.health.start_over();
             target.is_own = false;
         }
+        self.enter_place(id);
         self.expect_or_not(id);
         if was_pending || !was_known {
             self.wait(id);
@@ -194,6 +197,23 @@ impl Fleet {
         Some(endpoint)
     }
 
+    /// Gets ready for visits, which must know which targets have the same endpoint.
+    pub fn expect_visits(&mut self) {
+        if self.by_endpoint.is_none() {
+            self.by_endpoint = Some(ByEndpoint::default());
+            (0..number(self.targets.len())).for_each(|id| self.enter_place(id));
+        }
+    }
+
+    /// Takes in that a target has an endpoint, if it has.
+    fn enter_place(&mut self, id: u32) {
+        let targets = &self.targets;
+        let endpoint_of = |id: u32| targets[id as usize].as_ref()?.place.endpoint();
+        if let (Some(by_endpoint), Some(endpoint)) = (&mut self.by_endpoint, endpoint_of(id)) {
+            by_endpoint.insert(id, endpoint, endpoint_of);
+        }
+    }
+
     /// Ends the check of an endpoint, or the wait for one, and lets the next target have its turn.
     pub(super) fn release(&mut self, endpoint: SocketAddr, id: u32, now: Duration) {
         if let Some((next, due)) = self.endpoints.release(endpoint, id, now)
@@ -202,6 +222,7 @@ impl Fleet {
             target.timing.postpone(due);
             self.wait(next);
         }
+        self.visits.wake(endpoint, now + REST);
     }
 
     /// Lets a target leave its endpoint, if it has one. Returns true if it was being checked, or
@@ -214,6 +235,9 @@ impl Fleet {
             self.endpoints.forget(endpoint, id);
             if std::mem::take(&mut target.is_expected) {
                 self.isolation.expect(endpoint, false);
+            }
+            if let Some(by_endpoint) = &mut self.by_endpoint {
+                by_endpoint.remove(id, endpoint);
             }
         }
         match endpoint {

@@ -1,6 +1,7 @@
 //! All pools and their targets: outcomes of checks and the time go in, checks to make and events
 //! come out. Pure: no I/O, no clock.
 
+mod by_endpoint;
 mod cross_checks;
 mod endpoints;
 pub mod fail_open;
@@ -12,8 +13,10 @@ mod pool;
 mod reports;
 mod rounds;
 mod scheduler;
+mod share;
 mod target;
 mod time;
+mod visits;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -24,7 +27,9 @@ use rand::rngs::StdRng;
 
 pub use self::pool::PoolSettings;
 pub use self::target::Place;
+pub use self::visits::{Visit, VisitEnd, is_visit};
 
+use self::by_endpoint::ByEndpoint;
 use self::cross_checks::CrossChecks;
 use self::endpoints::Endpoints;
 use self::health::Health;
@@ -33,6 +38,7 @@ use self::membership::Cancelled;
 use self::pool::Pool;
 use self::scheduler::Scheduler;
 use self::target::Target;
+use self::visits::Visits;
 use crate::event::Event;
 
 /// Over how long the first checks are spread at most.
@@ -82,6 +88,9 @@ pub struct Fleet {
     targets: Vec<Option<Target>>,
     free: Vec<u32>,
     endpoints: Endpoints,
+    /// `None` as long as no visits are expected.
+    by_endpoint: Option<ByEndpoint>,
+    visits: Visits,
     cancelled: VecDeque<Cancelled>,
     scheduler: Scheduler,
     /// True if the caller has asked for a check.
@@ -113,6 +122,8 @@ impl Fleet {
             targets: Vec::new(),
             free: Vec::new(),
             endpoints: Endpoints::default(),
+            by_endpoint: None,
+            visits: Visits::new(rate),
             cancelled: VecDeque::new(),
             scheduler: Scheduler::new(rate),
             is_running: false,
@@ -142,6 +153,11 @@ impl Fleet {
     /// Returns the next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
+    }
+
+    /// Returns the endpoint of a target, if there is such a target and its endpoint is known.
+    fn endpoint_of(&self, id: u32) -> Option<SocketAddr> {
+        self.targets.get(id as usize)?.as_ref()?.place.endpoint()
     }
 
     fn target(&self, id: u32) -> &Target {

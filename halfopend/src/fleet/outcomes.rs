@@ -20,6 +20,8 @@ impl Fleet {
             return;
         }
         let companions = self.endpoints.take_companions(endpoint);
+        let begun = self.target(id).timing.begun();
+        self.visits.answer(endpoint, begun, &outcome);
         self.release(endpoint, id, now);
         for companion in companions {
             self.end(companion, outcome.clone(), now);

@@ -4,14 +4,12 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
+use super::share::Share;
 use super::time::Time;
 
 /// The least time from the end of a check to the next one of the same target: sequence numbers of
 /// two rounds must differ by more than a window ([`halfopen::checker::Checker::admit`]).
 pub(super) const REST: Duration = Duration::from_millis(500);
-
-/// For how many SYNs the fast lane may make up.
-const BURST: u32 = 48;
 
 /// So many entries beyond twice the number of targets are too many.
 const SPARE: usize = 1024;
@@ -25,10 +23,8 @@ const SPARE: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Scheduler {
     lanes: [BinaryHeap<Reverse<(Time, u32)>>; 2],
-    /// The time between two SYNs of the fast lane.
-    spacing: Duration,
-    /// When its next check may begin, if it has used up its share.
-    fast_at: Duration,
+    /// That of the fast lane.
+    share: Share,
     /// When the next target that is added may be checked first.
     ready: Duration,
 }
@@ -88,6 +84,11 @@ impl Timing {
     /// Returns when the next regular check is due.
     pub(super) fn due(&self) -> Duration {
         self.due.into()
+    }
+
+    /// Returns when the next check is due, in any lane.
+    pub(super) fn next(&self) -> Duration {
+        self.due.min(self.fast).into()
     }
 
     /// Returns when the newest check began.
@@ -190,9 +191,8 @@ impl Timing {
 impl Scheduler {
     /// Creates a scheduler for at most `rate` SYNs per second, or any number if that is 0.
     pub(super) fn new(rate: u32) -> Self {
-        let spacing = Duration::from_secs(4).checked_div(rate).unwrap_or_default();
-        let [fast_at, ready] = [Duration::ZERO; 2];
-        Self { lanes: [BinaryHeap::new(), BinaryHeap::new()], spacing, fast_at, ready }
+        let lanes = [BinaryHeap::new(), BinaryHeap::new()];
+        Self { lanes, share: Share::quarter_of(rate), ready: Duration::ZERO }
     }
 
     /// Returns the earliest time at which another target that is added at `now` may be checked
@@ -200,7 +200,8 @@ impl Scheduler {
     /// already, which they must not delay.
     pub(super) fn ready_for_another(&mut self, now: Duration, others: bool) -> Duration {
         let ready = self.ready.max(now);
-        self.ready = ready + if others { self.spacing } else { self.spacing * 5 / 16 };
+        let spacing = self.share.spacing();
+        self.ready = ready + if others { spacing } else { spacing * 5 / 16 };
         ready
     }
 
@@ -238,7 +239,7 @@ impl Scheduler {
         let mut next: Option<Duration> = None;
         for lane in [Lane::Fast, Lane::Steady] {
             let Some((due, id)) = self.first(lane, &is_current) else { continue };
-            let at = if lane == Lane::Fast { due.max(self.fast_at) } else { due };
+            let at = if lane == Lane::Fast { due.max(self.share.free_at()) } else { due };
             if at <= now {
                 self.lanes[lane as usize].pop();
                 return Ok((id, lane, due));
@@ -267,13 +268,12 @@ impl Scheduler {
 
     /// Takes in that a check begins at `now` because of the fast lane, with so many SYNs.
     pub(super) fn charge(&mut self, syns: u32, now: Duration) {
-        let slack = self.spacing * BURST;
-        self.fast_at = self.fast_at.max(now.saturating_sub(slack)) + self.spacing * syns;
+        self.share.charge(syns, now);
     }
 
     /// Returns true if the fast lane has used up its share at `now`.
     pub(super) fn is_used_up(&self, now: Duration) -> bool {
-        self.fast_at > now
+        self.share.free_at() > now
     }
 
     fn first(

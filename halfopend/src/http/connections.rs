@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
 use super::serve::serve;
-use super::shared::Shared;
+use super::shared::{Shared, group};
 
 /// The most connections at a time.
 pub(super) const CONNECTIONS: usize = 256;
@@ -95,14 +95,6 @@ fn victim(all: &[Connection]) -> Option<usize> {
     let rank = |connection: &Connection| (counts[&connection.client], is_idle(connection));
     // The last of those that rank highest would be the newest.
     (0..all.len()).rev().max_by_key(|index| rank(&all[*index]))
-}
-
-/// Returns what stands for a client: a network of IPv6 that one host may have.
-fn group(client: IpAddr) -> IpAddr {
-    match client {
-        IpAddr::V4(_) => client,
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-    }
 }
 
 /// Accepts connections, and serves them.

@@ -10,7 +10,7 @@ use hyper::http::request::Parts;
 
 use super::reply::{self, Response};
 use super::shared::Shared;
-use super::{health, in_force, metrics, page, reload, targets};
+use super::{health, in_force, metrics, page, probe, reload, targets};
 
 /// Every path.
 const ROUTES: &[Route] = &[
@@ -22,6 +22,7 @@ const ROUTES: &[Route] = &[
     Route::get("/api/v1/targets", targets::targets),
     Route::get("/config", in_force::show),
     Route::get("/metrics", metrics::metrics),
+    Route::get_later("/probe", |parts, shared| Box::pin(probe::probe(parts, shared))),
     Route::post_later("/-/reload", |_, shared| Box::pin(reload::reload(shared))),
 ];
 
@@ -47,6 +48,10 @@ struct Route {
 impl Route {
     const fn get(path: &'static str, handler: fn(&Parts, &Shared) -> Response) -> Self {
         Self { path, is_post: false, handler: Handler::Now(handler) }
+    }
+
+    const fn get_later(path: &'static str, handler: fn(Parts, Arc<Shared>) -> Later) -> Self {
+        Self { path, is_post: false, handler: Handler::Later(handler) }
     }
 
     const fn post_later(path: &'static str, handler: fn(Parts, Arc<Shared>) -> Later) -> Self {

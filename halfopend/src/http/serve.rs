@@ -21,7 +21,8 @@ use super::connections::Place;
 use super::reply::{self, Response};
 use super::router;
 use super::security::Security;
-use super::shared::Shared;
+use super::shared::{Client, Shared};
+use super::stream::Stream;
 
 /// How long a client may take to agree on TLS.
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
@@ -42,7 +43,10 @@ const HEAD: usize = 16 << 10;
 const HEADERS: usize = 64;
 
 /// Serves a client until either side has had enough.
-pub(super) async fn serve(stream: TcpStream, client: IpAddr, place: Place, shared: Arc<Shared>) {
+pub(super) async fn serve(stream: TcpStream, address: IpAddr, place: Place, shared: Arc<Shared>) {
+    let stream = Arc::new(stream);
+    let client = Client { address, stream: Arc::clone(&stream) };
+    let stream = Stream(stream);
     let Some(tls) = &shared.security().tls else {
         return serve_http(stream, client, place, shared).await;
     };
@@ -53,12 +57,12 @@ pub(super) async fn serve(stream: TcpStream, client: IpAddr, place: Place, share
 
 async fn serve_http(
     stream: impl AsyncRead + AsyncWrite + Unpin,
-    client: IpAddr,
+    client: Client,
     place: Place,
     shared: Arc<Shared>,
 ) {
     let service = service_fn(|request: hyper::Request<Incoming>| {
-        let (busy, shared) = (place.busy(), Arc::clone(&shared));
+        let (busy, client, shared) = (place.busy(), client.clone(), Arc::clone(&shared));
         async move {
             let response = answer(request, client, shared).await;
             Ok::<_, Infallible>(response.map(|body| Tracked::new(body, busy)))
@@ -79,14 +83,16 @@ async fn serve_http(
 
 async fn answer(
     request: hyper::Request<Incoming>,
-    client: IpAddr,
+    client: Client,
     shared: Arc<Shared>,
 ) -> Response {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
     let security = shared.security();
     let Security { users, headers, .. } = &*security;
+    let passwords = &shared.passwords;
     let mut response =
-        if users.is_empty() || shared.passwords.are_right(users, &head.headers, client).await {
+        if users.is_empty() || passwords.are_right(users, &head.headers, client.address).await {
+            head.extensions.insert(client);
             router::answer(head, shared).await
         } else {
             let mut response = reply::text(StatusCode::UNAUTHORIZED, "unauthorized\n");

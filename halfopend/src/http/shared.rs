@@ -1,10 +1,13 @@
 //! What handlers know.
 
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+
+use tokio::net::TcpStream;
 
 use super::security::{Security, SecurityFiles};
 use super::users::Passwords;
-use super::{InForce, Notices, Reloads};
+use super::{InForce, Notices, Probes, Reloads};
 use crate::live::Live;
 
 /// What handlers know.
@@ -23,6 +26,30 @@ pub(super) struct Shared {
     pub(super) passwords: Passwords,
     /// The configuration in force.
     pub(super) in_force: Arc<InForce>,
+    /// Checks on demand.
+    pub(super) probes: Arc<Probes>,
+}
+
+/// Who asks.
+#[derive(Clone)]
+pub(super) struct Client {
+    pub(super) address: IpAddr,
+    pub(super) stream: Arc<TcpStream>,
+}
+
+impl Client {
+    /// Returns what stands for it if places are shared.
+    pub(super) fn group(&self) -> IpAddr {
+        group(self.address)
+    }
+}
+
+/// Returns what stands for a client: a network of IPv6 that one host may have.
+pub(super) fn group(client: IpAddr) -> IpAddr {
+    match client {
+        IpAddr::V4(_) => client,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+    }
 }
 
 impl Shared {

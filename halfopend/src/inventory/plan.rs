@@ -7,12 +7,15 @@ use std::sync::Arc;
 use super::members::{Host, Members};
 use crate::config::{Config, PoolConfig, Written};
 use crate::fleet::PoolSettings;
+use crate::probe::Terms;
 
 /// A configuration that is in force.
 #[derive(Debug, Clone, Default)]
 pub(super) struct InForce {
     /// Its pools, without their targets.
     pub(super) pools: Vec<PoolConfig>,
+    /// What may be checked on demand.
+    pub(super) terms: Arc<Terms>,
     /// What readers are shown.
     pub(super) text: Arc<str>,
     /// The targets of each pool, and its witnesses.
@@ -48,7 +51,8 @@ impl InForce {
     /// Returns what a configuration puts into force.
     pub(super) fn of(config: Config) -> Self {
         let text = Written(&config).to_string().into();
-        let mut in_force = Self { pools: config.pools, text, members: HashMap::new() };
+        let terms = Arc::new(Terms::of(&config));
+        let mut in_force = Self { pools: config.pools, terms, text, members: HashMap::new() };
         for pool in &mut in_force.pools {
             let (targets, witnesses) =
                 (mem::take(&mut pool.targets), mem::take(&mut pool.witnesses));

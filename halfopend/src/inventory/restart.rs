@@ -23,7 +23,13 @@ pub(super) fn needs_restart(
     if new.engine != start.engine {
         return refuse("engine".to_owned());
     }
-    let most = start.pools.iter().map(attempts).max();
+    if new.probe.is_some() && engine_of_visits(start).is_none() {
+        return refuse("probe".to_owned());
+    }
+    let most = start.attempts().count();
+    if let Some(module) = new.modules.iter().find(|module| module.attempts.count() > most) {
+        return refuse(format!("module.{}.retries to more than at the start", module.name));
+    }
     let (at_start, before, after) = (by_name(&start.pools), by_name(in_force), by_name(&new.pools));
     for pool in &new.pools {
         let name = &*pool.settings.name;
@@ -32,8 +38,8 @@ pub(super) fn needs_restart(
         if let Some(key) = change_of_pool(start, before, at_start, pool) {
             return refuse(format!("pool.{name}.{key}"));
         }
-        if Some(attempts(pool)) > most {
-            return refuse(format!("pool.{name}.retries to more than any pool had at the start"));
+        if pool.settings.schedule.attempts().count() > most {
+            return refuse(format!("pool.{name}.retries to more than at the start"));
         }
     }
     let is_gone = |pool: &&PoolConfig| !after.contains_key(&*pool.settings.name);
@@ -52,6 +58,9 @@ pub(super) fn use_open_engines(start: &Config, new: &mut Config) {
             open.push((egress, settings.engine));
         }
     }
+    if let (Some(probe), Some(engine)) = (&mut new.probe, engine_of_visits(start)) {
+        probe.engine = engine;
+    }
     for PoolConfig { egress, settings, .. } in &mut new.pools {
         if let Some((_, engine)) = open.iter().find(|(open, _)| *open == egress) {
             settings.engine = *engine;
@@ -63,8 +72,11 @@ fn by_name(pools: &[PoolConfig]) -> HashMap<&str, &PoolConfig> {
     pools.iter().map(|pool| (&*pool.settings.name, pool)).collect()
 }
 
-fn attempts(pool: &PoolConfig) -> usize {
-    pool.settings.schedule.attempts().count()
+/// Returns the index of the engine by which checks on demand can leave, if it was opened.
+fn engine_of_visits(start: &Config) -> Option<usize> {
+    let of_pool = start.pools.iter().find(|pool| pool.egress == Egress::default());
+    let of_pool = of_pool.map(|pool| pool.settings.engine);
+    start.probe.as_ref().map(|probe| probe.engine).or(of_pool)
 }
 
 /// Returns the first setting of a pool that cannot be changed like this.

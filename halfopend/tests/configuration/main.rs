@@ -8,7 +8,7 @@ use halfopen::attempt::Attempts;
 use halfopen::engine::{Egress, EngineKind};
 use halfopen::schedule::Schedule;
 use halfopend::config::{
-    Addresses, Config, ModuleConfig, PoolConfig, ProbeConfig, Settings, Written, parse,
+    Addresses, Config, IpProtocol, ModuleConfig, PoolConfig, ProbeConfig, Settings, Written, parse,
 };
 use halfopend::fleet::PoolSettings;
 use halfopend::fleet::fail_open::Limit;
@@ -46,6 +46,8 @@ max_in_flight = 16
 [module.fast]
 timeout = "1s"
 retries = 1
+preferred_ip_protocol = "ip4"
+ip_protocol_fallback = false
 [pool.web]
 targets = ["192.0.2.7:443"]
 witness = ["192.0.2.1:22"]
@@ -110,9 +112,18 @@ fn every_key_has_its_value() {
 fn single_checks_have_their_values() {
     let config = understood(EVERYTHING);
     let allow = ["192.0.2.0/24:25,443", "[2001:db8::/64]:443"].map(|text| text.parse().unwrap());
-    assert_eq!(config.probe, Some(ProbeConfig { allow: allow.into(), max_in_flight: 16 }));
+    assert_eq!(
+        config.probe,
+        Some(ProbeConfig { allow: allow.into(), max_in_flight: 16, engine: 0 })
+    );
     let attempts = Attempts::with_retries(1).unwrap();
-    let fast = ModuleConfig { name: "fast".into(), timeout: Duration::from_secs(1), attempts };
+    let fast = ModuleConfig {
+        name: "fast".into(),
+        timeout: Duration::from_secs(1),
+        attempts,
+        preferred: IpProtocol::V4,
+        falls_back: false,
+    };
     assert_eq!(config.modules, [fast]);
 }
 

@@ -12,6 +12,7 @@ mod loss;
 mod name_service;
 mod names;
 mod privilege;
+mod probe;
 mod prometheus;
 mod reload;
 mod service;
