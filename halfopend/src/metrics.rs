@@ -5,10 +5,12 @@
 //! counters of their own, and both the classic format and OpenMetrics are wanted.
 
 mod families;
+mod labels;
 mod process;
 mod text;
 
 use self::families::{PROGRAM, TARGETS};
+use self::labels::Labels;
 use self::text::Text;
 use crate::live::Table;
 
@@ -48,6 +50,7 @@ pub struct Exposition {
     format: Format,
     has_targets: bool,
     next: Next,
+    labels: Labels,
 }
 
 /// The next piece.
@@ -61,7 +64,7 @@ enum Next {
 impl Exposition {
     /// Begins an answer, with metrics of each target if `has_targets` is true.
     pub fn new(format: Format, has_targets: bool) -> Self {
-        Self { format, has_targets, next: Next::Program }
+        Self { format, has_targets, next: Next::Program, labels: Labels::new() }
     }
 
     /// Returns the next piece, until there is none.
@@ -81,8 +84,12 @@ impl Exposition {
                     text.head(family.name, family.kind, family.help);
                 }
                 let end = table.targets.len().min(first + PIECE);
-                for row in table.targets.get(first..end).into_iter().flatten().flatten() {
-                    (family.write)(row, family.name, &mut text);
+                self.labels.follow(table.layout);
+                let mut lines = text.family(family.name);
+                for (id, row) in (first..).zip(&table.targets[first.min(end)..end]) {
+                    if let Some(row) = row {
+                        (family.write)(row, lines.line(self.labels.of(id, row)));
+                    }
                 }
                 match (end < table.targets.len(), index + 1 < TARGETS.len()) {
                     (true, _) => Next::Targets(index, end),

@@ -40,6 +40,8 @@ pub struct Table {
     pub faults: BTreeMap<&'static str, u64>,
     /// The program itself.
     pub program: Program,
+    /// Changes whenever an id becomes that of another target, or its labels change.
+    pub layout: u64,
     histories: usize,
 }
 
@@ -161,6 +163,7 @@ impl Table {
             targets: Vec::new(),
             faults: FAULTS.map(|fault| (fault, 0)).into(),
             program: Program::default(),
+            layout: 0,
             histories: 0,
         }
     }
@@ -195,6 +198,7 @@ impl Table {
             EventKind::Removed => {
                 self.show_pool(&pool);
                 let row = self.targets.get_mut(target.id as usize).and_then(Option::take);
+                self.layout += 1;
                 self.histories -= usize::from(row.is_some_and(|row| row.history.is_some()));
                 if pool.targets == 0 {
                     self.pools.remove(&pool.name);
@@ -245,9 +249,13 @@ impl Table {
         row.since = changed.map_or(row.since, |time| NonZeroI64::new(time.as_microsecond()));
         let is_endpoint =
             view.endpoint.is_some_and(|endpoint| *endpoint.to_string() == *view.label);
+        let label = (!is_endpoint).then_some(view.label);
+        let old_label = row.words.take().and_then(|words| words.label);
+        let has_same_labels =
+            (&row.pool, row.endpoint, &old_label) == (&pool, view.endpoint, &label);
+        self.layout += u64::from(!has_same_labels);
         (row.pool, row.endpoint) = (pool, view.endpoint);
         (row.state, row.advertised, row.is_held) = (view.to, view.advertised, view.is_held);
-        let label = (!is_endpoint).then_some(view.label);
         let reason = view.reason.map(String::into_boxed_str);
         let has_words = label.is_some() || reason.is_some();
         row.words = has_words.then(|| Box::new(Words { label, reason }));

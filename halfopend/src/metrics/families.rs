@@ -1,6 +1,9 @@
 //! The families of metrics.
 
-use super::text::{Kind, Text};
+use std::fmt::{self, Display, Formatter};
+use std::time::Duration;
+
+use super::text::{Kind, Line, Text};
 use crate::fleet::health::State;
 use crate::live::{PoolRow, Table, TargetRow};
 
@@ -122,7 +125,7 @@ pub(super) struct TargetFamily {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
     pub(super) help: &'static str,
-    pub(super) write: fn(&TargetRow, &str, &mut Text),
+    pub(super) write: fn(&TargetRow, Line<'_>),
 }
 
 pub(super) const TARGETS: &[TargetFamily] = &[
@@ -130,27 +133,27 @@ pub(super) const TARGETS: &[TargetFamily] = &[
         name: "target_up",
         kind: Kind::Gauge,
         help: "Whether the target is up. There is no line while that is unknown.",
-        write: |row, name, text| is_up(row, row.state, name, text),
+        write: |row, line| is_up(row.state, line),
     },
     TargetFamily {
         name: "target_advertised_up",
         kind: Kind::Gauge,
         help: "Whether load balancers are told that it is up. There is no line while that is unknown.",
-        write: |row, name, text| is_up(row, row.advertised, name, text),
+        write: |row, line| is_up(row.advertised, line),
     },
     TargetFamily {
         name: "target_held",
         kind: Kind::Gauge,
         help: "1 while a fault of this machine hides the target: its state stands.",
-        write: |row, name, text| of(row, name, u8::from(row.is_held), text),
+        write: |row, line| line.end(u8::from(row.is_held)),
     },
     TargetFamily {
         name: "target_round_trip_seconds",
         kind: Kind::Gauge,
         help: "The newest round-trip time.",
-        write: |row, name, text| {
+        write: |row, line| {
             if let Some(time) = row.round_trip() {
-                of(row, name, time.as_secs_f64(), text);
+                line.end(Seconds(time));
             }
         },
     },
@@ -158,9 +161,9 @@ pub(super) const TARGETS: &[TargetFamily] = &[
         name: "target_last_transition_timestamp_seconds",
         kind: Kind::Gauge,
         help: "When its state changed last.",
-        write: |row, name, text| {
+        write: |row, line| {
             if let Some(time) = row.since() {
-                of(row, name, time.as_second(), text);
+                line.end(time.as_second());
             }
         },
     },
@@ -168,25 +171,22 @@ pub(super) const TARGETS: &[TargetFamily] = &[
         name: "probes_total",
         kind: Kind::Counter,
         help: "Checks that have ended.",
-        write: |row, name, text| of(row, name, row.checks(), text),
+        write: |row, line| line.end(row.checks()),
     },
     TargetFamily {
         name: "probe_failures_total",
         kind: Kind::Counter,
         help: "Checks that did not find the port open. Those that a fault of this machine hid do not count.",
-        write: |row, name, text| of(row, name, row.failures(), text),
+        write: |row, line| line.end(row.failures()),
     },
     TargetFamily {
         name: "verdicts_total",
         kind: Kind::Counter,
         help: "Checks by the state of the port that they found.",
-        write: |row, name, text| {
+        write: |row, mut line| {
             for (state, count) in TargetRow::STATES.iter().zip(row.verdicts) {
                 if count > 0 {
-                    let state = state.to_string();
-                    let labels =
-                        [("pool", &*row.pool), ("target", &row.label()), ("state", &state)];
-                    text.line(name, &labels, count);
+                    line.end_with("state", state, count);
                 }
             }
         },
@@ -195,15 +195,24 @@ pub(super) const TARGETS: &[TargetFamily] = &[
         name: "syns_total",
         kind: Kind::Counter,
         help: "SYNs that were sent.",
-        write: |row, name, text| of(row, name, row.syns, text),
+        write: |row, line| line.end(row.syns),
     },
     TargetFamily {
         name: "transitions_total",
         kind: Kind::Counter,
         help: "Changes of the state.",
-        write: |row, name, text| of(row, name, row.transitions, text),
+        write: |row, line| line.end(row.transitions),
     },
 ];
+
+/// A time in seconds, with the microseconds in which those of targets are kept.
+struct Seconds(Duration);
+
+impl Display for Seconds {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:06}", self.0.as_secs(), self.0.subsec_micros())
+    }
+}
 
 fn of_pools(table: &Table, name: &str, value: fn(&PoolRow) -> u32, text: &mut Text) {
     for (pool, row) in &table.pools {
@@ -211,14 +220,10 @@ fn of_pools(table: &Table, name: &str, value: fn(&PoolRow) -> u32, text: &mut Te
     }
 }
 
-fn of(row: &TargetRow, name: &str, value: impl std::fmt::Display, text: &mut Text) {
-    text.line(name, &[("pool", &*row.pool), ("target", &row.label())], value);
-}
-
-fn is_up(row: &TargetRow, state: State, name: &str, text: &mut Text) {
+fn is_up(state: State, line: Line<'_>) {
     match state {
         State::Unknown => {}
-        State::Up => of(row, name, 1, text),
-        State::Down => of(row, name, 0, text),
+        State::Up => line.end(1),
+        State::Down => line.end(0),
     }
 }

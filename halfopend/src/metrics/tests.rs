@@ -5,28 +5,34 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::*;
-use crate::event::{PoolView, TargetView};
+use crate::event::{Event, EventKind, PoolView, TargetView};
 use crate::fleet::health::State;
-use crate::live::Live;
+use crate::live::{Live, Publisher, Update};
 
-fn text(format: Format, targets: u32) -> String {
-    let targets = (0..targets).map(|id| {
-        let pool = PoolView { name: "a\"b\\c\nd".into(), up: 1, targets, fails_open: false };
-        let target = TargetView {
-            id,
-            label: format!("web{id}.example:443").into(),
-            endpoint: None,
-            from: State::Unknown,
-            to: if id % 2 == 0 { State::Up } else { State::Unknown },
-            finding: None,
-            reason: None,
-            count: 0,
-            advertised: State::Up,
-            is_held: false,
-        };
-        (pool, target)
-    });
-    let (_publisher, live) = Live::new(Timestamp::UNIX_EPOCH, targets);
+fn target(id: u32, label: &str) -> (PoolView, TargetView) {
+    let pool = PoolView { name: "a\"b\\c\nd".into(), up: 1, targets: 1, fails_open: false };
+    let target = TargetView {
+        id,
+        label: label.into(),
+        endpoint: None,
+        from: State::Unknown,
+        to: if id.is_multiple_of(2) { State::Up } else { State::Unknown },
+        finding: None,
+        reason: None,
+        count: 0,
+        advertised: State::Up,
+        is_held: false,
+    };
+    (pool, target)
+}
+
+fn targets(count: u32) -> (Publisher, Live) {
+    let targets = (0..count).map(|id| target(id, &format!("web{id}.example:443")));
+    Live::new(Timestamp::UNIX_EPOCH, targets)
+}
+
+fn text(format: Format, count: u32) -> String {
+    let (_publisher, live) = targets(count);
     let table = live.read();
     let mut exposition = Exposition::new(format, true);
     std::iter::from_fn(|| exposition.next(&table)).collect()
@@ -82,4 +88,28 @@ fn without_metrics_of_targets_there_are_those_of_pools() {
     assert!(text.contains("halfopen_build_info{version="));
     assert!(!text.contains("halfopen_target_up"));
     assert!(text.ends_with("# EOF\n"));
+}
+
+#[test]
+fn a_target_that_takes_the_id_of_another_during_an_answer_has_its_own_labels() {
+    let count = 2 * PIECE;
+    let (mut publisher, live) = targets(u32::try_from(count).unwrap());
+    let mut exposition = Exposition::new(Format::Classic, true);
+    let mut next = || exposition.next(&live.read());
+    // The program and its pools, all of the first family, half of the second.
+    let before: String = (0..4).map_while(|_| next()).collect();
+    assert!(before.contains(
+        "target_advertised_up{pool=\"a\\\"b\\\\c\\nd\",target=\"web3.example:443\"} 1\n"
+    ));
+    for (kind, label) in [(EventKind::Removed, "web3.example:443"), (EventKind::Added, "new")] {
+        let (pool, target) = target(3, label);
+        let event = Event { sequence: 1, kind, pool: Some(pool), target: Some(target) };
+        publisher.publish(Update::Event(Box::new(event), Timestamp::UNIX_EPOCH));
+    }
+    publisher.flush();
+    let after: String = std::iter::from_fn(next).collect();
+    let lines = |target: &str| after.lines().filter(|line| line.contains(target)).count();
+    assert_eq!(lines("\"web3.example:443\""), 0);
+    assert_eq!(lines("\"new\""), lines("\"web5.example:443\""));
+    assert_eq!(lines("\"web1.example:443\""), lines("\"web5.example:443\""));
 }

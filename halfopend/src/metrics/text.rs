@@ -57,6 +57,11 @@ impl Text {
         let _ = writeln!(self.text, "{name} {value}");
     }
 
+    /// Returns what writes the lines of a family that a target has.
+    pub(super) fn family<'a>(&'a mut self, name: &str) -> FamilyText<'a> {
+        FamilyText { name: format!("{PREFIX}{name}"), text: &mut self.text }
+    }
+
     /// Writes a histogram.
     pub(super) fn histogram(&mut self, name: &str, labels: &[(&str, &str)], times: &Histogram) {
         for (bound, below) in times.buckets() {
@@ -85,7 +90,7 @@ impl Text {
         for (index, (label, content)) in labels.iter().enumerate() {
             self.text.push(if index == 0 { '{' } else { ',' });
             self.text.extend([label, "=\""]);
-            self.escape(content);
+            escape(content, &mut self.text);
             self.text.push('"');
         }
         if !labels.is_empty() {
@@ -93,18 +98,54 @@ impl Text {
         }
         let _ = writeln!(self.text, " {value}");
     }
+}
 
-    fn escape(&mut self, content: &str) {
-        if !content.contains(['\\', '"', '\n']) {
-            return self.text.push_str(content);
-        }
-        for c in content.chars() {
-            match c {
-                '\\' => self.text.push_str("\\\\"),
-                '"' => self.text.push_str("\\\""),
-                '\n' => self.text.push_str("\\n"),
-                c => self.text.push(c),
-            }
+/// Writes the lines of a family that has many.
+pub(super) struct FamilyText<'a> {
+    name: String,
+    text: &'a mut String,
+}
+
+impl FamilyText<'_> {
+    /// Returns the line of what has these labels, from the opening brace on, without the closing
+    /// one.
+    pub(super) fn line<'b>(&'b mut self, labels: &'b str) -> Line<'b> {
+        Line { name: &self.name, labels, text: self.text }
+    }
+}
+
+/// A line of a target, without its value.
+pub(super) struct Line<'a> {
+    name: &'a str,
+    labels: &'a str,
+    text: &'a mut String,
+}
+
+impl Line<'_> {
+    /// Writes it with this value.
+    pub(super) fn end(self, value: impl Display) {
+        self.text.extend([self.name, self.labels]);
+        let _ = writeln!(self.text, "}} {value}");
+    }
+
+    /// Writes it with one label more, whose content needs no escapes.
+    pub(super) fn end_with(&mut self, label: &str, content: impl Display, value: impl Display) {
+        self.text.extend([self.name, self.labels]);
+        let _ = writeln!(self.text, ",{label}=\"{content}\"}} {value}");
+    }
+}
+
+/// Appends the content of a label.
+pub(super) fn escape(content: &str, text: &mut String) {
+    if !content.contains(['\\', '"', '\n']) {
+        return text.push_str(content);
+    }
+    for c in content.chars() {
+        match c {
+            '\\' => text.push_str("\\\\"),
+            '"' => text.push_str("\\\""),
+            '\n' => text.push_str("\\n"),
+            c => text.push(c),
         }
     }
 }
