@@ -216,7 +216,8 @@ mod tests {
     }
 
     fn event(kind: EventKind, pool: &str, targets: u32, target: Option<TargetView>) -> Event {
-        let pool = PoolView { name: pool.into(), up: 0, targets, fails_open: false };
+        let pool =
+            PoolView { name: pool.into(), up: 0, targets, fails_open: false, fails_open_at: None };
         Event { sequence: 1, kind, pool: Some(pool), target }
     }
 

@@ -72,6 +72,8 @@ pub struct PoolView {
     pub targets: u32,
     /// True while it advertises silent targets as up.
     pub fails_open: bool,
+    /// It begins to do so when no more than this many are up, unless it never does.
+    pub fails_open_at: Option<u32>,
 }
 
 /// A target at the time of an event.

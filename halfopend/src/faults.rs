@@ -49,7 +49,7 @@ impl Faults {
     }
 }
 
-fn fail_open(PoolView { name, up, targets, fails_open }: &PoolView) -> String {
+fn fail_open(PoolView { name, up, targets, fails_open, .. }: &PoolView) -> String {
     let counts = format!("{name}: {up} of {targets} targets are up");
     if *fails_open {
         format!("{counts}, so silent ones are advertised as up")
@@ -68,7 +68,7 @@ mod tests {
     }
 
     fn pool(fails_open: bool) -> PoolView {
-        PoolView { name: "web".into(), up: 1, targets: 4, fails_open }
+        PoolView { name: "web".into(), up: 1, targets: 4, fails_open, fails_open_at: Some(1) }
     }
 
     fn target(reason: &str) -> TargetView {

@@ -6,7 +6,7 @@ use crate::fleet::health::State;
 use crate::live::TargetRow;
 
 /// A choice of targets, as a query says it: `pool=NAME`, `q=WORDS`, `problems=true`, `limit=N`,
-/// `history=true`.
+/// `offset=N`, `history=true`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
     /// Only those of this pool.
@@ -17,6 +17,8 @@ pub struct Filter {
     pub problems: bool,
     /// Only so many.
     pub limit: usize,
+    /// Without the first so many.
+    pub offset: usize,
     /// With the round-trip times of the last hour.
     pub history: bool,
 }
@@ -25,7 +27,7 @@ pub struct Filter {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FilterError {
     /// There is no such parameter.
-    #[error("there is no parameter {0:?}; there are: pool q problems limit history")]
+    #[error("there is no parameter {0:?}; there are: pool q problems limit offset history")]
     Parameter(String),
     /// It has a value that it cannot have.
     #[error("{0}={1:?}: it must be {2}")]
@@ -39,6 +41,7 @@ impl Default for Filter {
             words: String::new(),
             problems: false,
             limit: usize::MAX,
+            offset: 0,
             history: false,
         }
     }
@@ -59,11 +62,8 @@ impl Filter {
                 "q" => filter.words = value.to_lowercase(),
                 "problems" => filter.problems = flag("problems", &value)?,
                 "history" => filter.history = flag("history", &value)?,
-                "limit" => {
-                    let number = value.parse();
-                    filter.limit = number
-                        .map_err(|_| FilterError::Value("limit", value.into_owned(), "a number"))?;
-                }
+                "limit" => filter.limit = number("limit", &value)?,
+                "offset" => filter.offset = number("offset", &value)?,
                 _ => return Err(FilterError::Parameter(name.into_owned())),
             }
         }
@@ -82,6 +82,10 @@ impl Filter {
     }
 }
 
+fn number(name: &'static str, value: &str) -> Result<usize, FilterError> {
+    value.parse().map_err(|_| FilterError::Value(name, value.to_owned(), "a number"))
+}
+
 fn flag(name: &'static str, value: &str) -> Result<bool, FilterError> {
     match value {
         "true" | "1" | "on" => Ok(true),
@@ -96,12 +100,14 @@ mod tests {
 
     #[test]
     fn a_query_chooses() {
-        let chosen = Filter::of_query("pool=web&q=A%20b&problems=true&limit=5&history=1").unwrap();
+        let chosen =
+            Filter::of_query("pool=web&q=A%20b&problems=true&limit=5&offset=6&history=1").unwrap();
         let wanted = Filter {
             pool: Some("web".to_owned()),
             words: "a b".to_owned(),
             problems: true,
             limit: 5,
+            offset: 6,
             history: true,
         };
         assert_eq!(chosen, wanted);
@@ -110,7 +116,7 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_refused() {
-        for query in ["polo=web", "problems=maybe", "limit=-1", "limit=", "history=2"] {
+        for query in ["polo=web", "problems=maybe", "limit=-1", "limit=", "offset=x", "history=2"] {
             assert!(Filter::of_query(query).is_err(), "{query}");
         }
     }

@@ -19,7 +19,13 @@ fn agent(targets: &[(&str, State)]) -> SocketAddr {
     writer.show(&[PoolConfig { agent: Some(port), ..PoolConfig::named("web") }]);
     let count = u32::try_from(targets.len()).unwrap();
     for (id, (label, state)) in (0..).zip(targets) {
-        let pool = PoolView { name: "web".into(), up: 0, targets: count, fails_open: false };
+        let pool = PoolView {
+            name: "web".into(),
+            up: 0,
+            targets: count,
+            fails_open: false,
+            fails_open_at: None,
+        };
         let target = TargetView {
             id,
             label: (*label).into(),

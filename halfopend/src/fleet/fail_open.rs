@@ -41,6 +41,19 @@ impl FailOpen {
         self.is_open
     }
 
+    /// Returns the number of up targets, of so many, at which the pool fails open.
+    pub fn limit(&self, targets: u32) -> Option<u32> {
+        if self.limit == Limit::Off {
+            return None;
+        }
+        let (mut limit, mut above) = (0, targets + 1);
+        while above - limit > 1 {
+            let middle = limit.midpoint(above);
+            if self.is_exceeded_by(middle, targets) { above = middle } else { limit = middle }
+        }
+        Some(limit)
+    }
+
     /// Takes in that `up` of `targets` are up at `now`, and `down` of them down; it is not known of
     /// the rest. Returns true if the pool opens or closes.
     pub fn update(&mut self, up: u32, down: u32, targets: u32, now: Duration) -> bool {

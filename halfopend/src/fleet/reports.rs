@@ -133,6 +133,7 @@ impl Fleet {
             up: pool.up,
             targets: pool.count(),
             fails_open: pool.fail_open.is_open(),
+            fails_open_at: pool.fail_open.limit(pool.count()),
         }
     }
 

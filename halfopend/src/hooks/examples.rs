@@ -4,7 +4,8 @@ use crate::event::{Event, EventKind, PoolView, TargetView};
 use crate::fleet::health::State;
 
 pub(super) fn event(sequence: u64, target: TargetView) -> Event {
-    let pool = PoolView { name: "web".into(), up: 9, targets: 10, fails_open: false };
+    let pool =
+        PoolView { name: "web".into(), up: 9, targets: 10, fails_open: false, fails_open_at: None };
     Event { sequence, kind: EventKind::Down, pool: Some(pool), target: Some(target) }
 }
 

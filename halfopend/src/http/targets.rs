@@ -25,6 +25,8 @@ struct PoolObject<'a> {
     up: u32,
     targets: u32,
     fail_open: bool,
+    /// It fails open when no more than this many are up, unless it never does.
+    fail_open_at: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -60,14 +62,22 @@ pub(super) fn targets(request: &Parts, shared: &Shared) -> Response {
 /// Returns the text in pieces, so that that of many targets takes little memory.
 fn pieces(live: Arc<Live>, filter: Filter) -> impl Iterator<Item = Bytes> + Send {
     let head = head(&live.read());
-    let (mut next, mut left, mut is_first) = (Some(0), filter.limit, true);
+    let (mut next, mut is_first) = (Some(0), true);
+    let (mut skipped, mut left) = (filter.offset, filter.limit);
     let targets = iter::from_fn(move || {
         let first = next?;
         let table = live.read();
         let end = table.targets.len().min(first + PIECE);
         let rows = table.targets.get(first..end).into_iter().flatten().flatten();
         let mut piece = String::new();
-        for row in rows.filter(|row| filter.takes(row)).take(left) {
+        for row in rows.filter(|row| filter.takes(row)) {
+            if skipped > 0 {
+                skipped -= 1;
+                continue;
+            }
+            if left == 0 {
+                break;
+            }
             left -= 1;
             if !std::mem::take(&mut is_first) {
                 piece.push(',');
@@ -91,6 +101,7 @@ fn head(table: &Table) -> String {
             up: row.up,
             targets: row.targets,
             fail_open: row.fails_open,
+            fail_open_at: row.fails_open_at,
         })
     };
     let pools: Vec<_> = table.pools.iter().map(pool).collect();

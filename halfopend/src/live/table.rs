@@ -54,6 +54,8 @@ pub struct PoolRow {
     pub targets: u32,
     /// True while it advertises silent targets as up.
     pub fails_open: bool,
+    /// It begins to do so when no more than this many are up, unless it never does.
+    pub fails_open_at: Option<u32>,
     /// The round-trip times of all its targets.
     pub round_trips: Histogram,
 }
@@ -61,7 +63,7 @@ pub struct PoolRow {
 impl Default for PoolRow {
     fn default() -> Self {
         let round_trips = Histogram::new(BOUNDS);
-        Self { up: 0, targets: 0, fails_open: false, round_trips }
+        Self { up: 0, targets: 0, fails_open: false, fails_open_at: None, round_trips }
     }
 }
 
@@ -213,7 +215,8 @@ impl Table {
 
     fn show_pool(&mut self, pool: &PoolView) {
         let row = self.pools.entry(Arc::clone(&pool.name)).or_default();
-        (row.up, row.targets, row.fails_open) = (pool.up, pool.targets, pool.fails_open);
+        (row.up, row.targets) = (pool.up, pool.targets);
+        (row.fails_open, row.fails_open_at) = (pool.fails_open, pool.fails_open_at);
     }
 
     /// Shows a target, whose state has changed at `changed` if there is such a time.
@@ -286,7 +289,8 @@ impl Table {
             self.histories += 1;
         }
         if let Some(history) = &mut row.history {
-            history.add(check.at, check.round_trip);
+            let has_failed = check.found.is_ok_and(|found| found != PortState::Open);
+            history.add(check.at, check.round_trip, has_failed);
         }
     }
 }

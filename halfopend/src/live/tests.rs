@@ -10,7 +10,7 @@ use crate::event::{EventKind, PoolView, TargetView};
 use crate::fleet::health::State;
 
 fn pool(up: u32) -> PoolView {
-    PoolView { name: "web".into(), up, targets: 2, fails_open: false }
+    PoolView { name: "web".into(), up, targets: 2, fails_open: false, fails_open_at: None }
 }
 
 fn target(id: u32, to: State) -> TargetView {
@@ -105,4 +105,6 @@ fn a_history_has_the_last_sixty_minutes() {
     let millis: Vec<_> = history.minutes().map(|time| time.map(|t| t.as_millis())).collect();
     let wanted: Vec<_> = (44..=100).map(Some).chain([None; 3]).collect();
     assert_eq!(millis, wanted);
+    let failed: Vec<_> = history.failed().enumerate().filter(|(_, failed)| *failed).collect();
+    assert_eq!(failed, [(59, true)]);
 }

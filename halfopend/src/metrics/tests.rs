@@ -10,7 +10,13 @@ use crate::fleet::health::State;
 use crate::live::{Live, Publisher, Update};
 
 fn target(id: u32, label: &str) -> (PoolView, TargetView) {
-    let pool = PoolView { name: "a\"b\\c\nd".into(), up: 1, targets: 1, fails_open: false };
+    let pool = PoolView {
+        name: "a\"b\\c\nd".into(),
+        up: 1,
+        targets: 1,
+        fails_open: false,
+        fails_open_at: None,
+    };
     let target = TargetView {
         id,
         label: label.into(),

@@ -86,7 +86,13 @@ impl Trial {
             advertised: to,
             is_held: false,
         };
-        let pool = PoolView { name: "web".into(), up: 9, targets: 10, fails_open: false };
+        let pool = PoolView {
+            name: "web".into(),
+            up: 9,
+            targets: 10,
+            fails_open: false,
+            fails_open_at: None,
+        };
         self.sequence += 1;
         let sequence = self.sequence;
         let event = Event { sequence, kind, pool: Some(pool), target: Some(target) };

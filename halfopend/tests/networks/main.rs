@@ -2,6 +2,7 @@
 //! service manager. Runs as root, and as an ordinary user inside `unshare --user --map-root-user`.
 
 mod agent;
+mod browser;
 mod daemon;
 mod faults;
 mod haproxy;
@@ -11,6 +12,7 @@ mod https;
 mod loss;
 mod name_service;
 mod names;
+mod page;
 mod privilege;
 mod probe;
 mod prometheus;

@@ -1,6 +1,7 @@
 //! Text and times for HTML.
 
 use std::fmt::{self, Display, Write};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -31,14 +32,36 @@ impl Escaped<'_> {
     }
 }
 
-/// Returns how long ago `time` was, in the largest unit that fits.
+/// Returns how long ago `time` was, in the largest unit that fits and the next one.
 pub(super) fn ago(time: Timestamp, now: Timestamp) -> String {
     let seconds = (now.as_second() - time.as_second()).max(0);
-    let (count, unit) = match seconds {
-        0..60 => (seconds, "s"),
-        60..3600 => (seconds / 60, "min"),
-        3600..86_400 => (seconds / 3600, "h"),
-        _ => (seconds / 86_400, "d"),
-    };
-    format!("{count} {unit}")
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds / 3600 % 24),
+    }
+}
+
+/// Returns a number with commas.
+pub(super) fn grouped(number: impl Display) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Returns a time in milliseconds, with three digits or so.
+pub(super) fn milliseconds(time: Duration) -> String {
+    let ms = time.as_secs_f64() * 1e3;
+    match ms {
+        ..10.0 => format!("{ms:.2} ms"),
+        ..100.0 => format!("{ms:.1} ms"),
+        _ => format!("{ms:.0} ms"),
+    }
 }

@@ -1,22 +1,76 @@
 // Keeps the page up to date: asks for it again, and takes over what has changed.
 "use strict";
 const INTERVAL = 2000; // milliseconds
+const TYPING = 150;
+
+const root = document.documentElement;
+const form = document.querySelector("form");
+let asking; // the request under way
+let timer;
+
+root.classList.add("live");
+
+// Makes an element what another one is, and leaves alone what is the same already: what is focused
+// or selected stays so.
+function sync(old, fresh) {
+  if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName) {
+    old.replaceWith(fresh);
+  } else if (old.nodeType !== Node.ELEMENT_NODE) {
+    if (old.data !== fresh.data) old.data = fresh.data;
+  } else if (!old.hasAttribute("data-keep") && !old.isEqualNode(fresh)) {
+    for (const { name } of [...old.attributes]) {
+      if (!fresh.hasAttribute(name) && name !== "open") old.removeAttribute(name);
+    }
+    for (const { name, value } of fresh.attributes) {
+      if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+    }
+    syncChildren(old, [...fresh.childNodes]);
+  }
+}
+
+// Children with an id are recognised by it, others by their place.
+function syncChildren(parent, fresh) {
+  const key = (node) => node.id || "";
+  const known = new Map([...parent.childNodes].filter(key).map((node) => [node.id, node]));
+  fresh.forEach((node, index) => {
+    const place = parent.childNodes[index];
+    const old = key(node) ? known.get(node.id) : place;
+    if (!old || (!key(node) && key(old))) {
+      parent.insertBefore(node, place ?? null);
+    } else {
+      if (old !== place) parent.insertBefore(old, place);
+      sync(old, node);
+    }
+  });
+  while (parent.childNodes.length > fresh.length) parent.lastChild.remove();
+}
 
 async function update() {
+  clearTimeout(timer);
+  asking?.abort();
+  const own = (asking = new AbortController());
+  const begun = performance.now();
   try {
-    const response = await fetch(location.href, { cache: "no-store", signal: AbortSignal.timeout(10000) });
+    const signal = AbortSignal.any([own.signal, AbortSignal.timeout(10000)]);
+    const response = await fetch(location.href, { cache: "no-store", signal });
     if (!response.ok) throw new Error(String(response.status));
     const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
-    for (const id of ["live", "summary"]) {
-      const [now, next] = [document.getElementById(id), fresh.getElementById(id)];
-      if (now.innerHTML !== next.innerHTML) now.replaceChildren(...next.childNodes);
-    }
-    document.title = fresh.title;
+    if (own.signal.aborted) return;
+    root.classList.remove("stale");
+    sync(document.body, fresh.body);
+    const icon = fresh.getElementById("icon").href;
+    if (document.getElementById("icon").href !== icon) document.getElementById("icon").href = icon;
+    if (document.title !== fresh.title) document.title = fresh.title;
   } catch {
-    document.getElementById("summary").textContent = "halfopend does not answer: what is shown is old";
+    if (own.signal.aborted) return;
+    root.classList.add("stale");
+    const summary = document.getElementById("summary");
+    summary.textContent = "No answer from halfopend: what is below is old";
+    summary.className = "unknown";
     document.title = "no answer · halfopend";
   }
-  setTimeout(again, INTERVAL);
+  // A slow connection, or a large page, gets more rest.
+  timer = setTimeout(again, Math.max(INTERVAL, 4 * (performance.now() - begun)));
 }
 
 // A page that nobody sees asks for nothing.
@@ -25,4 +79,19 @@ function again() {
   else update();
 }
 
-setTimeout(again, INTERVAL);
+// Shows what the form asks for, without another page.
+function choose() {
+  const query = new URLSearchParams([...new FormData(form)].filter(([, value]) => value));
+  history.replaceState(null, "", query.size ? `/?${query}` : "/");
+  update();
+}
+
+form.addEventListener("input", (event) => {
+  clearTimeout(timer);
+  timer = setTimeout(choose, event.target.type === "search" ? TYPING : 0);
+});
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  choose();
+});
+timer = setTimeout(again, INTERVAL);

@@ -1,43 +1,68 @@
-//! The round-trip times of the last hour as a line.
+//! The last hour of a target as a picture.
 
 use std::fmt::Write;
 use std::time::Duration;
 
+use super::html::milliseconds;
 use crate::live::History;
 
-/// The height of the picture; a minute is one unit wide.
-const HEIGHT: f64 = 16.0;
+/// The height of the picture, and where the line is if the time is zero. A minute is two units
+/// wide.
+const HEIGHT: u32 = 24;
+const GROUND: f64 = 18.0;
 
-/// Draws the times from zero to the longest one, with gaps where nothing was measured.
+/// Draws the longest round-trip time of each minute, from zero to the longest of all, with gaps
+/// where nothing was measured; and below, the minutes in which checks failed.
 pub(super) fn sparkline(history: &History, out: &mut String) {
-    let Some(longest) = history.minutes().flatten().max() else { return };
+    let longest = history.minutes().flatten().max();
+    let failed = history.failed().filter(|failed| *failed).count();
+    let words = match (longest, failed) {
+        (None, 0) => return,
+        (None, _) => "no answer".to_owned(),
+        (Some(longest), 0) => format!("at most {}", milliseconds(longest)),
+        (Some(longest), _) => {
+            format!("at most {}; checks failed in {failed} minutes", milliseconds(longest))
+        }
+    };
     let _ = write!(
         out,
-        "<svg class=\"line\" viewBox=\"0 0 60 {HEIGHT}\" role=\"img\" \
-         aria-label=\"at most {:.2} ms in the last hour\"><path d=\"",
-        longest.as_secs_f64() * 1e3
+        "<svg class=\"line\" viewBox=\"-2 0 124 {HEIGHT}\" role=\"img\" \
+         aria-label=\"In the last hour: {words}\"><title>{words}</title><path class=\"ground\" d=\"M0 {GROUND}h120\"/>"
     );
-    let mut is_drawing = false;
-    for (minute, time) in history.minutes().enumerate() {
-        match time {
-            Some(time) => {
-                // A minute alone is a dot: a line of no length with round ends.
-                let command = if is_drawing { "L" } else { "M" };
-                let (x, y) = (minute, height(time, longest));
-                let _ = write!(out, "{command}{x} {y}");
-                if !is_drawing {
-                    let _ = write!(out, "L{x} {y}");
-                }
-                is_drawing = true;
-            }
-            None => is_drawing = false,
-        }
+    if let Some(longest) = longest {
+        times(history, longest, out);
     }
-    out.push_str("\"/></svg>");
+    failures(history, out);
+    out.push_str("</svg>");
 }
 
-/// Returns where the line is at that time, with a margin of one unit: to one decimal.
-fn height(time: Duration, longest: Duration) -> String {
-    let share = time.as_secs_f64() / longest.as_secs_f64();
-    format!("{:.1}", HEIGHT - 1.0 - share * (HEIGHT - 2.0))
+fn times(history: &History, longest: Duration, out: &mut String) {
+    out.push_str("<path d=\"");
+    let mut is_drawing = false;
+    for (minute, time) in history.minutes().enumerate() {
+        if let Some(time) = time {
+            let share = time.as_secs_f64() / longest.as_secs_f64();
+            let (x, y) = (2 * minute + 1, (GROUND - share * (GROUND - 2.0)).round());
+            // A minute alone is a dot: a line of no length with round ends.
+            let _ = if is_drawing { write!(out, " {x} {y}") } else { write!(out, "M{x} {y}h0") };
+            if !is_drawing {
+                out.push('L');
+                let _ = write!(out, "{x} {y}");
+            }
+        }
+        is_drawing = time.is_some();
+    }
+    out.push_str("\"/>");
+}
+
+fn failures(history: &History, out: &mut String) {
+    let mut minutes = history.failed().enumerate().filter(|(_, failed)| *failed).peekable();
+    if minutes.peek().is_none() {
+        return;
+    }
+    out.push_str("<path class=\"failed\" d=\"");
+    for (minute, _) in minutes {
+        let _ = write!(out, "M{} 22h2", 2 * minute);
+    }
+    out.push_str("\"/>");
 }
