@@ -4,20 +4,26 @@
 //! Like the [`Checker`](crate::checker::Checker), it is pure. It changes no verdict.
 
 mod cause;
+mod crowd;
 mod evidence;
+mod explanation;
 mod facts;
 mod inquiry;
+mod memory;
 mod next;
 
-use std::collections::{HashSet, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 pub use self::cause::{Cause, Refuser, cause};
 pub use self::evidence::{Answered, Asked, Evidence, Reply, ReplyKind};
+pub use self::explanation::Explanation;
 
+use self::crowd::Crowd;
 use self::evidence::hops;
 use self::inquiry::Inquiry;
+use self::memory::Memory;
 use crate::attempt::Attempts;
 use crate::checker::Ended;
 use crate::event::Event;
@@ -26,23 +32,11 @@ use crate::question::{Question, QuestionKind};
 use crate::surroundings::Surroundings;
 use crate::wire::{Flags, Segment};
 
-/// This many targets are explained whatever their addresses. After that, one per network is.
-const FIRST: usize = 100;
-
 /// The most inquiries at a time.
 const AT_ONCE: usize = 256;
 
-/// The most SYNs that are remembered after their inquiry, for the RST to a late SYN+ACK.
-const REMEMBERED: usize = 65_536;
-
-/// Why a target is not open.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Explanation {
-    /// The cause, as far as the evidence tells.
-    pub cause: Cause,
-    /// What was seen, a fact each.
-    pub evidence: Vec<String>,
-}
+/// How long an inquiry takes at most that begins after the end of a target: nobody waits for it.
+const UNHURRIED: Duration = Duration::from_secs(3);
 
 /// Explains how targets end.
 ///
@@ -64,13 +58,11 @@ pub struct Explainer {
     /// What cannot be asked, and why.
     cannot_ask: Vec<(QuestionKind, String)>,
     explained: VecDeque<(Ended, Option<Explanation>)>,
+    /// Why targets are not open whose end was reported before.
+    found: VecDeque<(SocketAddr, Explanation)>,
     rsts: VecDeque<Segment>,
-    /// Answers to SYNs since the last target ended.
-    fresh: Vec<(SocketAddr, Answered)>,
-    /// The SYNs of inquiries that are over: the endpoint that each left from, and its number.
-    remembered: HashSet<(SocketAddr, u32)>,
-    begun: usize,
-    networks: HashSet<IpAddr>,
+    memory: Memory,
+    crowd: Crowd,
     numbers: u64,
 }
 
@@ -85,11 +77,10 @@ impl Explainer {
             asking: None,
             cannot_ask: Vec::new(),
             explained: VecDeque::new(),
+            found: VecDeque::new(),
             rsts: VecDeque::new(),
-            fresh: Vec::new(),
-            remembered: HashSet::new(),
-            begun: 0,
-            networks: HashSet::new(),
+            memory: Memory::default(),
+            crowd: Crowd::default(),
             numbers: 0,
         }
     }
@@ -117,8 +108,7 @@ impl Explainer {
         now: Duration,
     ) {
         let remote = ended.remote;
-        let answer = self.fresh.iter().rev().find(|(from, _)| *from == remote);
-        let answer = answer.map(|(_, answer)| *answer);
+        let answer = self.memory.answer_of(remote);
         if self.find(remote).is_none() {
             let until = now + inquiry::time_for(ended.outcome.as_ref().ok());
             self.begin(remote, Surroundings::default, now, until);
@@ -130,16 +120,36 @@ impl Explainer {
         self.handle_timeout(now);
     }
 
-    /// Gives up the inquiry about `remote`, which needs no explanation.
+    /// Begins to ask about a target whose end was reported before: [`Explainer::poll_found`]
+    /// returns why it ended so. One that cannot be asked about, because of others, has an unknown
+    /// cause.
+    pub fn inquire(&mut self, ended: Ended, surroundings: Surroundings, now: Duration) {
+        let remote = ended.remote;
+        if self.find(remote).is_some() || self.inquiries.len() >= AT_ONCE {
+            self.found.push_back((remote, Explanation::unknown()));
+            return;
+        }
+        let evidence = Evidence::new(remote, surroundings.clone());
+        let until = (now + UNHURRIED).min(self.deadline);
+        let mut inquiry = Inquiry::new(evidence, now, until);
+        inquiry.conclude(ended, self.memory.answer_of(remote), surroundings, now);
+        inquiry.is_reported = true;
+        self.inquiries.push(inquiry);
+        self.handle_timeout(now);
+    }
+
+    /// Gives up the inquiry about `remote`, which needs no explanation, unless it has ended before.
     pub fn cancel(&mut self, remote: SocketAddr) {
-        if let Some(index) = self.find(remote) {
+        if let Some(index) = self.find(remote)
+            && !self.inquiries[index].is_reported
+        {
             self.close(index, Duration::MAX);
         }
     }
 
     /// Forgets answers that have not ended a target.
     pub fn forget_answers(&mut self) {
-        self.fresh.clear();
+        self.memory.answers.clear();
     }
 
     /// Returns true if no target waits for its explanation.
@@ -156,7 +166,7 @@ impl Explainer {
         // An answer to a question, such as an RST with window 0, has decided nothing.
         if !is_ours && let Event::Segment { segment, hop_limit, .. } = event {
             let answer = Answered { hop_limit: *hop_limit, window: segment.window };
-            self.fresh.push((segment.source, answer));
+            self.memory.answers.push((segment.source, answer));
         }
         if is_ours
             && let Event::Segment { segment, reset_by_kernel: false, .. } = event
@@ -224,7 +234,7 @@ impl Explainer {
 
     /// Returns when to call [`Explainer::handle_timeout`] and [`Explainer::poll_explained`] next.
     pub fn poll_timeout(&self) -> Option<Duration> {
-        if !self.explained.is_empty() {
+        if !self.explained.is_empty() || !self.found.is_empty() {
             return Some(Duration::ZERO);
         }
         self.inquiries.iter().filter_map(Inquiry::poll_timeout).min()
@@ -233,6 +243,11 @@ impl Explainer {
     /// Returns the next target that has ended, with its explanation, if there is one.
     pub fn poll_explained(&mut self) -> Option<(Ended, Option<Explanation>)> {
         self.explained.pop_front()
+    }
+
+    /// Returns the next target that was asked about after its end, and why it ended so.
+    pub fn poll_found(&mut self) -> Option<(SocketAddr, Explanation)> {
+        self.found.pop_front()
     }
 
     /// Explains all targets that have ended by what is known at `now`.
@@ -247,7 +262,7 @@ impl Explainer {
         let number = segment.acknowledgement.0.wrapping_sub(1);
         let syn = (segment.destination, number);
         segment.flags.contains(Flags::ACK)
-            && (self.remembered.contains(&syn)
+            && (self.memory.has(syn)
                 || self.inquiries.iter().any(|inquiry| inquiry.syns().any(|asked| asked == syn)))
     }
 
@@ -258,10 +273,15 @@ impl Explainer {
     /// Ends an inquiry.
     fn close(&mut self, index: usize, now: Duration) {
         let inquiry = self.inquiries.swap_remove(index);
-        if self.remembered.len() < REMEMBERED {
-            self.remembered.extend(inquiry.syns());
+        self.memory.remember(inquiry.syns());
+        let is_reported = inquiry.is_reported;
+        let Some((ended, explanation)) = inquiry.explain(now) else { return };
+        if is_reported {
+            let explanation = explanation.unwrap_or_else(Explanation::unknown);
+            self.found.push_back((ended.remote, explanation));
+        } else {
+            self.explained.push_back((ended, explanation));
         }
-        self.explained.extend(inquiry.explain(now));
     }
 
     /// Returns true if a target with this address is to be explained, and counts it.
@@ -269,22 +289,6 @@ impl Explainer {
         if self.inquiries.len() >= AT_ONCE {
             return false;
         }
-        self.begun += 1;
-        let is_new = self.networks.insert(network(address));
-        self.begun <= FIRST || is_new
-    }
-}
-
-/// Returns the /24 or /64 that an address is in.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(v4) => {
-            let [a, b, c, _] = v4.octets();
-            Ipv4Addr::new(a, b, c, 0).into()
-        }
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
+        self.crowd.admits(address)
     }
 }

@@ -56,6 +56,8 @@ pub struct Config {
     pub engine: EngineKind,
     /// Whether there are metrics of each target, not only of pools.
     pub target_metrics: bool,
+    /// Whether to find out why targets are down.
+    pub explain: bool,
     /// The pools.
     pub pools: Vec<PoolConfig>,
     /// What single checks on demand may probe; nothing, unless it is written.
@@ -136,6 +138,7 @@ impl Config {
         Self {
             rate: 10_000,
             target_metrics: true,
+            explain: true,
             engine: EngineKind::Auto,
             pools: vec![pool],
             probe: None,

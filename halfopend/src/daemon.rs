@@ -1,6 +1,7 @@
 //! The driver of the loop: takes checks from the fleet, tells it how they end, and passes its
 //! events on.
 
+use std::iter;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::os::fd::AsFd;
@@ -9,19 +10,23 @@ use std::time::Duration;
 
 use halfopen::checker::Ended;
 use halfopen::engine::Interrupt;
-use halfopen::event::{Event, HandshakeEnd};
+use halfopen::event::Event;
 use halfopen::event_loop::{Driver, Next, PacketEvent};
+use halfopen::explain::Explanation;
 use halfopen::non_blocking_writer::Output;
 use halfopen::schedule::Schedule;
-use halfopen::wire::Origin;
 
+use crate::answers::is_from_the_network;
+use crate::causes::Causes;
 use crate::egress;
+use crate::event::EventKind;
 use crate::faults::Faults;
 use crate::fleet::{Check, Fleet, Wanted, is_visit};
 use crate::hooks;
 use crate::http::Requests;
 use crate::inventory::Inventory;
 use crate::lag::Lags;
+use crate::live::Cause;
 use crate::log::Log;
 use crate::notify::Supervisor;
 use crate::outputs::Outputs;
@@ -41,6 +46,7 @@ pub struct Daemon<'a, O, L> {
     supervisor: Supervisor,
     log: &'a mut Log<L>,
     faults: Faults,
+    causes: Causes,
     inventory: Inventory,
     snapshot: Snapshot,
     visitors: Visitors,
@@ -61,7 +67,7 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
         signals: &'a Signals,
     ) -> Self {
         let (slots, snapshot, now) = (Slots::default(), Snapshot::default(), Duration::ZERO);
-        let faults = Faults::default();
+        let (faults, causes) = Default::default();
         let visitors = Visitors::new(Arc::clone(&http.desk));
         let mut daemon = Self {
             fleet,
@@ -70,6 +76,7 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
             supervisor,
             log,
             faults,
+            causes,
             inventory,
             snapshot,
             visitors,
@@ -99,6 +106,9 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
         while let Some(event) = self.fleet.poll_event() {
             if let Some(line) = self.faults.line(&event, self.now) {
                 self.log.warn(&line);
+            }
+            if let (EventKind::Removed, Some(target)) = (event.kind, &event.target) {
+                self.causes.forget(target.id);
             }
             self.outputs.tell(event);
         }
@@ -210,11 +220,28 @@ impl<O: Output, L: Output> Driver for Daemon<'_, O, L> {
         if is_visit(id) {
             return self.fleet.visit_ended(id, ended.outcome, self.now);
         }
-        for companion in self.fleet.companions(id) {
-            self.outputs.count_companion(companion, &ended.outcome, self.now);
+        let companions = self.fleet.companions(id);
+        for companion in &companions {
+            self.outputs.count_companion(*companion, &ended.outcome, self.now);
         }
         self.outputs.count(id, &ended.outcome, self.now);
-        self.fleet.ended(id, ended.outcome, self.now);
+        self.fleet.ended(id, ended.outcome.clone(), self.now);
+        for id in iter::once(id).chain(companions) {
+            self.causes.ended(id, &ended, self.fleet.is_surely_down(id));
+        }
+    }
+
+    fn poll_inquiry(&mut self) -> Option<Ended> {
+        self.causes.poll()
+    }
+
+    fn explained(&mut self, remote: SocketAddr, explanation: Explanation) {
+        let Some((id, found)) = self.causes.explained(remote) else { return };
+        if self.fleet.is_surely_down(id) {
+            self.outputs.explain(Cause { id, remote, found, explanation });
+        } else {
+            self.causes.forget(id);
+        }
     }
 
     fn flush(&mut self) {
@@ -268,26 +295,5 @@ impl<O: Output, L: Output> Driver for Daemon<'_, O, L> {
         self.update_targets(now);
         self.visitors.serve(&mut self.fleet, now);
         ControlFlow::Continue(())
-    }
-}
-
-/// Returns true if an event proves that the network reaches this machine: it comes from another
-/// one.
-fn is_from_the_network(event: &Event) -> bool {
-    let is_from_elsewhere = |local: SocketAddr, remote: SocketAddr| {
-        local.ip() != remote.ip() && !remote.ip().is_loopback()
-    };
-    match event {
-        Event::Segment { segment, .. } => is_from_elsewhere(segment.destination, segment.source),
-        Event::Icmp(error, _) => error.origin == Origin::Network,
-        Event::Handshake { local, remote, end, .. } => {
-            let answered = match end {
-                HandshakeEnd::Completed | HandshakeEnd::Refused => true,
-                HandshakeEnd::Failed(error) => error.origin == Origin::Network,
-                HandshakeEnd::Aborted | HandshakeEnd::GivenUp => false,
-            };
-            answered && is_from_elsewhere(*local, *remote)
-        }
-        Event::WrongChecksum { .. } | Event::EchoReply { .. } | Event::SegmentsLost(_) => false,
     }
 }

@@ -10,8 +10,10 @@
 //! time go in, checks and events come out. [`daemon::Daemon`] is the driver of the one loop.
 
 pub mod agent;
+pub mod answers;
 pub mod arguments;
 pub mod board;
+pub mod causes;
 pub mod config;
 pub mod daemon;
 pub mod egress;

@@ -4,18 +4,22 @@
 //! the readers, who bring it up to date before they look.
 
 mod history;
+mod pool;
 mod table;
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
+use halfopen::explain::Explanation;
 use halfopen::local_error::LocalError;
 use halfopen::verdict::{NoVerdict, Outcome, PortState, Reason};
 use jiff::Timestamp;
 
 pub use self::history::History;
-pub use self::table::{PoolRow, Table, TargetRow};
+pub use self::pool::PoolRow;
+pub use self::table::{Table, TargetRow};
 
 use crate::event::{Event, PoolView, TargetView};
 use crate::lag::Lags;
@@ -47,8 +51,23 @@ pub enum Update {
     Event(Box<Event>, Timestamp),
     /// A check that has ended.
     Check(CheckEnd),
+    /// Why a target is down.
+    Cause(Box<Cause>),
     /// What is known of the program itself.
     Program(Box<Program>),
+}
+
+/// Why a target is down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// The target.
+    pub id: u32,
+    /// Its endpoint then.
+    pub remote: SocketAddr,
+    /// What the check had found that was explained.
+    pub found: PortState,
+    /// The cause, and what it follows from.
+    pub explanation: Explanation,
 }
 
 /// How a check has ended.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use halfopen::checker::Checker;
 use halfopen::engine::{EngineConfig, OpenEngines};
 use halfopen::event_loop::run;
+use halfopen::explain::Explainer;
 use halfopen::local_error::{LocalError, in_words};
 use halfopen::non_blocking_writer::Output;
 use halfopen::pacer::Pacer;
@@ -19,7 +20,7 @@ use halfopen::target::Target;
 use halfopend::agent::{Agent, AgentError};
 use halfopend::arguments::{Arguments, Stop};
 use halfopend::board::{Board, Writer};
-use halfopend::config::{ConfigError, PoolConfig, Settings, Summary};
+use halfopend::config::{Config, ConfigError, PoolConfig, Settings, Summary};
 use halfopend::daemon::Daemon;
 use halfopend::egress;
 use halfopend::fleet::Fleet;
@@ -142,7 +143,7 @@ fn serve(arguments: Arguments, start: Instant, log: &mut Log<impl Output>) -> Re
     supervisor.ready(&total);
     log.info(&format!("checking {total}"));
     hooks.set_engine(engines.name());
-    let mut checker = Checker::new(secret()?, config.attempts());
+    let (mut checker, mut explainer) = checker(&config)?;
     let read: ReadConfig = Arc::new(move || {
         read().and_then(Settings::read_targets).map_err(|error| error.to_string())
     });
@@ -154,11 +155,19 @@ fn serve(arguments: Arguments, start: Instant, log: &mut Log<impl Output>) -> Re
     let outputs = Outputs::new(journal, writer, hooks, publisher);
     let mut daemon = Daemon::new((fleet, inventory), outputs, http, supervisor, log, &signals);
     let mut engine = engines.into_engine(egress::engine_of);
-    run(&mut checker, engine.as_mut(), &mut pacer, &mut daemon, None, None)?;
+    run(&mut checker, engine.as_mut(), &mut pacer, &mut daemon, explainer.as_mut(), None)?;
     let lags = daemon.lags().to_string();
     daemon.finish();
     log.info(&lags);
     Ok(())
+}
+
+/// Creates what decides about targets, and what explains them if that is wanted.
+fn checker(config: &Config) -> Result<(Checker, Option<Explainer>), LocalError> {
+    let (secret, attempts) = (secret()?, config.attempts());
+    let checker = Checker::new(secret.clone(), attempts);
+    let explainer = config.explain.then(|| Explainer::new(secret, attempts, Duration::MAX));
+    Ok((checker, explainer))
 }
 
 /// Starts the agent, and returns what tells it about these pools.

@@ -12,7 +12,7 @@ use crate::event::Event;
 use crate::hooks::Hooks;
 use crate::journal::Journal;
 use crate::lag::Lags;
-use crate::live::{CheckEnd, Program, Publisher, Update};
+use crate::live::{Cause, CheckEnd, Program, Publisher, Update};
 
 /// How often the state of the program itself is published.
 const PROGRAM_INTERVAL: Duration = Duration::from_secs(1);
@@ -64,6 +64,11 @@ impl<O: Output> Outputs<O> {
         if let Some(check) = CheckEnd::of(id, outcome, now) {
             self.live.publish(Update::Check(CheckEnd { syns: 0, ..check }));
         }
+    }
+
+    /// Tells readers why a target is down.
+    pub fn explain(&mut self, cause: Cause) {
+        self.live.publish(Update::Cause(Box::new(cause)));
     }
 
     /// Records how a reload of the configuration has ended, which is published next.

@@ -62,7 +62,15 @@ pub trait Driver {
         false
     }
 
-    /// Reports why a target is about to end as it does.
+    /// Returns a target that has ended and is to be explained afterwards, if there is an explainer.
+    /// [`Driver::explained`] reports the result. Later checks of the target go on meanwhile. A
+    /// driver that wants this wants no explanation before the end
+    /// ([`Driver::wants_explanation`]).
+    fn poll_inquiry(&mut self) -> Option<Ended> {
+        None
+    }
+
+    /// Reports why a target is about to end as it does, or has ended.
     fn explained(&mut self, _remote: SocketAddr, _explanation: Explanation) {}
 
     /// Returns the next pending target that is to be cancelled.

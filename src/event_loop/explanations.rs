@@ -39,8 +39,19 @@ impl<D: Driver> EventLoop<'_, D> {
             Some(explainer) => {
                 explainer.cancel(remote);
                 self.driver.ended(ended);
+                self.inquire();
             }
             None => self.driver.ended(ended),
+        }
+    }
+
+    /// Begins to explain targets that have ended, as the driver wants it.
+    fn inquire(&mut self) {
+        let Some(explainer) = &mut self.explainer else { return };
+        while let Some(ended) = self.driver.poll_inquiry() {
+            let (remote, now) = (ended.remote, self.engine.now());
+            let local = ended.outcome.as_ref().ok().and_then(|verdict| verdict.local);
+            explainer.inquire(ended, self.engine.surroundings(remote, local), now);
         }
     }
 
@@ -53,6 +64,9 @@ impl<D: Driver> EventLoop<'_, D> {
                 self.driver.explained(ended.remote, explanation);
             }
             self.driver.ended(ended);
+        }
+        while let Some((remote, explanation)) = explainer.poll_found() {
+            self.driver.explained(remote, explanation);
         }
     }
 

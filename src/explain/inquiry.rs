@@ -57,6 +57,8 @@ pub(super) struct Inquiry {
     is_settled: bool,
     /// How the target ended, once it has.
     ended: Option<Ended>,
+    /// True if its end was reported before it is explained.
+    pub(super) is_reported: bool,
 }
 
 impl Inquiry {
@@ -70,6 +72,7 @@ impl Inquiry {
             until,
             is_settled: false,
             ended: None,
+            is_reported: false,
         }
     }
 
@@ -121,7 +124,19 @@ impl Inquiry {
 
     /// Returns true if nothing more can be learnt by `now`.
     pub(super) fn is_over(&self, now: Duration) -> bool {
-        self.is_settled || now >= self.until
+        now >= self.until || self.is_settled && now >= self.settled_at()
+    }
+
+    /// Returns when the last questions have had their time, if nobody waits for the explanation.
+    fn settled_at(&self) -> Duration {
+        let unanswered = self.evidence.asked.iter().filter(|asked| asked.reply.is_none());
+        let last = unanswered.map(|asked| asked.at).max().filter(|_| self.is_reported);
+        last.map_or(Duration::ZERO, |last| (last + self.patience()).min(self.until))
+    }
+
+    /// Returns the time after which a question counts as unanswered.
+    fn patience(&self) -> Duration {
+        (self.round * 2).max(ANSWERED_WITHIN)
     }
 
     /// Returns the next question to send.
@@ -135,7 +150,11 @@ impl Inquiry {
 
     /// Returns when to advance next.
     pub(super) fn poll_timeout(&self) -> Option<Duration> {
-        let next_round = if self.is_settled { self.until } else { self.next_round.min(self.until) };
+        let next_round = match (self.is_settled, self.is_reported) {
+            (true, true) => self.settled_at(),
+            (true, false) => self.until,
+            (false, _) => self.next_round.min(self.until),
+        };
         (self.steps.is_empty() && (self.has_ended() || !self.is_settled)).then_some(next_round)
     }
 
@@ -180,7 +199,7 @@ impl Inquiry {
     /// Returns how the target ended, if it has, and why. Questions that have had little time for
     /// their answers show nothing.
     pub(super) fn explain(mut self, now: Duration) -> Option<(Ended, Option<Explanation>)> {
-        let waited = now.saturating_sub((self.round * 2).max(ANSWERED_WITHIN));
+        let waited = now.saturating_sub(self.patience());
         self.evidence.asked.retain(|asked| asked.reply.is_some() || asked.at <= waited);
         let ended = self.ended?;
         let explanation = cause(&self.evidence)

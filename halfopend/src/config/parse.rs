@@ -31,6 +31,7 @@ pub fn parse(file: &str, text: &str) -> Result<Settings, ConfigError> {
     let defaults = Config::of_targets(Vec::new());
     let config = Config {
         target_metrics: tables.target_metrics.unwrap_or(defaults.target_metrics),
+        explain: tables.explain.unwrap_or(defaults.explain),
         rate: tables.rate.as_ref().map_or(defaults.rate, |rate| rate.get_ref().get()),
         engine: tables.engine.map_or(defaults.engine, |Quoted(engine)| engine),
         pools: pools(&mut source, tables.pool)?,

@@ -21,6 +21,7 @@ pub(super) struct File {
     pub(super) rate: Option<Spanned<Whole<1, MOST_SYNS>>>,
     pub(super) engine: Option<Quoted<EngineKind>>,
     pub(super) target_metrics: Option<bool>,
+    pub(super) explain: Option<bool>,
     pub(super) probe: Option<Probe>,
     #[serde(default)]
     pub(super) module: BTreeMap<Spanned<Quoted<Name>>, Module>,

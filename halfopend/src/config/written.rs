@@ -19,14 +19,14 @@ pub struct Written<'a>(pub &'a Config);
 
 impl Display for Written<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Config { rate, engine, target_metrics, pools, probe, modules } = self.0;
+        let Config { rate, engine, target_metrics, explain, pools, probe, modules } = self.0;
         writeln!(f, "rate = {rate}")?;
         let engine = match engine {
             EngineKind::Auto => "auto",
             EngineKind::Raw => "raw",
             EngineKind::Connect => "connect",
         };
-        writeln!(f, "engine = {engine:?}\ntarget_metrics = {target_metrics}")?;
+        writeln!(f, "engine = {engine:?}\ntarget_metrics = {target_metrics}\nexplain = {explain}")?;
         if let Some(ProbeConfig { allow, max_in_flight, .. }) = probe {
             writeln!(f, "\n[probe]\nmax_in_flight = {max_in_flight}")?;
             list(f, "allow", allow)?;

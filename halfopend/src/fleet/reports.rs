@@ -98,6 +98,16 @@ impl Fleet {
         if fails_open && self.is_silent(id) { State::Up } else { state }
     }
 
+    /// Returns true if a target is down, and nothing hides it now.
+    pub fn is_surely_down(&self, id: u32) -> bool {
+        let target = self.targets.get(id as usize).and_then(Option::as_ref);
+        !self.is_isolated()
+            && target.is_some_and(|target| {
+                let health = &target.health;
+                !target.is_witness && health.state() == State::Down && !health.is_held()
+            })
+    }
+
     /// Updates whether a pool fails open. Returns true if that changes.
     pub(super) fn update_fail_open(&mut self, pool: u32, now: Duration) -> bool {
         let Self { pools, open, .. } = self;

@@ -59,7 +59,9 @@ fn render(table: &Table, filter: &Filter, now: Timestamp) -> String {
     out.push_str("<main>\n");
     overview::banners(table, &mut out);
     pools::section(table, &overview, filter, &mut out);
-    out.push_str("<section aria-labelledby=\"targets\">\n<h2 id=\"targets\">Targets</h2>\n");
+    out.push_str(
+        "<section id=\"all\" aria-labelledby=\"targets\">\n<h2 id=\"targets\">Targets</h2>\n",
+    );
     form(filter, &mut out);
     rows::table(table, filter, now, &mut out);
     out.push_str(

@@ -41,6 +41,11 @@ struct TargetObject<'a> {
     held: bool,
     found: Option<String>,
     reason: Option<&'a str>,
+    /// Both as `halfopen --explain -o json` tells them, if the cause was found out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evidence: Option<&'a [String]>,
     round_trip_seconds: Option<f64>,
     checks: u32,
     failures: u32,
@@ -122,6 +127,8 @@ fn object<'a>(row: &'a TargetRow, label: &'a str, with_history: bool) -> TargetO
         held: row.is_held,
         found: row.found.map(|found| found.to_string()),
         reason: row.reason(),
+        cause: row.explanation().map(|explanation| explanation.cause.name()),
+        evidence: row.explanation().map(|explanation| &*explanation.evidence),
         round_trip_seconds: row.round_trip().map(|time| time.as_secs_f64()),
         checks: row.checks(),
         failures: row.failures(),

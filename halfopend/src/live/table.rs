@@ -7,23 +7,18 @@ use std::num::NonZeroI64;
 use std::sync::Arc;
 use std::time::Duration;
 
+use halfopen::explain::Explanation;
 use halfopen::verdict::PortState;
 use jiff::Timestamp;
 
 use super::history::History;
-use super::{CheckEnd, FAULTS, Program, Update};
+use super::pool::PoolRow;
+use super::{Cause, CheckEnd, FAULTS, Program, Update};
 use crate::event::{Event, EventKind, PoolView, TargetView};
 use crate::fleet::health::State;
-use crate::histogram::Histogram;
 
 /// How many targets have a history at most.
 const HISTORIES: usize = 20_000;
-
-/// The upper bounds of the buckets of round-trip times in microseconds: 50 µs, doubled up to 1.6 s.
-const BOUNDS: &[u64] = &[
-    50, 100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 51_200, 102_400, 204_800, 409_600,
-    819_200, 1_638_400,
-];
 
 /// All that is known.
 #[derive(Debug)]
@@ -43,28 +38,6 @@ pub struct Table {
     /// Changes whenever an id becomes that of another target, or its labels change.
     pub layout: u64,
     histories: usize,
-}
-
-/// What is known of a pool.
-#[derive(Debug, Clone)]
-pub struct PoolRow {
-    /// How many of its targets are up.
-    pub up: u32,
-    /// How many there are.
-    pub targets: u32,
-    /// True while it advertises silent targets as up.
-    pub fails_open: bool,
-    /// It begins to do so when no more than this many are up, unless it never does.
-    pub fails_open_at: Option<u32>,
-    /// The round-trip times of all its targets.
-    pub round_trips: Histogram,
-}
-
-impl Default for PoolRow {
-    fn default() -> Self {
-        let round_trips = Histogram::new(BOUNDS);
-        Self { up: 0, targets: 0, fails_open: false, fails_open_at: None, round_trips }
-    }
 }
 
 /// What is known of a target. There may be a million of them, so what most do not have is apart.
@@ -107,6 +80,8 @@ struct Words {
     label: Option<Box<str>>,
     /// Why it is not up, or held, as of the newest event.
     reason: Option<Box<str>>,
+    /// Why it is down, as far as that was found out.
+    cause: Option<Box<Cause>>,
 }
 
 impl TargetRow {
@@ -137,6 +112,13 @@ impl TargetRow {
     /// Returns why it is not up, or held, as of the newest event.
     pub fn reason(&self) -> Option<&str> {
         self.words.as_ref()?.reason.as_deref()
+    }
+
+    /// Returns why it is down, if that was found out.
+    pub fn explanation(&self) -> Option<&Explanation> {
+        let cause = self.words.as_ref()?.cause.as_deref();
+        // Checks may have found something else meanwhile, which has another one.
+        cause.filter(|cause| self.found == Some(cause.found)).map(|cause| &cause.explanation)
     }
 
     /// Returns the newest round-trip time.
@@ -184,6 +166,7 @@ impl Table {
         match update {
             Update::Event(event, time) => self.apply_event(*event, time),
             Update::Check(check) => self.count(check),
+            Update::Cause(cause) => self.explain(*cause),
             Update::Program(program) => self.program = *program,
         }
     }
@@ -214,9 +197,7 @@ impl Table {
     }
 
     fn show_pool(&mut self, pool: &PoolView) {
-        let row = self.pools.entry(Arc::clone(&pool.name)).or_default();
-        (row.up, row.targets) = (pool.up, pool.targets);
-        (row.fails_open, row.fails_open_at) = (pool.fails_open, pool.fails_open_at);
+        self.pools.entry(Arc::clone(&pool.name)).or_default().show(pool);
     }
 
     /// Shows a target, whose state has changed at `changed` if there is such a time.
@@ -260,8 +241,18 @@ impl Table {
         (row.pool, row.endpoint) = (pool, view.endpoint);
         (row.state, row.advertised, row.is_held) = (view.to, view.advertised, view.is_held);
         let reason = view.reason.map(String::into_boxed_str);
-        let has_words = label.is_some() || reason.is_some();
-        row.words = has_words.then(|| Box::new(Words { label, reason }));
+        let old = row.words.take().filter(|_| row.state == State::Down && changed.is_none());
+        let cause = old.and_then(|words| words.cause);
+        let has_words = label.is_some() || reason.is_some() || cause.is_some();
+        row.words = has_words.then(|| Box::new(Words { label, reason, cause }));
+    }
+
+    /// Shows why a target is down, unless it is another one by now.
+    fn explain(&mut self, cause: Cause) {
+        let Some(Some(row)) = self.targets.get_mut(cause.id as usize) else { return };
+        if row.state == State::Down && row.endpoint == Some(cause.remote) {
+            row.words.get_or_insert_default().cause = Some(Box::new(cause));
+        }
     }
 
     fn count(&mut self, check: CheckEnd) {

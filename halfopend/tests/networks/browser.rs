@@ -78,19 +78,19 @@ impl Browser {
     }
 
     fn attach(&mut self) {
-        let targets = self.ask("Target.getTargets", json!({}));
+        let targets = self.ask("Target.getTargets", &json!({}));
         let targets = targets["targetInfos"].as_array().expect("targets");
         let page = targets.iter().find(|target| target["type"] == "page").expect("a page");
         let attached = json!({ "targetId": page["targetId"], "flatten": true });
-        let attached = self.ask("Target.attachToTarget", attached);
+        let attached = self.ask("Target.attachToTarget", &attached);
         self.session = attached["sessionId"].as_str().map(str::to_owned);
         for domain in ["Page", "Runtime", "Log", "Network"] {
-            self.ask(&format!("{domain}.enable"), json!({}));
+            self.ask(&format!("{domain}.enable"), &json!({}));
         }
     }
 
     /// Asks for something, and returns the answer.
-    pub(crate) fn ask(&mut self, method: &str, parameters: Value) -> Value {
+    pub(crate) fn ask(&mut self, method: &str, parameters: &Value) -> Value {
         self.requested += 1;
         let mut request = json!({ "id": self.requested, "method": method, "params": parameters });
         if let Some(session) = &self.session {
@@ -118,7 +118,7 @@ impl Browser {
     pub(crate) fn value(&mut self, expression: &str) -> Value {
         let parameters =
             json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
-        let mut answer = self.ask("Runtime.evaluate", parameters);
+        let mut answer = self.ask("Runtime.evaluate", &parameters);
         assert!(answer.get("exceptionDetails").is_none(), "{expression}: {answer}");
         answer["result"]["value"].take()
     }
@@ -128,14 +128,14 @@ impl Browser {
         wait_for(expression, || {
             // A page that is replaced by another one has nothing.
             let parameters = json!({ "expression": expression, "returnByValue": true });
-            let answer = self.ask("Runtime.evaluate", parameters);
+            let answer = self.ask("Runtime.evaluate", &parameters);
             let is_so = answer["result"]["value"] == true;
             if is_so { Ok(()) } else { Err(self.value("document.body?.innerText")) }
         });
     }
 
     pub(crate) fn open(&mut self, url: &str) {
-        let answer = self.ask("Page.navigate", json!({ "url": url }));
+        let answer = self.ask("Page.navigate", &json!({ "url": url }));
         assert!(answer.get("errorText").is_none(), "{url}: {answer}");
         let url = json!(url);
         self.until(&format!("location.href === {url} && document.readyState === 'complete'"));
@@ -147,14 +147,14 @@ impl Browser {
         let size = json!({
             "width": width, "height": height, "deviceScaleFactor": 1, "mobile": is_phone
         });
-        self.ask("Emulation.setDeviceMetricsOverride", size);
+        self.ask("Emulation.setDeviceMetricsOverride", &size);
         let feature = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
-        self.ask("Emulation.setEmulatedMedia", json!({ "features": feature }));
+        self.ask("Emulation.setEmulatedMedia", &json!({ "features": feature }));
     }
 
     /// Writes what is in the window to a file.
     pub(crate) fn screenshot(&mut self, file: &Path) {
-        let answer = self.ask("Page.captureScreenshot", json!({ "format": "png" }));
+        let answer = self.ask("Page.captureScreenshot", &json!({ "format": "png" }));
         let picture = answer["data"].as_str().expect("a picture");
         let picture = BASE64_STANDARD.decode(picture).expect("base64");
         fs::write(file, picture).expect("may write to the target folder");

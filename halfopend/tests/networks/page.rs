@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use lab::Lab;
+use lab::Direction::Out;
+use lab::{Captured, Lab};
 
 use crate::browser::Browser;
-use crate::daemon::{Daemon, Files, SERVERS, block, pool, wait_until};
+use crate::daemon::{Daemon, Files, SERVERS, block, pool, wait_for, wait_until};
 use crate::http::{HERE, curl, start};
 
 const ALL: &str = "document.querySelector('h1').textContent";
@@ -56,7 +57,7 @@ fn it_changes_by_itself_and_keeps_what_is_typed() {
     let first = first.as_str().expect("text");
     assert!(first.contains("down") && first.contains(SERVERS[0]), "{first}");
     assert_eq!(browser.value("document.title"), "1 of 3 targets down · halfopend");
-    browser.ask("Input.insertText", json!({ "text": "198.18.2.1" }));
+    browser.ask("Input.insertText", &json!({ "text": "198.18.2.1" }));
     browser.until("document.querySelectorAll('tbody tr').length === 1");
     assert_eq!(browser.value("document.activeElement.value"), "198.18.2.1");
     drop(daemon);
@@ -94,7 +95,7 @@ fn of_ten_thousand_targets_some_are_loaded_and_others_are_found() {
     let rows = "document.querySelectorAll('tbody tr').length";
     assert_eq!(browser.value(rows), 250);
     browser.value("document.querySelector('[type=search]').focus()");
-    browser.ask("Input.insertText", json!({ "text": SERVERS[1] }));
+    browser.ask("Input.insertText", &json!({ "text": SERVERS[1] }));
     browser.until(&format!("{rows} === 1"));
     assert_eq!(browser.value("location.search"), "?q=198.18.1.1%3A8025");
     browser.value("document.querySelector('[type=checkbox]').click()");
@@ -115,7 +116,7 @@ fn without_scripts_every_target_is_reached() {
     let files = Files::new(&crowd());
     let _daemon = ready(&lab, &files);
     let mut browser = Browser::start(&lab.client);
-    browser.ask("Emulation.setScriptExecutionDisabled", json!({ "value": true }));
+    browser.ask("Emulation.setScriptExecutionDisabled", &json!({ "value": true }));
     browser.open(&page("?pool=crowd"));
     let mut seen = 0;
     loop {
@@ -131,7 +132,7 @@ fn without_scripts_every_target_is_reached() {
     assert_eq!(seen, 8192 + 2048);
     assert_eq!(browser.value("document.documentElement.className"), "", "a script ran");
     browser.value("document.querySelector('[type=search]').focus()");
-    browser.ask("Input.insertText", json!({ "text": SERVERS[1] }));
+    browser.ask("Input.insertText", &json!({ "text": SERVERS[1] }));
     browser.value("document.querySelector('form button').click()");
     browser.until("document.querySelectorAll('tbody tr').length === 1");
     browser.assert_content();
@@ -187,4 +188,45 @@ fn everybody_can_read_it_in_light_and_dark_and_on_a_phone() {
         assert!(barriers.is_empty(), "{name}: {barriers:#?}");
     }
     browser.assert_content();
+}
+
+#[test]
+fn why_a_target_is_down_is_asked_once_and_shown() {
+    let lab = Lab::new();
+    let _listeners = [SERVERS[1], SERVERS[2]].map(|at| lab.server.listen(at.parse().unwrap()));
+    lab.server.nft(
+        "table inet silent { chain in { type filter hook input priority 0; \
+         ip daddr 198.18.1.1 tcp dport 8025 drop; }; }",
+    );
+    let files = Files::new(&pool());
+    let capture = lab.client.capture("client0");
+    let daemon = ready(&lab, &files);
+    let targets = || {
+        let (_, json) = curl(&lab.client, &[&page("api/v1/targets")]);
+        let all: Value = serde_json::from_str(&json).expect("JSON");
+        all["targets"].clone()
+    };
+    wait_for("the causes", || {
+        let targets = targets();
+        let causes = [0, 1, 2].map(|index| targets[index]["cause"].clone());
+        let is_so = causes == [json!("nobody-listens"), json!("firewall-drop"), json!(null)];
+        if is_so { Ok(()) } else { Err(targets) }
+    });
+    let mut browser = Browser::start(&lab.client);
+    browser.open(&page("?q=198.18.1.1"));
+    browser.until("document.querySelector('.cause').innerText.includes('a firewall drops')");
+    browser.value("document.querySelector('summary').click()");
+    browser.until("document.querySelector('details').innerText.includes('6 ACKs to port 8025')");
+    let checks = |target: &Value| target[1]["checks"].as_u64().expect("a number");
+    let before = checks(&targets());
+    wait_until("it is checked again", || checks(&targets()) >= before + 5);
+    browser.until("document.querySelector('details').open"); // through all updates
+    browser.assert_content();
+    drop(daemon);
+    let is_question = |packet: &Captured| {
+        let is_check = packet.destination_port == 8025 && packet.flags == "SYN";
+        packet.destination.to_string() == "198.18.1.1" && packet.direction == Out && !is_check
+    };
+    let questions: Vec<_> = capture.segments().into_iter().filter(is_question).collect();
+    assert!((8..=10).contains(&questions.len()), "{questions:#?}");
 }

@@ -111,7 +111,7 @@ impl<'a> Overview<'a> {
 pub(super) fn banners(table: &Table, out: &mut String) {
     if table.is_isolated {
         out.push_str(
-            "<p class=\"banner\"><strong>This machine is cut off.</strong> Nothing at all answers, \
+            "<p id=\"banner\" class=\"banner\"><strong>This machine is cut off.</strong> Nothing at all answers, \
              so this says nothing about the targets: all states stand until something \
              answers.</p>\n",
         );

@@ -28,21 +28,31 @@ function sync(old, fresh) {
   }
 }
 
-// Children with an id are recognised by it, others by their place.
+// Children with an id are recognised by it, others by their place. One that stays is not moved out
+// of the way of others, because it would lose the focus.
 function syncChildren(parent, fresh) {
-  const key = (node) => node.id || "";
-  const known = new Map([...parent.childNodes].filter(key).map((node) => [node.id, node]));
-  fresh.forEach((node, index) => {
-    const place = parent.childNodes[index];
-    const old = key(node) ? known.get(node.id) : place;
-    if (!old || (!key(node) && key(old))) {
-      parent.insertBefore(node, place ?? null);
-    } else {
-      if (old !== place) parent.insertBefore(old, place);
+  const known = new Map([...parent.children].filter(({ id }) => id).map((old) => [old.id, old]));
+  const stays = new Set(fresh.map(({ id }) => id).filter((id) => known.has(id)));
+  let place = parent.firstChild;
+  const pass = () => {
+    const passed = place;
+    place = place.nextSibling;
+    return passed;
+  };
+  for (const node of fresh) {
+    if (stays.has(node.id)) {
+      const old = known.get(node.id);
+      while (place && place !== old && !stays.has(place.id)) pass().remove();
+      if (place === old) pass();
+      else parent.insertBefore(old, place);
       sync(old, node);
+    } else if (place && !place.id && !node.id) {
+      sync(pass(), node);
+    } else {
+      parent.insertBefore(node, place);
     }
-  });
-  while (parent.childNodes.length > fresh.length) parent.lastChild.remove();
+  }
+  while (place) pass().remove();
 }
 
 async function update() {

@@ -20,7 +20,7 @@ pub(super) fn section(table: &Table, overview: &Overview, filter: &Filter, out: 
         .collect();
     pools.sort_by_key(|(_, row, counts)| (!row.fails_open, counts.down == 0, counts.problems == 0));
     out.push_str(
-        "<section aria-labelledby=\"pools\">\n<h2 id=\"pools\">Pools</h2>\n<ul class=\"pools\">\n",
+        "<section id=\"each\" aria-labelledby=\"pools\">\n<h2 id=\"pools\">Pools</h2>\n<ul class=\"pools\">\n",
     );
     for (name, row, counts) in pools.iter().take(POOLS) {
         pool(name, row, counts, out);

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use halfopen::explain::Explanation;
 use jiff::Timestamp;
 
 use super::html::{Escaped, ago, grouped, milliseconds};
@@ -92,6 +93,15 @@ fn state(row: &TargetRow, out: &mut String) {
 fn why(row: &TargetRow, out: &mut String) {
     let reason = row.reason().unwrap_or(if row.checks() == 0 { "not checked yet" } else { "" });
     let _ = write!(out, "{}", Escaped(reason));
+    let Some(Explanation { cause, evidence }) = row.explanation() else { return };
+    let _ = write!(out, "<span class=\"cause\">{}</span>", Escaped(&cause.to_string()));
+    if !evidence.is_empty() {
+        out.push_str("<details><summary>Evidence</summary><ul>");
+        for fact in evidence {
+            let _ = write!(out, "<li>{}</li>", Escaped(fact));
+        }
+        out.push_str("</ul></details>");
+    }
 }
 
 /// Says which targets are shown, and leads to the others.
