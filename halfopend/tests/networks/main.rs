@@ -2,6 +2,7 @@
 //! service manager. Runs as root, and as an ordinary user inside `unshare --user --map-root-user`.
 
 mod agent;
+mod blackbox;
 mod browser;
 mod daemon;
 mod faults;

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -20,6 +20,10 @@ use crate::daemon::{Files, wait_until};
 pub(crate) enum Answer {
     /// These addresses of the server. Each time, the first one becomes the last.
     Addresses(Vec<[u8; 4]>),
+    /// These addresses, of both families.
+    All(Vec<IpAddr>),
+    /// One of these addresses, each time another one.
+    InTurn(Vec<[u8; 4]>),
     NoSuchName,
     Silence,
 }
@@ -72,6 +76,11 @@ impl NameService {
         wait_until(&format!("a question for {name}"), || asked() > before);
     }
 
+    /// Returns how often it was asked for the IPv4 addresses of a name.
+    pub(crate) fn questions(&self, name: &str) -> usize {
+        self.zone().questions.get(name).copied().unwrap_or_default()
+    }
+
     fn zone(&self) -> MutexGuard<'_, Zone> {
         self.zone.lock().expect("no thread panics with it")
     }
@@ -106,28 +115,52 @@ impl Zone {
             Some(Answer::Silence) => return None,
             Some(Answer::Addresses(addresses)) if is_a => {
                 addresses.rotate_left(1);
-                response[7] = u8::try_from(addresses.len()).expect("a few");
                 for address in addresses {
-                    // The name at offset 12, type A, class IN, for no time, four bytes.
-                    response.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4]);
-                    response.extend(*address);
+                    add(&mut response, (*address).into());
                 }
             }
-            Some(Answer::Addresses(_)) => {}
+            Some(Answer::InTurn(addresses)) if is_a => {
+                addresses.rotate_left(1);
+                add(&mut response, addresses[0].into());
+            }
+            Some(Answer::All(addresses)) => {
+                let fitting = addresses.iter().filter(|address| address.is_ipv4() == is_a);
+                fitting.for_each(|address| add(&mut response, *address));
+            }
+            Some(Answer::Addresses(_) | Answer::InTurn(_)) => {}
             Some(Answer::NoSuchName) | None => response[3] = 0x83,
         }
         Some(response)
     }
 }
 
+/// Adds an address to a response: the name at offset 12, class IN, for no time.
+fn add(response: &mut Vec<u8>, address: IpAddr) {
+    response[7] += 1;
+    let (kind, bytes) = match address {
+        IpAddr::V4(v4) => (1, v4.octets().to_vec()),
+        IpAddr::V6(v6) => (28, v6.octets().to_vec()),
+    };
+    let length = u8::try_from(bytes.len()).expect("a few");
+    response.extend([0xc0, 12, 0, kind, 0, 1, 0, 0, 0, 0, 0, length]);
+    response.extend(bytes);
+}
+
 /// Returns the daemon, whose names are those of this service. Its log is the file `log`.
 pub(crate) fn command(files: &Files) -> Command {
+    let words = with_names(files);
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    files.command(&words)
+}
+
+/// Returns the words before a program whose names are those of this service.
+pub(crate) fn with_names(files: &Files) -> Vec<String> {
     files.write("hosts", "");
     files.write("nsswitch.conf", "hosts: dns\n");
     files.write("resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:2\n");
     let folder = files.path("").display().to_string();
-    let mount = r#"for file in hosts nsswitch.conf resolv.conf; do mount --bind "$0/$file" "/etc/$file" || exit 99; done; exec "$@" 2>"$0/log""#;
-    files.command(&["unshare", "--mount", "sh", "-c", mount, &folder])
+    let mount = r#"for file in hosts nsswitch.conf resolv.conf; do mount --bind "$0/$file" "/etc/$file" || exit 99; done; exec "$@" 2>>"$0/log""#;
+    ["unshare", "--mount", "sh", "-c", mount, &folder].map(str::to_owned).into()
 }
 
 /// Returns what the daemon has logged so far.
