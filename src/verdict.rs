@@ -243,9 +243,12 @@ impl fmt::Display for Reason {
 /// Why a name gave no address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum LookupFailure {
-    /// NXDOMAIN, or no address of the family that was asked for.
+    /// There is no such name (NXDOMAIN).
     #[error("name does not resolve: not found")]
     NotFound,
+    /// The name exists, but has no address of the family that was asked for.
+    #[error("name does not resolve: no address")]
+    NoAddress,
     /// The name service could not answer now (`EAI_AGAIN`).
     #[error("name does not resolve: temporary failure")]
     Temporary,

@@ -8,6 +8,7 @@ mod duplicates;
 mod error;
 mod on_demand;
 mod parse;
+pub(crate) mod regular;
 mod settings;
 mod source;
 mod summary;

@@ -96,12 +96,15 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
     /// Waits for hooks under way, until another signal comes.
     pub fn finish(mut self) {
         self.outputs.hooks.finish(self.signals);
-        self.serve_hooks();
+        self.outputs.serve_hooks(self.log);
     }
 
     fn pass_on_events(&mut self) {
         if self.outputs.journal.takes_more() {
             self.snapshot.tell_some(&mut self.fleet);
+        }
+        while let Some((id, outcome)) = self.fleet.poll_unprobed() {
+            self.outputs.count(id, &outcome, self.now);
         }
         while let Some(event) = self.fleet.poll_event() {
             if let Some(line) = self.faults.line(&event, self.now) {
@@ -114,6 +117,9 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
         }
         if self.outputs.flush() {
             self.snapshot.start();
+        }
+        if let Some(line) = self.outputs.journal.poll_line(self.now) {
+            self.log.warn(&line);
         }
         self.log.flush();
     }
@@ -163,23 +169,12 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
         let tells = self.snapshot.is_under_way() && self.outputs.journal.takes_more();
         let times = [
             self.outputs.board.poll_timeout(self.now),
+            self.outputs.poll_timeout(),
             self.supervisor.poll_timeout(),
             self.inventory.poll_timeout(),
             tells.then_some(self.now),
         ];
         times.into_iter().flatten().map(|at| at.max(self.now + TURN)).min()
-    }
-
-    /// Takes in which hooks have ended, and logs what there is to say about them.
-    fn serve_hooks(&mut self) {
-        self.outputs.hooks.handle();
-        while let Some(line) = self.outputs.hooks.poll_line() {
-            if line.is_problem {
-                self.log.warn(&line.text);
-            } else {
-                self.log.info(&line.text);
-            }
-        }
     }
 }
 
@@ -275,8 +270,12 @@ impl<O: Output, L: Output> Driver for Daemon<'_, O, L> {
     fn handle_interrupts(&mut self, now: Duration) -> ControlFlow<()> {
         self.now = now;
         self.supervisor.turn(now);
-        self.outputs.publish_program(self.slots.lags(), now);
-        self.serve_hooks();
+        let delayed = self.fleet.delayed();
+        self.outputs.publish_program(self.slots.lags(), delayed, now);
+        if let Some(line) = self.faults.delayed(delayed, now) {
+            self.log.warn(&line);
+        }
+        self.outputs.serve_hooks(self.log);
         if self.http.reloads.take() {
             self.http.reloads.wait(self.inventory.is_reloading());
             self.reload();

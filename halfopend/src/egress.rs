@@ -1,8 +1,11 @@
 //! The different ways in which segments leave this machine. Each has an engine of its own.
 
-use halfopen::engine::{Egress, EngineConfig, OpenEngines};
+use std::time::Duration;
 
-use crate::config::Config;
+use halfopen::engine::{Egress, EngineConfig, OpenEngines};
+use halfopen::target::Target;
+
+use crate::config::{Config, PoolConfig};
 
 /// How many bits of the ids that the loop is given say which target it is. The others are the
 /// index of the engine that it leaves by.
@@ -60,6 +63,36 @@ fn number(config: &mut Config) -> Result<Vec<Egress>, TooMany> {
     if different.len() > OpenEngines::MAX { Err(TooMany(different.len())) } else { Ok(different) }
 }
 
+/// Returns what the log says of engines that may have to run more checks at once than they can, if
+/// all targets are silent.
+pub fn shortages(config: &Config, capacities: &[usize]) -> Vec<String> {
+    let shortage = |(engine, capacity): (usize, &usize)| {
+        let own = config.pools.iter().filter(|pool| pool.settings.engine == engine);
+        let needed: Vec<_> = own.map(|pool| (checks_at_once(pool), pool)).collect();
+        let all: u128 = needed.iter().map(|(checks, _)| checks).sum();
+        let (_, most) = needed.iter().max_by_key(|(checks, _)| *checks)?;
+        let others = if needed.len() > 1 { " and others" } else { "" };
+        (all > *capacity as u128).then(|| {
+            format!(
+                "pool.{}{others}: if all targets are silent, {all} checks run at once, but there \
+                 are descriptors for {capacity}, so checks would be late; try: a higher limit on \
+                 open files (LimitNOFILE=, ulimit -n)",
+                most.settings.name
+            )
+        })
+    };
+    capacities.iter().enumerate().filter_map(shortage).collect()
+}
+
+/// Returns how many checks of a pool run at once if all targets are silent.
+fn checks_at_once(pool: &PoolConfig) -> u128 {
+    let targets: u128 = pool.targets.iter().chain(&pool.witnesses).map(Target::count).sum();
+    let settings = &pool.settings;
+    let timeout: Duration = settings.schedule.waits().sum();
+    let interval = settings.interval.min(settings.down_interval).max(timeout);
+    (targets * timeout.as_nanos()).div_ceil(interval.as_nanos().max(1))
+}
+
 /// Returns the id by which the loop knows the target `id`, which leaves by that engine.
 ///
 /// # Panics
@@ -82,8 +115,9 @@ pub fn target_of(id: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use halfopen::schedule::Schedule;
+
     use super::*;
-    use crate::config::PoolConfig;
 
     fn config(marks: impl Iterator<Item = u32>) -> Config {
         let pool = |mark| PoolConfig {
@@ -110,6 +144,21 @@ mod tests {
         assert_eq!(number(&mut config(0..32)).map(|different| different.len()), Ok(32));
         let error = number(&mut config(0..33)).unwrap_err().to_string();
         assert!(error.contains("33 different") && error.contains("at most 32"), "{error}");
+    }
+
+    /// A thousand targets, a second of every five each, are two hundred at once.
+    #[test]
+    fn a_shortage_names_the_pool() {
+        let mut config = config([7, 8].into_iter());
+        config.pools[1].targets = vec!["198.18.0.0/22:80".parse().unwrap()];
+        let schedule = &mut config.pools[1].settings.schedule;
+        *schedule = Schedule::fit(schedule.attempts(), Duration::from_secs(1));
+        config.pools[1].settings.name = "big".into();
+        number(&mut config).unwrap();
+        let lines = shortages(&config, &[1, 204]);
+        assert!(lines.len() == 1 && lines[0].starts_with("pool.big: if "), "{lines:?}");
+        assert!(lines[0].contains(" 205 checks run at once"), "{lines:?}");
+        assert_eq!(shortages(&config, &[1, 205]), [""; 0]);
     }
 
     #[test]

@@ -15,6 +15,10 @@ pub struct Faults {
     quiet_until: Duration,
     /// How many were left out.
     left_out: u32,
+    /// Until when lines about late checks are left out.
+    late_until: Duration,
+    /// How many checks had waited for a descriptor when the newest such line was written.
+    delayed: u64,
 }
 
 impl Faults {
@@ -31,6 +35,19 @@ impl Faults {
             (EventKind::Held, Some(pool), Some(target)) => self.held(pool, target, now),
             _ => None,
         }
+    }
+
+    /// Returns what the log says at `now` if so many checks have waited for a descriptor.
+    pub fn delayed(&mut self, delayed: u64, now: Duration) -> Option<String> {
+        if delayed == self.delayed || now < self.late_until {
+            return None;
+        }
+        self.late_until = now + PAUSE;
+        let more = delayed - std::mem::replace(&mut self.delayed, delayed);
+        Some(format!(
+            "{more} checks have waited for a descriptor, so they are late; try: a higher limit on \
+             open files (LimitNOFILE=, ulimit -n), or longer intervals"
+        ))
     }
 
     fn held(&mut self, pool: &PoolView, target: &TargetView, now: Duration) -> Option<String> {
@@ -84,6 +101,17 @@ mod tests {
             advertised: State::Up,
             is_held: true,
         }
+    }
+
+    #[test]
+    fn checks_that_wait_are_told_once_a_minute() {
+        let mut faults = Faults::default();
+        let told: Vec<_> = [(0, 0), (1, 3), (2, 5), (60, 5), (61, 5), (62, 6), (200, 6)]
+            .into_iter()
+            .filter_map(|(second, delayed)| faults.delayed(delayed, Duration::from_secs(second)))
+            .map(|line| line.split_once(' ').expect("a number").0.to_owned())
+            .collect();
+        assert_eq!(told, ["3", "2", "1"]);
     }
 
     #[test]

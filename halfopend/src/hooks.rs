@@ -229,7 +229,7 @@ impl Hooks {
             number: self.last_number,
             command: command.to_vec(),
             environment: environment(&event, &pool),
-            input: journal::render(&event, time, self.engine, 0) + "\n",
+            input: journal::render(&event, time, self.engine, None, 0) + "\n",
         };
         let target = event.target.as_ref().map(|target| format!(" {}", target.label));
         let name = format!(

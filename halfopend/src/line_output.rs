@@ -2,7 +2,8 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
 
 use halfopen::non_blocking_writer::{NonBlockingWriter, Output};
 
@@ -15,8 +16,9 @@ pub enum LineOutput {
     File {
         /// The file.
         file: File,
-        /// True if it ends with a part of a line.
-        is_torn: bool,
+        /// What is to be written before the next line: the rest of a line for which there was no
+        /// room.
+        owed: Vec<u8>,
     },
 }
 
@@ -28,12 +30,36 @@ impl LineOutput {
     /// Returns an error if the system has no descriptors left.
     pub fn new(descriptor: impl AsFd) -> io::Result<Self> {
         let file = File::from(descriptor.as_fd().try_clone_to_owned()?);
-        Ok(if file.metadata()?.is_file() {
-            Self::File { file, is_torn: false }
-        } else {
-            Self::Reader(NonBlockingWriter::new(file))
-        })
+        if !file.metadata()?.is_file() {
+            return Ok(Self::Reader(NonBlockingWriter::new(file)));
+        }
+        let owed = if is_torn(&file) { b"\n".to_vec() } else { Vec::new() };
+        Ok(Self::File { file, owed })
     }
+}
+
+/// Returns true if a file ends with a part of a line: the program before this one found no room for
+/// the rest. False if the file cannot be read.
+fn is_torn(file: &File) -> bool {
+    let last = || {
+        let readable = File::open(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
+        let (mut last, end) = ([0], readable.metadata().ok()?.len());
+        readable.read_exact_at(&mut last, end.checked_sub(1)?).ok()?;
+        Some(last[0])
+    };
+    last().is_some_and(|last| last != b'\n')
+}
+
+/// Writes what is owed.
+fn pay(file: &mut File, owed: &mut Vec<u8>) -> io::Result<()> {
+    while !owed.is_empty() {
+        match file.write(owed) {
+            Ok(written) => drop(owed.drain(..written)),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 impl Output for LineOutput {
@@ -46,26 +72,15 @@ impl Output for LineOutput {
 }
 
 impl Write for LineOutput {
-    /// Writes all of `bytes`, which end with a line break, or fails.
+    /// Takes all of `bytes`, which are a line, or fails. A line that is taken follows as soon as
+    /// there is room, and no other one does before.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Reader(reader) => reader.write(bytes),
-            Self::File { file, is_torn } => {
-                if *is_torn {
-                    file.write_all(b"\n")?;
-                    *is_torn = false;
-                }
-                let mut rest = bytes;
-                while !rest.is_empty() {
-                    match file.write(rest) {
-                        Ok(written) => rest = &rest[written..],
-                        Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                        Err(error) => {
-                            *is_torn = rest.len() < bytes.len();
-                            return Err(error);
-                        }
-                    }
-                }
+            Self::File { file, owed } => {
+                pay(file, owed)?;
+                owed.extend(bytes);
+                let _ = pay(file, owed); // the rest waits
                 Ok(bytes.len())
             }
         }
@@ -74,7 +89,25 @@ impl Write for LineOutput {
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Reader(reader) => reader.flush(),
-            Self::File { .. } => Ok(()),
+            Self::File { file, owed } => pay(file, owed),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_ends_within_a_line_goes_on_with_a_new_one() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(b"{\"whole\":1}\n{\"torn\":").unwrap();
+        let append = || File::options().append(true).open(file.path()).unwrap();
+        for line in ["next", "last"] {
+            let mut output = LineOutput::new(append()).unwrap();
+            writeln!(output, "{line}").unwrap();
+        }
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        assert_eq!(text, "{\"whole\":1}\n{\"torn\":\nnext\nlast\n");
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use halfopen::explain::Explanation;
 use halfopen::local_error::LocalError;
-use halfopen::verdict::{NoVerdict, Outcome, PortState, Reason};
+use halfopen::verdict::{LookupFailure, NoVerdict, Outcome, PortState, Reason};
 use jiff::Timestamp;
 
 pub use self::history::History;
@@ -22,6 +22,8 @@ pub use self::pool::PoolRow;
 pub use self::table::{Table, TargetRow};
 
 use crate::event::{Event, PoolView, TargetView};
+use crate::fleet::finding;
+use crate::fleet::health::Finding;
 use crate::lag::Lags;
 
 /// The most updates that wait for the readers' thread. What is published beyond that is lost.
@@ -93,6 +95,9 @@ impl CheckEnd {
             Ok(verdict) => {
                 let found = match verdict.reason {
                     Reason::NoRoute(_) => Err("no_route"),
+                    // It goes on.
+                    Reason::NameNotResolved(LookupFailure::TimedOut) => return None,
+                    _ if finding(outcome) == Finding::Fault => Err("lookup"),
                     _ => Ok(verdict.state()),
                 };
                 (found, verdict.round_trip(), verdict.attempts)
@@ -144,6 +149,8 @@ fn fault(error: &LocalError) -> &'static str {
 pub struct Program {
     /// How late checks began.
     pub lags: Lags,
+    /// How many checks have waited for a descriptor.
+    pub delayed: u64,
     /// How many answers found the receive queue full.
     pub answers_lost: u64,
     /// How many events were lost by a slow reader.

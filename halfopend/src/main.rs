@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ use halfopend::notify::Supervisor;
 use halfopend::outputs::Outputs;
 use halfopend::signals::Signals;
 use jiff::Timestamp;
+use nix::libc::{ENXIO, O_NONBLOCK};
 use rand::TryRng;
 use rand::rngs::SysRng;
 
@@ -98,6 +100,8 @@ enum Failure {
     Hooks(#[from] HelperError),
     #[error(transparent)]
     Http(#[from] HttpError),
+    #[error("cannot write to {}: nothing reads it; start its reader first", .0.display())]
+    NoReader(PathBuf),
     #[error("cannot write to {}: {}", file.display(), in_words(source))]
     Output { file: PathBuf, source: io::Error },
 }
@@ -134,7 +138,7 @@ fn serve(arguments: Arguments, start: Instant, log: &mut Log<impl Output>) -> Re
     let events = open_events(&events)?;
     let mut engines = open_engines(wanted, &agent, &server, start)?;
     let config = settings.read_targets()?;
-    let mut fleet = Fleet::new(config.rate, seed()?);
+    let mut fleet = create_fleet(&config, &engines, log)?;
     let window = engines.enable_batching();
     let mut pacer = Pacer::new(config.rate, window);
     let writer = start_agent(agent, &config.pools)?;
@@ -168,6 +172,21 @@ fn checker(config: &Config) -> Result<(Checker, Option<Explainer>), LocalError> 
     let checker = Checker::new(secret.clone(), attempts);
     let explainer = config.explain.then(|| Explainer::new(secret, attempts, Duration::MAX));
     Ok((checker, explainer))
+}
+
+/// Creates a fleet without pools, and says which pools there are too few descriptors for.
+fn create_fleet(
+    config: &Config,
+    engines: &OpenEngines,
+    log: &mut Log<impl Output>,
+) -> Result<Fleet, LocalError> {
+    let mut fleet = Fleet::new(config.rate, seed()?);
+    let capacities = engines.capacities();
+    fleet.limit_checks(&capacities);
+    for line in egress::shortages(config, &capacities) {
+        log.warn(&line);
+    }
+    Ok(fleet)
 }
 
 /// Starts the agent, and returns what tells it about these pools.
@@ -204,14 +223,19 @@ fn open_engines(
     Ok(engines?)
 }
 
-/// Opens the file for events. `-` is standard output.
+/// Opens the file for events. `-` is standard output. A FIFO must have a reader already.
 fn open_events(file: &Path) -> Result<LineOutput, Failure> {
     let opened = if file == "-" {
         LineOutput::new(io::stdout())
     } else {
-        File::options().append(true).create(true).open(file).and_then(LineOutput::new)
+        let mut options = File::options();
+        options.append(true).create(true).custom_flags(O_NONBLOCK);
+        options.open(file).and_then(LineOutput::new)
     };
-    opened.map_err(|source| Failure::Output { file: file.to_owned(), source })
+    opened.map_err(|source| match source.raw_os_error() {
+        Some(ENXIO) => Failure::NoReader(file.to_owned()),
+        _ => Failure::Output { file: file.to_owned(), source },
+    })
 }
 
 fn secret() -> Result<Secret, LocalError> {

@@ -13,6 +13,7 @@ use crate::hooks::Hooks;
 use crate::journal::Journal;
 use crate::lag::Lags;
 use crate::live::{Cause, CheckEnd, Program, Publisher, Update};
+use crate::log::Log;
 
 /// How often the state of the program itself is published.
 const PROGRAM_INTERVAL: Duration = Duration::from_secs(1);
@@ -86,14 +87,33 @@ impl<O: Output> Outputs<O> {
         self.journal.flush()
     }
 
-    /// Publishes what there is to know of the program itself, if it is time.
-    pub fn publish_program(&mut self, lags: &Lags, now: Duration) {
+    /// Takes in which hooks have ended, and logs what there is to say about them.
+    pub fn serve_hooks(&mut self, log: &mut Log<impl Output>) {
+        self.hooks.handle();
+        while let Some(line) = self.hooks.poll_line() {
+            if line.is_problem {
+                log.warn(&line.text);
+            } else {
+                log.info(&line.text);
+            }
+        }
+    }
+
+    /// Returns when to call [`Outputs::flush`] again, if the journal cannot be written now.
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        self.journal.is_failing().then_some(self.program_at)
+    }
+
+    /// Publishes what there is to know of the program itself, if it is time. So many checks have
+    /// waited for a descriptor.
+    pub fn publish_program(&mut self, lags: &Lags, delayed: u64, now: Duration) {
         if now < self.program_at {
             return;
         }
         self.program_at = now + PROGRAM_INTERVAL;
         self.live.publish(Update::Program(Box::new(Program {
             lags: lags.clone(),
+            delayed,
             answers_lost: self.answers_lost,
             events_lost: self.journal.lost(),
             hook_failures: self.hooks.all_failures(),

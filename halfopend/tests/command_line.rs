@@ -3,11 +3,18 @@
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::TcpListener;
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc::O_NONBLOCK;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::Mode;
 use nix::unistd::Pid;
+use nix::unistd::mkfifo;
 
 fn halfopend(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_halfopend")).args(arguments).output().expect("halfopend")
@@ -176,20 +183,51 @@ fn events_that_a_full_disk_has_refused_are_counted_and_told_again() {
     fs::write(&file, "").unwrap();
     let mut limited = Command::new("prlimit");
     limited.args(["--fsize=10:unlimited", env!("CARGO_BIN_EXE_halfopend")]);
-    let (program, port) = start(&mut limited, &["--events", file.to_str().unwrap()]);
+    let (program, _port) = start(&mut limited, &["--events", file.to_str().unwrap()]);
     let mut tail = follow(&file);
     let mut lines = tail.output();
-    lines.read_exact(&mut [0; 10]).unwrap();
+    let mut first = vec![0; 10];
+    lines.read_exact(&mut first).unwrap();
 
     let pid = program.pid().to_string();
     let freed = Command::new("prlimit").args(["--pid", &pid, "--fsize=unlimited"]).status();
     assert!(freed.expect("prlimit").success());
-    drop(port); // something happens, whether the target was up or not yet checked
-    let mut rest = lines.lines().map(Result::unwrap);
-    assert_eq!(rest.next().as_deref(), Some(""));
-    let [first, second] = [(); 2].map(|()| event(&rest.next().expect("an event")));
-    assert!(first["event"] != "snapshot" && first["lost"].as_u64() >= Some(1), "{first}");
-    assert_eq!(second["event"], "snapshot", "{second}");
+    // Nothing else needs to happen: the torn line goes on, and what was lost is told again.
+    lines.read_until(b'\n', &mut first).unwrap();
+    assert_eq!(event(std::str::from_utf8(&first).unwrap())["event"], "snapshot");
+    let is_up = |line: io::Result<String>| event(&line.unwrap())["to"] == "up";
+    assert!(lines.lines().any(is_up));
+    let (code, log) = program.end(Signal::SIGTERM);
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("events are lost until they can be written: File too large\n"), "{log}");
+    assert!(log.contains("events are written again; "), "{log}");
+}
+
+/// None of them keeps the program waiting.
+#[test]
+fn a_fifo_is_no_configuration_and_takes_events_only_for_a_reader() {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+    let name = fifo.to_str().unwrap();
+    let (code, _, messages) = run(&["--config", name]);
+    let expected = format!("halfopend: cannot read {name}: not a regular file\n");
+    assert_eq!((code, messages), (Some(2), expected.clone()));
+    let config = folder.path().join("a.toml");
+    fs::write(&config, "[pool.web]\nfile = 'fifo'\n").unwrap();
+    let (code, _, messages) = run(&["--config", config.to_str().unwrap(), "--listen", "none"]);
+    assert_eq!((code, messages), (Some(2), expected));
+    let (code, _, messages) = run(&["127.0.0.1:1", "--listen", "none", "--events", name]);
+    let expected =
+        format!("halfopend: cannot write to {name}: nothing reads it; start its reader first\n");
+    assert_eq!((code, messages), (Some(1), expected));
+    let mut options = fs::File::options();
+    let reader = options.read(true).custom_flags(O_NONBLOCK).open(&fifo).unwrap();
+    let (program, _port) = checking(&["--events", name]);
+    fcntl(&reader, FcntlArg::F_SETFL(OFlag::empty())).unwrap();
+    let mut ready = [PollFd::new(reader.as_fd(), PollFlags::POLLIN)];
+    poll(&mut ready, PollTimeout::from(60_000_u16)).unwrap();
+    wait_until_up(&mut BufReader::new(&reader));
     assert_eq!(program.end(Signal::SIGTERM).0, Some(0));
 }
 

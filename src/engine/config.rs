@@ -156,6 +156,15 @@ impl OpenEngine {
         }
     }
 
+    /// Returns how many checks can run at once: with the kernel's handshake, each takes a
+    /// descriptor.
+    pub fn capacity(&self) -> usize {
+        match &self.engine {
+            AnyEngine::Raw(_) => usize::MAX,
+            AnyEngine::Connect(connect) => connect.room(),
+        }
+    }
+
     /// Prepares for many targets at once. Returns how many answers may be outstanding at a time:
     /// as many as the receive queue is certain to hold.
     pub fn enable_batching(&mut self) -> usize {

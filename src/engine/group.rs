@@ -63,6 +63,11 @@ impl OpenEngines {
         self.0.iter().all(OpenEngine::has_enough_privilege)
     }
 
+    /// Returns the [`OpenEngine::capacity`] of each.
+    pub fn capacities(&self) -> Vec<usize> {
+        self.0.iter().map(OpenEngine::capacity).collect()
+    }
+
     /// Prepares for many targets, as [`OpenEngine::enable_batching`] does, but without a thread for
     /// RSTs, which takes more of the processor's time than it saves unless SYNs leave as fast as
     /// possible.

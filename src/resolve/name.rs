@@ -20,7 +20,10 @@ use crate::verdict::{LookupFailure, NoVerdict};
 pub(super) fn look_up(name: &str, family: Family) -> Addresses {
     let Some(name) = ascii(name) else { return Err(LookupFailure::NotAName.into()) };
     let found = resolve(&name, family);
-    if family == Family::Any || found != Err(LookupFailure::NotFound.into()) {
+    let is_absent = |failure: LookupFailure| found == Err(failure.into());
+    if family == Family::Any
+        || !(is_absent(LookupFailure::NotFound) || is_absent(LookupFailure::NoAddress))
+    {
         return found;
     }
     // They may include IPv4-mapped addresses, which are of the family.
@@ -54,7 +57,7 @@ fn resolve(name: &str, family: Family) -> Addresses {
     match others.first() {
         _ if !hosts.is_empty() => Ok(hosts),
         Some(other) => Err(LookupFailure::NotOneHost(other.ip()).into()),
-        None => Err(LookupFailure::NotFound.into()),
+        None => Err(LookupFailure::NoAddress.into()),
     }
 }
 
@@ -79,9 +82,8 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 
 fn no_address(error: LookupError) -> NoAddress {
     match error.kind() {
-        LookupErrorKind::NoName | LookupErrorKind::NoData | LookupErrorKind::Family => {
-            LookupFailure::NotFound.into()
-        }
+        LookupErrorKind::NoName => LookupFailure::NotFound.into(),
+        LookupErrorKind::NoData | LookupErrorKind::Family => LookupFailure::NoAddress.into(),
         LookupErrorKind::Again => LookupFailure::Temporary.into(),
         LookupErrorKind::Memory => LocalError::Lookup(Errno::ENOMEM).into(),
         LookupErrorKind::System => match errno(&error.into()) {

@@ -1,6 +1,6 @@
 //! The second stage: files of targets, and what the targets of all pools amount to.
 
-use std::fs::{self, File};
+use std::io::Read;
 use std::path::Path;
 use std::str;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use halfopen::target_file::{self, FileError};
 use super::duplicates::first_duplicate;
 use super::error::{ConfigError, Position, Problem};
 use super::parse::parse;
+use super::regular::open_regular;
 use super::source::Source;
 use super::{Config, MOST_TARGETS, PoolConfig};
 
@@ -36,10 +37,11 @@ impl Settings {
     /// Returns the first mistake, and where it is; or why the file cannot be read.
     pub fn read(file: &Path) -> Result<Self, ConfigError> {
         let name = file.display().to_string();
-        let bytes = match fs::read(file) {
-            Ok(bytes) => bytes,
-            Err(source) => return Err(ConfigError::Read { file: name, source }),
-        };
+        let mut bytes = Vec::new();
+        let read = open_regular(file).and_then(|mut opened| opened.read_to_end(&mut bytes));
+        if let Err(source) = read {
+            return Err(ConfigError::Read { file: name, source });
+        }
         match str::from_utf8(&bytes) {
             Ok(text) => parse(&name, text),
             Err(error) => {
@@ -142,7 +144,7 @@ impl Lines {
         };
         let file = path.display().to_string();
         let opened =
-            File::open(path).map_err(|source| FileError::Read { file: file.clone(), source })?;
+            open_regular(path).map_err(|source| FileError::Read { file: file.clone(), source })?;
         let mut places = Vec::new();
         target_file::read_each(&file, opened, |place, target| {
             places.push(place);

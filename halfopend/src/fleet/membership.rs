@@ -18,6 +18,7 @@ use crate::event::EventKind;
 #[derive(Debug)]
 pub(super) struct Cancelled {
     pub(super) endpoint: SocketAddr,
+    pub(super) engine: usize,
     pub(super) id: u32,
     pub(super) at: Duration,
     /// True if the target was removed: another one may have its id as soon as no outcome of this
@@ -164,7 +165,8 @@ impl Fleet {
         let target = self.target_mut(id);
         let was_known = target.place.endpoint().is_some();
         target.place = place;
-        if (was_pending || !was_known) && target.timing.begun() <= now {
+        let is_urgent = was_pending || !was_known || target.health.is_held();
+        if is_urgent && target.timing.begun() <= now {
             target.timing.set_due(now);
         }
         if place.endpoint().is_some() {
@@ -173,9 +175,15 @@ impl Fleet {
         }
         self.enter_place(id);
         self.expect_or_not(id);
-        if was_pending || !was_known {
+        if is_urgent {
             self.wait(id);
         }
+    }
+
+    /// Lets a target that was added be checked at once.
+    pub fn check_at_once(&mut self, id: u32, now: Duration) {
+        self.target_mut(id).timing.move_to(now);
+        self.wait(id);
     }
 
     /// Records what is known of a target without a check, such as why its name is not resolved. A
@@ -189,7 +197,8 @@ impl Fleet {
     /// Returns the next endpoint whose check is to be cancelled. Call this until it returns `None`
     /// before the next call of [`Fleet::next`], and after all checks that have ended were reported.
     pub fn poll_unwanted(&mut self) -> Option<SocketAddr> {
-        let Cancelled { endpoint, id, at, is_removed } = self.cancelled.pop_front()?;
+        let Cancelled { endpoint, engine, id, at, is_removed } = self.cancelled.pop_front()?;
+        self.places.release(engine);
         self.release(endpoint, id, at);
         if is_removed {
             self.free.push(id);
@@ -228,11 +237,13 @@ impl Fleet {
     /// Lets a target leave its endpoint, if it has one. Returns true if it was being checked, or
     /// waited for its turn.
     fn leave_place(&mut self, id: u32, is_removed: bool, now: Duration) -> bool {
+        let engine = self.engine(id);
         let target = self.targets[id as usize].as_mut().expect("a target of the fleet");
         let was_pending = std::mem::take(&mut target.timing.is_pending);
         let endpoint = target.place.endpoint();
         if let Some(endpoint) = endpoint {
             self.endpoints.forget(endpoint, id);
+            self.places.forget(engine, id);
             if std::mem::take(&mut target.is_expected) {
                 self.isolation.expect(endpoint, false);
             }
@@ -242,7 +253,8 @@ impl Fleet {
         }
         match endpoint {
             Some(endpoint) if self.endpoints.is_checked_for(endpoint, id) => {
-                self.cancelled.push_back(Cancelled { endpoint, id, at: now, is_removed });
+                let cancelled = Cancelled { endpoint, engine, id, at: now, is_removed };
+                self.cancelled.push_back(cancelled);
                 return was_pending;
             }
             Some(endpoint) => self.release(endpoint, id, now),

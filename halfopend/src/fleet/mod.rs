@@ -2,6 +2,7 @@
 //! come out. Pure: no I/O, no clock.
 
 mod by_endpoint;
+mod claims;
 mod cross_checks;
 mod endpoints;
 pub mod fail_open;
@@ -9,6 +10,7 @@ pub mod health;
 mod isolation;
 mod membership;
 mod outcomes;
+mod places;
 mod pool;
 mod reports;
 mod rounds;
@@ -22,11 +24,13 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use halfopen::verdict::Outcome;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 pub use self::pool::PoolSettings;
 pub use self::target::Place;
+pub(crate) use self::target::finding;
 pub use self::visits::{Visit, VisitEnd, is_visit};
 
 use self::by_endpoint::ByEndpoint;
@@ -35,6 +39,7 @@ use self::endpoints::Endpoints;
 use self::health::Health;
 use self::isolation::Isolation;
 use self::membership::Cancelled;
+use self::places::Places;
 use self::pool::Pool;
 use self::scheduler::Scheduler;
 use self::target::Target;
@@ -91,6 +96,7 @@ pub struct Fleet {
     /// `None` as long as no visits are expected.
     by_endpoint: Option<ByEndpoint>,
     visits: Visits,
+    places: Places,
     cancelled: VecDeque<Cancelled>,
     scheduler: Scheduler,
     /// True if the caller has asked for a check.
@@ -108,6 +114,8 @@ pub struct Fleet {
     /// The pools that fail open.
     open: BTreeSet<u32>,
     events: VecDeque<Event>,
+    /// What was found of targets without a check.
+    unprobed: VecDeque<(u32, Outcome)>,
     sequence: u64,
     random: StdRng,
 }
@@ -124,6 +132,7 @@ impl Fleet {
             endpoints: Endpoints::default(),
             by_endpoint: None,
             visits: Visits::new(rate),
+            places: Places::default(),
             cancelled: VecDeque::new(),
             scheduler: Scheduler::new(rate),
             is_running: false,
@@ -135,9 +144,21 @@ impl Fleet {
             longest_check: Duration::ZERO,
             open: BTreeSet::new(),
             events: VecDeque::new(),
+            unprobed: VecDeque::new(),
             sequence: 0,
             random: StdRng::seed_from_u64(seed),
         }
+    }
+
+    /// Limits how many checks run at once, before the first one: by index, how many each engine
+    /// can.
+    pub fn limit_checks(&mut self, capacities: &[usize]) {
+        self.places = Places::new(capacities);
+    }
+
+    /// Returns how many checks have waited because as many ran as could.
+    pub fn delayed(&self) -> u64 {
+        self.places.delayed()
     }
 
     /// Returns what is known of a target.
@@ -148,6 +169,12 @@ impl Fleet {
     /// Returns true while nothing at all answers: this machine is cut off.
     pub fn is_isolated(&self) -> bool {
         self.isolation.is_isolated()
+    }
+
+    /// Returns the next target that was due and needed no packet, because its name has no address,
+    /// and what that counts as.
+    pub fn poll_unprobed(&mut self) -> Option<(u32, Outcome)> {
+        self.unprobed.pop_front()
     }
 
     /// Returns the next event.

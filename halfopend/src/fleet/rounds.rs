@@ -1,19 +1,18 @@
 //! When targets are checked.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use halfopen::schedule::Schedule;
-use halfopen::verdict::{Reason, Verdict};
+use halfopen::verdict::{Outcome, Reason, Verdict};
 use rand::RngExt;
 
+use super::claims::Due;
 use super::cross_checks::{Watched, critical_time};
-use super::endpoints::Turn;
 use super::health::State;
 use super::isolation::Network;
 use super::scheduler::{Lane, Timing};
 use super::target::{Place, Target};
-use super::{Check, Fleet, PoolSettings, Wanted, number};
+use super::{Check, Fleet, Wanted};
 
 /// If the caller asks so much later than it was told, this machine was paused.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -53,17 +52,26 @@ impl Fleet {
 
     fn next_check(&mut self, now: Duration) -> Wanted {
         while let Some(id) = self.next_cross_check(now) {
+            let due = Due { id, lane: Lane::Fast, at: now, is_cross_check: true };
             if may_begin(&self.targets, id, now)
-                && let Some(check) = self.begin(id, Lane::Fast, now, now)
+                && self.places.have_reserve(self.engine(id))
+                && let Some(check) = self.begin(due, now)
             {
                 return Wanted::Check(check);
             }
         }
         loop {
+            if let Some(due) = self.places.poll() {
+                if let Some(check) = self.claim(due, now) {
+                    return Wanted::Check(check);
+                }
+                continue;
+            }
             let targets = &self.targets;
             match self.scheduler.poll(now, |id, lane, due| is_due(targets, id, lane, due)) {
-                Ok((id, lane, due)) => {
-                    if let Some(check) = self.begin(id, lane, due, now) {
+                Ok((id, lane, at)) => {
+                    let due = Due { id, lane, at, is_cross_check: false };
+                    if let Some(check) = self.begin(due, now) {
                         return Wanted::Check(check);
                     }
                 }
@@ -76,21 +84,22 @@ impl Fleet {
     }
 
     /// Begins to check a target, unless it is being checked, or needs no packet.
-    fn begin(&mut self, id: u32, lane: Lane, due: Duration, now: Duration) -> Option<Check> {
+    fn begin(&mut self, due: Due, now: Duration) -> Option<Check> {
+        let id = due.id;
         let target = self.targets[id as usize].as_mut().expect("a target of the fleet");
         if target.timing.is_pending {
             return None; // it is scheduled again when that ends
         }
         target.timing.begin(now);
         match target.place {
-            Place::Endpoint(endpoint) => return self.claim(id, endpoint, lane, due, now),
+            Place::Endpoint(_) => return self.claim(due, now),
             Place::Gone(failure) => {
                 let reason = Reason::NameNotResolved(failure);
-                self.conclude(id, Ok(Verdict::without_probe(reason)), now);
+                self.conclude_unprobed(id, Ok(Verdict::without_probe(reason)), now);
             }
             Place::Unresolved => {
                 if let Some(why) = target.trouble.take() {
-                    self.conclude(id, *why, now);
+                    self.conclude_unprobed(id, *why, now);
                 } else {
                     target.timing.end(now);
                     self.wait_as_found(id);
@@ -100,60 +109,9 @@ impl Fleet {
         None
     }
 
-    /// Begins to check the endpoint of a target, unless it is being checked or rests.
-    fn claim(
-        &mut self,
-        id: u32,
-        endpoint: SocketAddr,
-        lane: Lane,
-        due: Duration,
-        now: Duration,
-    ) -> Option<Check> {
-        match self.endpoints.claim(endpoint, id, now) {
-            Turn::Now => {
-                let (schedule, engine) = self.share(id, endpoint, now);
-                if lane == Lane::Fast {
-                    self.scheduler.charge(number(schedule.attempts().count()), now);
-                }
-                return Some(Check { id, endpoint, engine, due });
-            }
-            Turn::At(rested) => {
-                self.target_mut(id).timing.postpone(rested);
-                self.wait(id);
-            }
-            Turn::Later => {}
-        }
-        None
-    }
-
-    /// Lets a check that begins serve all targets that are due, have this endpoint and are checked
-    /// in the same way. Returns that way.
-    fn share(&mut self, id: u32, endpoint: SocketAddr, now: Duration) -> (Schedule, usize) {
-        let Self { endpoints, targets, pools, .. } = self;
-        let way = |target: &Target| {
-            let PoolSettings { schedule, engine, .. } = pools[target.pool as usize].settings;
-            (schedule, engine)
-        };
-        let target = |id: u32| targets[id as usize].as_ref().expect("a target of this endpoint");
-        let own = way(target(id));
-        let can_join = |other: u32, waits: bool| {
-            let other = target(other);
-            way(other) == own && (waits || other.timing.is_due(now))
-        };
-        for companion in endpoints.share(endpoint, can_join).to_vec() {
-            self.target_mut(companion).timing.begin(now);
-        }
-        own
-    }
-
-    /// Returns the targets that the check of this one serves, too: they have the same endpoint.
-    pub fn companions(&self, id: u32) -> Vec<u32> {
-        let target = self.targets.get(id as usize).and_then(Option::as_ref);
-        let endpoint = target.and_then(|target| target.place.endpoint());
-        match endpoint.filter(|endpoint| self.endpoints.is_checked_for(*endpoint, id)) {
-            Some(endpoint) => self.endpoints.companions(endpoint).to_vec(),
-            None => Vec::new(),
-        }
+    fn conclude_unprobed(&mut self, id: u32, outcome: Outcome, now: Duration) {
+        self.unprobed.push_back((id, outcome.clone()));
+        self.conclude(id, outcome, now);
     }
 
     /// Schedules the next check of a target by what is known of it.
@@ -237,10 +195,12 @@ impl Fleet {
             }
             let can_be_asked = |other: u32| {
                 let target = self.targets[other as usize].as_ref();
-                target.is_some_and(|Target { timing, health, place, .. }| {
+                target.is_some_and(|Target { timing, health, place, pool, .. }| {
                     let is_free = |endpoint| self.endpoints.is_free(endpoint, now);
+                    let engine = self.pools[*pool as usize].settings.engine;
                     timing.may_begin(now)
                         && place.endpoint().is_some_and(is_free)
+                        && self.places.have_reserve(engine)
                         && !health.is_held()
                         && health.count() == 0
                 })

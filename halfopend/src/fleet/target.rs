@@ -88,7 +88,7 @@ impl Target {
 const _: () = assert!(size_of::<Option<Target>>() <= 144);
 
 /// Returns what an outcome says about its target.
-pub(super) fn finding(outcome: &Outcome) -> Finding {
+pub(crate) fn finding(outcome: &Outcome) -> Finding {
     let Ok(Verdict { reason, .. }) = outcome else { return Finding::Fault };
     match reason {
         Reason::SynAck => Finding::Open,
@@ -100,9 +100,11 @@ pub(super) fn finding(outcome: &Outcome) -> Finding {
             LookupFailure::NotFound | LookupFailure::NotAName | LookupFailure::NotOneHost(_) => {
                 Finding::Gone
             }
-            LookupFailure::Temporary | LookupFailure::Failed | LookupFailure::TimedOut => {
-                Finding::Fault
-            }
+            // It may be about to get one.
+            LookupFailure::NoAddress
+            | LookupFailure::Temporary
+            | LookupFailure::Failed
+            | LookupFailure::TimedOut => Finding::Fault,
         },
         Reason::BareAck
         | Reason::WrongAcknowledgement

@@ -26,6 +26,9 @@ const FIRST_ID: u32 = 1 << 26;
 /// later.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// If as many checks run as can, a visit looks again so much later.
+const FULL: Duration = Duration::from_millis(50);
+
 /// A check that a visitor asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Visit {
@@ -158,9 +161,10 @@ impl Fleet {
     /// Forgets a visit. If it is being checked, that is cancelled.
     pub fn leave(&mut self, id: u32, now: Duration) {
         let Some(Pending { visit, schedule, .. }) = self.visits.pending.remove(&id) else { return };
-        let endpoint = visit.endpoint;
+        let Visit { endpoint, engine, .. } = visit;
         if schedule.is_some() {
-            self.cancelled.push_back(Cancelled { endpoint, id, at: now, is_removed: false });
+            let cancelled = Cancelled { endpoint, engine, id, at: now, is_removed: false };
+            self.cancelled.push_back(cancelled);
         } else if let Some(waiting) = self.visits.waiting.get_mut(&endpoint) {
             waiting.retain(|other| *other != id);
             if waiting.is_empty() {
@@ -206,8 +210,9 @@ impl Fleet {
     /// Records how the check of a visit has ended, unless it was cancelled.
     pub fn visit_ended(&mut self, id: u32, outcome: Outcome, now: Duration) {
         let Some(pending) = self.visits.pending.get_mut(&id) else { return };
-        let endpoint = pending.visit.endpoint;
+        let Visit { endpoint, engine, .. } = pending.visit;
         pending.schedule = None;
+        self.places.release(engine);
         self.release(endpoint, id, now);
         if outcome == Err(NoVerdict::AlreadyPending) {
             self.visits.due.insert((now + REST, id));
@@ -237,8 +242,12 @@ impl Fleet {
             self.visits.due.insert((due.max(now) + PATIENCE, id));
             return None;
         }
+        if !self.places.have_room(engine) {
+            self.visits.due.insert((now + FULL, id));
+            return None;
+        }
         match self.endpoints.claim_unless_wanted(endpoint, id, now) {
-            Turn::Now => {}
+            Turn::Now => self.places.take(engine),
             Turn::At(rested) => {
                 self.visits.due.insert((rested, id));
                 return None;

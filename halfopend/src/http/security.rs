@@ -1,7 +1,6 @@
 //! Who may ask, and how: the file of `--web-config` and those that it names, as they are now.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +12,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::tls;
 use super::web_config::{Mistake, WebConfig};
+use crate::config::regular::open_regular;
 
 /// The largest file that is read.
 const SIZE: u64 = 1 << 20;
@@ -133,7 +133,7 @@ fn understand(
 
 fn read(file: &Path) -> Result<Vec<u8>, WebConfigError> {
     let mut bytes = Vec::new();
-    let read = File::open(file).and_then(|opened| opened.take(SIZE).read_to_end(&mut bytes));
+    let read = open_regular(file).and_then(|opened| opened.take(SIZE).read_to_end(&mut bytes));
     read.map_err(|source| WebConfigError::Read { file: file.to_owned(), source })?;
     Ok(bytes)
 }

@@ -1,6 +1,7 @@
 //! What cannot be changed while the program runs, because it takes privilege that was given up.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 
 use halfopen::engine::Egress;
 
@@ -30,24 +31,33 @@ pub(super) fn needs_restart(
     if let Some(module) = new.modules.iter().find(|module| module.attempts.count() > most) {
         return refuse(format!("module.{}.retries to more than at the start", module.name));
     }
-    let (at_start, before, after) = (by_name(&start.pools), by_name(in_force), by_name(&new.pools));
+    let (at_start, before) = (by_name(&start.pools), by_name(in_force));
     for pool in &new.pools {
         let name = &*pool.settings.name;
-        let at_start = at_start.get(name).copied();
-        let before = before.get(name).copied().or(at_start);
-        if let Some(key) = change_of_pool(start, before, at_start, pool) {
+        let before = before.get(name).or_else(|| at_start.get(name)).copied();
+        if let Some(agent) = pool.agent.filter(|agent| !listens(start, *agent)) {
+            return refuse(format!("pool.{name}.agent to {agent}, where nothing listens yet,"));
+        }
+        if let Some(key) = change_of_pool(start, before, pool) {
             return refuse(format!("pool.{name}.{key}"));
         }
         if pool.settings.schedule.attempts().count() > most {
             return refuse(format!("pool.{name}.retries to more than at the start"));
         }
     }
-    let is_gone = |pool: &&PoolConfig| !after.contains_key(&*pool.settings.name);
-    let mut gone = start.pools.iter().filter(is_gone);
-    match gone.find(|pool| pool.agent.is_some()) {
-        Some(pool) => refuse(format!("pool.{}.agent", pool.settings.name)),
+    let mut unused =
+        start.pools.iter().filter(|pool| pool.agent.is_some_and(|agent| !listens(new, agent)));
+    match unused.next() {
+        Some(pool) => {
+            refuse(format!("pool.{}.agent, which no pool has any more,", pool.settings.name))
+        }
         None => Ok(()),
     }
+}
+
+/// Returns true if agent checks are answered at this address: other pools may share it.
+fn listens(config: &Config, agent: SocketAddr) -> bool {
+    config.pools.iter().any(|pool| pool.agent == Some(agent))
 }
 
 /// Makes each pool refer to the engine that was opened for its egress.
@@ -83,7 +93,6 @@ fn engine_of_visits(start: &Config) -> Option<usize> {
 fn change_of_pool(
     start: &Config,
     old: Option<&PoolConfig>,
-    at_start: Option<&PoolConfig>,
     new: &PoolConfig,
 ) -> Option<&'static str> {
     // Sockets were opened for the pools of the start; another pool may share them.
@@ -93,12 +102,9 @@ fn change_of_pool(
         None if is_open(&new.egress) => None,
         None => change_of_egress(&Egress::default(), &new.egress).or(Some("source")),
     };
-    let agent = at_start.and_then(|pool| pool.agent);
     // The process that runs hooks was started if there were any.
     let runs_hooks = start.pools.iter().any(|pool| pool.hook.is_some());
-    changed
-        .or((agent != new.agent).then_some("agent"))
-        .or((new.hook.is_some() && !runs_hooks).then_some("hook"))
+    changed.or((new.hook.is_some() && !runs_hooks).then_some("hook"))
 }
 
 fn change_of_egress(old: &Egress, new: &Egress) -> Option<&'static str> {

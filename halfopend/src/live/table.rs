@@ -157,9 +157,11 @@ impl Table {
         self.targets.iter().enumerate().filter_map(|(id, row)| Some((id, row.as_ref()?)))
     }
 
-    /// Returns true if every target has been checked, or is hidden by a fault of this machine.
+    /// Returns true if every target has been checked, or would have been if it were not for a fault
+    /// of this machine. A look-up of its name that has failed counts as a check, and one that goes
+    /// on does not.
     pub fn is_ready(&self) -> bool {
-        self.targets().all(|(_, row)| row.checks() > 0 || row.is_held)
+        self.targets().all(|(_, row)| row.checks() > 0)
     }
 
     pub(super) fn apply(&mut self, update: Update) {

@@ -40,8 +40,11 @@ pub(super) const PROGRAM: &[Family] = &[
     Family {
         name: "faults_total",
         kind: Kind::Counter,
-        help: "Checks that a fault of this machine has hidden.",
+        help: "Checks that a fault of this machine has hidden, or delayed (descriptors).",
         lines: |table, name, text| {
+            if table.program.delayed > 0 {
+                text.line(name, &[("fault", "descriptors")], table.program.delayed);
+            }
             for (fault, count) in &table.faults {
                 text.line(name, &[("fault", fault)], count);
             }

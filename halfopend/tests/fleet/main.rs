@@ -1,6 +1,7 @@
 //! The fleet alone, over days of virtual time: what it knows, when it checks, and what it tells.
 
 mod counts;
+mod crowds;
 mod endurance;
 mod lanes;
 mod model;

@@ -50,6 +50,8 @@ pub(crate) struct World<N> {
     pending: Vec<Option<Made>>,
     free: Vec<usize>,
     count: u64,
+    /// The most checks that ran at once.
+    pub(crate) most_at_once: usize,
     pub(crate) replay: Replay,
 }
 
@@ -65,6 +67,7 @@ impl<N: FnMut(SocketAddr, Duration) -> Answer> World<N> {
             pending: Vec::new(),
             free: Vec::new(),
             count: 0,
+            most_at_once: 0,
             replay: Replay::default(),
         }
     }
@@ -132,6 +135,7 @@ impl<N: FnMut(SocketAddr, Duration) -> Answer> World<N> {
         // The place, below a number that grows.
         self.ends.push(Reverse((made.ended, self.count << 32 | place as u64)));
         self.pending[place] = Some(made);
+        self.most_at_once = self.most_at_once.max(self.ends.len());
     }
 
     fn make(&mut self, id: u32, endpoint: SocketAddr, schedule: Schedule) -> Made {

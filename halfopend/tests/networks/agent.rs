@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use lab::{Capture, Captured, Lab, Namespace};
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::daemon::{AGENT, Daemon, Files, SERVERS, pool, wait_until};
@@ -37,6 +38,24 @@ fn the_only_target_needs_no_request() {
     drop(listener);
     wait_until("it is down", || ask(&lab.client, "").starts_with("down #"));
     assert_eq!(ask(&lab.client, "web/198.18.0.9:8025\n"), "\n");
+}
+
+/// The listener is open already.
+#[test]
+fn a_pool_that_comes_by_a_reload_shares_the_agent_of_another() {
+    let lab = Lab::new();
+    let _listeners = SERVERS.map(|server| lab.server.listen(server.parse().unwrap()));
+    let files = Files::new(&pool());
+    let mut daemon = Daemon::start(&lab.client, &files);
+    let [server, ..] = SERVERS;
+    daemon.until(0, "up", server);
+    for text in [pool() + &pool().replace("pool.web", "pool.more"), pool().replace("web", "new")] {
+        files.write("halfopend.toml", &text);
+        daemon.signal(Signal::SIGHUP);
+        let name = if text.contains("pool.more") { "more" } else { "new" };
+        until_it_says(&lab.client, &format!("{name}/{server}\n"), "up\n");
+    }
+    until_it_says(&lab.client, &format!("web/{server}\n"), "\n");
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub(crate) enum Answer {
     All(Vec<IpAddr>),
     /// One of these addresses, each time another one.
     InTurn(Vec<[u8; 4]>),
+    /// The name exists, and has none.
+    NoAddress,
     NoSuchName,
     Silence,
 }
@@ -127,7 +129,7 @@ impl Zone {
                 let fitting = addresses.iter().filter(|address| address.is_ipv4() == is_a);
                 fitting.for_each(|address| add(&mut response, *address));
             }
-            Some(Answer::Addresses(_) | Answer::InTurn(_)) => {}
+            Some(Answer::Addresses(_) | Answer::InTurn(_) | Answer::NoAddress) => {}
             Some(Answer::NoSuchName) | None => response[3] = 0x83,
         }
         Some(response)

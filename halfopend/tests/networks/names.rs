@@ -7,6 +7,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::daemon::{Daemon, Files, wait_until};
+use crate::http::curl;
 use crate::name_service::{Answer, NameService, command, ip};
 
 /// A pool whose targets are checked every half second.
@@ -162,6 +163,77 @@ fn a_name_that_does_not_exist_any_more_is_down_until_it_does() {
     daemon.until(seen, "up", "web.test:8025");
     assert_eq!(address_of(&daemon, "web.test:8025").as_deref(), Some("198.18.0.3"));
     assert_eq!(kinds(&daemon, "other.test:8025"), ["up"]);
+}
+
+/// It exists, so it may be about to get one. What it had stays in use.
+#[test]
+fn a_name_without_an_address_is_held_or_stays_where_it_was() {
+    let lab = Lab::new();
+    let _listener = listener(&lab);
+    let names = NameService::start(
+        &lab,
+        &[("web.test", Answer::Addresses(vec![ip(1)])), ("empty.test", Answer::NoAddress)],
+    );
+    let files = pool(r#"["web.test:8025", "empty.test:8025", "no-such.test:8025"]"#, "");
+    let mut daemon = Daemon::of(&lab.client, command(&files));
+    daemon.until(0, "up", "web.test:8025");
+    daemon.until(0, "down", "no-such.test:8025");
+    let held = daemon.until(0, "held", "empty.test:8025");
+    let event = daemon.events().swap_remove(held - 1);
+    assert_eq!(event["reason"], "name does not resolve: no address");
+    names.set("web.test", Answer::NoAddress);
+    let capture = lab.server.capture("server0");
+    daemon.signal(Signal::SIGHUP);
+    names.until_asked("web.test");
+    for _ in 0..3 {
+        until_checked(&capture, ip(1));
+    }
+    let seen = daemon.events().len();
+    names.set("empty.test", Answer::Addresses(vec![ip(2)]));
+    daemon.signal(Signal::SIGHUP);
+    daemon.until(seen, "up", "empty.test:8025");
+    assert_eq!(kinds(&daemon, "web.test:8025"), ["up"]);
+    assert_eq!(kinds(&daemon, "empty.test:8025"), ["held", "released", "up"]);
+}
+
+/// The next regular check would come after an hour.
+#[test]
+fn an_address_that_is_found_wakes_what_was_held() {
+    for addresses in ["first", "all"] {
+        let lab = Lab::new();
+        let _listener = listener(&lab);
+        let names = NameService::start(&lab, &[("web.test", Answer::NoAddress)]);
+        let more = format!("addresses = {addresses:?}");
+        let files = pool(r#"["web.test:8025"]"#, &more);
+        let text = std::fs::read_to_string(files.path("halfopend.toml")).expect("its own");
+        let text = text.replace("interval = \"500ms\"", "interval = \"1h\"");
+        files.write("halfopend.toml", &text);
+        let mut daemon = Daemon::of(&lab.client, command(&files));
+        let seen = daemon.until(0, "held", "web.test:8025");
+        names.set("web.test", Answer::Addresses(vec![ip(1)]));
+        daemon.signal(Signal::SIGHUP);
+        let label = if addresses == "all" { "web.test[198.18.0.1]:8025" } else { "web.test:8025" };
+        daemon.until(seen, "up", label);
+    }
+}
+
+/// A look-up that goes on is no check, and one that has failed is.
+#[test]
+fn a_daemon_is_ready_when_all_look_ups_have_ended() {
+    let lab = Lab::new();
+    let _listener = listener(&lab);
+    let _names = NameService::start(&lab, &[("never.test", Answer::Silence)]);
+    let files = pool(r#"["198.18.0.1:8025", "never.test:8025", "no-such.test:8025"]"#, "");
+    let command = command(&files);
+    files.write("resolv.conf", "nameserver 127.0.0.1\noptions timeout:8 attempts:1\n");
+    let mut daemon = Daemon::of(&lab.client, command);
+    let ready = || curl(&lab.client, &["http://127.0.0.1:10115/-/ready"]).0;
+    daemon.until(0, "up", "198.18.0.1:8025");
+    daemon.until(0, "down", "no-such.test:8025");
+    daemon.until(0, "held", "never.test:8025"); // after five seconds
+    assert_eq!(ready(), "503");
+    wait_until("it is ready", || ready() == "200");
+    assert_eq!(kinds(&daemon, "never.test:8025"), ["held"]);
 }
 
 /// The interface of a link-local address may come later, and with another number each time.

@@ -110,7 +110,7 @@ fn mistakes(good: &str) -> Vec<(String, &'static str)> {
         ),
         (
             good.to_owned() + "agent = \"127.0.0.1:10116\"",
-            "a change of pool.web.agent needs a restart",
+            "a change of pool.web.agent to 127.0.0.1:10116, where nothing listens yet, needs a restart",
         ),
         ("rate = 5000\n".to_owned() + good, "a change of rate needs a restart"),
         (good.replace("retries = 1", "retries = 9"), "pool.web.retries"),
@@ -181,14 +181,17 @@ fn counts(checks: &BTreeMap<String, usize>, block: &str) -> Vec<usize> {
     counts
 }
 
-/// Returns what the descriptors of a daemon lead to, and the names of its threads.
+/// Returns what the descriptors of a daemon lead to, and the names of its threads. Settings of the
+/// kernel do not count: on a busy machine a check may time out, and then the engine opens the file
+/// of one, once, and keeps it.
 fn resources(daemon: &Daemon) -> [Vec<String>; 2] {
     let process = PathBuf::from(format!("/proc/{}", daemon.id()));
     let entries = |folder: &str| fs::read_dir(process.join(folder)).expect("a child").flatten();
     // What has ended meanwhile is none.
     let leads_to = |entry: DirEntry| Some(fs::read_link(entry.path()).ok()?.display().to_string());
     let name = |entry: DirEntry| fs::read_to_string(entry.path().join("comm")).ok();
-    [entries("fd").filter_map(leads_to).collect(), entries("task").filter_map(name).collect()]
+    let descriptors = entries("fd").filter_map(leads_to).filter(|to| !to.starts_with("/proc/sys/"));
+    [descriptors.collect(), entries("task").filter_map(name).collect()]
 }
 
 /// Waits until a daemon has no more descriptors and threads than before. A look-up has some while
@@ -209,7 +212,9 @@ fn until_known(daemon: &mut Daemon, network: u8) {
     }
 }
 
-/// The number of checks is that of a daemon that is left alone: a busy machine makes both late.
+/// The number of checks is compared with that of a daemon that is left alone: a busy machine makes
+/// both late, but not as late. There are many reloads for each check, so if each reload lost one,
+/// there would be hardly any.
 #[test]
 fn a_hundred_reloads_lose_no_check_and_leak_nothing() {
     let lab = Lab::new();
@@ -240,7 +245,7 @@ fn a_hundred_reloads_lose_no_check_and_leak_nothing() {
     drop((daemon, other, names));
     let checks = checks(&capture);
     let (changed, alone) = (counts(&checks, "198.18.1."), counts(&checks, "198.18.2."));
-    let least = alone[alone.len() / 2] - 2;
+    let least = alone[alone.len() / 2] / 2;
     assert!(changed.len() == 32 && changed.iter().all(|count| *count >= least), "{checks:?}");
     let is_steady = |(_, target): &(String, String)| {
         target.starts_with("198.18.1.") || target == "web.test:8025"

@@ -82,6 +82,10 @@ impl Dependant {
 
     /// Has one target for each address.
     fn follow_each(&mut self, addresses: &[SocketAddr], fleet: &mut Fleet, now: Duration) {
+        let was_held = |(address, id): &(Option<SocketAddr>, u32)| {
+            address.is_none() && fleet.health(*id).is_held()
+        };
+        let was_held = self.targets.iter().any(was_held);
         for address in addresses {
             let place = self.named.place(*address);
             let known = self.targets.iter().find(|(known, _)| *known == Some(*address));
@@ -90,6 +94,9 @@ impl Dependant {
             } else {
                 let id = self.add(Some(*address), place, fleet, now);
                 self.targets.push((Some(*address), id));
+                if was_held {
+                    fleet.check_at_once(id, now);
+                }
             }
         }
         self.targets.retain(|(address, id)| {

@@ -9,7 +9,11 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
+use lab::Lab;
+
 use super::{ENGINES, Stage};
+use crate::daemon::{Daemon, Files, wait_until};
+use crate::http::curl;
 
 #[test]
 fn a_process_that_is_stopped_for_ten_seconds() {
@@ -60,6 +64,52 @@ fn a_process_without_descriptors() {
         stage.kill_the_mortal();
         stage.judge();
     }
+}
+
+/// The dead take all descriptors there are, but those for cross-checks: without these, their
+/// silence would prove nothing.
+#[test]
+fn a_process_with_few_descriptors_finds_the_dead_and_says_that_it_is_late() {
+    let lab = Lab::new();
+    let _listener = lab.server.listen("[::]:8025".parse().expect("an endpoint"));
+    let files = Files::new(
+        "engine = \"connect\"\n\
+         [pool.live]\n\
+         targets = [\"198.18.1.0/29:8025\"]\n\
+         interval = \"1s\"\n\
+         timeout = \"700ms\"\n\
+         [pool.dead]\n\
+         targets = [\"198.18.2.0/27:8025\"]\n\
+         interval = \"1s\"\n\
+         timeout = \"700ms\"\n",
+    );
+    let log = files.path("log");
+    let shell = r#"exec prlimit --nofile=128:128 "$@" 2>"$0""#;
+    let command = files.command(&["sh", "-c", shell, log.to_str().expect("text")]);
+    let mut daemon = Daemon::of(&lab.client, command);
+    let names = |network: u8, count: u8| {
+        (0..count).map(move |host| format!("198.18.{network}.{host}:8025"))
+    };
+    for target in names(1, 8).chain(names(2, 32)) {
+        daemon.until(0, "up", &target);
+    }
+    lab.server.nft(
+        "table inet dead { chain in { type filter hook input priority 0; \
+         ip daddr 198.18.2.0/27 drop; }; }",
+    );
+    for target in names(2, 32) {
+        daemon.until(0, "down", &target);
+    }
+    let downs = daemon.events().into_iter().filter(|event| event["event"] == "down");
+    assert!(downs.into_iter().all(|event| event["pool"] == "dead"));
+    wait_until("the log says that checks are late", || {
+        let log = fs::read_to_string(&log).expect("its log");
+        log.contains("pool.dead and others: if all targets are silent, 29 checks run at once")
+            && log.contains(" checks have waited for a descriptor")
+    });
+    let (_, metrics) = curl(&lab.client, &["http://127.0.0.1:10115/metrics"]);
+    let line = metrics.lines().find(|line| line.contains("fault=\"descriptors\""));
+    assert!(line.is_some_and(|line| !line.ends_with(" 0")), "{line:?}");
 }
 
 /// Time stamps of the kernel and of the events are then of another clock.

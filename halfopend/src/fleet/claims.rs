@@ -1,0 +1,88 @@
+//! How a check begins: its endpoint must be free, and there must be room for it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use halfopen::schedule::Schedule;
+
+use super::endpoints::Turn;
+use super::scheduler::Lane;
+use super::target::Target;
+use super::{Check, Fleet, PoolSettings, number};
+
+/// A target that is due.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Due {
+    pub(super) id: u32,
+    pub(super) lane: Lane,
+    /// When it was due.
+    pub(super) at: Duration,
+    /// True if it is checked to see whether anything answers.
+    pub(super) is_cross_check: bool,
+}
+
+impl Fleet {
+    /// Begins to check the endpoint of a target, unless that is being checked or rests, or as many
+    /// checks run as can.
+    pub(super) fn claim(&mut self, due: Due, now: Duration) -> Option<Check> {
+        let Due { id, lane, at, is_cross_check } = due;
+        let engine = self.engine(id);
+        if !is_cross_check && !self.places.have_room(engine) {
+            self.places.wait(engine, due);
+            return None;
+        }
+        let endpoint = self.target(id).place.endpoint().expect("an endpoint to check");
+        match self.endpoints.claim(endpoint, id, now) {
+            Turn::Now => {
+                self.places.take(engine);
+                self.target_mut(id).timing.begin(now);
+                let schedule = self.share(id, endpoint, now);
+                if lane == Lane::Fast {
+                    self.scheduler.charge(number(schedule.attempts().count()), now);
+                }
+                return Some(Check { id, endpoint, engine, due: at });
+            }
+            Turn::At(rested) => {
+                self.target_mut(id).timing.postpone(rested);
+                self.wait(id);
+            }
+            Turn::Later => {}
+        }
+        None
+    }
+
+    /// Returns the index of the engine that a target leaves by.
+    pub(super) fn engine(&self, id: u32) -> usize {
+        self.pools[self.target(id).pool as usize].settings.engine
+    }
+
+    /// Lets a check that begins serve all targets that are due, have this endpoint and are checked
+    /// in the same way. Returns its schedule.
+    fn share(&mut self, id: u32, endpoint: SocketAddr, now: Duration) -> Schedule {
+        let Self { endpoints, targets, pools, .. } = self;
+        let way = |target: &Target| {
+            let PoolSettings { schedule, engine, .. } = pools[target.pool as usize].settings;
+            (schedule, engine)
+        };
+        let target = |id: u32| targets[id as usize].as_ref().expect("a target of this endpoint");
+        let own = way(target(id));
+        let can_join = |other: u32, waits: bool| {
+            let other = target(other);
+            way(other) == own && (waits || other.timing.is_due(now))
+        };
+        for companion in endpoints.share(endpoint, can_join).to_vec() {
+            self.target_mut(companion).timing.begin(now);
+        }
+        own.0
+    }
+
+    /// Returns the targets that the check of this one serves, too: they have the same endpoint.
+    pub fn companions(&self, id: u32) -> Vec<u32> {
+        let target = self.targets.get(id as usize).and_then(Option::as_ref);
+        let endpoint = target.and_then(|target| target.place.endpoint());
+        match endpoint.filter(|endpoint| self.endpoints.is_checked_for(*endpoint, id)) {
+            Some(endpoint) => self.endpoints.companions(endpoint).to_vec(),
+            None => Vec::new(),
+        }
+    }
+}
