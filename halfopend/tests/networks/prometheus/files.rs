@@ -6,7 +6,7 @@ use std::process::Command;
 use lab::{Lab, Namespace};
 
 use super::{PACKAGING, packaged};
-use crate::daemon::{SERVERS, wait_until};
+use crate::daemon::{Files, SERVERS, pool, wait_until};
 use crate::http::{HERE, curl, files, start};
 
 fn promtool(words: &[&str]) {
@@ -82,4 +82,19 @@ fn every_metric_that_alerts_and_the_dashboard_name_is_there() {
         let missing: Vec<_> = names.into_iter().filter(|name| !has(name)).collect();
         assert_eq!(missing, [""; 0], "{file}");
     }
+}
+
+#[test]
+fn metrics_of_targets_are_left_out_if_nobody_wants_them() {
+    let lab = Lab::new();
+    let files = Files::new(&format!("target_metrics = false\n{}", pool()));
+    let _daemon = start(&lab, &files, &[]);
+    let (_, exposition) = curl(&lab.client, &[&format!("http://{HERE}/metrics")]);
+    let of_targets: Vec<_> = exposition.lines().filter(|line| line.contains("target=")).collect();
+    assert_eq!(of_targets, [""; 0]);
+    assert!(exposition.contains("\nhalfopen_pool_targets{pool=\"web\"} 3\n"), "{exposition}");
+    assert!(
+        exposition.contains("\nhalfopen_round_trip_seconds_count{pool=\"web\"} "),
+        "{exposition}"
+    );
 }

@@ -5,6 +5,7 @@ mod alerts;
 mod dashboard;
 mod files;
 mod places;
+mod probes;
 mod shards;
 
 use std::process::Command;
