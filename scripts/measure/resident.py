@@ -134,13 +134,13 @@ class Running:
 
 
 class Halfopend(Running):
-    def __init__(self, folder, targets, interval):
+    def __init__(self, folder, targets, interval, more=""):
         self.events, self.log = folder / "last-event", folder / "log"
         blocks = ", ".join(f'"{block}:{port}"' for block, port in endpoints(targets))
         needed = targets // interval
         settings = folder / "halfopend.toml"
         settings.write_text(
-            f"rate = {max(10_000, needed * 3 // 2)}\n[pool.all]\ntargets = [{blocks}]\n"
+            f"rate = {max(10_000, needed * 3 // 2)}\n{more}[pool.all]\ntargets = [{blocks}]\n"
             f'interval = "{interval}s"\ntimeout = "{min(interval, 1.5)}s"\n'
         )
         command = [str(build.HALFOPEND), "--config", str(settings), "--events", "-"]

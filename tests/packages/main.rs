@@ -7,6 +7,7 @@ mod deb;
 mod distributions;
 mod documents;
 mod machine;
+mod prometheus;
 mod requirements;
 mod resident;
 mod rpm;
