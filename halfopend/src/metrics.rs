@@ -67,6 +67,12 @@ impl Exposition {
         Self { format, has_targets, next: Next::Program, labels: Labels::new() }
     }
 
+    /// Makes the answer take little memory, and more time.
+    #[must_use]
+    pub fn in_little_memory(self) -> Self {
+        Self { labels: Labels::not_kept(), ..self }
+    }
+
     /// Returns the next piece, until there is none.
     pub fn next(&mut self, table: &Table) -> Option<String> {
         let mut text = Text::new(self.format);

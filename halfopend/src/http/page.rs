@@ -8,18 +8,23 @@ mod rows;
 mod sparkline;
 
 use std::fmt::Write;
+use std::iter;
+use std::sync::Arc;
 
 use hyper::StatusCode;
+use hyper::body::Bytes;
 use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue};
 use hyper::http::request::Parts;
 use jiff::Timestamp;
 
 use self::html::Escaped;
 use self::overview::Overview;
+use self::rows::Shown;
+use super::body::Body;
 use super::reply::{self, Response};
 use super::shared::Shared;
 use crate::filter::Filter;
-use crate::live::Table;
+use crate::live::{Live, Table};
 
 /// What the page may load and do.
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -45,15 +50,30 @@ pub(super) fn page(request: &Parts, shared: &Shared) -> Response {
         Ok(filter) => filter,
         Err(error) => return reply::text(StatusCode::BAD_REQUEST, format!("{error}\n")),
     };
-    let page = render(&shared.live.read(), &filter, Timestamp::now());
-    let mut response = reply::of_type("text/html; charset=utf-8", StatusCode::OK, page);
+    let pieces = pieces(Arc::clone(&shared.live), &filter, Timestamp::now());
+    let body = Body::Chunks(Box::new(pieces.map(Bytes::from)));
+    let mut response = reply::of_type("text/html; charset=utf-8", StatusCode::OK, body);
     response.headers_mut().insert(CONTENT_SECURITY_POLICY, POLICY);
     response
 }
 
-/// Returns the page.
-fn render(table: &Table, filter: &Filter, now: Timestamp) -> String {
-    let mut out = String::with_capacity(1 << 18);
+/// Returns the page in pieces, so that clients who read slowly hold little memory.
+fn pieces(
+    live: Arc<Live>,
+    filter: &Filter,
+    now: Timestamp,
+) -> impl Iterator<Item = String> + Send + use<> {
+    let table = live.read();
+    let shown = rows::shown(&table, filter);
+    let (before, after) = (before(&table, filter, &shown, now), after(filter, &shown));
+    drop(table);
+    let rows = rows::pieces(live, shown.ids, now);
+    iter::once(before).chain(rows).chain(iter::once(after))
+}
+
+/// Returns what stands before the rows of targets.
+fn before(table: &Table, filter: &Filter, shown: &Shown, now: Timestamp) -> String {
+    let mut out = String::new();
     let overview = Overview::of(table);
     head(&overview, now, &mut out);
     out.push_str("<main>\n");
@@ -63,7 +83,14 @@ fn render(table: &Table, filter: &Filter, now: Timestamp) -> String {
         "<section id=\"all\" aria-labelledby=\"targets\">\n<h2 id=\"targets\">Targets</h2>\n",
     );
     form(filter, &mut out);
-    rows::table(table, filter, now, &mut out);
+    rows::begin(shown, &mut out);
+    out
+}
+
+/// Returns what stands after them.
+fn after(filter: &Filter, shown: &Shown) -> String {
+    let mut out = String::new();
+    rows::end(filter, shown, &mut out);
     out.push_str(
         "</section>\n</main>\n<footer>\n<nav aria-label=\"Other formats\">\
          <a href=\"/api/v1/targets\">JSON</a> <a href=\"/metrics\">Metrics</a> \

@@ -21,6 +21,11 @@ impl Labels {
         Self { text: String::new(), ends: Vec::new(), layout: None, is_outdated: false }
     }
 
+    /// Returns labels that are written again for each family, which takes no memory.
+    pub(super) fn not_kept() -> Self {
+        Self { is_outdated: true, ..Self::new() }
+    }
+
     /// Keeps no labels any more if the table has another layout than before. Targets may change
     /// while an answer is under way, and ids are used again.
     pub(super) fn follow(&mut self, layout: u64) {

@@ -245,7 +245,7 @@ fn crowd(host: &Namespace, daemon: &str, count: usize) -> Vec<TcpStream> {
 }
 
 /// Returns a figure of `/proc/PID/status` in kilobytes.
-fn kilobytes(daemon: &Daemon, field: &str) -> u64 {
+pub(crate) fn kilobytes(daemon: &Daemon, field: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", daemon.id())).expect("it runs");
     let line = status.lines().find(|line| line.starts_with(field)).expect("a field");
     line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")

@@ -8,6 +8,7 @@ mod daemon;
 mod faults;
 mod haproxy;
 mod hooks;
+mod hostile;
 mod http;
 mod https;
 mod loss;

@@ -23,7 +23,7 @@ fn is(text: &str) -> String {
 }
 
 /// Starts a daemon that has checked all of its targets.
-fn ready(lab: &Lab, files: &Files) -> Daemon {
+pub(crate) fn ready(lab: &Lab, files: &Files) -> Daemon {
     let daemon = start(lab, files, &[]);
     let url = format!("http://{HERE}/-/ready");
     wait_until("every target has been checked", || curl(&lab.client, &[&url]).0 == "200");
@@ -67,7 +67,7 @@ fn it_changes_by_itself_and_keeps_what_is_typed() {
 }
 
 /// Ten thousand targets, of which one answers.
-fn crowd() -> String {
+pub(crate) fn crowd() -> String {
     "[pool.crowd]\n\
      targets = [\"198.18.0.0/19:8025\", \"198.18.32.0/21:8025\"]\n\
      interval = \"10m\"\n\

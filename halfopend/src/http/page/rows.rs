@@ -1,6 +1,7 @@
 //! The targets of the page.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use halfopen::explain::Explanation;
 use jiff::Timestamp;
@@ -10,32 +11,71 @@ use super::overview::is_problem;
 use super::sparkline::sparkline;
 use crate::filter::Filter;
 use crate::fleet::health::State;
-use crate::live::{Table, TargetRow};
+use crate::live::{Live, Table, TargetRow};
 
 /// The most targets on the page.
 const ROWS: usize = 250;
 
-/// Writes the targets that are wanted, those with problems first.
-pub(super) fn table(table: &Table, filter: &Filter, now: Timestamp, out: &mut String) {
+/// How many of them are in a piece of the page.
+const PIECE: usize = 16;
+
+/// The targets that are on the page.
+pub(super) struct Shown {
+    /// How many the filter takes.
+    count: usize,
+    /// How many are on a page.
+    size: usize,
+    /// The ids of those on this one.
+    pub(super) ids: Vec<usize>,
+}
+
+/// Chooses the targets, those with problems first.
+pub(super) fn shown(table: &Table, filter: &Filter) -> Shown {
     let mut chosen: Vec<_> = table.targets().filter(|(_, row)| filter.takes(row)).collect();
-    if chosen.is_empty() {
+    chosen.sort_by_key(|(_, row)| rank(row));
+    let size = filter.limit.clamp(1, ROWS);
+    let ids = chosen.iter().skip(filter.offset).take(size).map(|(id, _)| *id).collect();
+    Shown { count: chosen.len(), size, ids }
+}
+
+/// Begins the table.
+pub(super) fn begin(shown: &Shown, out: &mut String) {
+    if shown.ids.is_empty() {
         out.push_str("<p class=\"none\">No target is like that.</p>\n");
         return;
     }
-    chosen.sort_by_key(|(_, row)| rank(row));
-    let size = filter.limit.clamp(1, ROWS);
-    let shown = chosen.iter().skip(filter.offset).take(size);
     out.push_str(
         "<table>\n<thead><tr><th scope=\"col\">State</th><th scope=\"col\">Target</th>\
          <th scope=\"col\">Since</th><th scope=\"col\">Why</th>\
          <th scope=\"col\" class=\"number\">Round trip</th><th scope=\"col\">Last hour</th>\
          </tr></thead>\n<tbody>\n",
     );
-    for (id, row) in shown {
-        target(*id, row, now, out);
+}
+
+/// Returns the rows of these targets, without those that are gone by then.
+pub(super) fn pieces(
+    live: Arc<Live>,
+    ids: Vec<usize>,
+    now: Timestamp,
+) -> impl Iterator<Item = String> + Send {
+    (0..ids.len()).step_by(PIECE).map(move |first| {
+        let table = live.read();
+        let mut out = String::new();
+        for id in ids.iter().skip(first).take(PIECE) {
+            if let Some(Some(row)) = table.targets.get(*id) {
+                target(*id, row, now, &mut out);
+            }
+        }
+        out
+    })
+}
+
+/// Ends the table, and leads to the other pages.
+pub(super) fn end(filter: &Filter, shown: &Shown, out: &mut String) {
+    if !shown.ids.is_empty() {
+        out.push_str("</tbody>\n</table>\n");
     }
-    out.push_str("</tbody>\n</table>\n");
-    pages(chosen.len(), size, filter, out);
+    pages(shown.count, shown.size, filter, out);
 }
 
 /// Returns the place in the order of the page.

@@ -32,8 +32,8 @@ fn page(targets: u32, label: &str, state: State, query: &str) -> String {
         (pool, target)
     });
     let (_publisher, live) = Live::new(Timestamp::UNIX_EPOCH, rows);
-    let table = live.read();
-    render(&table, &Filter::of_query(query).unwrap(), Timestamp::UNIX_EPOCH)
+    let filter = Filter::of_query(query).unwrap();
+    pieces(Arc::new(live), &filter, Timestamp::UNIX_EPOCH).collect()
 }
 
 #[test]
