@@ -56,6 +56,7 @@ pub fn run(
         explainer,
         upcoming: None,
         without_room: 0,
+        is_endless: deadline.is_none(),
         drained_until: Duration::ZERO,
         events: Vec::new(),
         unsent: UnsentRsts::default(),
@@ -101,6 +102,8 @@ struct EventLoop<'a, D> {
     upcoming: Option<(u32, SocketAddr)>,
     /// How many SYNs in a row have found no room.
     without_room: usize,
+    /// True if there is no deadline. Then nothing else ends a target whose SYN never finds room.
+    is_endless: bool,
     /// The time up to which everything that arrived has been received. Silence counts up to then.
     drained_until: Duration,
     events: Vec<(Duration, Event)>,

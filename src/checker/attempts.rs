@@ -21,6 +21,9 @@ const POSTPONEMENT: u64 = 5_000_000;
 /// How often that time is doubled: up to 640 ms.
 const DOUBLINGS: u8 = 7;
 
+/// How often it is postponed in a run without deadline: for five seconds in all.
+const POSTPONEMENTS: u8 = 14;
+
 /// A SYN that should leave now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DueAttempt {
@@ -98,9 +101,24 @@ impl Checker {
         target.stage = Stage::Postponed;
         let incidents = self.pending.incidents_mut(due.slot);
         incidents.error = Some(error);
-        incidents.due_again = nanos(now) + (POSTPONEMENT << incidents.postponed);
-        incidents.postponed = DOUBLINGS.min(incidents.postponed + 1);
+        incidents.due_again = nanos(now) + (POSTPONEMENT << incidents.postponed.min(DOUBLINGS));
+        incidents.postponed = POSTPONEMENTS.min(incidents.postponed + 1);
         self.waiting.push(Reverse(Wait { until: incidents.due_again, slot: due.slot }));
+    }
+
+    /// Returns true if the SYN of `due`, or the one before it, has been postponed for five seconds.
+    pub fn was_postponed_often(&self, due: &DueAttempt) -> bool {
+        self.pending.incidents(due.slot).postponed == POSTPONEMENTS
+    }
+
+    /// Reports that the SYN of `due` is not postponed any more: it could not leave. If it was to
+    /// repeat an earlier one, whose answer may have been lost on this machine, the target ends.
+    pub fn give_up_postponed(&mut self, due: DueAttempt, error: LocalError, now: Duration) {
+        if self.pending.was_sent(due.slot, due.attempt.index) {
+            self.end(due.slot, Err(error.into()));
+        } else {
+            self.on_send_error(due, SendError::LocalError(error), now);
+        }
     }
 
     /// Makes the next attempt of a target due. Targets with the most attempts behind them come

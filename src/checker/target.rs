@@ -45,7 +45,7 @@ pub(super) struct Incidents {
     pub(super) given_up: u16,
     /// The latest error that kept a SYN from leaving.
     pub(super) error: Option<LocalError>,
-    /// How often the next SYN has been postponed, at most 7.
+    /// How often the next SYN has been postponed, at most 14.
     pub(super) postponed: u8,
     /// When it becomes due again, in nanoseconds.
     pub(super) due_again: u64,

@@ -47,7 +47,7 @@ impl<D: Driver> EventLoop<'_, D> {
             if let Some(due) = self.checker.poll_attempt() {
                 let remote = due.attempt.remote;
                 if self.unsent.contains(remote) {
-                    self.checker.postpone(due, LocalError::NoRoomForRst(remote), now);
+                    self.postpone(due, LocalError::NoRoomForRst(remote), now);
                     continue;
                 }
                 self.pacer.sent(now);
@@ -85,7 +85,7 @@ impl<D: Driver> EventLoop<'_, D> {
                     }
                 }
                 Err(SendError::LocalError(error)) if error.is_shortage() => {
-                    self.checker.postpone(*due, error, now);
+                    self.postpone(*due, error, now);
                     self.without_room += 1;
                     if self.without_room.is_multiple_of(SHORTAGE) {
                         self.pacer.pause(now + PAUSE);
@@ -96,6 +96,16 @@ impl<D: Driver> EventLoop<'_, D> {
                     self.checker.on_send_error(*due, error, now);
                 }
             }
+        }
+    }
+
+    /// Postpones a SYN that found no room, or gives it up if there is no deadline and it has been
+    /// postponed often.
+    fn postpone(&mut self, due: DueAttempt, error: LocalError, now: Duration) {
+        if self.is_endless && self.checker.was_postponed_often(&due) {
+            self.checker.give_up_postponed(due, error, now);
+        } else {
+            self.checker.postpone(due, error, now);
         }
     }
 }

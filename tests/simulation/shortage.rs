@@ -297,6 +297,48 @@ fn an_rst_without_room_delays_no_other_target() {
     assert!(syns.iter().all(|(at, _)| *at <= millis(21)), "{:?}", syns.last());
 }
 
+/// Nothing else would end the check.
+#[test]
+fn without_a_deadline_a_syn_that_never_finds_room_is_given_up() {
+    let log = Rounds::of(&[SERVER], 2).over_network(Short(|_: &Segment| true));
+    let outcomes: Vec<_> = log.outcomes().map(|(_, outcome)| outcome.clone()).collect();
+    assert_eq!(outcomes, [Err(no_room(SERVER).into()), Err(no_room(SERVER).into())]);
+
+    // The second SYN waits for an RST, which leaves only after the end.
+    let mut refused = 0;
+    let stale = Stale {
+        is_stale: |_: &Segment| true,
+        has_no_room: |segment: &Segment| {
+            refused += usize::from(segment.flags == Flags::RST);
+            segment.flags == Flags::RST && refused <= 3000
+        },
+    };
+    let log = Rounds::of(&[SERVER], 1).over_network(stale);
+    let outcomes: Vec<_> = log.outcomes().map(|(_, outcome)| outcome.clone()).collect();
+    assert_eq!(outcomes, [Err(LocalError::NoRoomForRst(SERVER).into())]);
+    assert_eq!(log.syns().count(), 1);
+}
+
+/// The answer to the only SYN was lost on this machine, so silence proves nothing.
+#[test]
+fn without_a_deadline_a_repeated_syn_that_never_finds_room_is_given_up() {
+    struct Lossy(usize);
+    impl Network for Lossy {
+        fn carry(&mut self, _now: Duration, _segment: &Segment) -> Vec<(Duration, Event)> {
+            vec![(millis(1), Event::SegmentsLost(1))]
+        }
+
+        fn admit(&mut self, segment: &Segment) -> Result<(), LocalError> {
+            self.0 += 1;
+            if self.0 > 1 { Err(no_room(segment.destination)) } else { Ok(()) }
+        }
+    }
+    let rounds = Rounds { schedule: schedule_of(0, secs(1)), ..Rounds::of(&[SERVER], 1) };
+    let log = rounds.over_network(Lossy(0));
+    let outcomes: Vec<_> = log.outcomes().map(|(_, outcome)| outcome.clone()).collect();
+    assert_eq!(outcomes, [Err(no_room(SERVER).into())]);
+}
+
 /// The server still holds its half of the connection.
 #[test]
 fn the_next_round_waits_for_an_rst_without_room() {
