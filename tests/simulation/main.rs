@@ -18,6 +18,7 @@ mod pacing;
 mod pool;
 mod refusal;
 mod rounds;
+mod rsts;
 mod segments;
 mod shortage;
 mod silence;
