@@ -7,14 +7,17 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::sync::oneshot::{self, error::RecvError};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::reply::{self, Response};
 use super::shared::Shared;
 
 /// How long a client waits for a reload, which waits for names.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The time between two reloads that clients ask for, at least: each is work for the loop.
+const REST: Duration = Duration::from_secs(1);
 
 /// What a reload has done, or why it has changed nothing.
 type Report = Result<String, String>;
@@ -32,6 +35,8 @@ struct Queue {
     asking: Vec<oneshot::Sender<Report>>,
     /// Those who wait for a report.
     waiting: Vec<Waiting>,
+    /// When others may ask.
+    rested: Option<Instant>,
 }
 
 struct Waiting {
@@ -54,7 +59,7 @@ impl Reloads {
     /// Lets everyone who has asked so far wait for the end of a reload that begins now, or after
     /// the one that is under way.
     pub fn wait(&self, is_under_way: bool) {
-        let Queue { asking, waiting } = &mut *self.queue();
+        let Queue { asking, waiting, .. } = &mut *self.queue();
         let wait = |client| Waiting { client, is_early: is_under_way };
         waiting.extend(asking.drain(..).map(wait));
     }
@@ -71,11 +76,20 @@ impl Reloads {
         }
     }
 
-    fn ask(&self) -> oneshot::Receiver<Report> {
+    /// Asks for a reload. Those who have to wait for it ask together.
+    async fn ask(&self) -> Result<Report, RecvError> {
+        let rested = self.queue().rested;
+        if let Some(rested) = rested {
+            sleep_until(rested).await;
+        }
         let (sender, receiver) = oneshot::channel();
-        self.queue().asking.push(sender);
+        {
+            let mut queue = self.queue();
+            queue.asking.push(sender);
+            queue.rested = Some(Instant::now() + REST);
+        }
         let _ = self.wake.write(1); // fails only if it is readable
-        receiver
+        receiver.await
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {

@@ -1,13 +1,16 @@
 //! Clients that ask for much and take little. The judges are the kernel and curl.
 
+use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
+use std::thread;
+use std::time::Instant;
 
 use lab::Lab;
 use nix::sys::socket::{setsockopt, sockopt};
 
 use crate::daemon::{Files, PATIENCE};
-use crate::http::{HERE, curl, kilobytes};
+use crate::http::{HERE, curl, files, kilobytes, start};
 use crate::page::{crowd, ready};
 
 const CLIENTS: u64 = 50;
@@ -42,4 +45,28 @@ fn clients_that_do_not_read_what_they_ask_for_hold_little_memory() {
         assert!(grown < bound, "/{path}: {grown} kB for answers of {} bytes", text.len());
         drop(streams);
     }
+}
+
+#[test]
+fn reloads_that_clients_ask_for_are_few() {
+    let lab = Lab::new();
+    let files = files();
+    let _daemon = start(&lab, &files, &[]);
+    let url = format!("http://{HERE}/-/reload");
+    let begun = Instant::now();
+    thread::scope(|scope| {
+        for _ in 0..16 {
+            let ask = || {
+                for _ in 0..3 {
+                    assert_eq!(curl(&lab.client, &["--request", "POST", &url]).0, "200");
+                }
+            };
+            scope.spawn(ask);
+        }
+    });
+    let log = fs::read_to_string(files.path("log")).expect("a log");
+    let reloads = log.matches("reload: done").count();
+    // In a second, one begins, and one more for those who asked when it had begun.
+    let bound = 2 * (begun.elapsed().as_secs() + 2);
+    assert!(reloads as u64 <= bound, "{reloads} reloads, at most {bound}: {log}");
 }
