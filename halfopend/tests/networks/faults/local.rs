@@ -1,5 +1,7 @@
 //! The network of this machine: its link, its routes, its firewall.
 
+use std::cell::RefCell;
+use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
@@ -71,6 +73,28 @@ fn a_firewall_of_this_machine_that_rejects_what_leaves() {
 #[test]
 fn a_firewall_of_this_machine_that_drops_all_answers() {
     assert_firewall_hides("input", "tcp sport { 8025, 8026 } drop");
+}
+
+/// The table of connections has no room for another one, so the kernel drops SYNs that would need
+/// an entry. Here a rule limits the connections: the limit of the table itself (`nf_conntrack_max`)
+/// is that of the whole machine, and `tests/kernels/conntrack.rs` sets it. The kernel refuses the
+/// SYN in the same place and in the same way.
+#[test]
+fn a_table_of_connections_that_is_full() {
+    const ROOM: usize = 3;
+    let held = RefCell::new(Vec::new());
+    let fill = |lab: &Lab| {
+        lab.client.nft(&format!(
+            "table inet t {{ chain c {{ type filter hook output priority 0; \
+             ct state new tcp dport {{ 8025, 8026 }} ct count over {ROOM} drop; }}; }}"
+        ));
+        let connect = || TcpStream::connect(("198.19.0.2", 8025)).expect("there is room soon");
+        held.borrow_mut().extend((0..ROOM).map(|_| lab.client.enter(connect)));
+    };
+    assert_hides(fill, |lab| {
+        lab.client.nft("delete table inet t");
+        held.borrow_mut().clear();
+    });
 }
 
 /// Without the way to most targets, but not to all: some are held, and the rest goes on.
