@@ -12,7 +12,7 @@ mod multipath;
 mod neighbour;
 mod rule;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::IoSliceMut;
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
@@ -44,8 +44,8 @@ const MANY: usize = 4;
 /// The length of the longest answer in bytes, rounded up.
 const MAX_ANSWER: usize = 1024;
 
-/// The length of the longest message of a list in bytes (`netlink_dump()`).
-const MAX_DUMP: usize = 32 << 10;
+/// Room for a batch of answers, and for the longest message of a list: 32 KiB (`netlink_dump()`).
+const BUFFER: usize = BATCH * MAX_ANSWER;
 
 /// How much of the list of routes is read, in bytes: some thousand routes, which takes the kernel a
 /// few milliseconds.
@@ -66,6 +66,8 @@ pub(super) struct Netlink {
     socket: Socket,
     sequence: Cell<u32>,
     policies: HashPolicies,
+    /// Where long lists and many answers are written.
+    buffer: RefCell<Vec<u8>>,
 }
 
 impl Netlink {
@@ -80,7 +82,8 @@ impl Netlink {
         let protocol = Protocol::from(protocol);
         let socket = Socket::new(family, Type::RAW, Some(protocol))
             .map_err(|error| LocalError::RoutingTable(errno(&error)))?;
-        Ok(Self { socket, sequence: Cell::new(0), policies: HashPolicies::default() })
+        let (sequence, buffer) = (Cell::default(), RefCell::default());
+        Ok(Self { socket, sequence, policies: HashPolicies::default(), buffer })
     }
 
     /// Returns the route of each flow, or the kernel's error if it has none (`RTM_GETROUTE`).
@@ -201,7 +204,8 @@ impl Netlink {
         self.sequence.set(sequence.wrapping_add(1));
         let request = message(kind, REQUEST | DUMP, sequence, body);
         self.socket.send(&request).map_err(|error| LocalError::RoutingTable(errno(&error)))?;
-        let mut buffer = vec![0; MAX_DUMP];
+        let mut buffer = self.buffer.borrow_mut();
+        allocate(&mut buffer);
         let mut total = 0;
         while total < limit {
             let length = recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::empty())
@@ -271,9 +275,10 @@ impl Netlink {
 
     /// Receives at most `count` answers with one system call.
     fn receive(&self, count: usize, mut read: impl FnMut(&[u8])) -> Result<(), LocalError> {
-        let mut buffers = vec![[0; MAX_ANSWER]; count];
-        let mut parts: Vec<_> =
-            buffers.iter_mut().map(|buffer| [IoSliceMut::new(buffer)]).collect();
+        let mut buffer = self.buffer.borrow_mut();
+        allocate(&mut buffer);
+        let parts = buffer.chunks_exact_mut(MAX_ANSWER).take(count);
+        let mut parts: Vec<_> = parts.map(|part| [IoSliceMut::new(part)]).collect();
         let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(count, None);
         let flags = MsgFlags::MSG_DONTWAIT;
         let answers = recvmmsg(self.socket.as_raw_fd(), &mut headers, &mut parts, flags, None)
@@ -282,5 +287,12 @@ impl Netlink {
             read(answer.iovs().next().unwrap_or_default());
         }
         Ok(())
+    }
+}
+
+/// Makes room in `buffer` if there is none yet.
+fn allocate(buffer: &mut Vec<u8>) {
+    if buffer.is_empty() {
+        *buffer = vec![0; BUFFER]; // pages that are not used are never touched
     }
 }

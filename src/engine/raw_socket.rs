@@ -72,6 +72,8 @@ pub(super) struct RawSocket {
     buffers: Vec<Buffer>,
     /// How many answers found the queue full, as the kernel counts them.
     lost: u32,
+    /// How many of them have yet to be reported.
+    newly_lost: u32,
     /// The address of this machine that the socket receives at: unspecified for all addresses,
     /// `None` before the first SYN.
     receiving: Option<IpAddr>,
@@ -110,12 +112,14 @@ impl RawSocket {
             batch: FEW,
             buffers: Vec::new(),
             lost: 0,
+            newly_lost: 0,
             receiving: None,
             held_errors: Vec::new(),
         };
         raw_socket.attach_filter()?;
         raw_socket.empty_queue();
-        raw_socket.newly_lost(); // not answers
+        raw_socket.is_empty();
+        raw_socket.newly_lost = 0; // not answers
         Ok(raw_socket)
     }
 

@@ -26,7 +26,9 @@ sockopt_impl!(
     MemoryInfo, GetOnly, libc::SOL_SOCKET, libc::SO_MEMINFO, [u32; 9]
 );
 
-/// The index of the messages that were dropped (`SK_MEMINFO_DROPS` of `linux/sock_diag.h`).
+/// The indices of what both queues take, and of the messages that were dropped
+/// (`SK_MEMINFO_RMEM_ALLOC`, `SK_MEMINFO_DROPS` of `linux/sock_diag.h`).
+const QUEUED: usize = 0;
 const DROPS: usize = 8;
 
 impl RawSocket {
@@ -43,11 +45,18 @@ impl RawSocket {
         &mut self,
         events: &mut Vec<Received>,
     ) -> Result<bool, LocalError> {
+        if self.receiving.is_none() {
+            return Ok(true); // there is no SYN that could be answered
+        }
         let mut held = mem::take(&mut self.held_errors);
-        // What is too much to hold stays in the kernel's queue, which has a limit.
-        let all_errors = held.len() < MAX_HELD && self.read(MsgFlags::MSG_ERRQUEUE, &mut held)?;
-        let all_segments = self.read(MsgFlags::empty(), events)?;
-        let lost = self.newly_lost().map(Event::SegmentsLost);
+        let (mut all_errors, mut all_segments) = (true, true);
+        if !self.is_empty() {
+            // What is too much to hold stays in the kernel's queue, which has a limit.
+            all_errors = held.len() < MAX_HELD && self.read(MsgFlags::MSG_ERRQUEUE, &mut held)?;
+            all_segments = self.read(MsgFlags::empty(), events)?;
+        }
+        let lost = Some(mem::take(&mut self.newly_lost)).filter(|count| *count > 0);
+        let lost = lost.map(Event::SegmentsLost);
         events.extend(lost.map(|event| Received { stamp: None, event }));
         if all_segments {
             events.append(&mut held);
@@ -79,6 +88,10 @@ impl RawSocket {
                 }
                 Err(errno) if queue.contains(MsgFlags::MSG_ERRQUEUE) && is_refusal(errno) => {
                     return Err(LocalError::Receive(errno));
+                }
+                Ok(_) if self.is_empty() => {
+                    empty = true;
+                    break;
                 }
                 Ok(_) | Err(_) => {}
             }
@@ -115,13 +128,14 @@ impl RawSocket {
         Ok(count)
     }
 
-    /// Returns how many messages the queue has had no room for since the last call. `SO_RXQ_OVFL`
-    /// would report them only with the next message that finds room, so those at the end of a burst
-    /// would stay unknown.
-    pub(super) fn newly_lost(&mut self) -> Option<u32> {
-        let lost = getsockopt(&self.raw, MemoryInfo).ok()?[DROPS];
-        let newly = lost.wrapping_sub(mem::replace(&mut self.lost, lost));
-        (newly > 0).then_some(newly)
+    /// Returns true if both queues are empty: a message is charged to the socket before it is
+    /// queued (`skb_set_owner_r()`), and until it has been read. Also counts the messages that have
+    /// found no room: `SO_RXQ_OVFL` would report them only with the next one that finds room, so
+    /// those at the end of a burst would stay unknown.
+    pub(super) fn is_empty(&mut self) -> bool {
+        let Ok(info) = getsockopt(&self.raw, MemoryInfo) else { return false };
+        self.newly_lost += info[DROPS].wrapping_sub(mem::replace(&mut self.lost, info[DROPS]));
+        info[QUEUED] == 0
     }
 
     /// Adds what this machine has to do with an event: whether the kernel answers a segment, and
