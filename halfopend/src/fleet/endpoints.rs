@@ -6,6 +6,8 @@ use std::mem;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
+
 use super::scheduler::REST;
 use super::visits::is_visit;
 
@@ -16,9 +18,9 @@ use super::visits::is_visit;
 /// their turn together: one check serves all of them.
 #[derive(Debug, Default)]
 pub(super) struct Endpoints {
-    busy: HashMap<SocketAddr, Busy>,
+    busy: HashMap<SocketAddr, Busy, RandomState>,
     /// The targets that have waited for each other.
-    shared: HashMap<SocketAddr, Vec<u32>>,
+    shared: HashMap<SocketAddr, Vec<u32>, RandomState>,
     /// When which endpoint has rested, in this order.
     resting: VecDeque<(Duration, SocketAddr)>,
 }

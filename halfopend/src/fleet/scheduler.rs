@@ -1,8 +1,9 @@
 //! When each target is checked.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::time::Duration;
+
+use dary_heap::QuaternaryHeap;
 
 use super::share::Share;
 use super::time::Time;
@@ -22,7 +23,7 @@ const SPARE: usize = 1024;
 /// however full the fast lane is, it is checked as often as the others.
 #[derive(Debug)]
 pub(super) struct Scheduler {
-    lanes: [BinaryHeap<Reverse<(Time, u32)>>; 2],
+    lanes: [QuaternaryHeap<Reverse<(Time, u32)>>; 2],
     /// That of the fast lane.
     share: Share,
     /// When the next target that is added may be checked first.
@@ -191,7 +192,7 @@ impl Timing {
 impl Scheduler {
     /// Creates a scheduler for at most `rate` SYNs per second, or any number if that is 0.
     pub(super) fn new(rate: u32) -> Self {
-        let lanes = [BinaryHeap::new(), BinaryHeap::new()];
+        let lanes = [QuaternaryHeap::new(), QuaternaryHeap::new()];
         Self { lanes, share: Share::quarter_of(rate), ready: Duration::ZERO }
     }
 
