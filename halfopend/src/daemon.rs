@@ -100,7 +100,7 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
     }
 
     fn pass_on_events(&mut self) {
-        if self.outputs.journal.takes_more() {
+        if self.outputs.ready_in() == Some(Duration::ZERO) {
             self.snapshot.tell_some(&mut self.fleet);
         }
         while let Some((id, outcome)) = self.fleet.poll_unprobed() {
@@ -166,13 +166,13 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
 
     /// Returns when the loop has to wake even if no check is due.
     fn poll_timeout(&self) -> Option<Duration> {
-        let tells = self.snapshot.is_under_way() && self.outputs.journal.takes_more();
+        let tells = self.outputs.ready_in().filter(|_| self.snapshot.is_under_way());
         let times = [
             self.outputs.board.poll_timeout(self.now),
             self.outputs.poll_timeout(),
             self.supervisor.poll_timeout(),
             self.inventory.poll_timeout(),
-            tells.then_some(self.now),
+            tells.map(|pause| self.now + pause),
         ];
         times.into_iter().flatten().map(|at| at.max(self.now + TURN)).min()
     }

@@ -38,7 +38,7 @@ use nix::libc;
 use nix::sys::socket::{Backlog, listen};
 use rustix::process::setpriority_process;
 use tokio::runtime::{self, Runtime};
-use tokio::time::interval;
+use tokio::time::sleep;
 
 pub use self::in_force::InForce;
 pub use self::notices::Notices;
@@ -67,8 +67,9 @@ pub const SYSTEM_CALLS: [libc::c_long; 2] = [libc::SYS_setpriority, libc::SYS_ge
 /// The nice value of this thread: the loop goes first if both could run.
 const NICE: i32 = 10;
 
-/// How often the table is brought up to date, if nobody looks.
+/// How often the table is brought up to date, if nobody looks; and if there is much to do.
 const CATCH_UP_INTERVAL: Duration = Duration::from_millis(500);
+const BUSY_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The server cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -204,10 +205,9 @@ fn serve(listeners: Vec<tokio::net::TcpListener>, runtime: &Runtime, shared: &Ar
         runtime.spawn(connections::accept(listener, connections, shared));
     }
     runtime.block_on(async {
-        let mut interval = interval(CATCH_UP_INTERVAL);
         loop {
-            interval.tick().await;
-            shared.live.catch_up();
+            let is_busy = shared.live.catch_up();
+            sleep(if is_busy { BUSY_INTERVAL } else { CATCH_UP_INTERVAL }).await;
         }
     });
 }

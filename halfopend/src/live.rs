@@ -29,6 +29,9 @@ use crate::lag::Lags;
 /// The most updates that wait for the readers' thread. What is published beyond that is lost.
 const BACKLOG: usize = 1 << 17;
 
+/// From this number of waiting updates on, what can wait is published later, such as a snapshot.
+const MANY: usize = 1 << 14;
+
 /// How many updates are published at once.
 const BATCH: usize = 1024;
 
@@ -184,14 +187,21 @@ impl Publisher {
         if count == 0 {
             return;
         }
-        let batch = std::mem::take(&mut self.batch);
         if self.waiting.load(Ordering::Relaxed) > BACKLOG {
             self.lost += count as u64;
+            self.batch.clear();
             return;
         }
         self.waiting.fetch_add(count, Ordering::Relaxed);
-        // Nobody reads any more when the program ends.
-        let _ = self.sender.send(batch);
+        let batch = self.batch.drain(..).collect(); // with no more room than it needs
+        if self.sender.send(batch).is_err() {
+            self.waiting.store(0, Ordering::Relaxed); // nobody reads
+        }
+    }
+
+    /// Returns true if the readers' thread has not too much to do.
+    pub fn takes_more(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) < MANY
     }
 
     /// Returns how many updates were lost so far.
@@ -224,9 +234,12 @@ impl Live {
         (publisher, live)
     }
 
-    /// Brings the table up to date. Call it now and then, so that updates do not accumulate.
-    pub fn catch_up(&self) {
+    /// Brings the table up to date. Call it now and then, so that updates do not accumulate; soon
+    /// again if it returns true, because there were many.
+    pub fn catch_up(&self) -> bool {
+        let were_many = self.waiting.load(Ordering::Relaxed) >= MANY;
         drop(self.read());
+        were_many
     }
 
     /// Brings the table up to date, and returns it. Only readers wait for each other.

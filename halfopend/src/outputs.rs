@@ -18,6 +18,9 @@ use crate::log::Log;
 /// How often the state of the program itself is published.
 const PROGRAM_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long a long story waits if the readers' thread has too much to do.
+const BREATH: Duration = Duration::from_millis(10);
+
 /// All that listens to events.
 pub struct Outputs<O> {
     /// The events as lines.
@@ -76,6 +79,13 @@ impl<O: Output> Outputs<O> {
     pub fn end_reload(&mut self, succeeded: bool) {
         let since = if succeeded { Timestamp::now() } else { self.reload.1 };
         (self.reload, self.program_at) = ((succeeded, since), Duration::ZERO);
+    }
+
+    /// Returns in which time to tell more of a long story; `None` if the backlog of the journal is
+    /// too long, whose descriptor tells when it is shorter.
+    pub fn ready_in(&self) -> Option<Duration> {
+        let pause = if self.live.takes_more() { Duration::ZERO } else { BREATH };
+        self.journal.takes_more().then_some(pause)
     }
 
     /// Passes on what waits for listeners who can take it now. Returns true if the reader of the

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::time::Time;
+
 /// How long a target may be held by faults of this machine before its state is unknown.
 const LONGEST_HOLD: Duration = Duration::from_mins(5);
 
@@ -82,7 +84,7 @@ pub struct Health {
     /// True if the newest check proved nothing.
     is_in_doubt: bool,
     /// When the first of the faults came that hide the target now.
-    held_since: Option<Duration>,
+    held_since: Option<Time>,
 }
 
 impl Health {
@@ -142,13 +144,13 @@ impl Health {
 
     fn hold(&mut self, now: Duration) -> Option<Change> {
         let begins = self.held_since.is_none();
-        self.held_since.get_or_insert(now);
+        self.held_since.get_or_insert(now.into());
         begins.then_some(Change::Held)
     }
 
     fn forget_if_held_too_long(&mut self, now: Duration) -> Option<Change> {
         let since = self.held_since?;
-        (self.state != State::Unknown && now.saturating_sub(since) >= LONGEST_HOLD)
+        (self.state != State::Unknown && now.saturating_sub(since.into()) >= LONGEST_HOLD)
             .then(|| self.change_to(State::Unknown))
     }
 

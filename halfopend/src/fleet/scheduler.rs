@@ -47,7 +47,7 @@ pub(super) struct Timing {
     /// When that check is due.
     due: Time,
     /// When it is due in the fast lane, if it ever is.
-    fast: Time,
+    fast: Option<Time>,
     /// When the newest check began.
     begun: Time,
     /// The earliest time at which the next one may begin.
@@ -65,7 +65,7 @@ impl Timing {
         Self {
             phase: phase.into(),
             due: first.into(),
-            fast: Time::NEVER,
+            fast: None,
             begun: Time::default(),
             rested: Time::default(),
             is_pending: false,
@@ -78,7 +78,7 @@ impl Timing {
     pub(super) fn due_in(&self, lane: Lane) -> Option<Duration> {
         match lane {
             Lane::Steady => Some(self.due()),
-            Lane::Fast => (self.fast != Time::NEVER).then(|| self.fast.into()),
+            Lane::Fast => self.fast.map(Duration::from),
         }
     }
 
@@ -89,7 +89,7 @@ impl Timing {
 
     /// Returns when the next check is due, in any lane.
     pub(super) fn next(&self) -> Duration {
-        self.due.min(self.fast).into()
+        self.fast.map_or(self.due, |fast| fast.min(self.due)).into()
     }
 
     /// Returns when the newest check began.
@@ -124,13 +124,13 @@ impl Timing {
 
     /// Returns true if a check is due at `now`, and may begin.
     pub(super) fn is_due(&self, now: Duration) -> bool {
-        self.may_begin(now) && self.due.min(self.fast) <= now.into()
+        self.may_begin(now) && self.fast.map_or(self.due, |fast| fast.min(self.due)) <= now.into()
     }
 
     /// Records that a check begins at `now`.
     pub(super) fn begin(&mut self, now: Duration) {
         (self.begun, self.is_pending, self.is_late) = (now.into(), true, false);
-        self.fast = Time::NEVER;
+        self.fast = None;
     }
 
     /// Records that it has ended at `now`.
@@ -180,7 +180,7 @@ impl Timing {
     /// earlier than the regular one.
     pub(super) fn set_fast(&mut self, interval: Duration) {
         let due = Time::from(self.begun() + interval).max(self.rested);
-        self.fast = if due < self.due { due } else { Time::NEVER };
+        self.fast = Some(due).filter(|due| *due < self.due);
     }
 
     /// Makes the regular check due at `time`, instead of the one that has begun.

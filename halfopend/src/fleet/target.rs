@@ -85,7 +85,7 @@ impl Target {
     }
 }
 
-const _: () = assert!(size_of::<Option<Target>>() <= 144);
+const _: () = assert!(size_of::<Option<Target>>() <= 136);
 
 /// Returns what an outcome says about its target.
 pub(crate) fn finding(outcome: &Outcome) -> Finding {

@@ -1,25 +1,31 @@
 //! Times in few bytes.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
-/// A time since the start, in nanoseconds. It takes half of the room of a [`Duration`]: there may
-/// be a million targets, and each has several. It ends after 584 years.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(super) struct Time(u64);
+/// A time since the start. It takes half of the room of a [`Duration`], and so does an `Option`:
+/// there may be a million targets, and each has several. It ends after 584 years.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Time {
+    /// In nanoseconds, one more than there are.
+    successor: NonZeroU64,
+}
 
-impl Time {
-    /// The end of time.
-    pub(super) const NEVER: Self = Self(u64::MAX);
+impl Default for Time {
+    fn default() -> Self {
+        Duration::ZERO.into()
+    }
 }
 
 impl From<Duration> for Time {
     fn from(time: Duration) -> Self {
-        Self(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+        let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        Self { successor: NonZeroU64::MIN.saturating_add(nanoseconds) }
     }
 }
 
 impl From<Time> for Duration {
-    fn from(Time(nanoseconds): Time) -> Self {
-        Self::from_nanos(nanoseconds)
+    fn from(Time { successor }: Time) -> Self {
+        Self::from_nanos(successor.get() - 1)
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::num::NonZeroI64;
+use std::num::{NonZeroI64, NonZeroU32};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,8 +58,8 @@ pub struct TargetRow {
     pub is_held: bool,
     /// What the newest check found.
     pub found: Option<PortState>,
-    /// The newest round-trip time in microseconds.
-    round_trip: Option<u32>,
+    /// The newest round-trip time in microseconds, at least one.
+    round_trip: Option<NonZeroU32>,
     /// How many checks found each state, in the order of [`TargetRow::STATES`].
     pub verdicts: [u32; 5],
     /// How many checks a fault of this machine has hidden.
@@ -72,7 +72,7 @@ pub struct TargetRow {
     pub history: Option<Box<History>>,
 }
 
-const _: () = assert!(size_of::<Option<TargetRow>>() <= 120);
+const _: () = assert!(size_of::<Option<TargetRow>>() <= 112);
 
 #[derive(Debug, Clone, Default)]
 struct Words {
@@ -123,7 +123,7 @@ impl TargetRow {
 
     /// Returns the newest round-trip time.
     pub fn round_trip(&self) -> Option<Duration> {
-        self.round_trip.map(|micros| Duration::from_micros(micros.into()))
+        self.round_trip.map(|micros| Duration::from_micros(micros.get().into()))
     }
 
     /// Returns how many checks have ended.
@@ -272,7 +272,8 @@ impl Table {
             Err(_) => row.faults += 1,
         }
         if let Some(round_trip) = check.round_trip {
-            row.round_trip = Some(u32::try_from(round_trip.as_micros()).unwrap_or(u32::MAX));
+            let micros = u32::try_from(round_trip.as_micros()).unwrap_or(u32::MAX);
+            row.round_trip = Some(NonZeroU32::new(micros).unwrap_or(NonZeroU32::MIN));
             if let Some(pool) = self.pools.get_mut(&row.pool) {
                 pool.round_trips.add(round_trip);
             }

@@ -108,3 +108,20 @@ fn a_history_has_the_last_sixty_minutes() {
     let failed: Vec<_> = history.failed().enumerate().filter(|(_, failed)| *failed).collect();
     assert_eq!(failed, [(59, true)]);
 }
+
+#[test]
+fn what_can_wait_does_while_readers_have_much_to_do() {
+    let (mut publisher, live) = two_targets();
+    assert!(publisher.takes_more() && !live.catch_up());
+    for _ in 0..MANY {
+        publisher.publish(check(7, 1, Ok(PortState::Open), 5));
+    }
+    assert!(!publisher.takes_more());
+    assert!(live.catch_up(), "there is much to do");
+    assert!(publisher.takes_more() && !live.catch_up());
+    drop(live);
+    for _ in 0..MANY {
+        publisher.publish(check(7, 1, Ok(PortState::Open), 5));
+    }
+    assert!(publisher.takes_more(), "nobody reads");
+}
