@@ -86,7 +86,7 @@ impl Fleet {
         let round = interval.min(FIRST_ROUND);
         let ready = self.scheduler.ready_for_another(now, self.is_running);
         let timing = if ready > now + round {
-            Timing::starting_at(ready, ready)
+            Timing::starting_at(ready, ready + interval.mul_f64(share))
         } else {
             Timing::starting_at(now + round.mul_f64(share), now + interval.mul_f64(share))
         };
