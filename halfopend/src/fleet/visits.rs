@@ -231,15 +231,17 @@ impl Fleet {
         };
         let Visit { endpoint, engine, attempts, timeout, until } = visit;
         let left = until.saturating_sub(now).min(timeout);
-        if left < timeout / 2 {
+        let is_late = left < timeout / 2;
+        let schedule = Schedule::fit(attempts, left);
+        let end = if is_late { until } else { now + schedule.waits().sum::<Duration>() + REST };
+        let due = self.next_check_of(endpoint).filter(|due| *due <= end && now < until);
+        if due.is_none() && is_late {
             self.visits.end(id, VisitEnd::TooLate);
             return None;
         }
-        let schedule = Schedule::fit(attempts, left);
-        let end = now + schedule.waits().sum::<Duration>() + REST;
-        if let Some(due) = self.next_check_of(endpoint).filter(|due| *due <= end) {
+        if let Some(due) = due {
             self.visits.wait(id, endpoint);
-            self.visits.due.insert((due.max(now) + PATIENCE, id));
+            self.visits.due.insert((until.min(due.max(now) + PATIENCE), id));
             return None;
         }
         if !self.places.have_room(engine) {
@@ -254,6 +256,7 @@ impl Fleet {
             }
             Turn::Later => {
                 self.visits.wait(id, endpoint);
+                self.visits.due.insert((until, id));
                 return None;
             }
         }

@@ -10,4 +10,5 @@ mod random;
 mod replay;
 mod shared;
 mod special;
+mod visits;
 mod world;
