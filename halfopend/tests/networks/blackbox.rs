@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
+use std::iter;
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
@@ -51,7 +52,7 @@ struct Stage {
     _blackbox: Running,
     _daemon: Daemon,
     _files: Files,
-    _listeners: Vec<std::net::TcpListener>,
+    listeners: Vec<std::net::TcpListener>,
 }
 
 impl Stage {
@@ -82,14 +83,7 @@ impl Stage {
         let daemon = start(&lab, &files);
         let blackbox = blackbox(&lab, &files);
         let listeners = listeners.into_iter().chain([own]).collect();
-        Self {
-            lab,
-            _names: names,
-            _blackbox: blackbox,
-            _daemon: daemon,
-            _files: files,
-            _listeners: listeners,
-        }
+        Self { lab, _names: names, _blackbox: blackbox, _daemon: daemon, _files: files, listeners }
     }
 
     fn ask(&self, exporter: &str, query: &str, words: &[&str]) -> (String, String) {
@@ -191,6 +185,25 @@ fn timeouts_differ_from_those_of_blackbox_exporter_as_documented() {
             assert!((timeout - expected).abs() < 1e-6, "{exporter}, {seconds}: {text}");
         }
     }
+}
+
+/// What crosses the wire, and what the server's programs see of it.
+#[test]
+fn a_check_costs_three_packets_and_no_connection() {
+    let stage = Stage::new();
+    let (capture, server) = (stage.lab.client.capture("client0"), &stage.listeners[0]);
+    server.set_nonblocking(true).expect("a socket");
+    let accepted = || iter::from_fn(|| server.accept().ok()).count();
+    let query = "module=tcp_connect&target=198.18.0.5:8025";
+    let [ours, theirs] = [HERE, BLACKBOX].map(|exporter| {
+        assert_eq!(in_words(&stage.ask(exporter, query, &[])), "1");
+        let segments = capture.segments();
+        let of_check =
+            segments.into_iter().filter(|it| [it.source_port, it.destination_port].contains(&8025));
+        (of_check.map(|segment| segment.flags).collect::<Vec<_>>(), accepted())
+    });
+    assert_eq!(ours, (["SYN", "SYN+ACK", "RST"].map(str::to_owned).into(), 0));
+    assert!(theirs.0.len() > 3 && theirs.1 == 1, "{theirs:?}");
 }
 
 /// Asserts that promtool finds nothing wrong with metrics.
