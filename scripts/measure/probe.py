@@ -31,7 +31,7 @@ def markdown(lab, rounds):
         starts = (halfopend, blackbox)
         measured = [[measure(start, Path(folder), server) for start in starts] for _ in range(rounds)]
     ours, theirs = (summary(results) for results in zip(*measured))
-    names = ("**halfopend**", version_of("prometheus-blackbox-exporter", "blackbox_exporter"))
+    names = ("**halfopend**", version_of("blackbox_exporter", "prometheus-blackbox-exporter"))
     ratio = " | ".join(f"{other / own:.1f} ×" if own else "" for own, other in zip(ours, theirs))
     return "\n".join(
         [
