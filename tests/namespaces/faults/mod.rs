@@ -98,6 +98,20 @@ fn right(outcome: &Outcome) -> usize {
         assert_unknown_in_one_line(outcome);
         return 0;
     }
+    let (right, status) = right_so_far(outcome);
+    let code = match status.as_str() {
+        Some("OK") => 0,
+        Some("CRITICAL") => 2,
+        Some("UNKNOWN") => 3,
+        _ => panic!("no output: {outcome:#?}"),
+    };
+    assert_eq!(outcome.code, code, "{outcome:#?}");
+    right
+}
+
+/// Asserts that each line is right, and returns how many have a state, and the last status.
+#[track_caller]
+fn right_so_far(outcome: &Outcome) -> (usize, Value) {
     let mut right = 0;
     let mut status = Value::Null;
     for line in outcome.stdout.lines() {
@@ -120,14 +134,7 @@ fn right(outcome: &Outcome) -> usize {
             right += 1;
         }
     }
-    let code = match status.as_str() {
-        Some("OK") => 0,
-        Some("CRITICAL") => 2,
-        Some("UNKNOWN") => 3,
-        _ => panic!("no output: {outcome:#?}"),
-    };
-    assert_eq!(outcome.code, code, "{outcome:#?}");
-    right
+    (right, status)
 }
 
 #[track_caller]
