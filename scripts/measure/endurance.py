@@ -45,8 +45,10 @@ def markdown(lab, minutes):
             cpu, begun, packets = running.cpu(), time.monotonic(), resident.crossed()
             for minute in range(1, minutes + 1):
                 time.sleep(max(0, begun + 60 * minute - time.monotonic()))
+                # Before the next reading of metrics, whose connection takes a descriptor.
+                kib, descriptors = running.kib("VmRSS"), running.descriptors()
                 before, lags = lags, read_lags()
-                samples.append(Sample(running.kib("VmRSS"), running.descriptors(), percentile(99, before, lags)))
+                samples.append(Sample(kib, descriptors, percentile(99, before, lags)))
                 print(f"minute {minute}: {samples[-1]}", file=sys.stderr, flush=True)
             elapsed = time.monotonic() - begun
             cpu, packets = (running.cpu() - cpu) / elapsed, resident.crossed() - packets
