@@ -60,9 +60,10 @@ impl Members {
     /// Returns what these targets amount to.
     pub(super) fn of(targets: &[Target], addresses: Addresses) -> Self {
         let mut members = Self::default();
-        for Target { hosts, ports } in targets {
+        for target @ Target { hosts, ports } in targets {
             let host = match hosts {
                 Hosts::Block(block) => {
+                    members.reserve(block.is_ipv4(), target.count());
                     for address in block {
                         ports.iter().for_each(|port| members.push((address, port).into()));
                     }
@@ -113,6 +114,16 @@ impl Members {
         }
     }
 
+    /// Makes room for so many endpoints of a family. Lists that grow leave holes in the heap.
+    fn reserve(&mut self, are_v4: bool, count: u128) {
+        let count = usize::try_from(count).unwrap_or_default();
+        if are_v4 {
+            self.v4.reserve_exact(count);
+        } else {
+            self.v6.reserve_exact(count);
+        }
+    }
+
     fn push(&mut self, endpoint: SocketAddr) {
         match endpoint {
             SocketAddr::V4(v4) => self.v4.push(v4),
@@ -123,6 +134,9 @@ impl Members {
 
 /// Returns what one list has and another, sorted one lacks.
 fn without<T: Copy + Ord>(one: &[T], other: &[T]) -> Vec<T> {
+    if other.is_empty() {
+        return one.to_vec(); // which takes no more room than it needs
+    }
     one.iter().copied().filter(|member| other.binary_search(member).is_err()).collect()
 }
 
