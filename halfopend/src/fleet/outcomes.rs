@@ -22,7 +22,7 @@ impl Fleet {
         self.places.release(self.engine(id));
         let companions = self.endpoints.take_companions(endpoint);
         let begun = self.target(id).timing.begun();
-        self.visits.answer(endpoint, begun, &outcome);
+        self.answer_visits(endpoint, begun, &outcome);
         self.release(endpoint, id, now);
         for companion in companions {
             self.end(companion, outcome.clone(), now);

@@ -131,20 +131,13 @@ impl Visits {
         }
     }
 
-    /// Answers those that have waited for the check of a pool, if it began after they had asked.
-    pub(super) fn answer(&mut self, endpoint: SocketAddr, begun: Duration, outcome: &Outcome) {
-        let is_result = match outcome {
-            Ok(_) | Err(NoVerdict::LocalError(_)) => true,
-            Err(_) => false,
-        };
-        let Some(waiting) = self.waiting.get_mut(&endpoint).filter(|_| is_result) else { return };
+    /// Removes and returns those that have waited for a check of `endpoint`, if it began after they
+    /// had asked.
+    fn take_served(&mut self, endpoint: SocketAddr, begun: Duration) -> Vec<u32> {
+        let Some(waiting) = self.waiting.get_mut(&endpoint) else { return Vec::new() };
         let pending = &self.pending;
-        let served = waiting
-            .extract_if(.., |id| pending.get(id).is_some_and(|visit| visit.asked <= begun))
-            .collect::<Vec<_>>();
-        for id in served {
-            self.end(id, VisitEnd::Checked(outcome.clone()));
-        }
+        let is_served = |id: &mut u32| pending.get(id).is_some_and(|visit| visit.asked <= begun);
+        waiting.extract_if(.., is_served).collect()
     }
 }
 
@@ -218,10 +211,32 @@ impl Fleet {
             self.visits.due.insert((now + REST, id));
             return;
         }
-        let is_silence = finding(&outcome) == Finding::Silent;
-        let is_hidden = is_silence && self.isolation.is_isolated();
-        let end = if is_hidden { VisitEnd::Isolated } else { VisitEnd::Checked(outcome) };
-        self.visits.end(id, end);
+        self.visits.end(id, self.visit_end(outcome));
+    }
+
+    /// Answers the visits that have waited for the check of a pool.
+    pub(super) fn answer_visits(
+        &mut self,
+        endpoint: SocketAddr,
+        begun: Duration,
+        outcome: &Outcome,
+    ) {
+        if !matches!(outcome, Ok(_) | Err(NoVerdict::LocalError(_))) {
+            return; // nothing was found
+        }
+        for id in self.visits.take_served(endpoint, begun) {
+            self.visits.end(id, self.visit_end(outcome.clone()));
+        }
+    }
+
+    /// Returns what an outcome means for a visit: silence says nothing while this machine is cut
+    /// off.
+    fn visit_end(&self, outcome: Outcome) -> VisitEnd {
+        if finding(&outcome) == Finding::Silent && self.isolation.is_isolated() {
+            VisitEnd::Isolated
+        } else {
+            VisitEnd::Checked(outcome)
+        }
     }
 
     /// Begins to check a visit, if it is its turn.

@@ -208,8 +208,8 @@ fn visits_take_at_most_a_quarter_of_the_rate() {
     assert!(late > 0 && trial.gap <= ms(5001), "{late}, {:?}", trial.gap);
 }
 
-#[test]
-fn silence_is_no_result_while_this_machine_is_cut_off() {
+/// Returns a fleet that is isolated since a moment ago, and the time.
+fn isolated() -> (Fleet, Duration) {
     let mut fleet = Fleet::new(0, 7);
     let pool = fleet.add_pool(PoolConfig::named("web").settings);
     for network in 1..=4 {
@@ -221,15 +221,19 @@ fn silence_is_no_result_while_this_machine_is_cut_off() {
         assert!(now < Duration::from_mins(5));
         while let Wanted::Check(Check { id, .. }) = fleet.next(now) {
             fleet.schedule(id, now);
-            let silence = Reason::NoAnswer { syns: 3, waited: ms(1500) };
-            fleet.ended(id, Ok(Verdict::without_probe(silence)), now + ms(1500));
+            fleet.ended(id, Ok(Verdict::without_probe(SILENCE)), now + ms(1500));
         }
         now += ms(10);
     }
-    for (reason, end) in [
-        (Reason::NoAnswer { syns: 3, waited: ms(1000) }, Some(VisitEnd::Isolated)),
-        (Reason::SynAck, None),
-    ] {
+    (fleet, now)
+}
+
+const SILENCE: Reason = Reason::NoAnswer { syns: 3, waited: Duration::from_millis(1500) };
+
+#[test]
+fn silence_is_no_result_while_this_machine_is_cut_off() {
+    let (mut fleet, mut now) = isolated();
+    for (reason, end) in [(SILENCE, Some(VisitEnd::Isolated)), (Reason::SynAck, None)] {
         let (timeout, until) = (ms(1000), now + ms(9000));
         let attempts = Attempts::with_retries(2).unwrap();
         let endpoint = endpoint(200);
@@ -241,6 +245,27 @@ fn silence_is_no_result_while_this_machine_is_cut_off() {
         fleet.visit_ended(id, outcome.clone(), now);
         assert_eq!(fleet.poll_visit(), Some((id, end.unwrap_or(VisitEnd::Checked(outcome)))));
     }
+}
+
+#[test]
+fn silence_in_the_check_of_a_pool_is_no_result_either() {
+    let (mut fleet, mut now) = isolated();
+    let endpoint = ([198, 18, 1, 1], 80).into();
+    let attempts = Attempts::with_retries(2).unwrap();
+    let (timeout, until) = (ms(10_000), now + ms(20_000));
+    let visit = fleet.visit(Visit { endpoint, engine: 0, attempts, timeout, until }, now);
+    let answer = loop {
+        while let Wanted::Check(Check { id, .. }) = fleet.next(now) {
+            fleet.schedule(id, now);
+            fleet.ended(id, Ok(Verdict::without_probe(SILENCE)), now + ms(1500));
+        }
+        assert!(!matches!(fleet.next_visit(now), Wanted::Check(_)), "the pool checks it");
+        if let Some(answer) = fleet.poll_visit() {
+            break answer;
+        }
+        now += ms(10);
+    };
+    assert_eq!(answer, (visit, VisitEnd::Isolated));
 }
 
 proptest! {
