@@ -51,6 +51,11 @@ impl Places {
         self.engines.get(engine).is_none_or(Engine::has_room)
     }
 
+    /// Returns true if a check on demand may begin: no other check waits for a place.
+    pub(super) fn have_spare(&self, engine: usize) -> bool {
+        self.engines.get(engine).is_none_or(|engine| engine.has_room() && engine.waiting.is_empty())
+    }
+
     /// Returns true if a cross-check may begin.
     pub(super) fn have_reserve(&self, engine: usize) -> bool {
         self.engines.get(engine).is_none_or(|engine| engine.taken < engine.places)

@@ -22,11 +22,11 @@ use super::{Check, Fleet, Wanted, number};
 /// The ids of visits begin here, beyond those of targets.
 const FIRST_ID: u32 = 1 << 26;
 
-/// If the check of a pool does not come that a visit waits for, the visit looks again so much
-/// later.
+/// If a visit waits for the check of a pool and that does not come, the visit looks again after
+/// this time.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// If as many checks run as can, a visit looks again so much later.
+/// If as many checks run as can, a visit looks again after this time.
 const FULL: Duration = Duration::from_millis(50);
 
 /// A check that a visitor asks for.
@@ -259,7 +259,7 @@ impl Fleet {
             self.visits.due.insert((until.min(due.max(now) + PATIENCE), id));
             return None;
         }
-        if !self.places.have_room(engine) {
+        if !self.places.have_spare(engine) {
             self.visits.due.insert((now + FULL, id));
             return None;
         }

@@ -268,6 +268,29 @@ fn silence_in_the_check_of_a_pool_is_no_result_either() {
     assert_eq!(answer, (visit, VisitEnd::Isolated));
 }
 
+/// Of two targets, one is checked, and the other waits for its place.
+#[test]
+fn a_visit_takes_no_place_for_which_a_check_of_a_pool_waits() {
+    let mut fleet = Fleet::new(0, 7);
+    fleet.limit_checks(&[2]); // one of them is for cross-checks
+    let pool = fleet.add_pool(PoolConfig::named("web").settings);
+    for host in 1..=2 {
+        let place = Place::Endpoint(endpoint(host));
+        fleet.add(pool, Member { label: None, place, is_witness: false }, Duration::ZERO);
+    }
+    let now = ms(5000);
+    let Wanted::Check(first) = fleet.next(now) else { panic!("both are due") };
+    fleet.schedule(first.id, now);
+    assert!(!matches!(fleet.next(now), Wanted::Check(_)));
+    assert_eq!(fleet.delayed(), 1);
+    let attempts = Attempts::with_retries(0).unwrap();
+    let (timeout, until) = (ms(100), now + ms(1000));
+    fleet.visit(Visit { endpoint: endpoint(200), engine: 0, attempts, timeout, until }, now);
+    fleet.ended(first.id, Ok(Verdict::without_probe(Reason::SynAck)), now);
+    assert!(matches!(fleet.next_visit(now), Wanted::At(_)));
+    assert!(matches!(fleet.next(now), Wanted::Check(check) if check.id != first.id));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
