@@ -42,9 +42,7 @@ pub(super) const PROGRAM: &[Family] = &[
         kind: Kind::Counter,
         help: "Checks that a fault of this machine has hidden, or delayed (descriptors).",
         lines: |table, name, text| {
-            if table.program.delayed > 0 {
-                text.line(name, &[("fault", "descriptors")], table.program.delayed);
-            }
+            text.line(name, &[("fault", "descriptors")], table.program.delayed);
             for (fault, count) in &table.faults {
                 text.line(name, &[("fault", fault)], count);
             }

@@ -80,6 +80,16 @@ fn the_formats_differ_in_the_names_of_counters() {
     assert!(open.contains("# TYPE halfopen_probes counter\nhalfopen_probes_total{"));
 }
 
+/// Prometheus misses the first of a counter that begins with it.
+#[test]
+fn faults_are_counted_from_zero() {
+    let text = text(Format::Classic, 0);
+    for fault in ["descriptors", "firewall"] {
+        let line = format!("halfopen_faults_total{{fault=\"{fault}\"}} 0\n");
+        assert!(text.contains(&line), "{text}");
+    }
+}
+
 #[test]
 fn labels_are_escaped() {
     let text = text(Format::Classic, 1);
