@@ -15,9 +15,6 @@ use tokio::sync::oneshot;
 use crate::egress::id_with_engine;
 use crate::fleet::{Check, Fleet, Visit, VisitEnd, Wanted};
 
-/// The most checks that the loop has not taken yet.
-const BACKLOG: usize = 512;
-
 /// Where clients ask for checks, and the loop takes them.
 pub struct Desk {
     asking: Mutex<Vec<Asking>>,
@@ -69,20 +66,16 @@ impl Desk {
         Ok(Self { asking: Mutex::default(), wake })
     }
 
-    /// Asks for a check. Returns `None` if the loop does not take any.
-    pub fn ask(self: &Arc<Self>, wish: Wish) -> Option<Ticket> {
+    /// Asks for a check.
+    pub fn ask(self: &Arc<Self>, wish: Wish) -> Ticket {
         let (client, answer) = oneshot::channel();
         let mut asking = self.asking();
-        if asking.len() >= BACKLOG {
-            asking.retain(|other| !other.client.is_closed());
-        }
-        if asking.len() >= BACKLOG {
-            return None;
-        }
+        // However long the loop is busy, there is one for each client that waits.
+        asking.retain(|other| !other.client.is_closed());
         asking.push(Asking { wish, client });
         drop(asking);
         self.wake();
-        Some(Ticket { desk: Arc::clone(self), answer, is_answered: false })
+        Ticket { desk: Arc::clone(self), answer, is_answered: false }
     }
 
     fn wake(&self) {

@@ -160,8 +160,7 @@ impl Probes {
         let until = trail.begun + request.limit;
         let (engine, attempts) = (terms.engine, request.module.attempts);
         let wish = Wish { endpoint, engine, attempts, timeout: request.timeout, until };
-        let full = || Failure::Fault("the loop of checks does not take more".to_owned());
-        let ticket = self.desk.ask(wish).ok_or_else(full)?;
+        let ticket = self.desk.ask(wish);
         trail.note(format_args!(
             "msg=\"Sending SYN\" address={endpoint} at_most={}",
             attempts.count()
