@@ -2,7 +2,6 @@
 
 use form_urlencoded::parse;
 
-use crate::fleet::health::State;
 use crate::live::TargetRow;
 
 /// A choice of targets, as a query says it: `pool=NAME`, `q=WORDS`, `problems=true`, `limit=N`,
@@ -77,7 +76,7 @@ impl Filter {
                 || row.pool.to_lowercase().contains(&self.words)
         };
         self.pool.as_ref().is_none_or(|pool| **pool == *row.pool)
-            && (!self.problems || row.state != State::Up || row.is_held)
+            && (!self.problems || row.is_problem())
             && (self.words.is_empty() || in_words())
     }
 }

@@ -104,6 +104,11 @@ impl TargetRow {
         }
     }
 
+    /// Returns true if it is not up, or hidden by a fault of this machine.
+    pub fn is_problem(&self) -> bool {
+        self.state != State::Up || self.is_held
+    }
+
     /// Returns since when it has been in its state, if that is known.
     pub fn since(&self) -> Option<Timestamp> {
         Timestamp::from_microsecond(self.since?.get()).ok()

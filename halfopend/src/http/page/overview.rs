@@ -31,7 +31,7 @@ impl Counts {
             State::Unknown => self.unknown += 1,
         }
         self.held += u32::from(row.is_held);
-        self.problems += u32::from(is_problem(row));
+        self.problems += u32::from(row.is_problem());
     }
 }
 
@@ -116,9 +116,4 @@ pub(super) fn banners(table: &Table, out: &mut String) {
              answers.</p>\n",
         );
     }
-}
-
-/// Returns true for a target that is not up, or held.
-pub(super) fn is_problem(row: &TargetRow) -> bool {
-    row.state != State::Up || row.is_held
 }

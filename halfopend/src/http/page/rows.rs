@@ -7,7 +7,6 @@ use halfopen::explain::Explanation;
 use jiff::Timestamp;
 
 use super::html::{Escaped, ago, grouped, milliseconds};
-use super::overview::is_problem;
 use super::sparkline::sparkline;
 use crate::filter::Filter;
 use crate::fleet::health::State;
@@ -104,7 +103,7 @@ fn target(id: usize, row: &TargetRow, now: Timestamp, out: &mut String) {
         let _ = write!(out, "<time datetime=\"{since:.0}\" title=\"{since:.0}\">{ago}</time>");
     }
     out.push_str("</td><td class=\"why\">");
-    if is_problem(row) {
+    if row.is_problem() {
         why(row, out);
     }
     out.push_str("</td><td class=\"number\">");
