@@ -7,7 +7,6 @@ use hyper::StatusCode;
 use hyper::body::Bytes;
 use hyper::header::ACCEPT;
 use hyper::http::request::Parts;
-
 use tokio::sync::Semaphore;
 
 use super::body::Body;

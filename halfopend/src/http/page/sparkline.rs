@@ -43,12 +43,10 @@ fn times(history: &History, longest: Duration, out: &mut String) {
         if let Some(time) = time {
             let share = time.as_secs_f64() / longest.as_secs_f64();
             let (x, y) = (2 * minute + 1, (GROUND - share * (GROUND - 2.0)).round());
-            // A minute alone is a dot: a line of no length with round ends.
-            let _ = if is_drawing { write!(out, " {x} {y}") } else { write!(out, "M{x} {y}h0") };
             if !is_drawing {
-                out.push('L');
-                let _ = write!(out, "{x} {y}");
+                let _ = write!(out, "M{x} {y}L"); // a minute alone is a dot: a line of no length
             }
+            let _ = write!(out, "{x} {y} ");
         }
         is_drawing = time.is_some();
     }
