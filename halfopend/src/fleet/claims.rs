@@ -27,14 +27,14 @@ impl Fleet {
     pub(super) fn claim(&mut self, due: Due, now: Duration) -> Option<Check> {
         let Due { id, lane, at, is_cross_check } = due;
         let engine = self.engine(id);
-        if !is_cross_check && !self.places.have_room(engine) {
-            self.places.wait(engine, due);
+        if !is_cross_check && !self.capacity.has_room(engine) {
+            self.capacity.wait(engine, due);
             return None;
         }
         let endpoint = self.target(id).place.endpoint().expect("an endpoint to check");
         match self.endpoints.claim(endpoint, id, now) {
             Turn::Now => {
-                self.places.take(engine);
+                self.capacity.take(engine);
                 self.target_mut(id).timing.begin(now);
                 let schedule = self.share(id, endpoint, now);
                 if lane == Lane::Fast {

@@ -198,7 +198,7 @@ impl Fleet {
     /// before the next call of [`Fleet::next`], and after all checks that have ended were reported.
     pub fn poll_unwanted(&mut self) -> Option<SocketAddr> {
         let Cancelled { endpoint, engine, id, at, is_removed } = self.cancelled.pop_front()?;
-        self.places.release(engine);
+        self.capacity.release(engine);
         self.release(endpoint, id, at);
         if is_removed {
             self.free.push(id);
@@ -243,7 +243,9 @@ impl Fleet {
         let endpoint = target.place.endpoint();
         if let Some(endpoint) = endpoint {
             self.endpoints.forget(endpoint, id);
-            self.places.forget(engine, id);
+            if was_pending {
+                self.capacity.forget(engine, id);
+            }
             if std::mem::take(&mut target.is_expected) {
                 self.isolation.expect(endpoint, false);
             }

@@ -2,6 +2,7 @@
 //! come out. Pure: no I/O, no clock.
 
 mod by_endpoint;
+mod capacity;
 mod claims;
 mod cross_checks;
 mod endpoints;
@@ -10,7 +11,6 @@ pub mod health;
 mod isolation;
 mod membership;
 mod outcomes;
-mod places;
 mod pool;
 mod reports;
 mod rounds;
@@ -34,12 +34,12 @@ pub(crate) use self::target::finding;
 pub use self::visits::{Visit, VisitEnd, is_visit};
 
 use self::by_endpoint::ByEndpoint;
+use self::capacity::Capacity;
 use self::cross_checks::CrossChecks;
 use self::endpoints::Endpoints;
 use self::health::Health;
 use self::isolation::Isolation;
 use self::membership::Cancelled;
-use self::places::Places;
 use self::pool::Pool;
 use self::scheduler::Scheduler;
 use self::target::Target;
@@ -96,7 +96,7 @@ pub struct Fleet {
     /// `None` as long as no visits are expected.
     by_endpoint: Option<ByEndpoint>,
     visits: Visits,
-    places: Places,
+    capacity: Capacity,
     cancelled: VecDeque<Cancelled>,
     scheduler: Scheduler,
     /// True if the caller has asked for a check.
@@ -132,7 +132,7 @@ impl Fleet {
             endpoints: Endpoints::default(),
             by_endpoint: None,
             visits: Visits::new(rate),
-            places: Places::default(),
+            capacity: Capacity::default(),
             cancelled: VecDeque::new(),
             scheduler: Scheduler::new(rate),
             is_running: false,
@@ -153,12 +153,12 @@ impl Fleet {
     /// Limits how many checks run at once, before the first one: by index, how many each engine
     /// can.
     pub fn limit_checks(&mut self, capacities: &[usize]) {
-        self.places = Places::new(capacities);
+        self.capacity = Capacity::new(capacities);
     }
 
     /// Returns how many checks have waited because as many ran as could.
     pub fn delayed(&self) -> u64 {
-        self.places.delayed()
+        self.capacity.delayed()
     }
 
     /// Returns what is known of a target.

@@ -19,7 +19,7 @@ impl Fleet {
         if !self.endpoints.is_checked_for(endpoint, id) {
             return;
         }
-        self.places.release(self.engine(id));
+        self.capacity.release(self.engine(id));
         let companions = self.endpoints.take_companions(endpoint);
         let begun = self.target(id).timing.begun();
         self.answer_visits(endpoint, begun, &outcome);

@@ -54,14 +54,14 @@ impl Fleet {
         while let Some(id) = self.next_cross_check(now) {
             let due = Due { id, lane: Lane::Fast, at: now, is_cross_check: true };
             if may_begin(&self.targets, id, now)
-                && self.places.have_reserve(self.engine(id))
+                && self.capacity.has_reserve(self.engine(id))
                 && let Some(check) = self.begin(due, now)
             {
                 return Wanted::Check(check);
             }
         }
         loop {
-            if let Some(due) = self.places.poll() {
+            if let Some(due) = self.capacity.poll() {
                 if let Some(check) = self.claim(due, now) {
                     return Wanted::Check(check);
                 }
@@ -200,7 +200,7 @@ impl Fleet {
                     let engine = self.pools[*pool as usize].settings.engine;
                     timing.may_begin(now)
                         && place.endpoint().is_some_and(is_free)
-                        && self.places.have_reserve(engine)
+                        && self.capacity.has_reserve(engine)
                         && !health.is_held()
                         && health.count() == 0
                 })

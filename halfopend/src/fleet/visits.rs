@@ -205,7 +205,7 @@ impl Fleet {
         let Some(pending) = self.visits.pending.get_mut(&id) else { return };
         let Visit { endpoint, engine, .. } = pending.visit;
         pending.schedule = None;
-        self.places.release(engine);
+        self.capacity.release(engine);
         self.release(endpoint, id, now);
         if outcome == Err(NoVerdict::AlreadyPending) {
             self.visits.due.insert((now + REST, id));
@@ -259,12 +259,12 @@ impl Fleet {
             self.visits.due.insert((until.min(due.max(now) + PATIENCE), id));
             return None;
         }
-        if !self.places.have_spare(engine) {
+        if !self.capacity.has_spare_room(engine) {
             self.visits.due.insert((now + FULL, id));
             return None;
         }
         match self.endpoints.claim_unless_wanted(endpoint, id, now) {
-            Turn::Now => self.places.take(engine),
+            Turn::Now => self.capacity.take(engine),
             Turn::At(rested) => {
                 self.visits.due.insert((rested, id));
                 return None;

@@ -4,78 +4,77 @@ use std::collections::VecDeque;
 
 use super::claims::Due;
 
-/// How many places are kept free for cross-checks, or half of them if there are few: an answer that
-/// comes too late is none, and then the dead would never be down.
+/// This much is kept free for cross-checks, or half if there is little: an answer that comes too
+/// late proves nothing, and then the dead would never be down.
 const RESERVE: usize = 16;
 
-/// The places for checks.
+/// How many checks run, how many can, and which wait until they can.
 #[derive(Debug, Default)]
-pub(super) struct Places {
-    /// Those of each engine; any number, if it is missing here.
+pub(super) struct Capacity {
+    /// By the index of the engine. One that is not listed has no limit.
     engines: Vec<Engine>,
-    /// How many checks have waited for a place.
+    /// How many checks have waited so far.
     delayed: u64,
 }
 
 #[derive(Debug)]
 struct Engine {
-    places: usize,
-    taken: usize,
+    most: usize,
+    running: usize,
     waiting: VecDeque<Due>,
 }
 
 impl Engine {
     fn has_room(&self) -> bool {
-        self.taken < self.places - RESERVE.min(self.places / 2)
+        self.running < self.most - RESERVE.min(self.most / 2)
     }
 }
 
-impl Places {
-    /// Creates the places of engines that can run so many checks at once.
-    pub(super) fn new(places: &[usize]) -> Self {
-        let engine = |places: &usize| Engine {
-            places: (*places).max(1),
-            taken: 0,
-            waiting: VecDeque::new(),
+impl Capacity {
+    /// Creates the capacity of engines that can run so many checks at once.
+    pub(super) fn new(capacities: &[usize]) -> Self {
+        let engine = |most: &usize| {
+            let (most, running, waiting) = ((*most).max(1), 0, VecDeque::new());
+            Engine { most, running, waiting }
         };
-        Self { engines: places.iter().map(engine).collect(), delayed: 0 }
+        Self { engines: capacities.iter().map(engine).collect(), delayed: 0 }
     }
 
-    /// Returns how many checks have waited for a place so far.
+    /// Returns how many checks have waited so far.
     pub(super) fn delayed(&self) -> u64 {
         self.delayed
     }
 
     /// Returns true if a check may begin that is no cross-check.
-    pub(super) fn have_room(&self, engine: usize) -> bool {
+    pub(super) fn has_room(&self, engine: usize) -> bool {
         self.engines.get(engine).is_none_or(Engine::has_room)
     }
 
-    /// Returns true if a check on demand may begin: no other check waits for a place.
-    pub(super) fn have_spare(&self, engine: usize) -> bool {
+    /// Returns true if a check on demand may begin: there is room, and no other check waits for it.
+    pub(super) fn has_spare_room(&self, engine: usize) -> bool {
         self.engines.get(engine).is_none_or(|engine| engine.has_room() && engine.waiting.is_empty())
     }
 
     /// Returns true if a cross-check may begin.
-    pub(super) fn have_reserve(&self, engine: usize) -> bool {
-        self.engines.get(engine).is_none_or(|engine| engine.taken < engine.places)
+    pub(super) fn has_reserve(&self, engine: usize) -> bool {
+        self.engines.get(engine).is_none_or(|engine| engine.running < engine.most)
     }
 
-    /// Takes a place.
+    /// Records that a check begins.
     pub(super) fn take(&mut self, engine: usize) {
         if let Some(engine) = self.engines.get_mut(engine) {
-            engine.taken += 1;
+            engine.running += 1;
         }
     }
 
-    /// Gives one back.
+    /// Records that a check has ended.
     pub(super) fn release(&mut self, engine: usize) {
         if let Some(engine) = self.engines.get_mut(engine) {
-            engine.taken -= 1;
+            engine.running -= 1;
         }
     }
 
-    /// Lets a check wait for a place.
+    /// Lets a check wait for room.
     pub(super) fn wait(&mut self, engine: usize, due: Due) {
         if let Some(engine) = self.engines.get_mut(engine) {
             engine.waiting.push_back(due);
@@ -83,7 +82,7 @@ impl Places {
         }
     }
 
-    /// Takes in that the check of the target `id` does not wait any more.
+    /// Records that the check of the target `id` does not wait any more.
     pub(super) fn forget(&mut self, engine: usize, id: u32) {
         if let Some(engine) = self.engines.get_mut(engine) {
             engine.waiting.retain(|due| due.id != id);
