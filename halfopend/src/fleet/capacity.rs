@@ -95,3 +95,10 @@ impl Capacity {
         engines.find_map(|engine| engine.waiting.pop_front())
     }
 }
+
+#[cfg(test)]
+impl Capacity {
+    pub(super) fn running(&self, engine: usize) -> usize {
+        self.engines[engine].running
+    }
+}

@@ -73,6 +73,7 @@ const SILENCE: Reason = Reason::NoAnswer { syns: 3, waited: Duration::from_secs(
 impl Trial {
     fn new() -> Self {
         let mut fleet = Fleet::new(0, 7);
+        fleet.limit_checks(&[4]); // there are up to ten endpoints
         for pool in 0..POOLS {
             fleet.add_pool(PoolConfig::named(&pool.to_string()).settings);
         }
@@ -185,6 +186,7 @@ impl Trial {
         while let Some(event) = self.fleet.poll_event() {
             assert!(event.pool.is_none_or(|pool| pool.up <= pool.targets));
         }
+        assert_eq!(self.fleet.capacity.running(0), self.pending.len());
         let targets = || self.ids.iter().map(|id| (*id, self.fleet.target(*id)));
         for (pool, state) in (0..).zip(&self.fleet.pools) {
             let own: Vec<_> = targets().filter(|(_, t)| t.pool == pool && !t.is_witness).collect();
