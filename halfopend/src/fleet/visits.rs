@@ -3,7 +3,8 @@
 //! They never delay those of pools. An endpoint that a pool is about to check is left to it: the
 //! pool's next check answers the visitor, too.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+mod queue;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -11,16 +12,15 @@ use halfopen::attempt::Attempts;
 use halfopen::schedule::Schedule;
 use halfopen::verdict::{NoVerdict, Outcome};
 
+pub(super) use self::queue::Visits;
+
+use self::queue::{Pending, Stage};
 use super::endpoints::Turn;
 use super::health::Finding;
 use super::membership::Cancelled;
 use super::scheduler::REST;
-use super::share::Share;
 use super::target::finding;
 use super::{Check, Fleet, Wanted, number};
-
-/// The ids of visits begin here, beyond those of targets.
-const FIRST_ID: u32 = 1 << 26;
 
 /// If a visit waits for the check of a pool and that does not come, the visit looks again after
 /// this time.
@@ -57,88 +57,7 @@ pub enum VisitEnd {
 
 /// Returns true if a check of the loop is that of a visit.
 pub fn is_visit(id: u32) -> bool {
-    id >= FIRST_ID
-}
-
-/// The visits that have not ended.
-#[derive(Debug)]
-pub(super) struct Visits {
-    pending: HashMap<u32, Pending>,
-    /// How many there were.
-    count: u32,
-    /// When to look at which. An entry may be there too often, or too early.
-    due: BTreeSet<(Duration, u32)>,
-    /// Those that wait for the end of a check.
-    waiting: HashMap<SocketAddr, Vec<u32>>,
-    share: Share,
-    ended: VecDeque<(u32, VisitEnd)>,
-}
-
-#[derive(Debug)]
-struct Pending {
-    visit: Visit,
-    asked: Duration,
-    /// The schedule of the check, if it has begun.
-    schedule: Option<Schedule>,
-}
-
-impl Visits {
-    /// Creates it, with a quarter of the rate.
-    pub(super) fn new(rate: u32) -> Self {
-        Self {
-            pending: HashMap::new(),
-            count: 0,
-            due: BTreeSet::new(),
-            waiting: HashMap::new(),
-            share: Share::quarter_of(rate),
-            ended: VecDeque::new(),
-        }
-    }
-
-    fn add(&mut self, visit: Visit, now: Duration) -> u32 {
-        let next = |count: u32| FIRST_ID + count.wrapping_add(1) % FIRST_ID;
-        while self.pending.contains_key(&next(self.count)) {
-            self.count = self.count.wrapping_add(1);
-        }
-        let id = next(self.count);
-        self.count = self.count.wrapping_add(1);
-        self.pending.insert(id, Pending { visit, asked: now, schedule: None });
-        self.due.insert((now, id));
-        id
-    }
-
-    fn end(&mut self, id: u32, end: VisitEnd) {
-        if self.pending.remove(&id).is_some() {
-            self.ended.push_back((id, end));
-        }
-    }
-
-    /// Lets a visit wait until a check of its endpoint ends.
-    fn wait(&mut self, id: u32, endpoint: SocketAddr) {
-        let waiting = self.waiting.entry(endpoint).or_default();
-        if !waiting.contains(&id) {
-            waiting.push(id);
-        }
-    }
-
-    /// Lets those look again at `at` that have waited for `endpoint`.
-    pub(super) fn wake(&mut self, endpoint: SocketAddr, at: Duration) {
-        if self.waiting.is_empty() {
-            return;
-        }
-        for id in self.waiting.remove(&endpoint).into_iter().flatten() {
-            self.due.insert((at, id));
-        }
-    }
-
-    /// Removes and returns those that have waited for a check of `endpoint`, if it began after they
-    /// had asked.
-    fn take_served(&mut self, endpoint: SocketAddr, begun: Duration) -> Vec<u32> {
-        let Some(waiting) = self.waiting.get_mut(&endpoint) else { return Vec::new() };
-        let pending = &self.pending;
-        let is_served = |id: &mut u32| pending.get(id).is_some_and(|visit| visit.asked <= begun);
-        waiting.extract_if(.., is_served).collect()
-    }
+    id >= queue::FIRST_ID
 }
 
 impl Fleet {
@@ -153,16 +72,11 @@ impl Fleet {
 
     /// Forgets a visit. If it is being checked, that is cancelled.
     pub fn leave(&mut self, id: u32, now: Duration) {
-        let Some(Pending { visit, schedule, .. }) = self.visits.pending.remove(&id) else { return };
+        let Some(Pending { visit, stage, .. }) = self.visits.remove(id) else { return };
         let Visit { endpoint, engine, .. } = visit;
-        if schedule.is_some() {
+        if let Stage::Running(_) = stage {
             let cancelled = Cancelled { endpoint, engine, id, at: now, is_removed: false };
             self.cancelled.push_back(cancelled);
-        } else if let Some(waiting) = self.visits.waiting.get_mut(&endpoint) {
-            waiting.retain(|other| *other != id);
-            if waiting.is_empty() {
-                self.visits.waiting.remove(&endpoint);
-            }
         }
     }
 
@@ -174,15 +88,10 @@ impl Fleet {
     /// Returns the next visit to check. Ask after all checks of pools that are due at `now`.
     pub fn next_visit(&mut self, now: Duration) -> Wanted {
         while let Some(&(at, id)) = self.visits.due.first() {
-            if !self.visits.pending.contains_key(&id) {
-                self.visits.due.pop_first();
-                continue;
-            }
             let at = at.max(self.visits.share.free_at());
             if at > now {
                 return Wanted::At(at);
             }
-            self.visits.due.pop_first();
             if let Some(check) = self.begin_visit(id, now) {
                 return Wanted::Check(check);
             }
@@ -196,19 +105,20 @@ impl Fleet {
     ///
     /// Panics if it has not.
     pub fn visit_schedule(&self, id: u32) -> Schedule {
-        let pending = self.visits.pending.get(&id);
-        pending.and_then(|pending| pending.schedule).expect("a visit that has begun")
+        match self.visits.pending.get(&id) {
+            Some(Pending { stage: Stage::Running(schedule), .. }) => *schedule,
+            _ => panic!("a visit that has not begun"),
+        }
     }
 
     /// Records how the check of a visit has ended, unless it was cancelled.
     pub fn visit_ended(&mut self, id: u32, outcome: Outcome, now: Duration) {
-        let Some(pending) = self.visits.pending.get_mut(&id) else { return };
-        let Visit { endpoint, engine, .. } = pending.visit;
-        pending.schedule = None;
+        let Some(Pending { visit, .. }) = self.visits.pending.get(&id) else { return };
+        let Visit { endpoint, engine, .. } = *visit;
         self.capacity.release(engine);
         self.release(endpoint, id, now);
         if outcome == Err(NoVerdict::AlreadyPending) {
-            self.visits.due.insert((now + REST, id));
+            self.visits.look_again(id, now + REST);
             return;
         }
         self.visits.end(id, self.visit_end(outcome));
@@ -224,7 +134,7 @@ impl Fleet {
         if !matches!(outcome, Ok(_) | Err(NoVerdict::LocalError(_))) {
             return; // nothing was found
         }
-        for id in self.visits.take_served(endpoint, begun) {
+        for id in self.visits.served(endpoint, begun) {
             self.visits.end(id, self.visit_end(outcome.clone()));
         }
     }
@@ -239,44 +149,41 @@ impl Fleet {
         }
     }
 
-    /// Begins to check a visit, if it is its turn.
+    /// Begins to check a visit that is due, if it is its turn. Otherwise it ends, or is due later.
     fn begin_visit(&mut self, id: u32, now: Duration) -> Option<Check> {
-        let Pending { visit, schedule: None, .. } = *self.visits.pending.get(&id)? else {
-            return None;
-        };
-        let Visit { endpoint, engine, attempts, timeout, until } = visit;
+        let Visit { endpoint, engine, attempts, timeout, until } =
+            self.visits.pending.get(&id)?.visit;
         let left = until.saturating_sub(now).min(timeout);
         let is_late = left < timeout / 2;
         let schedule = Schedule::fit(attempts, left);
         let end = if is_late { until } else { now + schedule.waits().sum::<Duration>() + REST };
         let due = self.next_check_of(endpoint).filter(|due| *due <= end && now < until);
-        if due.is_none() && is_late {
+        if let Some(due) = due {
+            self.visits.wait(id, endpoint, until.min(due.max(now) + PATIENCE));
+            return None;
+        }
+        if is_late {
             self.visits.end(id, VisitEnd::TooLate);
             return None;
         }
-        if let Some(due) = due {
-            self.visits.wait(id, endpoint);
-            self.visits.due.insert((until.min(due.max(now) + PATIENCE), id));
-            return None;
-        }
         if !self.capacity.has_spare_room(engine) {
-            self.visits.due.insert((now + FULL, id));
+            self.visits.look_again(id, now + FULL);
             return None;
         }
         match self.endpoints.claim_unless_wanted(endpoint, id, now) {
-            Turn::Now => self.capacity.take(engine),
+            Turn::Now => {}
             Turn::At(rested) => {
-                self.visits.due.insert((rested, id));
+                self.visits.look_again(id, rested);
                 return None;
             }
             Turn::Later => {
-                self.visits.wait(id, endpoint);
-                self.visits.due.insert((until, id));
+                self.visits.wait(id, endpoint, until);
                 return None;
             }
         }
+        self.capacity.take(engine);
         self.visits.share.charge(number(attempts.count()), now);
-        self.visits.pending.get_mut(&id)?.schedule = Some(schedule);
+        self.visits.begin(id, schedule);
         Some(Check { id, endpoint, engine, due: now })
     }
 
