@@ -20,7 +20,7 @@ pub struct Causes {
 }
 
 impl Causes {
-    /// Takes in how a check of the target `id` has ended, which leaves it down, or not.
+    /// Records how a check of the target `id` has ended, and whether the target is down now.
     pub fn ended(&mut self, id: u32, ended: &Ended, is_down: bool) {
         if !is_down {
             self.known.remove(&id);
@@ -42,8 +42,7 @@ impl Causes {
         self.next.take()
     }
 
-    /// Takes in that all is known of a target that was asked about. Returns its id, and what the
-    /// check had found.
+    /// Records that a target has been explained. Returns its id, and what the check had found.
     pub fn explained(&mut self, remote: SocketAddr) -> Option<(u32, PortState)> {
         let id = self.under_way.remove(&remote)?;
         Some((id, *self.known.get(&id)?))

@@ -18,7 +18,7 @@ use crate::log::Log;
 /// How often the state of the program itself is published.
 const PROGRAM_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long a long story waits if the readers' thread has too much to do.
+/// How long a snapshot pauses if the readers' thread has too much to do.
 const BREATH: Duration = Duration::from_millis(10);
 
 /// All that listens to events.
@@ -97,7 +97,7 @@ impl<O: Output> Outputs<O> {
         self.journal.flush()
     }
 
-    /// Takes in which hooks have ended, and logs what there is to say about them.
+    /// Records which hooks have ended, and logs what they report.
     pub fn serve_hooks(&mut self, log: &mut Log<impl Output>) {
         self.hooks.handle();
         while let Some(line) = self.hooks.poll_line() {

@@ -33,12 +33,12 @@ impl Slots {
         end_of_slot(next).max(self.closed_until)
     }
 
-    /// Takes in that the next check to begin is one that was due at that time.
+    /// Records that the next check to begin was due at that time.
     pub fn admit(&mut self, due: Duration) {
         self.due = due.max(self.started.unwrap_or_default());
     }
 
-    /// Takes in that its first SYN leaves at `now`.
+    /// Records that its first SYN leaves at `now`.
     pub fn begin(&mut self, now: Duration) {
         self.lags.add(now.saturating_sub(self.due));
     }

@@ -118,7 +118,7 @@ impl Visitors {
         Self { desk, waiting: HashMap::new() }
     }
 
-    /// Takes in who asks, and who has left.
+    /// Passes new requests to the fleet, and cancels those of clients that have left.
     pub fn serve(&mut self, fleet: &mut Fleet, now: Duration) {
         if self.desk.wake.read().is_err() {
             return;

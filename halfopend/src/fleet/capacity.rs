@@ -31,7 +31,7 @@ impl Engine {
 }
 
 impl Capacity {
-    /// Creates the capacity of engines that can run so many checks at once.
+    /// Creates the capacity of engines, each of which can run this many checks at once.
     pub(super) fn new(capacities: &[usize]) -> Self {
         let engine = |most: &usize| {
             let (most, running, waiting) = ((*most).max(1), 0, VecDeque::new());

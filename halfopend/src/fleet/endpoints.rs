@@ -97,7 +97,7 @@ impl Endpoints {
         companions
     }
 
-    /// Takes in that a target has this endpoint no more.
+    /// Records that a target has left this endpoint.
     pub(super) fn forget(&mut self, endpoint: SocketAddr, id: u32) {
         if let Some(sharing) = self.shared.get_mut(&endpoint) {
             sharing.retain(|other| *other != id);
@@ -124,7 +124,8 @@ impl Endpoints {
         })
     }
 
-    /// Does the same for `id` if no target waits for the endpoint. Otherwise `id` does not wait.
+    /// Begins a check of `endpoint` for `id`, as [`Endpoints::claim`] does, if no target is checked
+    /// there or waits. Otherwise `id` does not wait either.
     pub(super) fn claim_unless_wanted(
         &mut self,
         endpoint: SocketAddr,
@@ -222,6 +223,7 @@ mod tests {
         assert_eq!(endpoints.claim(endpoint, 1, 7 * SECOND), Turn::Now);
         assert!(endpoints.resting.is_empty());
     }
+
     #[test]
     fn those_that_are_checked_alike_have_their_turn_together() {
         let mut endpoints = Endpoints::default();

@@ -41,7 +41,7 @@ impl FailOpen {
         self.is_open
     }
 
-    /// Returns the number of up targets, of so many, at which the pool fails open.
+    /// Returns the number of up targets at which a pool with this many targets fails open.
     pub fn limit(&self, targets: u32) -> Option<u32> {
         if self.limit == Limit::Off {
             return None;
@@ -54,7 +54,7 @@ impl FailOpen {
         Some(limit)
     }
 
-    /// Takes in that `up` of `targets` are up at `now`, and `down` of them down; it is not known of
+    /// Records that `up` of `targets` are up at `now`, and `down` of them down; it is not known of
     /// the rest. Returns true if the pool opens or closes.
     pub fn update(&mut self, up: u32, down: u32, targets: u32, now: Duration) -> bool {
         if self.is_exceeded_by(up, targets) {

@@ -118,7 +118,7 @@ impl Health {
         self.state == State::Down && !self.refuses
     }
 
-    /// Takes in what a check says that ended at `now`. Returns what changes, in this order: the end
+    /// Records what a check found that ended at `now`. Returns what changes, in this order: the end
     /// or the beginning of a hold, and the state.
     pub fn observe(
         &mut self,

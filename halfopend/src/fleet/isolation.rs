@@ -94,7 +94,7 @@ impl Isolation {
         self.answers.get(first).is_some_and(|at| at <= time.end())
     }
 
-    /// Takes in that a check which began at `begun` was not answered. `critical` is the time in
+    /// Records that a check which began at `begun` was not answered. `critical` is the time in
     /// which an answer of others shows that the target should have answered too. Others were asked
     /// if something was `at_stake`. Returns true if the silence is proof.
     pub(super) fn silence_is_proof(

@@ -214,7 +214,7 @@ impl Fleet {
         }
     }
 
-    /// Takes in that a target has an endpoint, if it has.
+    /// Records the endpoint of a target, if it has one.
     fn enter_place(&mut self, id: u32) {
         let targets = &self.targets;
         let endpoint_of = |id: u32| targets[id as usize].as_ref()?.place.endpoint();

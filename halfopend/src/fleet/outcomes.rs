@@ -46,7 +46,7 @@ impl Fleet {
         }
     }
 
-    /// Takes in what a target that was due is found to be.
+    /// Records the outcome for a target that was due.
     pub(super) fn conclude(&mut self, id: u32, outcome: Outcome, now: Duration) {
         let found = finding(&outcome);
         let target = self.target_mut(id);
@@ -73,7 +73,7 @@ impl Fleet {
         }
     }
 
-    /// Takes in what a check has found.
+    /// Records what a check has found.
     pub(super) fn observe(&mut self, id: u32, found: Finding, now: Duration) {
         let found = if found == Finding::Silent { self.weigh_silence(id) } else { found };
         let before = self.advertised(id);

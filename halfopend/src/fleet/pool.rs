@@ -59,7 +59,7 @@ impl Pool {
         if are_witnesses { &mut self.witnesses } else { &mut self.targets }
     }
 
-    /// Takes in that a target was in one state, and is in another.
+    /// Records that a target has changed from one state to another.
     pub(super) fn count_change(&mut self, from: State, to: State) {
         let change = |count: u32, state| count + u32::from(to == state) - u32::from(from == state);
         self.up = change(self.up, State::Up);

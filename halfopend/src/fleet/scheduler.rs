@@ -267,7 +267,7 @@ impl Scheduler {
         taken
     }
 
-    /// Takes in that a check begins at `now` because of the fast lane, with so many SYNs.
+    /// Records that a check with at most this many SYNs begins at `now` because of the fast lane.
     pub(super) fn charge(&mut self, syns: u32, now: Duration) {
         self.share.charge(syns, now);
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// For how many SYNs a share may make up.
+/// The most SYNs that an unused share saves for later.
 const BURST: u32 = 48;
 
 /// A quarter of the rate.
@@ -21,7 +21,7 @@ impl Share {
         Self { spacing, free_at: Duration::ZERO }
     }
 
-    /// Takes in that a check with so many SYNs begins at `now`.
+    /// Records that a check with at most this many SYNs begins at `now`.
     pub(super) fn charge(&mut self, syns: u32, now: Duration) {
         let slack = self.spacing * BURST;
         self.free_at = self.free_at.max(now.saturating_sub(slack)) + self.spacing * syns;

@@ -101,7 +101,7 @@ impl Hook {
         Report { number: self.number, end: self.end, output, omitted: self.omitted }
     }
 
-    /// Takes in which processes have ended. Returns true if there are others.
+    /// Records which processes have ended. Returns true if there are others.
     fn lives_on(&mut self, children: &Children) -> bool {
         loop {
             let status = match children.poll() {

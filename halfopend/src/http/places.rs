@@ -33,7 +33,7 @@ pub(super) struct Place {
 }
 
 impl Places {
-    /// Takes one of so many places for a client, if it may have one.
+    /// Takes a place for a client, if it may have one. There are `most` places.
     pub(super) fn take(self: &Arc<Self>, client: IpAddr, most: usize) -> Option<Place> {
         let Taken { count, all } = &mut *self.lock();
         while all.len() >= most {

@@ -47,10 +47,10 @@ enum Failure {
     Fault(String),
 }
 
-/// What has been done so far.
+/// A record of what has been done.
 struct Trail {
     begun: Instant,
-    /// Lines for clients that want to know.
+    /// The log, for `debug=true`.
     lines: String,
     lookup: Duration,
     address: Option<IpAddr>,
@@ -108,7 +108,8 @@ pub(super) async fn probe(parts: Parts, shared: Arc<Shared>) -> Response {
 }
 
 impl Probes {
-    /// Checks the target as long as the client has a place, and waits.
+    /// Checks the target, unless the client gets no place, loses it, leaves, or has waited too
+    /// long.
     async fn attend(
         &self,
         request: &Request,
@@ -251,7 +252,7 @@ fn ended(end: Option<VisitEnd>, trail: &mut Trail) -> Result<Verdict, Failure> {
     }
 }
 
-/// Returns what a client is told that gets no result, with what was done if it wants to know.
+/// Returns the response to a client that gets no result, with the log if it wants that.
 fn failed(failure: &Failure, log: &str) -> Response {
     let unavailable = StatusCode::SERVICE_UNAVAILABLE;
     let (status, words) = match failure {

@@ -211,7 +211,7 @@ impl Names {
         None
     }
 
-    /// Takes in how a look-up has ended.
+    /// Records how a look-up has ended.
     pub(super) fn resolved(&mut self, id: u32, found: Addresses, fleet: &mut Fleet, now: Duration) {
         self.known_mut(id).is_pending = false;
         self.pending -= 1;

@@ -74,8 +74,7 @@ impl Report {
     }
 }
 
-/// Returns what a client that wants to know what was done is told: what was done, what came of it,
-/// and how the check was made.
+/// Returns the answer to `debug=true`: the log, the metrics, and the settings of the module.
 pub fn debug_text(log: &str, answer: &str, module: &ModuleConfig) -> String {
     let module = Written::module(module);
     format!(

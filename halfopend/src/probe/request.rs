@@ -17,7 +17,7 @@ pub const TIMEOUT_HEADER: &str = "x-prometheus-scrape-timeout-seconds";
 /// How much earlier the answer is to be there.
 const OFFSET: Duration = Duration::from_millis(500);
 
-/// How long a client waits that does not say so, beside the check itself.
+/// If a client does not say how long it waits: the time for looking up the name and for waiting.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The longest time that a client can ask for.
@@ -40,7 +40,7 @@ pub struct Request {
     pub limit: Duration,
     /// How long the client waits for an answer.
     pub patience: Duration,
-    /// True if the client wants to know what was done.
+    /// True if the client wants the log.
     pub debug: bool,
 }
 
@@ -159,8 +159,8 @@ fn seconds(header: &[u8]) -> Result<Option<Duration>, Refusal> {
     Ok(waits.ok().filter(|waits| *waits >= Duration::from_millis(1)))
 }
 
-/// Returns how long the check of a client may take that waits so long: half a second less, or half
-/// of it if that is more.
+/// Returns how long a check may take if its client waits for `waits`: half a second less, or half
+/// of that time if that is more.
 fn before(waits: Duration) -> Duration {
     waits.saturating_sub(OFFSET).max(waits / 2)
 }

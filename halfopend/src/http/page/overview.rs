@@ -1,4 +1,4 @@
-//! How all is: the counts of states, in all and by pool.
+//! The counts of states, of all targets and of each pool.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -107,7 +107,7 @@ impl<'a> Overview<'a> {
     }
 }
 
-/// Says what concerns all targets.
+/// Writes what concerns all targets.
 pub(super) fn banners(table: &Table, out: &mut String) {
     if table.is_isolated {
         out.push_str(

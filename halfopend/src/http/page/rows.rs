@@ -40,7 +40,7 @@ pub(super) fn shown(table: &Table, filter: &Filter) -> Shown {
 /// Begins the table.
 pub(super) fn begin(shown: &Shown, out: &mut String) {
     if shown.ids.is_empty() {
-        out.push_str("<p class=\"none\">No target is like that.</p>\n");
+        out.push_str("<p class=\"none\">No target matches.</p>\n");
         return;
     }
     out.push_str(
@@ -69,7 +69,7 @@ pub(super) fn pieces(
     })
 }
 
-/// Ends the table, and leads to the other pages.
+/// Ends the table, and adds links to the other pages.
 pub(super) fn end(filter: &Filter, shown: &Shown, out: &mut String) {
     if !shown.ids.is_empty() {
         out.push_str("</tbody>\n</table>\n");
@@ -143,7 +143,7 @@ fn why(row: &TargetRow, out: &mut String) {
     }
 }
 
-/// Says which targets are shown, and leads to the others.
+/// Writes which targets are shown, with links to the others.
 fn pages(count: usize, size: usize, filter: &Filter, out: &mut String) {
     if count <= size && filter.offset == 0 {
         return;
