@@ -1,6 +1,10 @@
 //! Histograms of times.
 
+mod native;
+
 use std::time::Duration;
+
+pub use self::native::{NativeBuckets, SCHEMA, Span, ZERO_THRESHOLD};
 
 /// How many times there were up to each of some bounds, and beyond.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,12 +14,20 @@ pub struct Histogram {
     bounds: &'static [u64],
     counts: Box<[u64]>,
     sum: Duration,
+    native: Option<NativeBuckets>,
 }
 
 impl Histogram {
     /// Creates an empty histogram with these bounds.
     pub fn new(bounds: &'static [u64]) -> Self {
-        Self { bounds, counts: vec![0; bounds.len() + 1].into(), sum: Duration::ZERO }
+        let counts = vec![0; bounds.len() + 1].into();
+        Self { bounds, counts, sum: Duration::ZERO, native: None }
+    }
+
+    /// Gives an empty histogram the buckets of a native one, too.
+    #[must_use]
+    pub fn with_native_buckets(self) -> Self {
+        Self { native: Some(NativeBuckets::default()), ..self }
     }
 
     /// Counts a time.
@@ -23,6 +35,9 @@ impl Histogram {
         let micros = time.as_nanos().div_ceil(1000);
         self.counts[self.bounds.partition_point(|bound| u128::from(*bound) < micros)] += 1;
         self.sum += time;
+        if let Some(native) = &mut self.native {
+            native.add(time);
+        }
     }
 
     /// Returns how many times there are.
@@ -42,6 +57,11 @@ impl Histogram {
             *below += count;
             Some((bound, *below))
         })
+    }
+
+    /// Returns the buckets of a native histogram, if it has them.
+    pub fn native(&self) -> Option<&NativeBuckets> {
+        self.native.as_ref()
     }
 
     /// Returns the least bound that at least `percentage` of the times do not exceed, or `None` if

@@ -19,7 +19,7 @@ static FAST: Semaphore = Semaphore::const_new(4);
 
 pub(super) fn metrics(request: &Parts, shared: &Shared) -> Response {
     let accepts = request.headers.get_all(ACCEPT).iter().filter_map(|it| it.to_str().ok());
-    let format = accepts.map(Format::accepted_by).max().unwrap_or(Format::Classic);
+    let format = Format::accepted_by(accepts);
     let mut exposition = Exposition::new(format, shared.has_target_metrics);
     let permit = FAST.try_acquire().ok();
     if permit.is_none() {

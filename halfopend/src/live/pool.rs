@@ -26,7 +26,7 @@ pub struct PoolRow {
 
 impl Default for PoolRow {
     fn default() -> Self {
-        let round_trips = Histogram::new(BOUNDS);
+        let round_trips = Histogram::new(BOUNDS).with_native_buckets();
         Self { up: 0, targets: 0, fails_open: false, fails_open_at: None, round_trips }
     }
 }

@@ -1,50 +1,53 @@
 //! The families of metrics.
 
-use std::fmt::{self, Display, Formatter};
-use std::time::Duration;
-
-use super::text::{Kind, Line, Text};
+use super::encoder::{Encoder, Kind, Label, Value};
 use crate::fleet::health::State;
 use crate::live::{PoolRow, Table, TargetRow};
 
-/// A family of the program or of its pools.
-pub(super) struct Family {
+/// The beginning of the name of every family.
+const PREFIX: &str = "halfopen_";
+
+/// A family, and what writes its metrics.
+pub(super) struct Family<W> {
     name: &'static str,
     kind: Kind,
     help: &'static str,
-    lines: fn(&Table, &str, &mut Text),
+    pub(super) write: W,
 }
 
-impl Family {
-    pub(super) fn write(&self, table: &Table, text: &mut Text) {
-        text.head(self.name, self.kind, self.help);
-        (self.lines)(table, self.name, text);
+/// Writes the metrics of the program or of its pools.
+type OfProgram = fn(&Table, &mut dyn Encoder);
+
+/// Writes those of a target.
+type OfTarget = fn(&TargetRow, Metric<'_>);
+
+impl<W> Family<W> {
+    pub(super) fn begin(&self, out: &mut dyn Encoder, is_continued: bool) {
+        out.begin(&format!("{PREFIX}{}", self.name), self.kind, self.help, is_continued);
     }
 }
 
-pub(super) const PROGRAM: &[Family] = &[
+pub(super) const PROGRAM: &[Family<OfProgram>] = &[
     Family {
         name: "build_info",
         kind: Kind::Gauge,
         help: "Always 1; the version of the program.",
-        lines: |_, name, text| {
-            text.line(name, &[("version", env!("CARGO_PKG_VERSION"))], 1);
-        },
+        write: |_, out| out.labelled(("version", env!("CARGO_PKG_VERSION")), 1_u32),
     },
     Family {
         name: "isolated",
         kind: Kind::Gauge,
         help: "1 while nothing at all answers: this machine is cut off, and all states stand.",
-        lines: |table, name, text| text.line(name, &[], u8::from(table.is_isolated)),
+        write: |table, out| out.plain(table.is_isolated),
     },
     Family {
         name: "faults_total",
         kind: Kind::Counter,
         help: "Checks that a fault of this machine has hidden, or delayed (descriptors).",
-        lines: |table, name, text| {
-            text.line(name, &[("fault", "descriptors")], table.program.delayed);
+        write: |table, out| {
+            out.labelled(("fault", "descriptors"), table.program.delayed);
             for (fault, count) in &table.faults {
-                text.line(name, &[("fault", fault)], count);
+                out.labelled(("fault", fault), *count);
             }
         },
     },
@@ -52,42 +55,42 @@ pub(super) const PROGRAM: &[Family] = &[
         name: "answers_lost_total",
         kind: Kind::Counter,
         help: "Answers that found the receive queue full.",
-        lines: |table, name, text| text.line(name, &[], table.program.answers_lost),
+        write: |table, out| out.plain(table.program.answers_lost),
     },
     Family {
         name: "events_lost_total",
         kind: Kind::Counter,
         help: "Events that were lost because their reader was slow.",
-        lines: |table, name, text| text.line(name, &[], table.program.events_lost),
+        write: |table, out| out.plain(table.program.events_lost),
     },
     Family {
         name: "hook_failures_total",
         kind: Kind::Counter,
         help: "Runs of hooks that have failed.",
-        lines: |table, name, text| text.line(name, &[], table.program.hook_failures),
+        write: |table, out| out.plain(table.program.hook_failures),
     },
     Family {
         name: "schedule_lag_seconds",
         kind: Kind::Histogram,
         help: "How late checks began.",
-        lines: |table, name, text| text.histogram(name, &[], &table.program.lags),
+        write: |table, out| out.histogram(&[], &table.program.lags),
     },
     Family {
         name: "config_last_reload_successful",
         kind: Kind::Gauge,
         help: "Whether the newest reload of the configuration succeeded.",
-        lines: |table, name, text| {
+        write: |table, out| {
             let succeeded = table.program.reload.is_none_or(|(succeeded, _)| succeeded);
-            text.line(name, &[], u8::from(succeeded));
+            out.plain(succeeded);
         },
     },
     Family {
         name: "config_last_reload_success_timestamp_seconds",
         kind: Kind::Gauge,
         help: "When the configuration was last read with success.",
-        lines: |table, name, text| {
+        write: |table, out| {
             if let Some((_, time)) = table.program.reload {
-                text.line(name, &[], time.as_second());
+                out.plain(time);
             }
         },
     },
@@ -95,136 +98,139 @@ pub(super) const PROGRAM: &[Family] = &[
         name: "pool_up",
         kind: Kind::Gauge,
         help: "How many targets of the pool are up.",
-        lines: |table, name, text| of_pools(table, name, |row| row.up, text),
+        write: |table, out| of_pools(table, |row| row.up.into(), out),
     },
     Family {
         name: "pool_targets",
         kind: Kind::Gauge,
         help: "How many targets the pool has.",
-        lines: |table, name, text| of_pools(table, name, |row| row.targets, text),
+        write: |table, out| of_pools(table, |row| row.targets.into(), out),
     },
     Family {
         name: "pool_fail_open",
         kind: Kind::Gauge,
         help: "1 while the pool advertises silent targets as up.",
-        lines: |table, name, text| of_pools(table, name, |row| u32::from(row.fails_open), text),
+        write: |table, out| of_pools(table, |row| row.fails_open.into(), out),
     },
     Family {
         name: "round_trip_seconds",
         kind: Kind::Histogram,
         help: "Round-trip times of the targets of the pool.",
-        lines: |table, name, text| {
+        write: |table, out| {
             for (pool, row) in &table.pools {
-                text.histogram(name, &[("pool", pool)], &row.round_trips);
+                out.histogram(&out.labels(&[("pool", pool)]), &row.round_trips);
             }
         },
     },
 ];
 
-/// A family with lines for each target.
-pub(super) struct TargetFamily {
-    pub(super) name: &'static str,
-    pub(super) kind: Kind,
-    pub(super) help: &'static str,
-    pub(super) write: fn(&TargetRow, Line<'_>),
-}
-
-pub(super) const TARGETS: &[TargetFamily] = &[
-    TargetFamily {
+pub(super) const TARGETS: &[Family<OfTarget>] = &[
+    Family {
         name: "target_up",
         kind: Kind::Gauge,
         help: "Whether the target is up. There is no line while that is unknown.",
-        write: |row, line| is_up(row.state, line),
+        write: |row, metric| is_up(row.state, metric),
     },
-    TargetFamily {
+    Family {
         name: "target_advertised_up",
         kind: Kind::Gauge,
         help: "Whether load balancers are told that it is up. There is no line while that is unknown.",
-        write: |row, line| is_up(row.advertised, line),
+        write: |row, metric| is_up(row.advertised, metric),
     },
-    TargetFamily {
+    Family {
         name: "target_held",
         kind: Kind::Gauge,
         help: "1 while a fault of this machine hides the target: its state stands.",
-        write: |row, line| line.end(u8::from(row.is_held)),
+        write: |row, metric| metric.end(row.is_held),
     },
-    TargetFamily {
+    Family {
         name: "target_round_trip_seconds",
         kind: Kind::Gauge,
         help: "The newest round-trip time.",
-        write: |row, line| {
+        write: |row, metric| {
             if let Some(time) = row.round_trip() {
-                line.end(Seconds(time));
+                metric.end(time);
             }
         },
     },
-    TargetFamily {
+    Family {
         name: "target_last_transition_timestamp_seconds",
         kind: Kind::Gauge,
         help: "When its state changed last.",
-        write: |row, line| {
+        write: |row, metric| {
             if let Some(time) = row.since() {
-                line.end(time.as_second());
+                metric.end(time);
             }
         },
     },
-    TargetFamily {
+    Family {
         name: "probes_total",
         kind: Kind::Counter,
         help: "Checks that have ended.",
-        write: |row, line| line.end(row.checks()),
+        write: |row, metric| metric.end(row.checks()),
     },
-    TargetFamily {
+    Family {
         name: "probe_failures_total",
         kind: Kind::Counter,
         help: "Checks that did not find the port open. Those that a fault of this machine hid do not count.",
-        write: |row, line| line.end(row.failures()),
+        write: |row, metric| metric.end(row.failures()),
     },
-    TargetFamily {
+    Family {
         name: "verdicts_total",
         kind: Kind::Counter,
         help: "Checks by the state of the port that they found.",
-        write: |row, mut line| {
+        write: |row, mut metric| {
             for (state, count) in TargetRow::STATES.iter().zip(row.verdicts) {
                 if count > 0 {
-                    line.end_with("state", state, count);
+                    metric.end_with(("state", &state.to_string()), count);
                 }
             }
         },
     },
-    TargetFamily {
+    Family {
         name: "syns_total",
         kind: Kind::Counter,
         help: "SYNs that were sent.",
-        write: |row, line| line.end(row.syns),
+        write: |row, metric| metric.end(row.syns),
     },
-    TargetFamily {
+    Family {
         name: "transitions_total",
         kind: Kind::Counter,
         help: "Changes of the state.",
-        write: |row, line| line.end(row.transitions),
+        write: |row, metric| metric.end(row.transitions),
     },
 ];
 
-/// A time in seconds, with the microseconds in which those of targets are kept.
-struct Seconds(Duration);
+/// The metric of a target, without its value.
+pub(super) struct Metric<'a> {
+    pub(super) labels: &'a [u8],
+    pub(super) encoder: &'a mut dyn Encoder,
+}
 
-impl Display for Seconds {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:06}", self.0.as_secs(), self.0.subsec_micros())
+impl Metric<'_> {
+    /// Writes it with this value.
+    fn end(self, value: impl Into<Value>) {
+        self.encoder.value(self.labels, value.into());
+    }
+
+    /// Writes it with one label more.
+    fn end_with(&mut self, label: Label<'_>, value: impl Into<Value>) {
+        let mut labels = self.labels.to_vec();
+        self.encoder.append_label(label, &mut labels);
+        self.encoder.value(&labels, value.into());
     }
 }
 
-fn of_pools(table: &Table, name: &str, value: fn(&PoolRow) -> u32, text: &mut Text) {
+fn of_pools(table: &Table, value: fn(&PoolRow) -> Value, out: &mut dyn Encoder) {
     for (pool, row) in &table.pools {
-        text.line(name, &[("pool", pool)], value(row));
+        out.labelled(("pool", pool), value(row));
     }
 }
 
-fn is_up(state: State, line: Line<'_>) {
+fn is_up(state: State, metric: Metric<'_>) {
     match state {
         State::Unknown => {}
-        State::Up => line.end(1),
-        State::Down => line.end(0),
+        State::Up => metric.end(true),
+        State::Down => metric.end(false),
     }
 }

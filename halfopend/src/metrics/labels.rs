@@ -1,14 +1,14 @@
 //! The labels of targets, which each of their families repeats.
 
-use super::text::escape;
+use super::encoder::Encoder;
 use crate::live::TargetRow;
 
 /// How many targets have their labels kept. More would take too much memory.
 const KEPT: usize = 1 << 18;
 
-/// The labels of targets as text, written once for all families of an answer.
+/// The labels of targets, encoded once for all families of an answer.
 pub(super) struct Labels {
-    text: String,
+    bytes: Vec<u8>,
     /// Where those of each target end, by id.
     ends: Vec<usize>,
     /// The layout of the table that they belong to.
@@ -18,10 +18,10 @@ pub(super) struct Labels {
 
 impl Labels {
     pub(super) fn new() -> Self {
-        Self { text: String::new(), ends: Vec::new(), layout: None, is_outdated: false }
+        Self { bytes: Vec::new(), ends: Vec::new(), layout: None, is_outdated: false }
     }
 
-    /// Returns labels that are written again for each family, which takes no memory.
+    /// Returns labels that are encoded again for each family, which takes no memory.
     pub(super) fn not_kept() -> Self {
         Self { is_outdated: true, ..Self::new() }
     }
@@ -34,24 +34,24 @@ impl Labels {
         }
     }
 
-    /// Returns those of a target, from the opening brace on, without the closing one.
-    pub(super) fn of(&mut self, id: usize, row: &TargetRow) -> &str {
+    /// Returns those of a target.
+    pub(super) fn of(&mut self, id: usize, row: &TargetRow, encoder: &dyn Encoder) -> &[u8] {
         if self.is_outdated || id >= KEPT {
             // What is kept is lost, and not looked at any more.
             let start = if self.is_outdated { 0 } else { self.kept() };
-            self.text.truncate(start);
-            write(row, &mut self.text);
-            return &self.text[start..];
+            self.bytes.truncate(start);
+            append(row, encoder, &mut self.bytes);
+            return &self.bytes[start..];
         }
         if id >= self.ends.len() {
             let end = self.kept();
-            self.text.truncate(end);
+            self.bytes.truncate(end);
             self.ends.resize(id, end);
-            write(row, &mut self.text);
-            self.ends.push(self.text.len());
+            append(row, encoder, &mut self.bytes);
+            self.ends.push(self.bytes.len());
         }
         let start = id.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.text[start..self.ends[id]]
+        &self.bytes[start..self.ends[id]]
     }
 
     fn kept(&self) -> usize {
@@ -59,10 +59,7 @@ impl Labels {
     }
 }
 
-fn write(row: &TargetRow, text: &mut String) {
-    text.push_str("{pool=\"");
-    escape(&row.pool, text);
-    text.push_str("\",target=\"");
-    escape(&row.label(), text);
-    text.push('"');
+fn append(row: &TargetRow, encoder: &dyn Encoder, bytes: &mut Vec<u8>) {
+    encoder.append_label(("pool", &row.pool), bytes);
+    encoder.append_label(("target", &row.label()), bytes);
 }

@@ -1,4 +1,4 @@
-//! The text, piece by piece. That Prometheus understands it is tested with Prometheus.
+//! The answer, piece by piece. That Prometheus understands it is tested with Prometheus.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +41,13 @@ fn text(format: Format, count: u32) -> String {
     let (_publisher, live) = targets(count);
     let table = live.read();
     let mut exposition = Exposition::new(format, true);
-    std::iter::from_fn(|| exposition.next(&table)).collect()
+    all(|| exposition.next(&table))
+}
+
+/// Returns all pieces as text.
+fn all(next: impl FnMut() -> Option<Vec<u8>>) -> String {
+    let pieces: Vec<_> = std::iter::from_fn(next).collect();
+    String::from_utf8(pieces.concat()).unwrap()
 }
 
 /// Returns the number of lines of each family, and asserts that they follow its head.
@@ -73,6 +79,52 @@ fn each_family_is_complete_however_many_pieces_it_has() {
     }
 }
 
+/// Takes the first number off.
+fn varint(bytes: &mut &[u8]) -> usize {
+    let length = bytes.iter().position(|byte| byte & 0x80 == 0).unwrap() + 1;
+    let bits = bytes.split_off(..length).unwrap().iter().rev();
+    bits.fold(0, |number, byte| number << 7 | usize::from(byte & 0x7f))
+}
+
+/// Takes off the first of some things that have their lengths before them.
+fn delimited<'a>(bytes: &mut &'a [u8]) -> &'a [u8] {
+    let length = varint(bytes);
+    bytes.split_off(..length).unwrap()
+}
+
+#[test]
+fn families_of_messages_are_those_of_the_text() {
+    let count = u32::try_from(2 * PIECE + 1).unwrap();
+    let (_publisher, live) = targets(count);
+    let mut exposition = Exposition::new(Format::Protobuf, true);
+    let mut found = BTreeMap::new();
+    while let Some(piece) = exposition.next(&live.read()) {
+        let mut messages = &*piece;
+        while !messages.is_empty() {
+            let mut family = delimited(&mut messages);
+            let mut name = "";
+            while !family.is_empty() {
+                match varint(&mut family) >> 3 {
+                    1 => name = str::from_utf8(delimited(&mut family)).unwrap(),
+                    2 => drop(delimited(&mut family)),
+                    3 => drop(varint(&mut family)),
+                    4 => {
+                        delimited(&mut family);
+                        *found.entry(name.to_owned()).or_default() += 1;
+                    }
+                    field => panic!("{field}"),
+                }
+            }
+        }
+    }
+    let mut families = families(&text(Format::Classic, count));
+    families.retain(|_, lines| *lines > 0);
+    for name in ["halfopen_round_trip_seconds", "halfopen_schedule_lag_seconds"] {
+        families.insert(name.to_owned(), 1);
+    }
+    assert_eq!(found, families);
+}
+
 #[test]
 fn the_formats_differ_in_the_names_of_counters() {
     let (classic, open) = (text(Format::Classic, 1), text(Format::OpenMetrics, 1));
@@ -100,7 +152,7 @@ fn labels_are_escaped() {
 fn without_metrics_of_targets_there_are_those_of_pools() {
     let (_publisher, live) = Live::new(Timestamp::UNIX_EPOCH, std::iter::empty());
     let mut exposition = Exposition::new(Format::OpenMetrics, false);
-    let text: String = std::iter::from_fn(|| exposition.next(&live.read())).collect();
+    let text = all(|| exposition.next(&live.read()));
     assert!(text.contains("halfopen_build_info{version="));
     assert!(!text.contains("halfopen_target_up"));
     assert!(text.ends_with("# EOF\n"));
@@ -113,7 +165,8 @@ fn a_target_that_takes_the_id_of_another_during_an_answer_has_its_own_labels() {
     let mut exposition = Exposition::new(Format::Classic, true);
     let mut next = || exposition.next(&live.read());
     // The program and its pools, all of the first family, half of the second.
-    let before: String = (0..4).map_while(|_| next()).collect();
+    let mut pieces = 0..4;
+    let before = all(|| pieces.next().and_then(|_| next()));
     assert!(before.contains(
         "target_advertised_up{pool=\"a\\\"b\\\\c\\nd\",target=\"web3.example:443\"} 1\n"
     ));
@@ -123,7 +176,7 @@ fn a_target_that_takes_the_id_of_another_during_an_answer_has_its_own_labels() {
         publisher.publish(Update::Event(Box::new(event), Timestamp::UNIX_EPOCH));
     }
     publisher.flush();
-    let after: String = std::iter::from_fn(next).collect();
+    let after = all(next);
     let lines = |target: &str| after.lines().filter(|line| line.contains(target)).count();
     assert_eq!(lines("\"web3.example:443\""), 0);
     assert_eq!(lines("\"new\""), lines("\"web5.example:443\""));

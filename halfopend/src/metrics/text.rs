@@ -1,157 +1,100 @@
 //! Lines of the text formats.
 
-use std::fmt::{Display, Write};
+use std::fmt::Display;
+use std::io::Write;
 
-use super::Format;
+use super::encoder::{Encoder, Kind, Label, Value};
 use crate::histogram::Histogram;
-
-/// The beginning of the name of every family.
-const PREFIX: &str = "halfopen_";
-
-/// What a family counts or measures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Gauge,
-    Counter,
-    Histogram,
-}
 
 /// A text that grows.
 pub(super) struct Text {
-    format: Format,
-    text: String,
+    is_open_metrics: bool,
+    lines: Vec<u8>,
+    /// The family that is written.
+    name: String,
 }
 
 impl Text {
-    pub(super) fn new(format: Format) -> Self {
-        Self { format, text: String::with_capacity(1 << 16) }
+    pub(super) fn new(is_open_metrics: bool) -> Self {
+        Self { is_open_metrics, lines: Vec::with_capacity(1 << 16), name: String::new() }
     }
 
-    /// Writes the lines before those of a family.
-    pub(super) fn head(&mut self, name: &str, kind: Kind, help: &str) {
-        self.plain_head(&format!("{PREFIX}{name}"), kind, help);
+    fn line(&mut self, suffix: &str, labels: &[u8], value: impl Display) {
+        self.lines.extend_from_slice(self.name.as_bytes());
+        self.lines.extend_from_slice(suffix.as_bytes());
+        if !labels.is_empty() {
+            self.lines.push(b'{');
+            self.lines.extend_from_slice(&labels[1..]); // without the comma
+            self.lines.push(b'}');
+        }
+        let _ = writeln!(self.lines, " {value}");
     }
 
-    /// Does the same for a name without our prefix.
-    pub(super) fn plain_head(&mut self, name: &str, kind: Kind, help: &str) {
+    fn bucket(&mut self, labels: &[u8], bound: &str, count: u64) {
+        let mut labels = labels.to_vec();
+        self.append_label(("le", bound), &mut labels);
+        self.line("_bucket", &labels, count);
+    }
+}
+
+impl Encoder for Text {
+    fn begin(&mut self, name: &str, kind: Kind, help: &str, is_continued: bool) {
+        name.clone_into(&mut self.name);
+        if is_continued {
+            return;
+        }
         // OpenMetrics has the suffix on the lines alone.
-        let name = match self.format {
-            Format::OpenMetrics => name.strip_suffix("_total").unwrap_or(name),
-            Format::Classic => name,
-        };
+        let name = name.strip_suffix("_total").filter(|_| self.is_open_metrics).unwrap_or(name);
         let kind = match kind {
             Kind::Gauge => "gauge",
             Kind::Counter => "counter",
             Kind::Histogram => "histogram",
         };
-        let _ = write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+        let _ = write!(self.lines, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
     }
 
-    /// Writes a line.
-    pub(super) fn line(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
-        self.suffixed_line(name, "", labels, value);
+    fn append_label(&self, (name, content): Label<'_>, labels: &mut Vec<u8>) {
+        labels.push(b',');
+        labels.extend_from_slice(name.as_bytes());
+        labels.extend_from_slice(b"=\"");
+        escape(content, labels);
+        labels.push(b'"');
     }
 
-    /// Writes a line of a family without our prefix and without labels.
-    pub(super) fn plain_line(&mut self, name: &str, value: impl Display) {
-        let _ = writeln!(self.text, "{name} {value}");
+    fn value(&mut self, labels: &[u8], value: Value) {
+        self.line("", labels, value);
     }
 
-    /// Returns what writes the lines of a family that a target has.
-    pub(super) fn family<'a>(&'a mut self, name: &str) -> FamilyText<'a> {
-        FamilyText { name: format!("{PREFIX}{name}"), text: &mut self.text }
-    }
-
-    /// Writes a histogram.
-    pub(super) fn histogram(&mut self, name: &str, labels: &[(&str, &str)], times: &Histogram) {
+    fn histogram(&mut self, labels: &[u8], times: &Histogram) {
         for (bound, below) in times.buckets() {
-            let bound = bound.as_secs_f64().to_string();
-            let labels = [labels, &[("le", bound.as_str())]].concat();
-            self.suffixed_line(name, "_bucket", &labels, below);
+            self.bucket(labels, &bound.as_secs_f64().to_string(), below);
         }
-        self.suffixed_line(name, "_bucket", &[labels, &[("le", "+Inf")]].concat(), times.count());
-        self.suffixed_line(name, "_sum", labels, times.sum().as_secs_f64());
-        self.suffixed_line(name, "_count", labels, times.count());
+        self.bucket(labels, "+Inf", times.count());
+        self.line("_sum", labels, times.sum().as_secs_f64());
+        self.line("_count", labels, times.count());
     }
 
-    /// Ends a text of OpenMetrics.
-    pub(super) fn end(&mut self) {
-        self.text.push_str("# EOF\n");
-    }
+    fn end(&mut self) {}
 
-    fn suffixed_line(
-        &mut self,
-        name: &str,
-        suffix: &str,
-        labels: &[(&str, &str)],
-        value: impl Display,
-    ) {
-        self.text.extend([PREFIX, name, suffix]);
-        for (index, (label, content)) in labels.iter().enumerate() {
-            self.text.push(if index == 0 { '{' } else { ',' });
-            self.text.extend([label, "=\""]);
-            escape(content, &mut self.text);
-            self.text.push('"');
+    fn finish(mut self: Box<Self>, is_last: bool) -> Vec<u8> {
+        if is_last && self.is_open_metrics {
+            self.lines.extend_from_slice(b"# EOF\n");
         }
-        if !labels.is_empty() {
-            self.text.push('}');
-        }
-        let _ = writeln!(self.text, " {value}");
-    }
-}
-
-/// Writes the lines of a family that has many.
-pub(super) struct FamilyText<'a> {
-    name: String,
-    text: &'a mut String,
-}
-
-impl FamilyText<'_> {
-    /// Returns the line of what has these labels, from the opening brace on, without the closing
-    /// one.
-    pub(super) fn line<'b>(&'b mut self, labels: &'b str) -> Line<'b> {
-        Line { name: &self.name, labels, text: self.text }
-    }
-}
-
-/// A line of a target, without its value.
-pub(super) struct Line<'a> {
-    name: &'a str,
-    labels: &'a str,
-    text: &'a mut String,
-}
-
-impl Line<'_> {
-    /// Writes it with this value.
-    pub(super) fn end(self, value: impl Display) {
-        self.text.extend([self.name, self.labels]);
-        let _ = writeln!(self.text, "}} {value}");
-    }
-
-    /// Writes it with one label more, whose content needs no escapes.
-    pub(super) fn end_with(&mut self, label: &str, content: impl Display, value: impl Display) {
-        self.text.extend([self.name, self.labels]);
-        let _ = writeln!(self.text, ",{label}=\"{content}\"}} {value}");
+        self.lines
     }
 }
 
 /// Appends the content of a label.
-pub(super) fn escape(content: &str, text: &mut String) {
+fn escape(content: &str, text: &mut Vec<u8>) {
     if !content.contains(['\\', '"', '\n']) {
-        return text.push_str(content);
+        return text.extend_from_slice(content.as_bytes());
     }
-    for c in content.chars() {
-        match c {
-            '\\' => text.push_str("\\\\"),
-            '"' => text.push_str("\\\""),
-            '\n' => text.push_str("\\n"),
-            c => text.push(c),
+    for byte in content.bytes() {
+        match byte {
+            b'\\' => text.extend_from_slice(b"\\\\"),
+            b'"' => text.extend_from_slice(b"\\\""),
+            b'\n' => text.extend_from_slice(b"\\n"),
+            byte => text.push(byte),
         }
-    }
-}
-
-impl From<Text> for String {
-    fn from(text: Text) -> Self {
-        text.text
     }
 }

@@ -4,6 +4,7 @@
 mod alerts;
 mod dashboard;
 mod files;
+mod native;
 mod places;
 mod probes;
 mod shards;
@@ -36,14 +37,15 @@ impl<'a> Prometheus<'a> {
     /// that, and with its alerts. All of it is as shipped but for the times: it scrapes and decides
     /// every 250 ms, alerts wait for a second instead of minutes, and rates are those of seconds.
     fn start(host: &'a Namespace, files: &Files, change: impl Fn(String) -> String) -> Self {
-        Self::start_as(host, files, 9090, change)
+        Self::start_as(host, files, 9090, &[], change)
     }
 
-    /// Starts one of several.
+    /// Starts one of several, with more options.
     fn start_as(
         host: &'a Namespace,
         files: &Files,
         port: u16,
+        options: &[&str],
         change: impl Fn(String) -> String,
     ) -> Self {
         let alerts = packaged("prometheus/halfopend-alerts.yml");
@@ -59,7 +61,7 @@ impl<'a> Prometheus<'a> {
         let mut command = Command::new("prometheus");
         command.arg(format!("--config.file={}", configuration.display()));
         command.arg(format!("--storage.tsdb.path={}", files.path(&name).display()));
-        command.arg(format!("--web.listen-address={address}"));
+        command.arg(format!("--web.listen-address={address}")).args(options);
         let prometheus = Self { host, address, _running: host.spawn(command) };
         wait_until("Prometheus is ready", || prometheus.get("/-/ready", &[]).0 == "200");
         prometheus

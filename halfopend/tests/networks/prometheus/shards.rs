@@ -26,7 +26,7 @@ fn two_servers_share_the_targets_of_a_pool() {
     let _daemon = start(&lab, &files, &[]);
     let servers = [0, 1].map(|number| {
         let port = 9090 + u16::try_from(number).expect("small");
-        Prometheus::start_as(&lab.client, &files, port, |it| shard(number, &it))
+        Prometheus::start_as(&lab.client, &files, port, &[], |it| shard(number, &it))
     });
     let all = 64;
     let targets = servers.each_ref().map(|prometheus| {
