@@ -129,7 +129,7 @@ fn what_is_not_allowed_is_refused_before_any_packet() {
         ],
     );
     let files = Files::new(
-        "[probe]\nallow = [\"198.18.0.0/16:8025\", \"64.0.0.0/2:8025\", \"198.19.0.0/24:8030\"]\n\
+        "explain = false\n[probe]\nallow = [\"198.18.0.0/16:8025\", \"64.0.0.0/2:8025\", \"198.19.0.0/24:8030\"]\n\
          [pool.web]\ntargets = [\"198.18.9.9:99\"]\n",
     );
     let _daemon = start(&lab, &files);
