@@ -26,7 +26,8 @@ use crate::fleet::finding;
 use crate::fleet::health::Finding;
 use crate::lag::Lags;
 
-/// The most updates that wait for the readers' thread. What is published beyond that is lost.
+/// From this number of waiting updates on, checks that end are lost, and other updates wait in the
+/// publisher: as many again, then they are lost, too.
 const BACKLOG: usize = 1 << 17;
 
 /// From this number of waiting updates on, what can wait is published later, such as a snapshot.
@@ -173,23 +174,24 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Publishes an update with the next batch.
+    /// Publishes an update with the next batch. If the readers' thread has too much to do already,
+    /// checks are lost first: what they found is found again, but a state changes only once.
     pub fn publish(&mut self, update: Update) {
+        let can_wait = !matches!(update, Update::Check(_)) && self.batch.len() < BACKLOG;
+        if self.is_full() && !can_wait {
+            self.lost += 1;
+            return;
+        }
         self.batch.push(update);
         if self.batch.len() >= BATCH {
             self.flush();
         }
     }
 
-    /// Publishes what waits. It is lost if the readers' thread has too much to do already.
+    /// Publishes what waits, unless the readers' thread has too much to do already.
     pub fn flush(&mut self) {
         let count = self.batch.len();
-        if count == 0 {
-            return;
-        }
-        if self.waiting.load(Ordering::Relaxed) > BACKLOG {
-            self.lost += count as u64;
-            self.batch.clear();
+        if count == 0 || self.is_full() {
             return;
         }
         self.waiting.fetch_add(count, Ordering::Relaxed);
@@ -197,6 +199,10 @@ impl Publisher {
         if self.sender.send(batch).is_err() {
             self.waiting.store(0, Ordering::Relaxed); // nobody reads
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > BACKLOG
     }
 
     /// Returns true if the readers' thread has not too much to do.

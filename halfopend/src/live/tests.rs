@@ -92,6 +92,25 @@ fn readers_who_do_not_read_cost_no_more_than_a_bound() {
 }
 
 #[test]
+fn a_state_that_changes_while_checks_are_lost_is_shown_afterwards() {
+    let (mut publisher, live) = two_targets();
+    for _ in 0..2 * BACKLOG {
+        publisher.publish(check(8, 1, Ok(PortState::Open), 1));
+    }
+    let lost = publisher.lost();
+    assert!(lost > 0);
+    publisher.publish(event(EventKind::Down, 0, target(7, State::Down)));
+    publisher.publish(event(EventKind::Removed, 0, target(8, State::Unknown)));
+    publisher.flush();
+    drop(live.read());
+    publisher.flush();
+    let table = live.read();
+    let states: Vec<_> = table.targets().map(|(id, row)| (id, row.state)).collect();
+    assert_eq!(states, [(7, State::Down)]);
+    assert_eq!(publisher.lost(), lost);
+}
+
+#[test]
 fn a_history_has_the_last_sixty_minutes() {
     let (mut publisher, live) = two_targets();
     for minute in 0..100 {
