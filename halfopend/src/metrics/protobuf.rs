@@ -5,6 +5,8 @@
 //! The length of a family is known when all of it is written, so a family in several pieces is as
 //! many messages, with the same name. That is no error: Prometheus takes each of them alone.
 
+use std::mem;
+
 use super::encoder::{Encoder, Kind, Label, Value};
 use super::wire::Message;
 use crate::histogram::{Histogram, NativeBuckets, SCHEMA, ZERO_THRESHOLD};
@@ -45,12 +47,12 @@ impl Encoder for Protobuf {
     }
 
     fn append_label(&self, (name, content): Label<'_>, labels: &mut Vec<u8>) {
-        let mut message = Message::default();
-        message.message(1, |pair| {
+        let mut metric = Message::from(mem::take(labels));
+        metric.message(1, |pair| {
             pair.string(1, name);
             pair.string(2, content);
         });
-        labels.extend(message.into_bytes());
+        *labels = metric.into_bytes();
     }
 
     fn value(&mut self, labels: &[u8], value: Value) {

@@ -85,6 +85,13 @@ impl Message {
     }
 }
 
+impl From<Vec<u8>> for Message {
+    /// Continues a message.
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
