@@ -15,8 +15,11 @@ pub(super) struct Family<W> {
     pub(super) write: W,
 }
 
-/// Writes the metrics of the program or of its pools.
+/// Writes the metrics of the program.
 type OfProgram = fn(&Table, &mut dyn Encoder);
+
+/// Writes those of a pool.
+type OfPool = fn(&PoolRow, Metric<'_>);
 
 /// Writes those of a target.
 type OfTarget = fn(&TargetRow, Metric<'_>);
@@ -94,33 +97,32 @@ pub(super) const PROGRAM: &[Family<OfProgram>] = &[
             }
         },
     },
+];
+
+pub(super) const POOLS: &[Family<OfPool>] = &[
     Family {
         name: "pool_up",
         kind: Kind::Gauge,
         help: "How many targets of the pool are up.",
-        write: |table, out| of_pools(table, |row| row.up.into(), out),
+        write: |row, metric| metric.end(row.up),
     },
     Family {
         name: "pool_targets",
         kind: Kind::Gauge,
         help: "How many targets the pool has.",
-        write: |table, out| of_pools(table, |row| row.targets.into(), out),
+        write: |row, metric| metric.end(row.targets),
     },
     Family {
         name: "pool_fail_open",
         kind: Kind::Gauge,
         help: "1 while the pool advertises silent targets as up.",
-        write: |table, out| of_pools(table, |row| row.fails_open.into(), out),
+        write: |row, metric| metric.end(row.fails_open),
     },
     Family {
         name: "round_trip_seconds",
         kind: Kind::Histogram,
         help: "Round-trip times of the targets of the pool.",
-        write: |table, out| {
-            for (pool, row) in &table.pools {
-                out.histogram(&out.labels(&[("pool", pool)]), &row.round_trips);
-            }
-        },
+        write: |row, metric| metric.encoder.histogram(metric.labels, &row.round_trips),
     },
 ];
 
@@ -201,7 +203,7 @@ pub(super) const TARGETS: &[Family<OfTarget>] = &[
     },
 ];
 
-/// The metric of a target, without its value.
+/// The metric of a pool or of a target, without its value.
 pub(super) struct Metric<'a> {
     pub(super) labels: &'a [u8],
     pub(super) encoder: &'a mut dyn Encoder,
@@ -218,12 +220,6 @@ impl Metric<'_> {
         let mut labels = self.labels.to_vec();
         self.encoder.append_label(label, &mut labels);
         self.encoder.value(&labels, value.into());
-    }
-}
-
-fn of_pools(table: &Table, value: fn(&PoolRow) -> Value, out: &mut dyn Encoder) {
-    for (pool, row) in &table.pools {
-        out.labelled(("pool", pool), value(row));
     }
 }
 

@@ -126,6 +126,27 @@ fn families_of_messages_are_those_of_the_text() {
 }
 
 #[test]
+fn many_pools_are_told_in_pieces() {
+    let count = 2 * PIECE + 1;
+    let targets = (0..u32::try_from(count).unwrap()).map(|id| {
+        let (pool, target) = target(id, "web.example:443");
+        (PoolView { name: format!("web{id}").into(), ..pool }, target)
+    });
+    let (_publisher, live) = Live::new(Timestamp::UNIX_EPOCH, targets);
+    let mut exposition = Exposition::new(Format::Classic, false);
+    let text = all(|| {
+        let piece = exposition.next(&live.read())?;
+        let lines = str::from_utf8(&piece).unwrap().lines().count();
+        assert!(lines <= 19 * PIECE + 2, "{lines}");
+        Some(piece)
+    });
+    let families = families(&text);
+    assert_eq!(families["halfopen_pool_up"], count);
+    assert_eq!(families["halfopen_pool_fail_open"], count);
+    assert_eq!(families["halfopen_round_trip_seconds"], 19 * count);
+}
+
+#[test]
 fn the_formats_differ_in_the_names_of_counters() {
     let (classic, open) = (text(Format::Classic, 1), text(Format::OpenMetrics, 1));
     assert!(classic.contains("# TYPE halfopen_probes_total counter\n"));
@@ -164,8 +185,9 @@ fn a_target_that_takes_the_id_of_another_during_an_answer_has_its_own_labels() {
     let (mut publisher, live) = targets(u32::try_from(count).unwrap());
     let mut exposition = Exposition::new(Format::Classic, true);
     let mut next = || exposition.next(&live.read());
-    // The program and its pools, all of the first family, half of the second.
-    let mut pieces = 0..4;
+    // The program, a piece for each family of the pool, all of the first of targets, half of the
+    // second.
+    let mut pieces = 0..4 + POOLS.len();
     let before = all(|| pieces.next().and_then(|_| next()));
     assert!(before.contains(
         "target_advertised_up{pool=\"a\\\"b\\\\c\\nd\",target=\"web3.example:443\"} 1\n"
