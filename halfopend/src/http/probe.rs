@@ -177,13 +177,13 @@ impl Probes {
         trail: &mut Trail,
     ) -> Result<SocketAddr, NoAddress> {
         let name = match &request.host {
-            Host::Address(address) => return Ok(SocketAddr::new(*address, request.port)),
+            Host::Address(address) => return choose(&[(*address, request.port).into()], request),
             Host::LinkLocal(address, scope) => {
                 let mut endpoint = SocketAddr::new(*address, request.port);
                 if let SocketAddr::V6(v6) = &mut endpoint {
                     v6.set_scope_id(interface_index(scope)?);
                 }
-                return Ok(endpoint);
+                return choose(&[endpoint], request);
             }
             Host::Name(name) => name,
         };
@@ -193,18 +193,24 @@ impl Probes {
         let found = timeout(request.timeout, found).await;
         trail.lookup = begun.elapsed();
         let addresses = found.unwrap_or(Err(LookupFailure::TimedOut.into()))?;
-        let module = &request.module;
-        let is_preferred = |address: &&SocketAddr| match module.preferred {
-            IpProtocol::V4 => address.is_ipv4(),
-            IpProtocol::V6 => address.is_ipv6(),
-        };
-        let fallback = addresses.first().filter(|_| module.falls_back);
-        let address = addresses.iter().find(is_preferred).or(fallback);
-        let mut address = *address.ok_or(LookupFailure::NotFound)?;
-        address.set_port(request.port);
+        let address = choose(&addresses, request)?;
         trail.note(format_args!("msg=\"Resolved target address\" ip={}", address.ip()));
         Ok(address)
     }
+}
+
+/// Returns the first address of the family that the module prefers, or of any if it may.
+fn choose(addresses: &[SocketAddr], request: &Request) -> Result<SocketAddr, NoAddress> {
+    let module = &request.module;
+    let is_preferred = |address: &&SocketAddr| match module.preferred {
+        IpProtocol::V4 => address.is_ipv4(),
+        IpProtocol::V6 => address.is_ipv6(),
+    };
+    let fallback = addresses.first().filter(|_| module.falls_back);
+    let address = addresses.iter().find(is_preferred).or(fallback);
+    let mut address = *address.ok_or(LookupFailure::NotFound)?;
+    address.set_port(request.port);
+    Ok(address)
 }
 
 /// Returns what it means that there is no address.

@@ -39,9 +39,15 @@ fn the_kernel_connects_to_the_scripted_peer(family: Family) {
     assert!(syn.checksum_holds && ack.checksum_holds);
 }
 
+#[track_caller]
+fn assert_refused(connected: io::Result<TcpStream>) {
+    let error = connected.expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{error}");
+}
+
 fn the_kernel_takes_an_rst_ack_for_a_refusal(family: Family) {
     let (refused, sent) = connect(family, |syn| vec![syn.rst_ack().into()]);
-    assert_eq!(refused.expect_err("refused").kind(), ErrorKind::ConnectionRefused);
+    assert_refused(refused);
     assert_eq!(sent.len(), 1, "{sent:#?}");
 }
 
@@ -52,12 +58,12 @@ fn the_kernel_takes_a_port_unreachable_for_a_refusal(family: Family) {
     };
     let (refused, _) =
         connect(family, move |syn| vec![syn.icmp(family.router(), kind, code).into()]);
-    assert_eq!(refused.expect_err("refused").kind(), ErrorKind::ConnectionRefused);
+    assert_refused(refused);
 
     let (refused, _) = connect(family, move |syn| {
         vec![syn.icmp(family.router(), kind, code).quoting_only(8).into()]
     });
-    assert_eq!(refused.expect_err("refused").kind(), ErrorKind::ConnectionRefused);
+    assert_refused(refused);
 }
 
 fn the_kernel_skips_ip_options(family: Family) {
