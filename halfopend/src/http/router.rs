@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use hyper::StatusCode;
-use hyper::header::{ALLOW, HeaderValue};
+use hyper::header::{ALLOW, HOST, HeaderValue, ORIGIN};
 use hyper::http::Method;
 use hyper::http::request::Parts;
 
@@ -89,8 +89,56 @@ pub(super) async fn answer(request: Parts, shared: Arc<Shared>) -> Response {
 }
 
 /// Returns true if a browser sends a request because a page of another site wants it to (W3C, Fetch
-/// Metadata Request Headers).
+/// Metadata Request Headers). Older browsers do not name the site, but the origin (RFC 6454): for a
+/// page of ours, it is the host that is asked.
 fn is_from_another_site(request: &Parts) -> bool {
-    let site = request.headers.get("sec-fetch-site");
-    site.is_some_and(|site| site != "same-origin" && site != "none")
+    let headers = &request.headers;
+    if let Some(site) = headers.get("sec-fetch-site") {
+        return site != "same-origin" && site != "none";
+    }
+    let host = headers.get(HOST).map(HeaderValue::as_bytes).unwrap_or_default();
+    let is_ours = |origin: &HeaderValue| {
+        let origin = origin.as_bytes();
+        let authority = origin.strip_prefix(b"http://").or(origin.strip_prefix(b"https://"));
+        authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host))
+    };
+    !headers.get_all(ORIGIN).iter().all(is_ours)
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::Request;
+
+    use super::*;
+
+    #[test]
+    fn a_page_of_another_site_is_known_by_its_origin_if_the_browser_does_not_name_the_site() {
+        for (host, origin, site, is_other) in [
+            ("192.0.2.1:9115", "", "", false),
+            ("192.0.2.1:9115", "http://192.0.2.1:9115", "", false),
+            ("check.example", "https://check.example", "", false),
+            ("Check.Example", "https://check.example", "", false),
+            ("[2001:db8::1]:9115", "http://[2001:db8::1]:9115", "", false),
+            ("192.0.2.1:9115", "http://other.example", "", true),
+            ("192.0.2.1:9115", "http://other.example:9115", "", true),
+            ("192.0.2.1:9115", "http://192.0.2.1:9090", "", true),
+            ("192.0.2.1:9115", "http://192.0.2.1", "", true),
+            ("192.0.2.1:9115", "null", "", true),
+            ("null", "null", "", true),
+            ("", "http://other.example", "", true),
+            // A proxy may have changed the host.
+            ("127.0.0.1:9115", "https://check.example", "same-origin", false),
+            ("192.0.2.1:9115", "http://192.0.2.1:9115", "cross-site", true),
+        ] {
+            let mut request = Request::post("/-/reload");
+            for (name, value) in [("host", host), ("origin", origin), ("sec-fetch-site", site)] {
+                if !value.is_empty() {
+                    request = request.header(name, value);
+                }
+            }
+            let (parts, ()) = request.body(()).unwrap().into_parts();
+            let about = format!("host {host}, origin {origin}, site {site}");
+            assert_eq!(is_from_another_site(&parts), is_other, "{about}");
+        }
+    }
 }

@@ -131,8 +131,12 @@ fn a_reload_answers_when_it_is_done_or_refused() {
     assert_eq!(status, "500");
     assert!(answer.contains("halfopend.toml:9:8: "), "{answer}");
     assert_eq!(reload(&["--header", "Sec-Fetch-Site: cross-site"]).0, "403");
+    assert_eq!(reload(&["--header", "Origin: http://other.example"]).0, "403");
+    assert_eq!(reload(&["--header", "Origin: null"]).0, "403");
     files.write("halfopend.toml", &pool());
     assert_eq!(reload(&["--header", "Sec-Fetch-Site: same-origin"]).0, "200");
+    let own = format!("Origin: {}", url(""));
+    assert_eq!(reload(&["--header", &own]).0, "200");
     let (_, text) = curl(&lab.client, &[&url("/config")]);
     assert!(text.contains("\n[pool.web]\n") && text.contains("\ninterval = \"500ms\"\n"), "{text}");
     files.write("halfopend.toml", &format!("{}fall = 7\n", pool()));
