@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use halfopen::attempt::Attempts;
 use halfopen::engine::{Egress, EngineKind};
+use halfopen::schedule::Schedule;
 use halfopen::target::{Hosts, Target};
 
 use super::{Addresses, Config, IpProtocol, ModuleConfig, PoolConfig, ProbeConfig};
@@ -66,7 +67,7 @@ fn write_pool(f: &mut Formatter<'_>, pool: &PoolConfig) -> fmt::Result {
         Addresses::First => "first",
         Addresses::All => "all",
     };
-    let timeout: Duration = settings.schedule.waits().sum();
+    let timeout = timeout(settings.schedule);
     writeln!(f, "addresses = {addresses:?}")?;
     writeln!(f, "interval = \"{:?}\"", settings.interval)?;
     writeln!(f, "transition_interval = \"{:?}\"", settings.transition_interval)?;
@@ -133,6 +134,19 @@ fn written(target: &Target) -> String {
         Hosts::Name(name) => format!("{name}:{ports}"),
         hosts => format!("[{hosts}]:{ports}"),
     }
+}
+
+/// Returns the roundest timeout that leads to this schedule. Its waits add up to some nanoseconds
+/// less: the rest of a division.
+fn timeout(schedule: Schedule) -> Duration {
+    let sum: Duration = schedule.waits().sum();
+    let round_up = |unit: Duration| {
+        let units = sum.as_nanos().div_ceil(unit.as_nanos());
+        unit * u32::try_from(units).unwrap_or(u32::MAX)
+    };
+    let mut times =
+        [1000, 100, 10, 1].map(|micros| round_up(Duration::from_micros(micros))).into_iter();
+    times.find(|time| Schedule::fit(schedule.attempts(), *time) == schedule).unwrap_or(sum)
 }
 
 fn retries(attempts: Attempts) -> usize {

@@ -69,8 +69,8 @@ impl Reload {
         let in_force = Arc::clone(&self.in_force);
         let make_plan = move || {
             let mut config = read()?;
-            needs_restart(&start, &in_force.pools, &config)?;
             use_open_engines(&start, &mut config);
+            needs_restart(&start, &in_force.pools, &config)?;
             Ok(Plan::between(&in_force, InForce::of(config)))
         };
         thread::Builder::new().name("reload".to_owned()).spawn(move || {

@@ -18,11 +18,14 @@ pub(super) fn needs_restart(
     new: &Config,
 ) -> Result<(), String> {
     let refuse = |what: String| Err(format!("a change of {what} needs a restart"));
-    if new.rate != start.rate {
-        return refuse("rate".to_owned());
-    }
-    if new.engine != start.engine {
-        return refuse("engine".to_owned());
+    let settings = [
+        (new.rate != start.rate, "rate"),
+        (new.engine != start.engine, "engine"),
+        (new.target_metrics != start.target_metrics, "target_metrics"),
+        (new.explain != start.explain, "explain"),
+    ];
+    if let Some((_, key)) = settings.into_iter().find(|(changes, _)| *changes) {
+        return refuse(key.to_owned());
     }
     if new.probe.is_some() && engine_of_visits(start).is_none() {
         return refuse("probe".to_owned());
@@ -60,8 +63,11 @@ fn listens(config: &Config, agent: SocketAddr) -> bool {
     config.pools.iter().any(|pool| pool.agent == Some(agent))
 }
 
-/// Makes each pool refer to the engine that was opened for its egress.
+/// Makes each pool refer to the engine that was opened for its egress. Several engines explain
+/// nothing.
 pub(super) fn use_open_engines(start: &Config, new: &mut Config) {
+    let of_pools = start.pools.iter().map(|pool| pool.settings.engine);
+    new.explain &= of_pools.chain(start.probe.iter().map(|probe| probe.engine)).all(|it| it == 0);
     let mut open: Vec<(&Egress, usize)> = Vec::new();
     for PoolConfig { egress, settings, .. } in &start.pools {
         if open.iter().all(|(_, engine)| *engine != settings.engine) {
@@ -116,4 +122,39 @@ fn change_of_egress(old: &Egress, new: &Egress) -> Option<&'static str> {
         (old.ttl != new.ttl, "ttl"),
     ];
     changes.into_iter().find(|(changes, _)| *changes).map(|(_, key)| key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Settings, parse};
+    use crate::egress;
+
+    /// Returns what is said of a reload, and whether targets are explained after it.
+    fn reload(start: &str, new: &str) -> (Result<(), String>, bool) {
+        let settings = |text: &str| parse("a.toml", text).expect("a configuration");
+        let config = |settings: Settings| settings.read_targets().expect("no files");
+        let mut start = settings(start);
+        egress::engines(&mut start.config).expect("few");
+        let (start, mut new) = (config(start), config(settings(new)));
+        use_open_engines(&start, &mut new);
+        (needs_restart(&start, &start.pools, &new), new.explain)
+    }
+
+    #[test]
+    fn what_cannot_be_put_into_force_is_named() {
+        let one = "[pool.a]\ntargets = ['192.0.2.1:443']\n";
+        let two = one.to_owned() + "[pool.b]\ntargets = ['192.0.2.2:443']\nmark = 7\n";
+        assert_eq!(reload(one, one), (Ok(()), true));
+        for key in ["target_metrics", "explain"] {
+            let off = format!("{key} = false\n{one}");
+            let refused = Err(format!("a change of {key} needs a restart"));
+            assert_eq!(reload(one, &off).0, refused);
+            assert_eq!(reload(&off, one).0, refused);
+            assert_eq!(reload(&off, &off).0, Ok(()));
+        }
+        // Both engines stay open.
+        assert_eq!(reload(&two, &two), (Ok(()), false));
+        assert_eq!(reload(&two, one), (Ok(()), false));
+    }
 }

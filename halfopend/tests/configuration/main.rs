@@ -297,3 +297,22 @@ fn pools_keep_the_order_of_the_file() {
     let names: Vec<_> = config.pools.iter().map(|pool| &*pool.settings.name).collect();
     assert_eq!(names, ["z", "b", "m"]);
 }
+
+#[test]
+fn a_timeout_is_written_as_it_was_configured() {
+    for timeout in ["1ms", "7ms", "100ms", "333ms", "1.5s", "1.2345s", "0.9999s"] {
+        for retries in 0..=10 {
+            let text = format!(
+                "[pool.web]\ntargets = ['192.0.2.7:443']\ninterval = '5s'\n\
+                 timeout = '{timeout}'\nretries = {retries}\n"
+            );
+            let written = Written(&understood(&text)).to_string();
+            // The last waits of a second each are all that there is.
+            let longest = "timeout = \"1s\"\nretries = 0\n";
+            let shown = format!("timeout = \"{timeout}\"\nretries = {retries}\n");
+            let shown = shown.replace("\"0.9999s\"", "\"999.9ms\"");
+            assert!(written.contains(&shown) || written.contains(longest), "{written}");
+            assert_eq!(understood(&written), understood(&text), "{written}");
+        }
+    }
+}

@@ -113,6 +113,7 @@ fn mistakes(good: &str) -> Vec<(String, &'static str)> {
             "a change of pool.web.agent to 127.0.0.1:10116, where nothing listens yet, needs a restart",
         ),
         ("rate = 5000\n".to_owned() + good, "a change of rate needs a restart"),
+        ("explain = false\n".to_owned() + good, "a change of explain needs a restart"),
         (good.replace("retries = 1", "retries = 9"), "pool.web.retries"),
     ]
 }
