@@ -21,7 +21,41 @@ pub(super) struct Due {
     pub(super) is_cross_check: bool,
 }
 
+/// A check that has been cancelled, and that the loop does not know of yet.
+#[derive(Debug)]
+pub(super) struct Cancelled {
+    pub(super) endpoint: SocketAddr,
+    pub(super) engine: usize,
+    pub(super) id: u32,
+    pub(super) at: Duration,
+    /// True if the target was removed: another one may have its id as soon as no outcome of this
+    /// check can come any more.
+    pub(super) is_removed: bool,
+}
+
 impl Fleet {
+    /// Returns the next endpoint whose check is to be cancelled. Call this until it returns `None`
+    /// before the next call of [`Fleet::next`], and after all checks that have ended were reported.
+    pub fn poll_unwanted(&mut self) -> Option<SocketAddr> {
+        while let Some(cancelled) = self.cancelled.pop_front() {
+            let Cancelled { endpoint, engine, id, at, is_removed } = cancelled;
+            // If the target came back to this endpoint, the check may have ended meanwhile, or have
+            // been cancelled twice.
+            let is_checked = self.endpoints.is_checked_for(endpoint, id);
+            if is_checked {
+                self.capacity.release(engine);
+                self.release(endpoint, id, at);
+            }
+            if is_removed {
+                self.free.push(id);
+            }
+            if is_checked {
+                return Some(endpoint);
+            }
+        }
+        None
+    }
+
     /// Begins to check the endpoint of a target, unless that is being checked or rests, or as many
     /// checks run as can.
     pub(super) fn claim(&mut self, due: Due, now: Duration) -> Option<Check> {
@@ -83,6 +117,39 @@ impl Fleet {
         match endpoint.filter(|endpoint| self.endpoints.is_checked_for(*endpoint, id)) {
             Some(endpoint) => self.endpoints.companions(endpoint).to_vec(),
             None => Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use halfopen::verdict::{Reason, Verdict};
+
+    use super::*;
+    use crate::config::PoolConfig;
+    use crate::fleet::{Member, Place, Wanted};
+
+    /// Its check is cancelled, twice even, and may end before the loop knows of that.
+    #[test]
+    fn a_check_frees_its_place_once_if_its_target_leaves_and_comes_back() {
+        for ends in [false, true] {
+            let mut fleet = Fleet::new(0, 7);
+            fleet.limit_checks(&[4]);
+            let pool = fleet.add_pool(PoolConfig::named("web").settings);
+            let place = |host| Place::Endpoint(([198, 18, 0, host], 80).into());
+            let (old, new) = (place(1), place(2));
+            let member = Member { label: None, place: old, is_witness: false };
+            let id = fleet.add(pool, member, Duration::ZERO);
+            let now = Duration::from_secs(5);
+            assert!(matches!(fleet.next(now), Wanted::Check(_)));
+            for place in [new, old, new, old] {
+                fleet.set_place(id, place, now);
+            }
+            if ends {
+                fleet.ended(id, Ok(Verdict::without_probe(Reason::SynAck)), now);
+            }
+            assert_eq!(fleet.poll_unwanted(), (!ends).then(|| ([198, 18, 0, 1], 80).into()));
+            assert_eq!((fleet.poll_unwanted(), fleet.capacity.running(0)), (None, 0));
         }
     }
 }

@@ -7,24 +7,13 @@ use halfopen::verdict::Outcome;
 use rand::RngExt;
 
 use super::by_endpoint::ByEndpoint;
+use super::claims::Cancelled;
 use super::health::{Finding, Health, State};
 use super::pool::Pool;
 use super::scheduler::{REST, Timing};
 use super::target::{Place, Target, finding};
 use super::{FIRST_ROUND, Fleet, Member, PoolSettings, number};
 use crate::event::EventKind;
-
-/// A check that has been cancelled, and that the loop does not know of yet.
-#[derive(Debug)]
-pub(super) struct Cancelled {
-    pub(super) endpoint: SocketAddr,
-    pub(super) engine: usize,
-    pub(super) id: u32,
-    pub(super) at: Duration,
-    /// True if the target was removed: another one may have its id as soon as no outcome of this
-    /// check can come any more.
-    pub(super) is_removed: bool,
-}
 
 impl Fleet {
     /// Adds a pool without targets, and returns its number.
@@ -192,18 +181,6 @@ impl Fleet {
         let found = finding(&outcome);
         self.target_mut(id).trouble = (found != Finding::Open).then(|| Box::new(outcome));
         self.observe(id, found, now);
-    }
-
-    /// Returns the next endpoint whose check is to be cancelled. Call this until it returns `None`
-    /// before the next call of [`Fleet::next`], and after all checks that have ended were reported.
-    pub fn poll_unwanted(&mut self) -> Option<SocketAddr> {
-        let Cancelled { endpoint, engine, id, at, is_removed } = self.cancelled.pop_front()?;
-        self.capacity.release(engine);
-        self.release(endpoint, id, at);
-        if is_removed {
-            self.free.push(id);
-        }
-        Some(endpoint)
     }
 
     /// Gets ready for visits, which must know which targets have the same endpoint.

@@ -35,11 +35,11 @@ pub use self::visits::{Visit, VisitEnd, is_visit};
 
 use self::by_endpoint::ByEndpoint;
 use self::capacity::Capacity;
+use self::claims::Cancelled;
 use self::cross_checks::CrossChecks;
 use self::endpoints::Endpoints;
 use self::health::Health;
 use self::isolation::Isolation;
-use self::membership::Cancelled;
 use self::pool::Pool;
 use self::scheduler::Scheduler;
 use self::target::Target;

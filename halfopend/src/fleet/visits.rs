@@ -15,9 +15,9 @@ use halfopen::verdict::{NoVerdict, Outcome};
 pub(super) use self::queue::Visits;
 
 use self::queue::{Pending, Stage};
+use super::claims::Cancelled;
 use super::endpoints::Turn;
 use super::health::Finding;
-use super::membership::Cancelled;
 use super::scheduler::REST;
 use super::target::finding;
 use super::{Check, Fleet, Wanted, number};
