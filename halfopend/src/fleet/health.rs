@@ -108,6 +108,11 @@ impl Health {
         !self.is_held() && (self.count > 0 || self.is_in_doubt)
     }
 
+    /// Returns true if the newest check proved nothing, and the target is not down.
+    pub fn is_in_doubt(&self) -> bool {
+        self.is_in_doubt
+    }
+
     /// Returns true if silence would change what is known.
     pub fn is_at_stake(&self) -> bool {
         self.state != State::Down || self.count > 0

@@ -22,12 +22,17 @@ impl Fleet {
         self.capacity.release(self.engine(id));
         let companions = self.endpoints.take_companions(endpoint);
         let begun = self.target(id).timing.begun();
-        self.answer_visits(endpoint, begun, &outcome);
+        let visits = self.visits.served(endpoint, begun);
+        let answer = (!visits.is_empty()).then(|| outcome.clone());
         self.release(endpoint, id, now);
         for companion in companions {
             self.end(companion, outcome.clone(), now);
         }
         self.end(id, outcome, now);
+        // Only now is it known what silence is worth.
+        if let Some(outcome) = answer {
+            self.answer_visits(visits, &outcome, self.target(id).health.is_in_doubt());
+        }
     }
 
     fn end(&mut self, id: u32, outcome: Outcome, now: Duration) {

@@ -49,7 +49,7 @@ pub struct Visit {
 pub enum VisitEnd {
     /// With this outcome, after so many SYNs of its own or of a pool's check.
     Checked(Outcome),
-    /// Nothing has answered it, nor anything else: this machine is cut off.
+    /// Nothing has answered it, nor anything else: this machine may be cut off.
     Isolated,
     /// Other checks came first, until less than half of its time was left.
     TooLate,
@@ -121,28 +121,25 @@ impl Fleet {
             self.visits.look_again(id, now + REST);
             return;
         }
-        self.visits.end(id, self.visit_end(outcome));
+        self.visits.end(id, self.visit_end(outcome, false));
     }
 
-    /// Answers the visits that have waited for the check of a pool.
-    pub(super) fn answer_visits(
-        &mut self,
-        endpoint: SocketAddr,
-        begun: Duration,
-        outcome: &Outcome,
-    ) {
+    /// Answers these visits, which have waited for the check of a pool. `in_doubt` is true if its
+    /// silence proves nothing.
+    pub(super) fn answer_visits(&mut self, ids: Vec<u32>, outcome: &Outcome, in_doubt: bool) {
         if !matches!(outcome, Ok(_) | Err(NoVerdict::LocalError(_))) {
             return; // nothing was found
         }
-        for id in self.visits.served(endpoint, begun) {
-            self.visits.end(id, self.visit_end(outcome.clone()));
+        for id in ids {
+            self.visits.end(id, self.visit_end(outcome.clone(), in_doubt));
         }
     }
 
-    /// Returns what an outcome means for a visit: silence says nothing while this machine is cut
-    /// off.
-    fn visit_end(&self, outcome: Outcome) -> VisitEnd {
-        if finding(&outcome) == Finding::Silent && self.isolation.is_isolated() {
+    /// Returns what an outcome means for a visit: silence says nothing if it is `in_doubt`, or
+    /// while this machine is cut off.
+    fn visit_end(&self, outcome: Outcome, in_doubt: bool) -> VisitEnd {
+        let is_worthless = in_doubt || self.isolation.is_isolated();
+        if finding(&outcome) == Finding::Silent && is_worthless {
             VisitEnd::Isolated
         } else {
             VisitEnd::Checked(outcome)

@@ -250,7 +250,7 @@ fn ended(end: Option<VisitEnd>, trail: &mut Trail) -> Result<Verdict, Failure> {
             Err(Failure::Refused(Refusal::NotAllowed(address.to_string())))
         }
         Some(VisitEnd::Checked(Err(error))) => Err(Failure::Fault(error.to_string())),
-        Some(VisitEnd::Isolated) => fault("nothing answers at all: this machine is cut off"),
+        Some(VisitEnd::Isolated) => fault("nothing answers at all: this machine may be cut off"),
         Some(VisitEnd::TooLate) => {
             fault("other checks of the endpoint, or of visitors, came first for too long")
         }

@@ -2,6 +2,7 @@
 
 mod counts;
 mod crowds;
+mod doubt;
 mod endurance;
 mod lanes;
 mod model;

@@ -132,7 +132,7 @@ impl Visits {
     }
 
     /// Returns those that wait for a check of `endpoint`, if it began after they had asked.
-    pub(super) fn served(&self, endpoint: SocketAddr, begun: Duration) -> Vec<u32> {
+    pub(in crate::fleet) fn served(&self, endpoint: SocketAddr, begun: Duration) -> Vec<u32> {
         let waiting = self.waiting.get(&endpoint).into_iter().flatten().copied();
         waiting.filter(|id| self.pending[id].asked <= begun).collect()
     }
