@@ -26,6 +26,11 @@ pub trait Output: Write {
     /// Returns how many bytes wait for the reader, if any, and a descriptor that can be written
     /// when the reader has taken some.
     fn backlog(&self) -> Option<(usize, BorrowedFd<'_>)>;
+
+    /// Returns how many lines were discarded because the reader is gone, or nothing can be written.
+    fn discarded(&self) -> u64 {
+        0
+    }
 }
 
 impl Output for io::Sink {
@@ -40,15 +45,22 @@ pub struct NonBlockingWriter<W> {
     out: W,
     is_terminal: bool,
     waiting: VecDeque<u8>,
-    /// Writing has failed: the reader is gone, or the disk is full.
-    closed: bool,
+    /// Why writing has failed: the reader is gone, or the disk is full.
+    failure: Option<Errno>,
+    /// How many lines were discarded since.
+    discarded: u64,
 }
 
 impl<W: AsFd + IsTerminal> NonBlockingWriter<W> {
     /// Creates a writer to `out`. Nothing else may write to `out`.
     pub fn new(out: W) -> Self {
         let is_terminal = out.is_terminal();
-        Self { out, is_terminal, waiting: VecDeque::new(), closed: false }
+        Self { out, is_terminal, waiting: VecDeque::new(), failure: None, discarded: 0 }
+    }
+
+    /// Returns why everything is discarded, if writing has failed.
+    pub fn failure(&self) -> Option<io::Error> {
+        self.failure.map(io::Error::from)
     }
 
     /// Returns true if nothing waits for the reader.
@@ -75,9 +87,9 @@ impl<W: AsFd + IsTerminal> NonBlockingWriter<W> {
             match write(&self.out, &next[..chunk]) {
                 Ok(written) => drop(self.waiting.drain(..written)),
                 Err(Errno::EINTR | Errno::EAGAIN) => break,
-                Err(_) => {
-                    self.closed = true;
-                    self.waiting.clear();
+                Err(errno) => {
+                    self.failure = Some(errno);
+                    self.discarded += lines(self.waiting.drain(..));
                 }
             }
         }
@@ -88,6 +100,11 @@ impl<W: AsFd + IsTerminal> NonBlockingWriter<W> {
         let mut watched = [PollFd::new(self.out.as_fd(), PollFlags::POLLOUT)];
         poll(&mut watched, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
     }
+}
+
+/// Returns how many lines end in these bytes.
+fn lines(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.map(|byte| u64::from(byte == b'\n')).sum()
 }
 
 /// Returns how much of `bytes` to write to a terminal at once: a line break, which becomes two
@@ -101,12 +118,18 @@ impl<W: AsFd + IsTerminal> Output for NonBlockingWriter<W> {
     fn backlog(&self) -> Option<(usize, BorrowedFd<'_>)> {
         (!self.waiting.is_empty()).then(|| (self.waiting.len(), self.out.as_fd()))
     }
+
+    fn discarded(&self) -> u64 {
+        self.discarded
+    }
 }
 
 impl<W: AsFd + IsTerminal> Write for NonBlockingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if !self.closed {
+        if self.failure.is_none() {
             self.waiting.extend(bytes);
+        } else {
+            self.discarded += lines(bytes.iter().copied());
         }
         Ok(bytes.len())
     }

@@ -25,7 +25,7 @@ pub struct Journal<O> {
     engine: &'static str,
     /// True while this machine is isolated.
     is_isolated: bool,
-    /// How many events were lost so far.
+    /// How many events were lost so far, besides those that `out` has discarded.
     lost: u64,
     /// True if events were lost since the last snapshot.
     has_gap: bool,
@@ -102,7 +102,7 @@ impl<O: Output> Journal<O> {
         }
         let isolated = (event.kind == EventKind::Snapshot).then_some(self.is_isolated);
         let is_full = self.out.backlog().is_some_and(|(bytes, _)| bytes > BACKLOG);
-        let line = || render(event, time, self.engine, isolated, self.lost) + "\n";
+        let line = || render(event, time, self.engine, isolated, self.lost()) + "\n";
         if is_full || self.out.write_all(line().as_bytes()).is_err() {
             self.lost += 1;
             self.has_gap = true;
@@ -116,7 +116,7 @@ impl<O: Output> Journal<O> {
 
     /// Returns how many events were lost so far.
     pub fn lost(&self) -> u64 {
-        self.lost
+        self.lost + self.out.discarded()
     }
 
     /// Passes on what the reader takes. Returns true if it has read everything and lost something:
@@ -134,8 +134,9 @@ impl<O: Output> Journal<O> {
     /// Returns what there is for the log at `now`: that events are lost, and when that is over.
     pub fn poll_line(&mut self, now: Duration) -> Option<String> {
         let (was_failing, before) = self.told;
-        let lost = self.lost - before;
+        let lost = self.lost() - before;
         let line = match &self.failure {
+            None if was_failing && lost == 0 => "events are written again; none was lost".into(),
             None if was_failing => format!("events are written again; {lost} were lost"),
             None if lost > 0 && now >= self.quiet_until => {
                 format!("{lost} events were lost, because their reader is slow")
@@ -148,7 +149,7 @@ impl<O: Output> Journal<O> {
         if !was_failing {
             self.quiet_until = now + PAUSE;
         }
-        self.told = if self.is_failing() { (true, before) } else { (false, self.lost) };
+        self.told = if self.is_failing() { (true, before) } else { (false, self.lost()) };
         Some(line)
     }
 
@@ -206,8 +207,10 @@ fn is_zero(count: &u64) -> bool {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::os::fd::OwnedFd;
 
     use super::*;
+    use crate::line_output::LineOutput;
 
     /// A disk that may be full.
     #[derive(Default)]
@@ -234,7 +237,7 @@ mod tests {
         }
     }
 
-    fn write(journal: &mut Journal<Disk>, kind: EventKind) {
+    fn write(journal: &mut Journal<impl Output>, kind: EventKind) {
         let event = Event { sequence: 1, kind, pool: None, target: None };
         journal.write(&event, Timestamp::UNIX_EPOCH);
     }
@@ -264,6 +267,43 @@ mod tests {
         journal.flush();
         assert_eq!(journal.poll_line(4 * second), None);
         assert!(journal.poll_line(61 * second).is_some());
+    }
+
+    #[test]
+    fn events_are_lost_and_counted_if_their_reader_goes_away_or_the_device_is_full() {
+        let second = Duration::from_secs(1);
+        let (reader, pipe) = io::pipe().unwrap();
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let journal = |out| Journal::new(LineOutput::new(out).unwrap(), "raw");
+        let (mut of_pipe, of_full) = (journal(OwnedFd::from(pipe)), journal(full.into()));
+        write(&mut of_pipe, EventKind::Up);
+        assert!(!of_pipe.flush());
+        assert_eq!((of_pipe.lost(), of_pipe.poll_line(second)), (0, None));
+        drop(reader);
+        for (mut journal, why) in [(of_pipe, "Broken pipe"), (of_full, "No space left on device")] {
+            for lost in [2, 4] {
+                (0..2).for_each(|_| write(&mut journal, EventKind::Up));
+                assert!(!journal.flush());
+                assert_eq!(journal.lost(), lost, "{why}");
+            }
+            let line = journal.poll_line(second).expect("a line").to_lowercase();
+            assert!(line.starts_with("events are lost until they can be written: "), "{line}");
+            assert!(line.contains(&why.to_lowercase()), "{line}");
+            write(&mut journal, EventKind::Up);
+            assert!(!journal.flush());
+            assert_eq!((journal.lost(), journal.poll_line(120 * second)), (5, None));
+        }
+    }
+
+    #[test]
+    fn a_disk_that_was_full_while_nothing_happened_has_lost_nothing() {
+        let mut journal = Journal::new(Disk { is_full: true, ..Disk::default() }, "raw");
+        journal.flush();
+        assert!(journal.poll_line(Duration::ZERO).is_some());
+        journal.out.is_full = false;
+        journal.flush();
+        let line = journal.poll_line(Duration::ZERO);
+        assert_eq!(line.as_deref(), Some("events are written again; none was lost"));
     }
 
     #[test]

@@ -69,6 +69,13 @@ impl Output for LineOutput {
             Self::File { .. } => None,
         }
     }
+
+    fn discarded(&self) -> u64 {
+        match self {
+            Self::Reader(reader) => reader.discarded(),
+            Self::File { .. } => 0,
+        }
+    }
 }
 
 impl Write for LineOutput {
@@ -86,9 +93,13 @@ impl Write for LineOutput {
         }
     }
 
+    /// Writes what can be written now. Fails while nothing can; a slow reader is no failure.
     fn flush(&mut self) -> io::Result<()> {
         match self {
-            Self::Reader(reader) => reader.flush(),
+            Self::Reader(reader) => {
+                reader.flush()?;
+                reader.failure().map_or(Ok(()), Err)
+            }
             Self::File { file, owed } => pay(file, owed),
         }
     }
