@@ -64,7 +64,7 @@ fn trial() -> (Vec<Captured>, Vec<Value>) {
          tcp dport 8026 tcp flags & (syn | ack) == syn numgen random mod 100 < 5 drop; }; }",
     );
     let files = Files::new(
-        "engine = \"raw\"\n[pool.lossy]\n\
+        "engine = \"raw\"\nexplain = false\n[pool.lossy]\n\
          targets = [\"198.18.0.0/25:8025,8026\", \"198.18.1.0/26:8025,8026\", \
          \"[2001:db8:1::/122]:8025,8026\"]\n\
          interval = \"1s\"\ntransition_interval = \"1s\"\ndown_interval = \"1s\"\n\
