@@ -170,7 +170,6 @@ pub struct Publisher {
     sender: mpsc::Sender<Vec<Update>>,
     batch: Vec<Update>,
     waiting: Arc<AtomicUsize>,
-    lost: u64,
 }
 
 impl Publisher {
@@ -179,7 +178,6 @@ impl Publisher {
     pub fn publish(&mut self, update: Update) {
         let can_wait = !matches!(update, Update::Check(_)) && self.batch.len() < BACKLOG;
         if self.is_full() && !can_wait {
-            self.lost += 1;
             return;
         }
         self.batch.push(update);
@@ -209,11 +207,6 @@ impl Publisher {
     pub fn takes_more(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) < MANY
     }
-
-    /// Returns how many updates were lost so far.
-    pub fn lost(&self) -> u64 {
-        self.lost
-    }
 }
 
 /// The table, for the readers' thread.
@@ -234,8 +227,7 @@ impl Live {
         targets.for_each(|(pool, target)| table.show_target(pool, target, None));
         let (sender, updates) = mpsc::channel();
         let waiting = Arc::<AtomicUsize>::default();
-        let publisher =
-            Publisher { sender, batch: Vec::new(), waiting: Arc::clone(&waiting), lost: 0 };
+        let publisher = Publisher { sender, batch: Vec::new(), waiting: Arc::clone(&waiting) };
         let live = Self { updates: Mutex::new(updates), table: Mutex::new(table), waiting };
         (publisher, live)
     }

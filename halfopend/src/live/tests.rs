@@ -78,13 +78,11 @@ fn removed_targets_are_not_shown() {
 #[test]
 fn readers_who_do_not_read_cost_no_more_than_a_bound() {
     let (mut publisher, live) = two_targets();
-    let total = 3 * BACKLOG as u64;
-    for _ in 0..total {
+    for _ in 0..3 * BACKLOG {
         publisher.publish(check(7, 1, Ok(PortState::Open), 1));
     }
     publisher.flush();
     let kept = u64::from(live.read().targets[7].as_ref().unwrap().checks());
-    assert_eq!(kept + publisher.lost(), total);
     assert!((BACKLOG as u64..BACKLOG as u64 + 2 * BATCH as u64).contains(&kept), "{kept}");
     publisher.publish(check(7, 1, Ok(PortState::Open), 1));
     publisher.flush();
@@ -97,8 +95,7 @@ fn a_state_that_changes_while_checks_are_lost_is_shown_afterwards() {
     for _ in 0..2 * BACKLOG {
         publisher.publish(check(8, 1, Ok(PortState::Open), 1));
     }
-    let lost = publisher.lost();
-    assert!(lost > 0);
+    assert!(publisher.is_full());
     publisher.publish(event(EventKind::Down, 0, target(7, State::Down)));
     publisher.publish(event(EventKind::Removed, 0, target(8, State::Unknown)));
     publisher.flush();
@@ -107,7 +104,6 @@ fn a_state_that_changes_while_checks_are_lost_is_shown_afterwards() {
     let table = live.read();
     let states: Vec<_> = table.targets().map(|(id, row)| (id, row.state)).collect();
     assert_eq!(states, [(7, State::Down)]);
-    assert_eq!(publisher.lost(), lost);
 }
 
 #[test]
