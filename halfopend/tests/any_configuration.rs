@@ -2,16 +2,18 @@
 
 #[path = "corpus/configuration.rs"]
 mod configuration;
+#[path = "corpus/try_seeds.rs"]
+mod try_seeds;
 
 use std::collections::HashSet;
 use std::fmt::Write;
-use std::fs;
 
 use configuration::configuration;
 use halfopen::target::{Hosts, Target};
 use halfopend::config::{Config, ConfigError, Settings, parse};
 use proptest::prelude::*;
 use proptest::sample::Index;
+use try_seeds::try_seeds;
 
 const EXAMPLE: &str = include_str!("../../packaging/halfopend.toml");
 
@@ -47,24 +49,9 @@ fn understand(text: &str) -> Result<Config, ConfigError> {
     parse("a.toml", text).and_then(Settings::read_targets)
 }
 
-/// A small fuzzer: the seeds, truncated ones, and seeds with one wrong bit.
 #[test]
 fn every_seed_and_what_is_close_to_it_is_understood_or_refused() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/seeds/configuration");
-    let seeds: Vec<_> = fs::read_dir(folder).expect("seeds").collect();
-    assert!(!seeds.is_empty());
-    for seed in seeds {
-        let mut seed = fs::read(seed.unwrap().path()).unwrap();
-        configuration(&seed);
-        for end in 0..seed.len() {
-            configuration(&seed[..end]);
-        }
-        for bit in 0..seed.len() * 8 {
-            seed[bit / 8] ^= 1 << (bit % 8);
-            configuration(&seed);
-            seed[bit / 8] ^= 1 << (bit % 8);
-        }
-    }
+    try_seeds("configuration", configuration);
 }
 
 proptest! {

@@ -2,30 +2,16 @@
 
 #[path = "corpus/probe_query.rs"]
 mod probe_query;
-
-use std::fs;
+#[path = "corpus/try_seeds.rs"]
+mod try_seeds;
 
 use probe_query::probe_query;
 use proptest::prelude::*;
+use try_seeds::try_seeds;
 
-/// A small fuzzer: the seeds, truncated ones, and seeds with one wrong bit.
 #[test]
 fn every_seed_and_what_is_close_to_it_is_understood_or_refused() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/seeds/probe_query");
-    let seeds: Vec<_> = fs::read_dir(folder).expect("seeds").collect();
-    assert!(!seeds.is_empty());
-    for seed in seeds {
-        let mut seed = fs::read(seed.unwrap().path()).unwrap();
-        probe_query(&seed);
-        for end in 0..seed.len() {
-            probe_query(&seed[..end]);
-        }
-        for bit in 0..seed.len() * 8 {
-            seed[bit / 8] ^= 1 << (bit % 8);
-            probe_query(&seed);
-            seed[bit / 8] ^= 1 << (bit % 8);
-        }
-    }
+    try_seeds("probe_query", probe_query);
 }
 
 proptest! {
