@@ -47,6 +47,15 @@ enum Failure {
     Fault(String),
 }
 
+/// A check on demand.
+struct Probe<'a> {
+    probes: &'a Probes,
+    terms: &'a Terms,
+    client: &'a Client,
+    request: &'a Request,
+    trail: Trail,
+}
+
 /// A record of what has been done.
 struct Trail {
     begun: Instant,
@@ -91,14 +100,14 @@ pub(super) async fn probe(parts: Parts, shared: Arc<Shared>) -> Response {
         Err(refusal) => return failed(&Failure::Refused(refusal), ""),
     };
     let (begun, lines) = (Instant::now(), String::new());
-    let mut trail = Trail { begun, lines, lookup: Duration::ZERO, address: None };
-    let result = probes.attend(&request, client, &terms, &mut trail).await;
-    let log = if request.debug { &*trail.lines } else { "" };
+    let trail = Trail { begun, lines, lookup: Duration::ZERO, address: None };
+    let mut probe = Probe { probes, terms: &terms, client, request: &request, trail };
+    let result = probe.attend().await;
+    let Trail { begun, lookup, address, lines } = probe.trail;
     let verdict = match result {
         Ok(verdict) => verdict,
-        Err(failure) => return failed(&failure, log),
+        Err(failure) => return failed(&failure, if request.debug { &lines } else { "" }),
     };
-    let Trail { begun, lookup, address, lines } = trail;
     let (duration, timeout) = (begun.elapsed(), request.timeout);
     let metrics = Report { address, lookup, duration, timeout, verdict }.metrics();
     if request.debug {
@@ -107,17 +116,12 @@ pub(super) async fn probe(parts: Parts, shared: Arc<Shared>) -> Response {
     reply::of_type(Format::Classic.content_type(), StatusCode::OK, metrics)
 }
 
-impl Probes {
+impl Probe<'_> {
     /// Checks the target, unless the client gets no place, loses it, leaves, or has waited too
     /// long.
-    async fn attend(
-        &self,
-        request: &Request,
-        client: &Client,
-        terms: &Terms,
-        trail: &mut Trail,
-    ) -> Result<Verdict, Failure> {
-        trail.note(format_args!(
+    async fn attend(&mut self) -> Result<Verdict, Failure> {
+        let Self { probes, terms, client, request, .. } = *self;
+        self.trail.note(format_args!(
             "msg=\"Beginning probe\" target={:?} timeout_seconds={}",
             request.target,
             request.timeout.as_secs_f64()
@@ -125,7 +129,7 @@ impl Probes {
         if !terms.allow_port(request.port) {
             return Err(Failure::Refused(Refusal::NotAllowed(request.target.clone())));
         }
-        let place = self.places.take(client.group(), terms.max_in_flight);
+        let place = probes.places.take(client.group(), terms.max_in_flight);
         let mut place = place.ok_or(Failure::Busy)?;
         let lost = async {
             place.lost().await;
@@ -135,47 +139,38 @@ impl Probes {
             client.gone().await;
             Err(Failure::Gone)
         };
-        let check = self.check(request, client, terms, trail);
+        let check = self.check();
         match timeout(request.patience, first_of(first_of(check, lost), gone)).await {
             Ok(result) => result,
             Err(_) => Err(Failure::Fault("the check has not ended in time".to_owned())),
         }
     }
 
-    async fn check(
-        &self,
-        request: &Request,
-        client: &Client,
-        terms: &Terms,
-        trail: &mut Trail,
-    ) -> Result<Verdict, Failure> {
-        let endpoint = match self.locate(request, client, trail).await {
+    async fn check(&mut self) -> Result<Verdict, Failure> {
+        let Self { probes, terms, request, .. } = *self;
+        let endpoint = match self.locate().await {
             Ok(endpoint) => endpoint,
-            Err(no_address) => return not_located(no_address, trail),
+            Err(no_address) => return not_located(no_address, &mut self.trail),
         };
-        trail.address = Some(endpoint.ip());
+        self.trail.address = Some(endpoint.ip());
         if !terms.allow(endpoint) {
-            trail.note("msg=\"Not allowed\"");
+            self.trail.note("msg=\"Not allowed\"");
             return Err(Failure::Refused(Refusal::NotAllowed(endpoint.to_string())));
         }
-        let until = trail.begun + request.limit;
+        let until = self.trail.begun + request.limit;
         let (engine, attempts) = (terms.engine, request.module.attempts);
         let wish = Wish { endpoint, engine, attempts, timeout: request.timeout, until };
-        let ticket = self.desk.ask(wish);
-        trail.note(format_args!(
+        let ticket = probes.desk.ask(wish);
+        self.trail.note(format_args!(
             "msg=\"Sending SYN\" address={endpoint} at_most={}",
             attempts.count()
         ));
-        ended(ticket.answer().await, trail)
+        ended(ticket.answer().await, &mut self.trail)
     }
 
     /// Returns where the target is: at one address, which is looked up once.
-    async fn locate(
-        &self,
-        request: &Request,
-        client: &Client,
-        trail: &mut Trail,
-    ) -> Result<SocketAddr, NoAddress> {
+    async fn locate(&mut self) -> Result<SocketAddr, NoAddress> {
+        let Self { probes, client, request, .. } = *self;
         let name = match &request.host {
             Host::Address(address) => return choose(&[(*address, request.port).into()], request),
             Host::LinkLocal(address, scope) => {
@@ -187,14 +182,14 @@ impl Probes {
             }
             Host::Name(name) => name,
         };
-        trail.note(format_args!("msg=\"Resolving target address\" name={name}"));
+        self.trail.note(format_args!("msg=\"Resolving target address\" name={name}"));
         let begun = Instant::now();
-        let found = self.resolver.look_up(name.clone(), client.group());
+        let found = probes.resolver.look_up(name.clone(), client.group());
         let found = timeout(request.timeout, found).await;
-        trail.lookup = begun.elapsed();
+        self.trail.lookup = begun.elapsed();
         let addresses = found.unwrap_or(Err(LookupFailure::TimedOut.into()))?;
         let address = choose(&addresses, request)?;
-        trail.note(format_args!("msg=\"Resolved target address\" ip={}", address.ip()));
+        self.trail.note(format_args!("msg=\"Resolved target address\" ip={}", address.ip()));
         Ok(address)
     }
 }
