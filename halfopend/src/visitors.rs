@@ -2,12 +2,10 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use halfopen::attempt::Attempts;
 use halfopen::event_loop::Next;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use tokio::sync::oneshot;
@@ -22,23 +20,8 @@ pub struct Desk {
     wake: EventFd,
 }
 
-/// A check that a client wants.
-#[derive(Debug, Clone, Copy)]
-pub struct Wish {
-    /// What to check.
-    pub endpoint: SocketAddr,
-    /// The index of the engine that its segments leave by.
-    pub engine: usize,
-    /// How many SYNs it has.
-    pub attempts: Attempts,
-    /// How long it may take.
-    pub timeout: Duration,
-    /// When it must have ended.
-    pub until: Instant,
-}
-
 struct Asking {
-    wish: Wish,
+    visit: Visit<Instant>,
     client: oneshot::Sender<VisitEnd>,
 }
 
@@ -67,12 +50,12 @@ impl Desk {
     }
 
     /// Asks for a check.
-    pub fn ask(self: &Arc<Self>, wish: Wish) -> Ticket {
+    pub fn ask(self: &Arc<Self>, visit: Visit<Instant>) -> Ticket {
         let (client, answer) = oneshot::channel();
         let mut asking = self.asking();
         // However long the loop is busy, there is one for each client that waits.
         asking.retain(|other| !other.client.is_closed());
-        asking.push(Asking { wish, client });
+        asking.push(Asking { visit, client });
         drop(asking);
         self.wake();
         Ticket { desk: Arc::clone(self), answer, is_answered: false }
@@ -130,11 +113,11 @@ impl Visitors {
             fleet.leave(id, now);
         }
         let time = Instant::now();
-        for Asking { wish, client } in asking {
+        for Asking { visit, client } in asking {
             if client.is_closed() {
                 continue;
             }
-            let Wish { endpoint, engine, attempts, timeout, until } = wish;
+            let Visit { endpoint, engine, attempts, timeout, until } = visit;
             let until = now + until.saturating_duration_since(time);
             let visit = Visit { endpoint, engine, attempts, timeout, until };
             self.waiting.insert(fleet.visit(visit, now), client);

@@ -31,7 +31,7 @@ const FULL: Duration = Duration::from_millis(50);
 
 /// A check that a visitor asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Visit {
+pub struct Visit<Time = Duration> {
     /// What to check.
     pub endpoint: SocketAddr,
     /// The index of the engine that its segments leave by.
@@ -41,7 +41,7 @@ pub struct Visit {
     /// How long it may take.
     pub timeout: Duration,
     /// When it must have ended.
-    pub until: Duration,
+    pub until: Time,
 }
 
 /// How a visit has ended.

@@ -23,10 +23,10 @@ use super::reply::{self, Response};
 use super::resolver::Resolver;
 use super::shared::{Client, Shared};
 use crate::config::IpProtocol;
-use crate::fleet::VisitEnd;
+use crate::fleet::{Visit, VisitEnd};
 use crate::metrics::Format;
 use crate::probe::{Host, Refusal, Report, Request, TIMEOUT_HEADER, Terms, debug_text};
-use crate::visitors::{Desk, Wish};
+use crate::visitors::Desk;
 
 /// What serves checks on demand.
 pub struct Probes {
@@ -159,8 +159,8 @@ impl Probe<'_> {
         }
         let until = self.trail.begun + request.limit;
         let (engine, attempts) = (terms.engine, request.module.attempts);
-        let wish = Wish { endpoint, engine, attempts, timeout: request.timeout, until };
-        let ticket = probes.desk.ask(wish);
+        let visit = Visit { endpoint, engine, attempts, timeout: request.timeout, until };
+        let ticket = probes.desk.ask(visit);
         self.trail.note(format_args!(
             "msg=\"Sending SYN\" address={endpoint} at_most={}",
             attempts.count()
