@@ -1,6 +1,5 @@
 """halfopend for an hour: does it grow, leak or fall behind?"""
 
-import re
 import sys
 import tempfile
 import time
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import resident
+from .metrics import METRICS, lags_in, percentile
 from .program import machine
 
 # Minutes: -n sets another number.
@@ -17,8 +17,6 @@ NEEDED = {"nsenter": "util-linux", "tail": "coreutils"}
 BENCHES = False
 DAEMON = True
 TARGETS, INTERVAL = resident.LOADS[0]
-
-METRICS = "http://127.0.0.1:10115/metrics"
 
 # By how much memory may vary: it is taken in whole blocks, and hardly ever given back.
 SLACK_KIB = 1024
@@ -86,16 +84,5 @@ def max_of(samples, name):
 
 
 def read_lags():
-    """How many checks were late by at most so many seconds."""
     with urllib.request.urlopen(METRICS, timeout=30) as answer:
-        text = answer.read().decode()
-    buckets = re.findall(r'^halfopen_schedule_lag_seconds_bucket{le="([^"]+)"} (\d+)', text, re.MULTILINE)
-    if not buckets:
-        sys.exit("bench: halfopend does not say how late its checks are")
-    return {float(bound): int(count) for bound, count in buckets}
-
-
-def percentile(percentage, before, after):
-    """The least bound that so many of the checks between two readings keep."""
-    new = {bound: after[bound] - before[bound] for bound in after}
-    return min(bound for bound, count in new.items() if count * 100 >= percentage * new[float("inf")])
+        return lags_in(answer.read().decode())

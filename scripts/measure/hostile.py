@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import re
 import resource
 import selectors
 import socket
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from . import build, resident
 from .lab import CLIENT
+from .metrics import lags_in, percentile
 from .program import ENVIRONMENT, machine
 
 ROUNDS = 1
@@ -82,7 +82,7 @@ def markdown(lab, rounds):
     with resident.Server(lab):
         for _ in range(rounds):
             for attacks, secure in ((ATTACKS, False), (ATTACKS_ON_TLS, True)):
-                with tempfile.TemporaryDirectory() as folder, daemon(Path(folder), secure) as running:
+                with tempfile.TemporaryDirectory() as folder, resident.stopped(Daemon(Path(folder), secure)) as running:
                     time.sleep(10)
                     with_tls = " (TLS)" if secure else ""
                     for name in ["none" + with_tls, *attacks, "none afterwards" + with_tls]:
@@ -129,15 +129,7 @@ class Daemon(resident.Running):
             return answer.read().decode()
 
     def lags(self):
-        """Returns how many checks have begun at most so late, by seconds."""
-        found = re.findall(r'^halfopen_schedule_lag_seconds_bucket\{le="([^"]+)"\} (\d+)', self.ask("/metrics"), re.MULTILINE)
-        return {float(bound): int(count) for bound, count in found}
-
-
-@contextlib.contextmanager
-def daemon(folder, secure):
-    with resident.stopped(Daemon(folder, secure)) as running:
-        yield running
+        return lags_in(self.ask("/metrics"))
 
 
 def measure(lab, running, name, secure):
@@ -159,10 +151,8 @@ def measure(lab, running, name, secure):
     if attacker:
         attacker.terminate()
         attacker.wait(timeout=30)
-    counts = {bound: after[bound] - before[bound] for bound in after}
-    checks = counts[float("inf")]
-    late = [next(bound for bound, count in counts.items() if count >= share * checks) for share in (0.99, 1)]
-    late = [f"{bound * 1e3:g} ms" for bound in late]
+    checks = after[float("inf")] - before[float("inf")]
+    late = [f"{percentile(percentage, before, after) * 1e3:g} ms" for percentage in (99, 100)]
     return f"| {name} | {checks:,} | {late[0]} | {late[1]} | {peak / 1024:.1f} MiB | {cpu:.1%} | {longest * 1e3:.0f} ms |"
 
 

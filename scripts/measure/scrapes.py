@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from . import resident
+from .metrics import METRICS
 from .program import machine
 
 ROUNDS = 1
@@ -18,8 +19,6 @@ TARGETS, INTERVAL = 100_000, 5
 # Prometheus scrapes as often by default.
 EVERY = 15
 SCRAPES = 5
-
-METRICS = "http://127.0.0.1:10115/metrics"
 
 
 def markdown(lab, rounds):
