@@ -149,15 +149,26 @@ pub enum PortState {
     Stale,
 }
 
-impl fmt::Display for PortState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+impl PortState {
+    /// All states.
+    pub const ALL: [Self; 5] =
+        [Self::Open, Self::Closed, Self::Filtered, Self::Unreachable, Self::Stale];
+
+    /// Returns the name of the state.
+    pub fn name(self) -> &'static str {
+        match self {
             Self::Open => "open",
             Self::Closed => "closed",
             Self::Filtered => "filtered",
             Self::Unreachable => "unreachable",
             Self::Stale => "stale",
-        })
+        }
+    }
+}
+
+impl fmt::Display for PortState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
     }
 }
 

@@ -67,13 +67,7 @@ impl Target {
     /// Returns what the newest check has found.
     pub(super) fn finding(&self) -> Option<&'static str> {
         let trouble = self.trouble.as_deref()?.as_ref().ok()?;
-        Some(match trouble.state() {
-            halfopen::verdict::PortState::Open => "open",
-            halfopen::verdict::PortState::Closed => "closed",
-            halfopen::verdict::PortState::Filtered => "filtered",
-            halfopen::verdict::PortState::Unreachable => "unreachable",
-            halfopen::verdict::PortState::Stale => "stale",
-        })
+        Some(trouble.state().name())
     }
 
     /// Returns the evidence of the newest check, or the fault that it met.

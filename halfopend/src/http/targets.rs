@@ -4,6 +4,7 @@ use std::iter;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use halfopen::verdict::PortState;
 use hyper::StatusCode;
 use hyper::body::Bytes;
 use hyper::http::request::Parts;
@@ -39,7 +40,7 @@ struct TargetObject<'a> {
     since: Option<Timestamp>,
     advertised: &'static str,
     held: bool,
-    found: Option<String>,
+    found: Option<&'static str>,
     reason: Option<&'a str>,
     /// Both as `halfopen --explain -o json` tells them, if the cause was found out.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -125,7 +126,7 @@ fn object<'a>(row: &'a TargetRow, label: &'a str, with_history: bool) -> TargetO
         since: row.since(),
         advertised: row.advertised.name(),
         held: row.is_held,
-        found: row.found.map(|found| found.to_string()),
+        found: row.found.map(PortState::name),
         reason: row.reason(),
         cause: row.explanation().map(|explanation| explanation.cause.name()),
         evidence: row.explanation().map(|explanation| &*explanation.evidence),

@@ -60,7 +60,7 @@ pub struct TargetRow {
     pub found: Option<PortState>,
     /// The newest round-trip time in microseconds, at least one.
     round_trip: Option<NonZeroU32>,
-    /// How many checks found each state, in the order of [`TargetRow::STATES`].
+    /// How many checks found each state, in the order of [`PortState::ALL`].
     pub verdicts: [u32; 5],
     /// How many checks a fault of this machine has hidden.
     pub faults: u32,
@@ -85,15 +85,6 @@ struct Words {
 }
 
 impl TargetRow {
-    /// The states that checks find.
-    pub const STATES: [PortState; 5] = [
-        PortState::Open,
-        PortState::Closed,
-        PortState::Filtered,
-        PortState::Unreachable,
-        PortState::Stale,
-    ];
-
     /// Returns the target as the operator wrote it.
     pub fn label(&self) -> Cow<'_, str> {
         let label = self.words.as_ref().and_then(|words| words.label.as_deref());
@@ -271,7 +262,7 @@ impl Table {
         match check.found {
             Ok(found) => {
                 row.found = Some(found);
-                let place = TargetRow::STATES.iter().position(|state| *state == found);
+                let place = PortState::ALL.iter().position(|state| *state == found);
                 row.verdicts[place.expect("all states")] += 1;
             }
             Err(_) => row.faults += 1,

@@ -1,5 +1,7 @@
 //! The families of metrics.
 
+use halfopen::verdict::PortState;
+
 use super::encoder::{Encoder, Kind, Label, Value};
 use crate::fleet::health::State;
 use crate::live::{PoolRow, Table, TargetRow};
@@ -182,9 +184,9 @@ pub(super) const TARGETS: &[Family<OfTarget>] = &[
         kind: Kind::Counter,
         help: "Checks by the state of the port that they found.",
         write: |row, mut metric| {
-            for (state, count) in TargetRow::STATES.iter().zip(row.verdicts) {
+            for (state, count) in PortState::ALL.iter().zip(row.verdicts) {
                 if count > 0 {
-                    metric.end_with(("state", &state.to_string()), count);
+                    metric.end_with(("state", state.name()), count);
                 }
             }
         },

@@ -8,15 +8,6 @@ use halfopen::verdict::{PortState, Verdict};
 
 use crate::config::{ModuleConfig, Written};
 
-/// All states of a port.
-const STATES: [PortState; 5] = [
-    PortState::Open,
-    PortState::Closed,
-    PortState::Filtered,
-    PortState::Unreachable,
-    PortState::Stale,
-];
-
 /// What has become of a check.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
@@ -66,7 +57,7 @@ impl Report {
         let syns = u32::try_from(self.verdict.attempts).unwrap_or(u32::MAX);
         gauge("probe_tcp_syns", "How many SYNs were sent.", f64::from(syns));
         head(&mut text, "probe_tcp_state", "Which state the port has.");
-        for state in STATES {
+        for state in PortState::ALL {
             let is_it = u8::from(self.verdict.state() == state);
             let _ = writeln!(text, "probe_tcp_state{{state=\"{state}\"}} {is_it}");
         }
