@@ -35,7 +35,7 @@ use crate::wire::{Flags, Segment};
 /// The most inquiries at a time.
 const AT_ONCE: usize = 256;
 
-/// How long an inquiry takes at most that begins after the end of a target: nobody waits for it.
+/// The longest time for an inquiry that begins after the end of a target, when nobody waits for it.
 const UNHURRIED: Duration = Duration::from_secs(3);
 
 /// Explains how targets end.
@@ -58,7 +58,7 @@ pub struct Explainer {
     /// What cannot be asked, and why.
     cannot_ask: Vec<(QuestionKind, String)>,
     explained: VecDeque<(Ended, Option<Explanation>)>,
-    /// Why targets are not open whose end was reported before.
+    /// The explanations of targets whose end was reported before.
     found: VecDeque<(SocketAddr, Explanation)>,
     rsts: VecDeque<Segment>,
     memory: Memory,

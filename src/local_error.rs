@@ -84,7 +84,7 @@ pub enum LocalError {
         /// The kernel's answer.
         errno: Errno,
     },
-    /// An RST that must leave before the SYN found no room.
+    /// There was no room for an RST that must leave before the SYN.
     #[error("the SYN to {0} waits for an RST that finds no room in this machine's send queue")]
     NoRoomForRst(SocketAddr),
     /// The kernel could not send an echo request.

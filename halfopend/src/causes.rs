@@ -1,5 +1,5 @@
-//! Which targets are asked about, to find out why they are down: each once after its
-//! transition, and again if checks find another state.
+//! Decides about which targets questions are asked, to find out why they are down: once after each
+//! has gone down, and again if checks find another state.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -7,13 +7,14 @@ use std::net::SocketAddr;
 use halfopen::checker::Ended;
 use halfopen::verdict::PortState;
 
-/// The most targets that are asked about at a time. Others have their turn after a later check.
+/// The most targets that are asked about at a time. Others have to wait for a later check.
 const AT_ONCE: usize = 16;
 
 /// The targets that are asked about.
 #[derive(Debug, Default)]
 pub struct Causes {
-    /// Those that are down and were asked about, or are, and what checks found then.
+    /// The targets that are down and about which questions were or are being asked, with what the
+    /// check had found then.
     known: HashMap<u32, PortState>,
     under_way: HashMap<SocketAddr, u32>,
     next: Option<Ended>,

@@ -15,7 +15,7 @@ pub struct Faults {
     quiet_until: Duration,
     /// How many were left out.
     left_out: u32,
-    /// Until when lines about late checks are left out.
+    /// Until when no more lines about late checks are logged.
     late_until: Duration,
     /// How many checks had waited for a descriptor when the newest such line was written.
     delayed: u64,
@@ -37,7 +37,7 @@ impl Faults {
         }
     }
 
-    /// Returns what the log says at `now` if so many checks have waited for a descriptor.
+    /// Returns what to log at `now`, given how many checks have waited for a descriptor so far.
     pub fn delayed(&mut self, delayed: u64, now: Duration) -> Option<String> {
         if delayed == self.delayed || now < self.late_until {
             return None;

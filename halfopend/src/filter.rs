@@ -16,7 +16,7 @@ pub struct Filter {
     pub problems: bool,
     /// Only so many.
     pub limit: usize,
-    /// Without the first so many.
+    /// How many targets are skipped.
     pub offset: usize,
     /// With the round-trip times of the last hour.
     pub history: bool,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 pub use self::native::{NativeBuckets, SCHEMA, Span, ZERO_THRESHOLD};
 
-/// How many times there were up to each of some bounds, and beyond.
+/// Counts of times, by upper bounds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Histogram {
     /// The upper bounds of the buckets in microseconds, ascending. There is one more bucket for
@@ -50,7 +50,7 @@ impl Histogram {
         self.sum
     }
 
-    /// Returns each bound, with the number of times that are no longer.
+    /// Returns each bound, with the number of times that do not exceed it.
     pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> {
         let bounds = self.bounds.iter().copied().map(Duration::from_micros);
         bounds.zip(&self.counts).scan(0, |below, (bound, count)| {

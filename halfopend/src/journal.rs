@@ -131,7 +131,7 @@ impl<O: Output> Journal<O> {
         self.failure.is_some()
     }
 
-    /// Returns what there is for the log at `now`: that events are lost, and when that is over.
+    /// Returns what to log at `now`: that events are lost, or that this is over.
     pub fn poll_line(&mut self, now: Duration) -> Option<String> {
         let (was_failing, before) = self.told;
         let lost = self.lost() - before;

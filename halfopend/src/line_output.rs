@@ -50,7 +50,7 @@ fn is_torn(file: &File) -> bool {
     last().is_some_and(|last| last != b'\n')
 }
 
-/// Writes what is owed.
+/// Writes the rest of the last line.
 fn pay(file: &mut File, owed: &mut Vec<u8>) -> io::Result<()> {
     while !owed.is_empty() {
         match file.write(owed) {
@@ -79,8 +79,8 @@ impl Output for LineOutput {
 }
 
 impl Write for LineOutput {
-    /// Takes all of `bytes`, which are a line, or fails. A line that is taken follows as soon as
-    /// there is room, and no other one does before.
+    /// Takes all of `bytes`, which are a line, or fails. If there was room only for part of it,
+    /// the rest is written before any other line.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Reader(reader) => reader.write(bytes),

@@ -26,11 +26,11 @@ use crate::fleet::finding;
 use crate::fleet::health::Finding;
 use crate::lag::Lags;
 
-/// From this number of waiting updates on, checks that end are lost, and other updates wait in the
-/// publisher: as many again, then they are lost, too.
+/// If more updates than this wait, ends of checks are lost, and other updates wait in the
+/// publisher. If more than this wait there, they are lost, too.
 const BACKLOG: usize = 1 << 17;
 
-/// From this number of waiting updates on, what can wait is published later, such as a snapshot.
+/// If more updates than this wait, whatever can wait is published later, such as a snapshot.
 const MANY: usize = 1 << 14;
 
 /// How many updates are published at once.

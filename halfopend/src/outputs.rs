@@ -81,8 +81,8 @@ impl<O: Output> Outputs<O> {
         (self.reload, self.program_at) = ((succeeded, since), Duration::ZERO);
     }
 
-    /// Returns in which time to tell more of a long story; `None` if the backlog of the journal is
-    /// too long, whose descriptor tells when it is shorter.
+    /// Returns after which time to continue a snapshot; `None` if the journal's backlog is too
+    /// long, whose descriptor shows when it is shorter.
     pub fn ready_in(&self) -> Option<Duration> {
         let pause = if self.live.takes_more() { Duration::ZERO } else { BREATH };
         self.journal.takes_more().then_some(pause)
@@ -114,8 +114,8 @@ impl<O: Output> Outputs<O> {
         self.journal.is_failing().then_some(self.program_at)
     }
 
-    /// Publishes what there is to know of the program itself, if it is time. So many checks have
-    /// waited for a descriptor.
+    /// Publishes the state of the program itself, if it is time, with the number of checks that
+    /// have waited for a descriptor.
     pub fn publish_program(&mut self, lags: &Lags, delayed: u64, now: Duration) {
         if now < self.program_at {
             return;

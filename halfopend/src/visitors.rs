@@ -16,7 +16,7 @@ use crate::fleet::{Check, Fleet, Visit, VisitEnd, Wanted};
 /// Where clients ask for checks, and the loop takes them.
 pub struct Desk {
     asking: Mutex<Vec<Asking>>,
-    /// Readable if someone asks, or has left.
+    /// Readable if a client asks or has left.
     wake: EventFd,
 }
 
@@ -25,7 +25,7 @@ struct Asking {
     client: oneshot::Sender<VisitEnd>,
 }
 
-/// What a client waits with. If the value is dropped, the check is cancelled.
+/// A client's claim to a result. If it is dropped, the check is cancelled.
 pub struct Ticket {
     desk: Arc<Desk>,
     answer: oneshot::Receiver<VisitEnd>,
@@ -39,7 +39,7 @@ pub struct Visitors {
 }
 
 impl Desk {
-    /// Creates a desk where nobody asks yet.
+    /// Creates a desk without requests.
     ///
     /// # Errors
     ///
@@ -53,7 +53,7 @@ impl Desk {
     pub fn ask(self: &Arc<Self>, visit: Visit<Instant>) -> Ticket {
         let (client, answer) = oneshot::channel();
         let mut asking = self.asking();
-        // However long the loop is busy, there is one for each client that waits.
+        // However long the loop is busy, there is at most one per waiting client.
         asking.retain(|other| !other.client.is_closed());
         asking.push(Asking { visit, client });
         drop(asking);

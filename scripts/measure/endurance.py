@@ -18,7 +18,7 @@ BENCHES = False
 DAEMON = True
 TARGETS, INTERVAL = resident.LOADS[0]
 
-# By how much memory may vary: it is taken in whole blocks, and hardly ever given back.
+# By how much memory may grow without a leak: the allocator takes whole blocks, and hardly ever returns them.
 SLACK_KIB = 1024
 
 # The goal for checks that begin late, in seconds.
@@ -27,7 +27,7 @@ LATE_GOAL = 0.01
 
 @dataclass
 class Sample:
-    """What there is to see after a minute, and what has happened in it."""
+    """The state after a minute, and how late checks were in it."""
 
     kib: int
     descriptors: int

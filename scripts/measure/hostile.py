@@ -47,12 +47,12 @@ TRICKS = [
 
 @dataclass
 class Crowd:
-    """So many connections at a time, what is sent at first on each, and again and again."""
+    """The number of connections at a time, what is sent on each at first, and what is sent repeatedly."""
 
     count: int
     first: bytes = b""
     more: bytes = b""
-    pause: float = 1.0  # seconds between two times
+    pause: float = 1.0  # seconds between two repetitions
     sends_no_more: bool = False  # is half closed
     reads: bool = True
 

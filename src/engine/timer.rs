@@ -17,7 +17,7 @@ use crate::local_error::LocalError;
 const SIMULTANEOUS: Duration = Duration::from_micros(100);
 const COMPARISONS: usize = 1000;
 
-/// How long a wait lasts that may not watch its descriptors.
+/// How long a wait lasts that cannot watch its descriptors.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// A descriptor that is ready to be read from a point in time on.

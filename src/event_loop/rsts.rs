@@ -9,18 +9,18 @@ use super::{BATCH, Driver, EventLoop, PAUSE, PacketEvent};
 use crate::local_error::LocalError;
 use crate::wire::Segment;
 
-/// The most targets of which an RST is kept when there is no room. A server that gets none repeats
+/// The most targets to which RSTs are kept when there is no room. A server that gets no RST repeats
 /// its SYN+ACK.
 const UNSENT: usize = 65_536;
 
-/// The most of them if a SYN is to follow the RST, which would leave without it.
+/// The most targets if a SYN is to follow the RST: it would leave without the RST.
 const UNSENT_BEFORE_SYNS: usize = 1 << 20;
 
 /// How many RSTs are sent again at a time.
 const RESENT: usize = 4 * BATCH;
 
-/// RSTs that found no room: at most one from each of our ports to a target, the newest. No SYN
-/// leaves for a target while there is one.
+/// RSTs that found no room: the newest one from each of our ports to each target. No SYN leaves for
+/// a target while there is one.
 ///
 /// Invariant: each key of `by_target` is in `order` once, and nothing else is.
 #[derive(Default)]
@@ -49,7 +49,7 @@ impl UnsentRsts {
         rsts.push(rst);
     }
 
-    /// Removes those that have waited longest: about `count`, because those to one target stay
+    /// Removes the ones that have waited longest: about `count`, because RSTs to one target stay
     /// together.
     fn take(&mut self, count: usize) -> Vec<Segment> {
         let mut taken = Vec::new();
@@ -89,7 +89,7 @@ impl<D: Driver> EventLoop<'_, D> {
         }
     }
 
-    /// Sends RSTs, each of which has left before the next SYN to its target does.
+    /// Sends RSTs. Each leaves before the next SYN to its target.
     fn send_before_syns(&mut self, rsts: &[Segment]) {
         let results = self.engine.send_clearing_rsts(rsts);
         self.record(rsts, results, UNSENT_BEFORE_SYNS);

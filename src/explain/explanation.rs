@@ -1,4 +1,4 @@
-//! What an explainer tells.
+//! The result of an inquiry.
 
 use super::Cause;
 
@@ -7,12 +7,12 @@ use super::Cause;
 pub struct Explanation {
     /// The cause, as far as the evidence tells.
     pub cause: Cause,
-    /// What was seen, a fact each.
+    /// What was seen, one fact each.
     pub evidence: Vec<String>,
 }
 
 impl Explanation {
-    /// Returns that of a target about which nothing could be asked.
+    /// Returns the explanation of a target about which nothing could be asked.
     pub(super) fn unknown() -> Self {
         Self { cause: Cause::Unknown, evidence: Vec::new() }
     }

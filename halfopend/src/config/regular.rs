@@ -7,8 +7,8 @@ use std::path::Path;
 
 use nix::libc::O_NONBLOCK;
 
-/// Opens a file for reading, if it is a regular one: it is read again at each reload, and a FIFO
-/// would keep the program waiting for a writer.
+/// Opens a regular file for reading. Other files are refused: configurations are read again at each
+/// reload, and a FIFO would keep the program waiting for a writer.
 ///
 /// # Errors
 ///

@@ -40,7 +40,7 @@ impl Display for Written<'_> {
 }
 
 impl Written<'_> {
-    /// Returns the settings of a module in the language of the file, one a line.
+    /// Returns the settings of a module as they are written in the file, one per line.
     pub fn module(module: &ModuleConfig) -> String {
         let ModuleConfig { timeout, attempts, preferred, falls_back, .. } = module;
         let retries = retries(*attempts);

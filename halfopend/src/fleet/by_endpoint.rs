@@ -1,4 +1,4 @@
-//! Which targets have an endpoint.
+//! Finds the targets that have a given endpoint.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;

@@ -4,14 +4,14 @@ use std::collections::VecDeque;
 
 use super::claims::Due;
 
-/// This much is kept free for cross-checks, or half if there is little: an answer that comes too
-/// late proves nothing, and then the dead would never be down.
+/// Room that is kept free for cross-checks, but at most half. An answer to a cross-check that comes
+/// too late proves nothing, and then dead targets would not go down.
 const RESERVE: usize = 16;
 
 /// How many checks run, how many can, and which wait until they can.
 #[derive(Debug, Default)]
 pub(super) struct Capacity {
-    /// By the index of the engine. One that is not listed has no limit.
+    /// The engines by their index. One that is not listed has no limit.
     engines: Vec<Engine>,
     /// How many checks have waited so far.
     delayed: u64,
@@ -45,7 +45,7 @@ impl Capacity {
         self.delayed
     }
 
-    /// Returns true if a check may begin that is no cross-check.
+    /// Returns true if a regular check may begin.
     pub(super) fn has_room(&self, engine: usize) -> bool {
         self.engines.get(engine).is_none_or(Engine::has_room)
     }
@@ -82,14 +82,14 @@ impl Capacity {
         }
     }
 
-    /// Records that the check of the target `id` does not wait any more.
+    /// Records that the check of the target `id` no longer waits.
     pub(super) fn forget(&mut self, engine: usize, id: u32) {
         if let Some(engine) = self.engines.get_mut(engine) {
             engine.waiting.retain(|due| due.id != id);
         }
     }
 
-    /// Removes and returns the next check that has waited, and may begin now.
+    /// Removes and returns the next waiting check, if it may begin now.
     pub(super) fn poll(&mut self) -> Option<Due> {
         let mut engines = self.engines.iter_mut().filter(|engine| engine.has_room());
         engines.find_map(|engine| engine.waiting.pop_front())

@@ -17,7 +17,7 @@ pub(super) struct Due {
     pub(super) lane: Lane,
     /// When it was due.
     pub(super) at: Duration,
-    /// True if it is checked to see whether anything answers.
+    /// True for a cross-check: to see whether anything answers.
     pub(super) is_cross_check: bool,
 }
 
@@ -56,8 +56,8 @@ impl Fleet {
         None
     }
 
-    /// Begins to check the endpoint of a target, unless that is being checked or rests, or as many
-    /// checks run as can.
+    /// Begins to check the endpoint of a target, unless it is being checked, rests, or there is no
+    /// room for another check.
     pub(super) fn claim(&mut self, due: Due, now: Duration) -> Option<Check> {
         let Due { id, lane, at, is_cross_check } = due;
         let engine = self.engine(id);

@@ -22,8 +22,8 @@ const OF_ONE_NETWORK: usize = 2;
 /// Watches checks that may turn out silent, and remembers who has answered.
 ///
 /// A check that is still unanswered after three quarters of its first timeout needs a cross-check:
-/// if nothing else happens to answer, others are checked at once, those first that have answered
-/// last.
+/// if nothing else has answered by then, other targets are checked at once, the ones that answered
+/// last first.
 #[derive(Debug, Default)]
 pub(super) struct CrossChecks {
     /// The checks that began, by the time at which they need a cross-check.

@@ -14,12 +14,12 @@ use super::visits::is_visit;
 /// The endpoints that are being checked, and those that rest after a check.
 ///
 /// Targets with the same endpoint take turns: each waits until the check of the one before has
-/// ended, and the endpoint has rested. Those that are due and are checked in the same way have
-/// their turn together: one check serves all of them.
+/// ended, and the endpoint has rested. One check serves all targets that are due and are checked in
+/// the same way.
 #[derive(Debug, Default)]
 pub(super) struct Endpoints {
     busy: HashMap<SocketAddr, Busy, RandomState>,
-    /// The targets that have waited for each other.
+    /// The targets that have waited for one another.
     shared: HashMap<SocketAddr, Vec<u32>, RandomState>,
     /// When which endpoint has rested, in this order.
     resting: VecDeque<(Duration, SocketAddr)>,

@@ -156,7 +156,7 @@ impl Fleet {
         self.capacity = Capacity::new(capacities);
     }
 
-    /// Returns how many checks have waited because as many ran as could.
+    /// Returns how many checks have waited for room so far.
     pub fn delayed(&self) -> u64 {
         self.capacity.delayed()
     }

@@ -24,7 +24,7 @@ const SPARE: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Scheduler {
     lanes: [QuaternaryHeap<Reverse<(Time, u32)>>; 2],
-    /// That of the fast lane.
+    /// The share of the fast lane.
     share: Share,
     /// When the next target that is added may be checked first.
     ready: Duration,

@@ -1,8 +1,8 @@
-//! The part of the rate that some checks take at most.
+//! The highest share of the rate that certain checks may take.
 
 use std::time::Duration;
 
-/// The most SYNs that an unused share saves for later.
+/// The most SYNs that an unused share accumulates.
 const BURST: u32 = 48;
 
 /// A quarter of the rate.

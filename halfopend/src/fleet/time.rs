@@ -3,11 +3,11 @@
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-/// A time since the start. It takes half of the room of a [`Duration`], and so does an `Option`:
-/// there may be a million targets, and each has several. It ends after 584 years.
+/// A time since the start, for up to 584 years. It takes half the memory of a [`Duration`], also in
+/// an `Option`: there may be a million targets, and each has several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Time {
-    /// In nanoseconds, one more than there are.
+    /// In nanoseconds, plus one.
     successor: NonZeroU64,
 }
 

@@ -1,7 +1,7 @@
-//! Checks that visitors ask for: of any endpoint, once, beside those of pools.
+//! Checks on demand, which are called visits here: of any endpoint, once, besides those of pools.
 //!
-//! They never delay those of pools. An endpoint that a pool is about to check is left to it: the
-//! pool's next check answers the visitor, too.
+//! Checks of pools come first. If a pool is about to check the same endpoint, the visit waits for
+//! that check and gets its outcome.
 
 mod queue;
 
@@ -22,11 +22,10 @@ use super::scheduler::REST;
 use super::target::finding;
 use super::{Check, Fleet, Wanted, number};
 
-/// If a visit waits for the check of a pool and that does not come, the visit looks again after
-/// this time.
+/// A visit that waits for the check of a pool looks again after this time, in case there is none.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// If as many checks run as can, a visit looks again after this time.
+/// If there is no room for another check, a visit looks again after this time.
 const FULL: Duration = Duration::from_millis(50);
 
 /// A check that a visitor asks for.
@@ -36,7 +35,7 @@ pub struct Visit<Time = Duration> {
     pub endpoint: SocketAddr,
     /// The index of the engine that its segments leave by.
     pub engine: usize,
-    /// How many SYNs it has.
+    /// How many SYNs are sent at most.
     pub attempts: Attempts,
     /// How long it may take.
     pub timeout: Duration,
@@ -47,15 +46,15 @@ pub struct Visit<Time = Duration> {
 /// How a visit has ended.
 #[derive(Debug, Clone, PartialEq)]
 pub enum VisitEnd {
-    /// With this outcome, after so many SYNs of its own or of a pool's check.
+    /// With this outcome of its own check or of a pool's.
     Checked(Outcome),
-    /// Nothing has answered it, nor anything else: this machine may be cut off.
+    /// Neither it nor anything else was answered: this machine may be cut off.
     Isolated,
     /// Other checks came first, until less than half of its time was left.
     TooLate,
 }
 
-/// Returns true if a check of the loop is that of a visit.
+/// Returns true if the check with this id is a visit.
 pub fn is_visit(id: u32) -> bool {
     id >= queue::FIRST_ID
 }

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The resolution: two to the power of this many buckets double the time.
+/// The resolution: 2 to this power is the number of buckets per doubling.
 pub const SCHEMA: i8 = 3;
 
-/// What is not longer is in the bucket of zero: 2⁻¹²⁸ s, as in Prometheus' own clients.
+/// Times up to this one are in the bucket of zero: 2⁻¹²⁸ s, as in Prometheus' own clients.
 pub const ZERO_THRESHOLD: f64 = f64::from_bits((1023 - 128) << FRACTION_BITS);
 
 /// The upper bounds of the buckets from a half to one: powers of the eighth root of two.
@@ -29,15 +29,15 @@ const FRACTION_BITS: u32 = f64::MANTISSA_DIGITS - 1;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NativeBuckets {
     zero: u64,
-    /// By index. Only what has counted something is there: at most 372 for times up to 24 hours,
-    /// and some tens for those of a pool.
+    /// The counts by index, only of buckets that have counted something: at most 372 for times up
+    /// to 24 hours, and usually some tens for a pool.
     positive: BTreeMap<i16, u64>,
 }
 
 /// Buckets in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
-    /// How many buckets without a count are before it; in the first, the index that it begins with.
+    /// How many empty buckets are before it; in the first span, the index of its first bucket.
     pub offset: i16,
     /// How many there are.
     pub length: u16,
@@ -86,7 +86,7 @@ impl NativeBuckets {
 /// number, and the exponent can be read from its bits.
 fn index(seconds: f64) -> i16 {
     let bits = seconds.to_bits();
-    // As if the number were from a half to one.
+    // As if the number were between a half and one.
     let exponent = i16::try_from(bits >> FRACTION_BITS).expect("eleven bits, not negative") - 1022;
     let fraction = f64::from_bits(bits & ((1 << FRACTION_BITS) - 1) | 0.5_f64.to_bits());
     let place = BOUNDS.partition_point(|bound| *bound < fraction);

@@ -8,8 +8,8 @@ use tokio::sync::oneshot;
 
 /// The places that are taken, in the order in which they were.
 ///
-/// If none is free, the client that has most of them loses its newest to one that has fewer. So a
-/// client that has few is served, whatever others do.
+/// If none is free, the client with the most loses its newest one to a client with fewer. So a
+/// client that asks for little is served, whatever others do.
 #[derive(Default)]
 pub(super) struct Places(Mutex<Taken>);
 
@@ -63,8 +63,8 @@ impl Drop for Place {
     }
 }
 
-/// Returns the place that is lost to `client`: the newest of the client that has most, unless
-/// `client` would have more then.
+/// Returns the place that is lost to `client`: the newest one of the client with the most, unless
+/// that would leave it fewer than `client`.
 fn loser(all: &[Holder], client: IpAddr) -> Option<usize> {
     let mut counts = HashMap::new();
     for holder in all {

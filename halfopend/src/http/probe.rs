@@ -41,7 +41,7 @@ enum Failure {
     Refused(Refusal),
     /// There is no place for it.
     Busy,
-    /// The client has closed its side.
+    /// The client has closed its side of the connection.
     Gone,
     /// The fault is this machine's, or its name service's.
     Fault(String),
@@ -208,7 +208,7 @@ fn choose(addresses: &[SocketAddr], request: &Request) -> Result<SocketAddr, NoA
     Ok(address)
 }
 
-/// Returns what it means that there is no address.
+/// Returns the result for a name without a usable address.
 fn not_located(no_address: NoAddress, trail: &mut Trail) -> Result<Verdict, Failure> {
     match no_address.outcome() {
         Ok(verdict) => match &verdict.reason {
@@ -225,7 +225,7 @@ fn not_located(no_address: NoAddress, trail: &mut Trail) -> Result<Verdict, Fail
     }
 }
 
-/// Returns what the end of a check means.
+/// Returns the result of a check that has ended.
 fn ended(end: Option<VisitEnd>, trail: &mut Trail) -> Result<Verdict, Failure> {
     let fault = |words: &str| Err(Failure::Fault(words.to_owned()));
     match end {

@@ -16,7 +16,7 @@ use super::shared::Shared;
 /// How long a client waits for a reload, which waits for names.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// The time between two reloads that clients ask for, at least: each is work for the loop.
+/// The least time between two batches of requests: each reload is work for the loop.
 const REST: Duration = Duration::from_secs(1);
 
 /// What a reload has done, or why it has changed nothing.
@@ -76,7 +76,7 @@ impl Reloads {
         }
     }
 
-    /// Asks for a reload. Those who have to wait for it ask together.
+    /// Asks for a reload. Clients that have to wait until they may ask, ask together.
     async fn ask(&self) -> Result<Report, RecvError> {
         let rested = self.queue().rested;
         if let Some(rested) = rested {

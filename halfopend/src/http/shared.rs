@@ -38,7 +38,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Returns what stands for it if places are shared.
+    /// Returns what identifies it when places are shared.
     pub(super) fn group(&self) -> IpAddr {
         group(self.address)
     }

@@ -5,10 +5,10 @@ use std::time::Duration;
 /// What was measured in each of the last sixty minutes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct History {
-    /// The longest round-trip time by minute since the start, modulo 60, in units of 10 µs; 0 where
+    /// The longest round-trip time by minute since the start, modulo 60, in units of 10 µs; 0 if
     /// nothing was measured.
     minutes: [u16; 60],
-    /// A bit for each of these minutes, set where a check did not find the port open.
+    /// A bit for each of these minutes, set if a check did not find the port open.
     failed: u64,
     newest: u64,
 }

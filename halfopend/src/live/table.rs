@@ -40,7 +40,7 @@ pub struct Table {
     histories: usize,
 }
 
-/// What is known of a target. There may be a million of them, so what most do not have is apart.
+/// What is known of a target. There may be a million of them, so what most do not have is boxed.
 #[derive(Debug, Clone)]
 pub struct TargetRow {
     /// Its pool.

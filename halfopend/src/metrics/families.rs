@@ -6,7 +6,7 @@ use super::encoder::{Encoder, Kind, Label, Value};
 use crate::fleet::health::State;
 use crate::live::{PoolRow, Table, TargetRow};
 
-/// The beginning of the name of every family.
+/// What the names of all families begin with.
 const PREFIX: &str = "halfopen_";
 
 /// A family, and what writes its metrics.
@@ -20,10 +20,10 @@ pub(super) struct Family<W> {
 /// Writes the metrics of the program.
 type OfProgram = fn(&Table, &mut dyn Encoder);
 
-/// Writes those of a pool.
+/// Writes the metrics of a pool.
 type OfPool = fn(&PoolRow, Metric<'_>);
 
-/// Writes those of a target.
+/// Writes the metrics of a target.
 type OfTarget = fn(&TargetRow, Metric<'_>);
 
 impl<W> Family<W> {
@@ -217,7 +217,7 @@ impl Metric<'_> {
         self.encoder.value(self.labels, value.into());
     }
 
-    /// Writes it with one label more.
+    /// Writes it with one more label.
     fn end_with(&mut self, label: Label<'_>, value: impl Into<Value>) {
         let mut labels = self.labels.to_vec();
         self.encoder.append_label(label, &mut labels);

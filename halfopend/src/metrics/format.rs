@@ -4,7 +4,7 @@ use super::encoder::Encoder;
 use super::protobuf::Protobuf;
 use super::text::Text;
 
-/// A format of the answer, the better one last.
+/// A format of the answer, in ascending order of preference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Format {
     /// The classic text format, version 0.0.4.
@@ -16,8 +16,8 @@ pub enum Format {
 }
 
 impl Format {
-    /// Returns the format that a client prefers by the values of its headers `Accept`, and the
-    /// better one of two that it likes alike (RFC 9110 §12.5.1).
+    /// Returns the format that a client prefers by the values of its `Accept` headers (RFC 9110
+    /// §12.5.1); of formats with equal weights, the best one.
     pub fn accepted_by<'a>(accepts: impl Iterator<Item = &'a str>) -> Self {
         let media = accepts.flat_map(|accept| accept.split(',')).filter_map(weigh);
         let best = media.max_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
@@ -45,7 +45,7 @@ impl Format {
     }
 }
 
-/// Returns how much a client likes a format of ours, if it does, by an element of `Accept`.
+/// Returns the format of ours that an element of `Accept` names, if it does, and its weight.
 fn weigh(element: &str) -> Option<(f32, Format)> {
     let mut words = element.split(';').map(str::trim);
     let media = words.next()?.to_ascii_lowercase();

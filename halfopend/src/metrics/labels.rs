@@ -1,4 +1,4 @@
-//! The labels of targets, which each of their families repeats.
+//! The labels of targets, which are repeated in each of their families.
 
 use super::encoder::Encoder;
 use crate::live::TargetRow;
@@ -21,23 +21,23 @@ impl Labels {
         Self { bytes: Vec::new(), ends: Vec::new(), layout: None, is_outdated: false }
     }
 
-    /// Returns labels that are encoded again for each family, which takes no memory.
+    /// Returns labels that are encoded again for each family, to save memory.
     pub(super) fn not_kept() -> Self {
         Self { is_outdated: true, ..Self::new() }
     }
 
-    /// Keeps no labels any more if the table has another layout than before. Targets may change
-    /// while an answer is under way, and ids are used again.
+    /// Stops keeping labels if the layout of the table has changed. Targets may change while an
+    /// answer is under way, and ids are used again.
     pub(super) fn follow(&mut self, layout: u64) {
         if *self.layout.get_or_insert(layout) != layout {
             self.is_outdated = true;
         }
     }
 
-    /// Returns those of a target.
+    /// Returns the labels of a target.
     pub(super) fn of(&mut self, id: usize, row: &TargetRow, encoder: &dyn Encoder) -> &[u8] {
         if self.is_outdated || id >= KEPT {
-            // What is kept is lost, and not looked at any more.
+            // This overwrites what is kept, which is no longer used.
             let start = if self.is_outdated { 0 } else { self.kept() };
             self.bytes.truncate(start);
             append(row, encoder, &mut self.bytes);

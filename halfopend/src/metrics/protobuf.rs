@@ -3,7 +3,7 @@
 //! each with its length before it. Numbers are those of its fields.
 //!
 //! The length of a family is known when all of it is written, so a family in several pieces is as
-//! many messages, with the same name. That is no error: Prometheus takes each of them alone.
+//! many messages, with the same name. Prometheus accepts that: it reads each message separately.
 
 use std::mem;
 
@@ -18,7 +18,7 @@ pub(super) struct Protobuf {
     /// Where the family that is written begins.
     start: usize,
     is_counter: bool,
-    /// True if the family has no metric, as far as it is written.
+    /// True if the family has no metric so far.
     is_empty: bool,
 }
 
@@ -80,7 +80,7 @@ impl Encoder for Protobuf {
         });
     }
 
-    /// A family without a metric is left out: readers take it for an error.
+    /// A family without a metric is left out, because readers treat it as an error.
     fn end(&mut self) {
         if self.is_empty {
             self.messages.truncate(self.start);

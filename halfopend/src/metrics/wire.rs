@@ -1,7 +1,7 @@
 //! How protocol buffers are encoded (<https://protobuf.dev/programming-guides/encoding/>).
 //!
-//! The metrics have four types of fields, so there is no crate for that: it would have us copy
-//! each label of each target.
+//! The metrics need only four types of fields. A crate would have to copy each label of each
+//! target.
 
 /// A message that grows.
 #[derive(Debug, Default)]

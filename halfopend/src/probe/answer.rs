@@ -8,7 +8,7 @@ use halfopen::verdict::{PortState, Verdict};
 
 use crate::config::{ModuleConfig, Written};
 
-/// What has become of a check.
+/// How a check has ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
     /// The address, unless the name has none.
@@ -87,7 +87,7 @@ fn fnv_1a(bytes: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
-    /// Of the authors' page of test vectors.
+    /// Test vectors of the authors' page.
     #[test]
     fn the_hash_is_that_of_its_authors() {
         for (text, hash) in [("", 0x811c_9dc5), ("a", 0xe40c_292c), ("foobar", 0xbf9c_f968)] {

@@ -14,7 +14,7 @@ use crate::config::ModuleConfig;
 /// The header in which Prometheus says how long it waits, in seconds.
 pub const TIMEOUT_HEADER: &str = "x-prometheus-scrape-timeout-seconds";
 
-/// How much earlier the answer is to be there.
+/// How long before the client's timeout the answer is due.
 const OFFSET: Duration = Duration::from_millis(500);
 
 /// If a client does not say how long it waits: the time for looking up the name and for waiting.
@@ -49,9 +49,9 @@ pub struct Request {
 pub enum Host {
     /// At this address.
     Address(IpAddr),
-    /// At this address of a link.
+    /// At this address on a link.
     LinkLocal(IpAddr, Box<str>),
-    /// Where this name leads.
+    /// At the address of this name.
     Name(Box<str>),
 }
 
@@ -146,7 +146,7 @@ fn one(text: &str) -> Result<(Host, u16), Refusal> {
     Ok((host, port))
 }
 
-/// Returns how long a client waits; `None` if it does not say so, or nonsense.
+/// Returns how long a client waits; `None` if it gives no usable time.
 fn seconds(header: &[u8]) -> Result<Option<Duration>, Refusal> {
     let text = String::from_utf8_lossy(header);
     let text = text.trim();

@@ -29,7 +29,7 @@ pub struct Terms {
     modules: HashMap<Box<str>, ModuleConfig>,
     /// The most checks at the same time.
     pub max_in_flight: usize,
-    /// The index of the engine that segments leave by.
+    /// The index of the engine that the segments leave by.
     pub engine: usize,
 }
 
@@ -83,7 +83,7 @@ impl Terms {
         self.allow.iter().any(|target| has_port(target, endpoint.port()) && is_listed(target))
     }
 
-    /// Returns the module of that name; the one with the defaults, if there is no name.
+    /// Returns the module of that name, or the defaults if there is no name.
     pub fn module(&self, name: Option<&str>) -> Option<ModuleConfig> {
         let Some(name) = name else { return Some(ModuleConfig::named("")) };
         self.modules.get(name).cloned()

@@ -51,7 +51,7 @@ impl RawSocket {
         let mut held = mem::take(&mut self.held_errors);
         let (mut all_errors, mut all_segments) = (true, true);
         if !self.is_empty() {
-            // What is too much to hold stays in the kernel's queue, which has a limit.
+            // The rest stays in the kernel's queue, which has a limit.
             all_errors = held.len() < MAX_HELD && self.read(MsgFlags::MSG_ERRQUEUE, &mut held)?;
             all_segments = self.read(MsgFlags::empty(), events)?;
         }

@@ -10,7 +10,7 @@ use halfopen::schedule::Schedule;
 use super::{Visit, VisitEnd};
 use crate::fleet::share::Share;
 
-/// The ids of visits begin here, beyond those of targets.
+/// The first id of visits, higher than those of targets.
 pub(super) const FIRST_ID: u32 = 1 << 26;
 
 /// The visits that have not ended.
@@ -22,9 +22,9 @@ pub(in crate::fleet) struct Visits {
     pub(super) pending: HashMap<u32, Pending>,
     /// The newest id, counted from [`FIRST_ID`].
     count: u32,
-    /// When to look at which.
+    /// When to look at which visit.
     pub(super) due: BTreeSet<(Duration, u32)>,
-    /// Those to look at earlier, when the check of their endpoint has ended.
+    /// The visits to look at earlier, as soon as the check of their endpoint has ended.
     waiting: HashMap<SocketAddr, Vec<u32>>,
     pub(super) share: Share,
     pub(super) ended: VecDeque<(u32, VisitEnd)>,
@@ -46,7 +46,7 @@ pub(super) enum Stage {
 }
 
 impl Visits {
-    /// Creates it, with a quarter of the rate.
+    /// Creates an empty queue, with a quarter of the rate.
     pub(in crate::fleet) fn new(rate: u32) -> Self {
         Self {
             pending: HashMap::new(),
@@ -121,7 +121,7 @@ impl Visits {
         }
     }
 
-    /// Lets those be looked at `at` that have waited for `endpoint`.
+    /// Lets the visits that wait for `endpoint` be looked at again at `at`.
     pub(in crate::fleet) fn wake(&mut self, endpoint: SocketAddr, at: Duration) {
         if self.waiting.is_empty() {
             return;
@@ -131,7 +131,7 @@ impl Visits {
         }
     }
 
-    /// Returns those that wait for a check of `endpoint`, if it began after they had asked.
+    /// Returns the visits that wait for a check of `endpoint` and were asked for before it began.
     pub(in crate::fleet) fn served(&self, endpoint: SocketAddr, begun: Duration) -> Vec<u32> {
         let waiting = self.waiting.get(&endpoint).into_iter().flatten().copied();
         waiting.filter(|id| self.pending[id].asked <= begun).collect()
