@@ -97,7 +97,8 @@ def ask(port, targets):
 def halfopend(folder):
     settings = folder / "halfopend.toml"
     settings.write_text(
-        f'[probe]\nallow = ["{MANY}:{PORTS[0]}"]\n[module.tcp_connect]\ntimeout = "2s"\n'
+        # A quarter of the rate is for these checks, and each counts with all SYNs that it may send.
+        f'rate = 100000\n[probe]\nallow = ["{MANY}:{PORTS[0]}"]\n[module.tcp_connect]\ntimeout = "2s"\n'
         f'[pool.self]\ntargets = ["198.18.255.255:{PORTS[1]}"]\n'
     )
     return serving("halfopend", 10115, [str(build.HALFOPEND), "--config", str(settings), "--events", str(folder / "events")], folder)
