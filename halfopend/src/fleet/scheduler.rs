@@ -124,7 +124,7 @@ impl Timing {
 
     /// Returns true if a check is due at `now`, and may begin.
     pub(super) fn is_due(&self, now: Duration) -> bool {
-        self.may_begin(now) && self.fast.map_or(self.due, |fast| fast.min(self.due)) <= now.into()
+        self.may_begin(now) && self.next() <= now
     }
 
     /// Records that a check begins at `now`.

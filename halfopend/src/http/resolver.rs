@@ -106,9 +106,7 @@ impl Resolver {
 
     fn room_of(&self, client: IpAddr) -> Arc<Semaphore> {
         let mut clients = lock(&self.clients);
-        clients.retain(|_, room| {
-            Arc::strong_count(room) > 1 || room.available_permits() < OF_ONE_CLIENT
-        });
+        clients.retain(|_, room| Arc::strong_count(room) > 1); // each permit holds one
         let room = clients.entry(client);
         Arc::clone(room.or_insert_with(|| Arc::new(Semaphore::new(OF_ONE_CLIENT))))
     }
