@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use crate::machine::{Machine, packages_of};
 use crate::server::own_network;
 
-/// Runs these commands until there is what they promise, and prints what Prometheus knows then.
+/// Runs these commands until Prometheus has what the page promises, and prints that.
 const SCRIPT: &str = r#"
     trap 'kill $(cat /run/started)' EXIT
     cd /

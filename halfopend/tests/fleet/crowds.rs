@@ -8,8 +8,8 @@ use halfopend::fleet::health::State;
 use crate::outages::{RTT, fleet_of, secs};
 use crate::world::{Answer, World};
 
-/// The dead take all places there are, again and again, so checks of the living are late. Yet
-/// cross-checks have places, and so the dead are found.
+/// Checks of dead targets take all the room again and again, so checks of live ones are late. But
+/// cross-checks have room of their own, so the dead targets go down.
 #[test]
 fn silent_targets_that_take_all_places_are_down() {
     for capacity in [8, 64] {

@@ -1,4 +1,4 @@
-//! Checks on demand while nobody answers: what the checks of pools tell their clients.
+//! Checks on demand while nothing answers: what their clients get from checks of pools.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -70,8 +70,8 @@ fn settings() -> PoolSettings {
     }
 }
 
-/// The longest that it may take: an interval until the next check is due, which waits for that of
-/// another pool, and three checks, each with its rest.
+/// The longest time that it may take: an interval until the next check is due, which waits for a
+/// check of another pool, and three checks, each with its rest.
 const LONGEST: f64 = 1.0 + 1.5 + 3.0 * 1.5;
 
 /// One check serves all pools.

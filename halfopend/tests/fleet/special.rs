@@ -96,7 +96,7 @@ fn witnesses_that_answer_show_that_the_network_works() {
     assert_eq!(run(&mut world, 240.0), [(EventKind::Down, target)]);
 }
 
-/// Their silence needs no cross-check, and they are none.
+/// Their silence needs no cross-check, and their answers do not count as one.
 #[test]
 fn targets_on_this_machine_say_nothing_about_the_network() {
     let names = ["127.0.0.1:80", "127.0.0.1:81", "[::1]:80", "127.0.0.2:80"];

@@ -134,7 +134,7 @@ fn gauges(text: &str) -> BTreeMap<&str, f64> {
     lines.map(|line| line.split_once(' ').unwrap()).map(|(n, v)| (n, v.parse().unwrap())).collect()
 }
 
-/// Asserts that what both have measured can mean the same.
+/// Asserts that the two measurements are consistent.
 fn compare(query: &str, theirs: &str, ours: &str) {
     let (theirs, ours) = (gauges(theirs), gauges(ours));
     for name in ["probe_success", "probe_ip_protocol", "probe_ip_addr_hash"] {
@@ -187,7 +187,7 @@ fn timeouts_differ_from_those_of_blackbox_exporter_as_documented() {
     }
 }
 
-/// What crosses the wire, and what the server's programs see of it.
+/// What crosses the wire, and what the server's programs notice.
 #[test]
 fn a_check_costs_three_packets_and_no_connection() {
     let stage = Stage::new();

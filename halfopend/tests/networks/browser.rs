@@ -16,7 +16,7 @@ use lab::Namespace;
 
 use crate::daemon::{PATIENCE, wait_for};
 
-/// It runs as root, and asks nobody for anything but what it is told to open.
+/// It runs as root, and requests only what it is told to open.
 const FLAGS: [&str; 14] = [
     "--headless",
     "--no-sandbox",
@@ -105,7 +105,7 @@ impl Browser {
                 return message["result"].take();
             }
             let entry = &message["params"]["entry"];
-            // Of requests that fail, pages are told.
+            // Pages are told about failed requests.
             let is_complaint = message["method"] == "Runtime.exceptionThrown"
                 || message["method"] == "Log.entryAdded" && entry["source"] != "network";
             if is_complaint {
@@ -114,7 +114,7 @@ impl Browser {
         }
     }
 
-    /// Returns what an expression is in the page, once it is there if it is a promise.
+    /// Returns the value of an expression in the page. A promise is waited for.
     pub(crate) fn value(&mut self, expression: &str) -> Value {
         let parameters =
             json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });
@@ -126,7 +126,7 @@ impl Browser {
     /// Waits until an expression is true in the page.
     pub(crate) fn until(&mut self, expression: &str) {
         wait_for(expression, || {
-            // A page that is replaced by another one has nothing.
+            // While a page is being replaced by another one, there is no value.
             let parameters = json!({ "expression": expression, "returnByValue": true });
             let answer = self.ask("Runtime.evaluate", &parameters);
             let is_so = answer["result"]["value"] == true;
@@ -141,7 +141,7 @@ impl Browser {
         self.until(&format!("location.href === {url} && document.readyState === 'complete'"));
     }
 
-    /// Makes the window that large, and light or dark.
+    /// Sets the size of the window, and whether it is light or dark.
     pub(crate) fn show(&mut self, width: u32, height: u32, scheme: &str) {
         let is_phone = width < 500;
         let size = json!({
@@ -152,7 +152,7 @@ impl Browser {
         self.ask("Emulation.setEmulatedMedia", &json!({ "features": feature }));
     }
 
-    /// Writes what is in the window to a file.
+    /// Writes a picture of the window to a file.
     pub(crate) fn screenshot(&mut self, file: &Path) {
         let answer = self.ask("Page.captureScreenshot", &json!({ "format": "png" }));
         let picture = answer["data"].as_str().expect("a picture");
@@ -160,7 +160,7 @@ impl Browser {
         fs::write(file, picture).expect("may write to the target folder");
     }
 
-    /// Returns what is wrong for axe-core, an accessibility tool: rule and element.
+    /// Returns what axe-core, an accessibility tool, complains about: rule and element.
     pub(crate) fn barriers(&mut self) -> Vec<String> {
         let file = Path::new(env!("CARGO_TARGET_TMPDIR"))
             .join("../tools/axe/axe_playwright_python/axe.min.js");

@@ -100,7 +100,7 @@ pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     wait_for(what, || if is_so() { Ok(()) } else { Err("it is not so") });
 }
 
-/// Does the same, and tells what there is instead if that does not happen.
+/// Does the same, and says what there is instead if that does not happen.
 pub(crate) fn wait_for<T: Debug>(what: &str, mut look: impl FnMut() -> Result<(), T>) {
     let patience = Instant::now() + PATIENCE;
     while let Err(instead) = look() {

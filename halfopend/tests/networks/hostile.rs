@@ -1,4 +1,4 @@
-//! Clients that ask for much and take little. The judges are the kernel and curl.
+//! Clients that ask for much and read little. The judges are the kernel and curl.
 
 use std::fs;
 use std::io::Write;
@@ -66,7 +66,7 @@ fn reloads_that_clients_ask_for_are_few() {
     });
     let log = fs::read_to_string(files.path("log")).expect("a log");
     let reloads = log.matches("reload: done").count();
-    // In a second, one begins, and one more for those who asked when it had begun.
+    // In a second, one reload begins, and another one for clients that asked after it had begun.
     let bound = 2 * (begun.elapsed().as_secs() + 2);
     assert!(reloads as u64 <= bound, "{reloads} reloads, at most {bound}: {log}");
 }

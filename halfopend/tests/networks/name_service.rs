@@ -24,7 +24,7 @@ pub(crate) enum Answer {
     All(Vec<IpAddr>),
     /// One of these addresses, each time another one.
     InTurn(Vec<[u8; 4]>),
-    /// The name exists, and has none.
+    /// The name exists, but has no address.
     NoAddress,
     NoSuchName,
     Silence,

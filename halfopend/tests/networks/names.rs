@@ -165,7 +165,7 @@ fn a_name_that_does_not_exist_any_more_is_down_until_it_does() {
     assert_eq!(kinds(&daemon, "other.test:8025"), ["up"]);
 }
 
-/// It exists, so it may be about to get one. What it had stays in use.
+/// It exists, so it may be about to get one. Its last known address stays in use.
 #[test]
 fn a_name_without_an_address_is_held_or_stays_where_it_was() {
     let lab = Lab::new();
@@ -217,7 +217,7 @@ fn an_address_that_is_found_wakes_what_was_held() {
     }
 }
 
-/// A look-up that goes on is no check, and one that has failed is.
+/// A look-up that has failed counts as a check; one that has not ended does not.
 #[test]
 fn a_daemon_is_ready_when_all_look_ups_have_ended() {
     let lab = Lab::new();

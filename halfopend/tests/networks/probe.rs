@@ -82,7 +82,7 @@ fn a_target_is_checked_when_a_client_asks() {
     }
 }
 
-/// Asserts that SYNs have left only for what is allowed, and for the pool.
+/// Asserts that SYNs have left only for allowed targets and for the pool.
 fn assert_sent_only_to_allowed(captures: &[Capture]) {
     let segments = captures.iter().flat_map(Capture::segments);
     let daemon =

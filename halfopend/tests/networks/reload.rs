@@ -188,7 +188,7 @@ fn counts(checks: &BTreeMap<String, usize>, block: &str) -> Vec<usize> {
 fn resources(daemon: &Daemon) -> [Vec<String>; 2] {
     let process = PathBuf::from(format!("/proc/{}", daemon.id()));
     let entries = |folder: &str| fs::read_dir(process.join(folder)).expect("a child").flatten();
-    // What has ended meanwhile is none.
+    // A descriptor that was closed meanwhile does not count.
     let leads_to = |entry: DirEntry| Some(fs::read_link(entry.path()).ok()?.display().to_string());
     let name = |entry: DirEntry| fs::read_to_string(entry.path().join("comm")).ok();
     let descriptors = entries("fd").filter_map(leads_to).filter(|to| !to.starts_with("/proc/sys/"));
@@ -214,7 +214,7 @@ fn until_known(daemon: &mut Daemon, network: u8) {
 }
 
 /// The number of checks is compared with that of a daemon that is left alone: a busy machine makes
-/// both late, but not as late. There are many reloads for each check, so if each reload lost one,
+/// both late, but not by as much. There are many reloads per check, so if each reload lost a check,
 /// there would be hardly any.
 #[test]
 fn a_hundred_reloads_lose_no_check_and_leak_nothing() {

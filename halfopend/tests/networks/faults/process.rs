@@ -66,8 +66,8 @@ fn a_process_without_descriptors() {
     }
 }
 
-/// The dead take all descriptors there are, but those for cross-checks: without these, their
-/// silence would prove nothing.
+/// Checks of dead targets take all descriptors except those for cross-checks. Without cross-checks,
+/// their silence would prove nothing.
 #[test]
 fn a_process_with_few_descriptors_finds_the_dead_and_says_that_it_is_late() {
     let lab = Lab::new();

@@ -33,9 +33,9 @@ struct Prometheus<'a> {
 }
 
 impl<'a> Prometheus<'a> {
-    /// Starts it on a host with the configuration that the packages have, or what `change` makes of
-    /// that, and with its alerts. All of it is as shipped but for the times: it scrapes and decides
-    /// every 250 ms, alerts wait for a second instead of minutes, and rates are those of seconds.
+    /// Starts it on a host with the alerts and the configuration of the packages, as modified by
+    /// `change`. Only the times differ: it scrapes and evaluates every 250 ms, alerts wait for a
+    /// second instead of minutes, and rates are over seconds.
     fn start(host: &'a Namespace, files: &Files, change: impl Fn(String) -> String) -> Self {
         Self::start_as(host, files, 9090, &[], change)
     }
@@ -90,7 +90,7 @@ impl<'a> Prometheus<'a> {
         result.into_iter().map(|mut series| Series(series["metric"].take())).collect()
     }
 
-    /// Waits until an expression has so many series.
+    /// Waits until an expression has this many series.
     fn until(&self, count: usize, expression: &str) -> Vec<Series> {
         let mut series = Vec::new();
         wait_until(expression, || {
