@@ -67,7 +67,7 @@ pub const SYSTEM_CALLS: [libc::c_long; 2] = [libc::SYS_setpriority, libc::SYS_ge
 /// The nice value of this thread: the loop goes first if both could run.
 const NICE: i32 = 10;
 
-/// How often the table is brought up to date, if nobody looks; and if there is much to do.
+/// How often the table is brought up to date if nobody asks for it; and if there is much to do.
 const CATCH_UP_INTERVAL: Duration = Duration::from_millis(500);
 const BUSY_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -106,7 +106,7 @@ pub struct Requests {
     pub in_force: Arc<InForce>,
     /// Where it takes checks on demand from.
     pub desk: Arc<Desk>,
-    /// What it tells what is allowed there.
+    /// Where the terms of checks on demand are updated.
     pub probes: Arc<Probes>,
 }
 

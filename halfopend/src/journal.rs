@@ -34,7 +34,7 @@ pub struct Journal<O> {
     /// What the log was told last: a failure, and how many events were lost until then or before
     /// it.
     told: (bool, u64),
-    /// Until when the log is told nothing.
+    /// Until when nothing more is logged.
     quiet_until: Duration,
 }
 
@@ -160,7 +160,7 @@ impl<O: Output> Journal<O> {
 }
 
 /// Returns an event as one line of JSON.
-/// Whether this machine is `isolated` is told if it is given.
+/// The line says whether this machine is `isolated` if that is given.
 pub(crate) fn render(
     event: &Event,
     time: Timestamp,

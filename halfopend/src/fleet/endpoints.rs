@@ -78,8 +78,8 @@ impl Endpoints {
         Turn::Now
     }
 
-    /// Lets the check of `endpoint`, which begins, serve others, too: those that `can_join`. They
-    /// are given with whether they wait for their turn.
+    /// Lets the check of `endpoint`, which begins, also serve other targets, if they `can_join`,
+    /// which is told whether they wait for their turn.
     pub(super) fn share(
         &mut self,
         endpoint: SocketAddr,

@@ -76,7 +76,7 @@ impl Resolver {
         Ok(receiver)
     }
 
-    /// Starts with a name, and a task that passes on what is found.
+    /// Starts the look-up of a name, and a task that passes on the result.
     fn start(self: &Arc<Self>, id: u32, name: Box<str>) -> Result<Lookups, LocalError> {
         let lookups = Lookups::start(vec![(id, name)], Family::Any)?;
         let full = LocalError::Lookup(Errno::EMFILE);

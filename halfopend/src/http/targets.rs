@@ -42,7 +42,7 @@ struct TargetObject<'a> {
     held: bool,
     found: Option<&'static str>,
     reason: Option<&'a str>,
-    /// Both as `halfopen --explain -o json` tells them, if the cause was found out.
+    /// Both as in `halfopen --explain -o json`, if the cause was found.
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]

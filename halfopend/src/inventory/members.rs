@@ -114,7 +114,7 @@ impl Members {
         }
     }
 
-    /// Makes room for so many endpoints of a family. Lists that grow leave holes in the heap.
+    /// Makes room for this many endpoints of a family. Lists that grow fragment the heap.
     fn reserve(&mut self, are_v4: bool, count: u128) {
         let count = usize::try_from(count).unwrap_or_default();
         if are_v4 {

@@ -130,7 +130,7 @@ mod tests {
     use crate::config::{Settings, parse};
     use crate::egress;
 
-    /// Returns what is said of a reload, and whether targets are explained after it.
+    /// Returns the message of a reload, and whether targets are explained after it.
     fn reload(start: &str, new: &str) -> (Result<(), String>, bool) {
         let settings = |text: &str| parse("a.toml", text).expect("a configuration");
         let config = |settings: Settings| settings.read_targets().expect("no files");

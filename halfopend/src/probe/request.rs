@@ -79,7 +79,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Returns the status that tells it to clients.
+    /// Returns the HTTP status for it.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Timeout(_) => StatusCode::INTERNAL_SERVER_ERROR, // as blackbox_exporter

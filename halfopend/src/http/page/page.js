@@ -10,8 +10,8 @@ let timer;
 
 root.classList.add("live");
 
-// Makes an element what another one is, and leaves alone what is the same already: what is focused
-// or selected stays so.
+// Makes an element the same as another one. What is the same already is left alone, so the focus
+// and the selection stay.
 function sync(old, fresh) {
   if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName) {
     old.replaceWith(fresh);
@@ -28,8 +28,8 @@ function sync(old, fresh) {
   }
 }
 
-// Children with an id are recognised by it, others by their place. One that stays is not moved out
-// of the way of others, because it would lose the focus.
+// Children with an id are recognised by it, others by their position. A child that stays is never
+// moved, because it would lose the focus.
 function syncChildren(parent, fresh) {
   const known = new Map([...parent.children].filter(({ id }) => id).map((old) => [old.id, old]));
   const stays = new Set(fresh.map(({ id }) => id).filter((id) => known.has(id)));
@@ -79,7 +79,7 @@ async function update() {
     summary.className = "unknown";
     document.title = "no answer · halfopend";
   }
-  // A slow connection, or a large page, gets more rest.
+  // A slow connection or a large page is asked for less often.
   timer = setTimeout(again, Math.max(INTERVAL, 4 * (performance.now() - begun)));
 }
 
@@ -89,7 +89,7 @@ function again() {
   else update();
 }
 
-// Shows what the form asks for, without another page.
+// Shows what the form asks for without loading another page.
 function choose() {
   const query = new URLSearchParams([...new FormData(form)].filter(([, value]) => value));
   history.replaceState(null, "", query.size ? `/?${query}` : "/");

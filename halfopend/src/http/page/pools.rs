@@ -74,7 +74,8 @@ fn pool(name: &str, row: &PoolRow, counts: &Counts, out: &mut String) {
     out.push_str("</span></li>\n");
 }
 
-/// Draws the shares of the states, and where the pool fails open. The words say the same.
+/// Draws the shares of the states, and the limit at which the pool fails open. The text says the
+/// same.
 fn bar(counts: &Counts, limit: Option<u32>, out: &mut String) {
     let per_target = 200.0 / f64::from(counts.all().max(1));
     let _ = write!(

@@ -51,7 +51,7 @@ pub(super) fn begin(shown: &Shown, out: &mut String) {
     );
 }
 
-/// Returns the rows of these targets, without those that are gone by then.
+/// Returns the rows of these targets, except the ones that are gone by then.
 pub(super) fn pieces(
     live: Arc<Live>,
     ids: Vec<usize>,

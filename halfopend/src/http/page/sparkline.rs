@@ -6,13 +6,12 @@ use std::time::Duration;
 use super::html::milliseconds;
 use crate::live::History;
 
-/// The height of the picture, and where the line is if the time is zero. A minute is two units
-/// wide.
+/// The height of the picture, and of the line for a time of zero. A minute is two units wide.
 const HEIGHT: u32 = 24;
 const GROUND: f64 = 18.0;
 
 /// Draws the longest round-trip time of each minute, from zero to the longest of all, with gaps
-/// where nothing was measured; and below, the minutes in which checks failed.
+/// if nothing was measured, and marks below for the minutes in which checks failed.
 pub(super) fn sparkline(history: &History, out: &mut String) {
     let longest = history.minutes().flatten().max();
     let failed = history.failed().filter(|failed| *failed).count();
