@@ -110,7 +110,7 @@ pub struct ModuleConfig {
     pub attempts: Attempts,
     /// Which addresses of a name come first.
     pub preferred: IpProtocol,
-    /// Whether the others come into question, too.
+    /// Whether the other addresses may be used if there is none of those.
     pub falls_back: bool,
 }
 

@@ -44,8 +44,8 @@ pub fn engines(config: &mut Config) -> Result<Vec<EngineConfig>, TooMany> {
     Ok(egresses.into_iter().map(engine).collect())
 }
 
-/// Returns the different ways in which segments leave, and makes each pool refer to its own by the
-/// index. Checks on demand leave as those of a pool without such settings.
+/// Returns the different ways in which segments leave, and sets the index of each pool's own.
+/// Checks on demand leave like the checks of a pool without such settings.
 fn number(config: &mut Config) -> Result<Vec<Egress>, TooMany> {
     let mut different: Vec<Egress> = Vec::new();
     let mut index = |wanted: &Egress| {
