@@ -46,9 +46,10 @@ def all_of(sections):
 
 def checker():
     """The microbenchmark: with symbols, and without optimisation across crates, so that the Checker's functions are
-    distinct from their callers."""
+    distinct from their callers. Cargo builds the programs in the same way, so they have a folder of their own."""
     profile = {"CARGO_PROFILE_BENCH_STRIP": "none", "CARGO_PROFILE_BENCH_LTO": "off"}
     command = ["cargo", "bench", "--bench", "checker", "--no-run", "--locked", "--quiet", "--message-format=json"]
+    command += ["--target-dir", TARGET / "microbenchmark"]
     environment = os.environ | profile
     built = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True)
     messages = [json.loads(line) for line in built.stdout.splitlines()]
