@@ -35,6 +35,27 @@ fn a_steady_sender_keeps_to_the_rate() {
     }
 }
 
+/// However fast SYNs leave, the caller has to wake once per millisecond for them, and has a few at
+/// once at the beginning.
+#[test]
+fn fast_syns_leave_in_groups() {
+    for rate in [2000, 10_000, 250_000] {
+        let mut pacer = Pacer::new(rate, usize::MAX);
+        let mut groups = vec![(Duration::ZERO, 0)];
+        for _ in 0..rate {
+            let ready = pacer.ready_at(groups.last().unwrap().0);
+            if ready > groups.last().unwrap().0 {
+                groups.push((ready, 0));
+            }
+            groups.last_mut().unwrap().1 += 1;
+            pacer.sent(ready);
+        }
+        assert!((600..=1000).contains(&groups.len()), "{} groups at {rate}/s", groups.len());
+        let at_first = groups[0].1;
+        assert!((rate / 1000..=rate / 1000 + 2).contains(&at_first), "{at_first} at {rate}/s");
+    }
+}
+
 #[test]
 fn without_a_rate_nothing_waits() {
     let mut pacer = Pacer::new(0, usize::MAX);
