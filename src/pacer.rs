@@ -59,7 +59,7 @@ impl Pacer {
 
     /// Records a SYN that left at `now`.
     pub fn sent(&mut self, now: Duration) {
-        let oldest = now.saturating_sub(BUCKET - self.grain);
+        let oldest = now.saturating_sub(BUCKET.saturating_sub(self.grain));
         self.next = self.next.max(oldest) + self.interval;
         self.in_flight.push_back(now);
     }

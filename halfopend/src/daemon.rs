@@ -157,11 +157,7 @@ impl<'a, O: Output, L: Output> Daemon<'a, O, L> {
 
     /// Lets visitors have checked what the configuration allows.
     fn accept_visits(&mut self) {
-        let terms = self.inventory.terms();
-        if terms.allow_something() {
-            self.fleet.expect_visits();
-        }
-        self.http.probes.set_terms(terms);
+        self.http.probes.set_terms(self.inventory.terms());
     }
 
     /// Returns when the loop has to wake even if no check is due.

@@ -1,8 +1,9 @@
 //! Finds the targets that have a given endpoint.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::net::SocketAddr;
 
+use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 /// The ids of targets, by their endpoints. (A million take 10 MB.)

@@ -112,12 +112,12 @@ impl Fleet {
 
     /// Returns the targets that the check of this one serves, too: they have the same endpoint.
     pub fn companions(&self, id: u32) -> Vec<u32> {
-        let target = self.targets.get(id as usize).and_then(Option::as_ref);
-        let endpoint = target.and_then(|target| target.place.endpoint());
-        match endpoint.filter(|endpoint| self.endpoints.is_checked_for(*endpoint, id)) {
-            Some(endpoint) => self.endpoints.companions(endpoint).to_vec(),
-            None => Vec::new(),
+        let Some(endpoint) = self.endpoint_of(id) else { return Vec::new() };
+        let companions = self.endpoints.companions(endpoint);
+        if companions.is_empty() || !self.endpoints.is_checked_for(endpoint, id) {
+            return Vec::new();
         }
+        companions.to_vec()
     }
 }
 

@@ -1,11 +1,10 @@
 //! Whom to ask whether this machine's network works, and when.
 
 use std::cmp::Reverse;
-use std::collections::VecDeque;
+use std::collections::{BinaryHeap, VecDeque};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use dary_heap::QuaternaryHeap;
 use halfopen::schedule::Schedule;
 
 use super::isolation::Network;
@@ -27,7 +26,7 @@ const OF_ONE_NETWORK: usize = 2;
 #[derive(Debug, Default)]
 pub(super) struct CrossChecks {
     /// The checks that began, by the time at which they need a cross-check.
-    watched: QuaternaryHeap<Reverse<Watched>>,
+    watched: BinaryHeap<Reverse<Watched>>,
     /// Who has answered, the last one at the end.
     heard: VecDeque<(Network, u32)>,
     /// When others were asked last.

@@ -85,6 +85,9 @@ impl Endpoints {
         endpoint: SocketAddr,
         can_join: impl Fn(u32, bool) -> bool,
     ) -> &[u32] {
+        if self.shared.is_empty() {
+            return &[];
+        }
         let (Some(busy), Some(sharing)) =
             (self.busy.get_mut(&endpoint), self.shared.get(&endpoint))
         else {
@@ -109,11 +112,17 @@ impl Endpoints {
 
     /// Returns the targets that the check of `endpoint` serves besides the one that it is for.
     pub(super) fn companions(&self, endpoint: SocketAddr) -> &[u32] {
+        if self.shared.is_empty() {
+            return &[]; // the usual case, without a look-up
+        }
         self.busy.get(&endpoint).map_or(&[], |busy| &busy.companions)
     }
 
     /// Takes these targets out, because the check has ended.
     pub(super) fn take_companions(&mut self, endpoint: SocketAddr) -> Vec<u32> {
+        if self.shared.is_empty() {
+            return Vec::new();
+        }
         self.busy.get_mut(&endpoint).map(|busy| mem::take(&mut busy.companions)).unwrap_or_default()
     }
 
@@ -185,9 +194,11 @@ impl Endpoints {
             && rested <= now
         {
             self.resting.pop_front();
-            let is_over = |busy: &Busy| busy.owner.is_none() && busy.rested == Some(rested);
-            if self.busy.get(&endpoint).is_some_and(is_over) {
-                self.busy.remove(&endpoint);
+            if let Entry::Occupied(busy) = self.busy.entry(endpoint)
+                && busy.get().owner.is_none()
+                && busy.get().rested == Some(rested)
+            {
+                busy.remove();
             }
         }
     }

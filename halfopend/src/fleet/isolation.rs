@@ -1,9 +1,8 @@
 //! Whether this machine's own network works: silence says something about a target only if others
 //! answer.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -36,10 +35,11 @@ pub(super) struct Isolation {
     answers: VecDeque<Duration>,
     /// For how long that is remembered: twice as long as a check takes at most.
     memory: Duration,
-    /// The targets that are up or not yet known, and the witnesses, by network.
-    expected: HashMap<Network, u32>,
-    /// The same by endpoint: several pools may have the same one. (A million takes 20 MB.)
-    endpoints: BTreeMap<u64, u32>,
+    /// How many endpoints are expected to answer, by network: those of targets that are up or not
+    /// yet known, and of witnesses.
+    expected: HashMap<Network, usize>,
+    /// The sum of these.
+    endpoints: usize,
     /// When the first check began that was silent, while nothing has answered since.
     silent_since: Option<Duration>,
     /// True if since then, enough targets were expected to answer.
@@ -68,23 +68,18 @@ impl Isolation {
         self.memory = longest.saturating_mul(2);
     }
 
-    /// Counts a target among those that are expected to answer, or no more.
-    pub(super) fn expect(&mut self, endpoint: SocketAddr, expected: bool) {
-        let (network, key) = (Network::of(endpoint.ip()), key(endpoint));
+    /// Counts an endpoint among those that are expected to answer, or no more.
+    pub(super) fn expect(&mut self, address: IpAddr, expected: bool) {
+        let count = self.expected.entry(Network::of(address)).or_default();
         if expected {
-            *self.expected.entry(network).or_default() += 1;
-            *self.endpoints.entry(key).or_default() += 1;
+            *count += 1;
+            self.endpoints += 1;
             return;
         }
-        let networks = self.expected.get_mut(&network).expect("it is counted");
-        *networks -= 1;
-        if *networks == 0 {
-            self.expected.remove(&network);
-        }
-        let endpoints = self.endpoints.get_mut(&key).expect("it is counted");
-        *endpoints -= 1;
-        if *endpoints == 0 {
-            self.endpoints.remove(&key);
+        *count -= 1;
+        self.endpoints -= 1;
+        if *count == 0 {
+            self.expected.remove(&Network::of(address));
         }
     }
 
@@ -106,7 +101,7 @@ impl Isolation {
         if self.has_heard(critical) {
             return !self.isolated;
         }
-        let is_able = self.endpoints.len() >= ENDPOINTS && self.expected.len() >= NETWORKS;
+        let is_able = self.endpoints >= ENDPOINTS && self.expected.len() >= NETWORKS;
         if at_stake {
             self.was_able |= is_able;
             let last_answer = self.answers.back().copied().unwrap_or_default();
@@ -144,24 +139,13 @@ impl Isolation {
     }
 }
 
-/// Returns a number that stands for an endpoint.
-fn key(endpoint: SocketAddr) -> u64 {
-    match endpoint {
-        SocketAddr::V4(v4) => u64::from(v4.ip().to_bits()) << 16 | u64::from(v4.port()),
-        SocketAddr::V6(v6) => BuildHasherDefault::<DefaultHasher>::default().hash_one(v6),
-    }
-}
-
 #[cfg(test)]
 impl Isolation {
-    /// Returns how many targets are expected to answer, in each network and at each endpoint.
-    pub(super) fn contents(&self) -> [Vec<u32>; 2] {
-        let (networks, endpoints) = (self.expected.values(), self.endpoints.values());
-        let mut contents: [Vec<u32>; 2] =
-            [networks.copied().collect(), endpoints.copied().collect()];
-        for counts in &mut contents {
-            counts.sort_unstable();
-        }
-        contents
+    /// Returns how many endpoints are expected to answer in each network, sorted.
+    pub(super) fn expected(&self) -> Vec<usize> {
+        let mut counts: Vec<_> = self.expected.values().copied().collect();
+        assert_eq!(counts.iter().sum::<usize>(), self.endpoints);
+        counts.sort_unstable();
+        counts
     }
 }

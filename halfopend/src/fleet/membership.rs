@@ -6,7 +6,6 @@ use std::time::Duration;
 use halfopen::verdict::Outcome;
 use rand::RngExt;
 
-use super::by_endpoint::ByEndpoint;
 use super::claims::Cancelled;
 use super::health::{Finding, Health, State};
 use super::pool::Pool;
@@ -83,7 +82,7 @@ impl Fleet {
         let target = Target {
             pool,
             position: number(self.pools[pool as usize].members(is_witness).len()),
-            label,
+            label: label.map(Box::new),
             place,
             is_witness,
             is_expected: false,
@@ -183,20 +182,12 @@ impl Fleet {
         self.observe(id, found, now);
     }
 
-    /// Gets ready for visits, which must know which targets have the same endpoint.
-    pub fn expect_visits(&mut self) {
-        if self.by_endpoint.is_none() {
-            self.by_endpoint = Some(ByEndpoint::default());
-            (0..number(self.targets.len())).for_each(|id| self.enter_place(id));
-        }
-    }
-
     /// Records the endpoint of a target, if it has one.
     fn enter_place(&mut self, id: u32) {
         let targets = &self.targets;
         let endpoint_of = |id: u32| targets[id as usize].as_ref()?.place.endpoint();
-        if let (Some(by_endpoint), Some(endpoint)) = (&mut self.by_endpoint, endpoint_of(id)) {
-            by_endpoint.insert(id, endpoint, endpoint_of);
+        if let Some(endpoint) = endpoint_of(id) {
+            self.by_endpoint.insert(id, endpoint, endpoint_of);
         }
     }
 
@@ -215,20 +206,19 @@ impl Fleet {
     /// waited for its turn.
     fn leave_place(&mut self, id: u32, is_removed: bool, now: Duration) -> bool {
         let engine = self.engine(id);
-        let target = self.targets[id as usize].as_mut().expect("a target of the fleet");
+        let target = self.target_mut(id);
         let was_pending = std::mem::take(&mut target.timing.is_pending);
+        let is_expected = target.is_expected;
         let endpoint = target.place.endpoint();
         if let Some(endpoint) = endpoint {
             self.endpoints.forget(endpoint, id);
             if was_pending {
                 self.capacity.forget(engine, id);
             }
-            if std::mem::take(&mut target.is_expected) {
-                self.isolation.expect(endpoint, false);
+            if is_expected {
+                self.set_expected(id, false);
             }
-            if let Some(by_endpoint) = &mut self.by_endpoint {
-                by_endpoint.remove(id, endpoint);
-            }
+            self.by_endpoint.remove(id, endpoint);
         }
         match endpoint {
             Some(endpoint) if self.endpoints.is_checked_for(endpoint, id) => {

@@ -2,6 +2,7 @@
 //! come out. Pure: no I/O, no clock.
 
 mod by_endpoint;
+mod calendar;
 mod capacity;
 mod claims;
 mod cross_checks;
@@ -93,8 +94,7 @@ pub struct Fleet {
     targets: Vec<Option<Target>>,
     free: Vec<u32>,
     endpoints: Endpoints,
-    /// `None` as long as no visits are expected.
-    by_endpoint: Option<ByEndpoint>,
+    by_endpoint: ByEndpoint,
     visits: Visits,
     capacity: Capacity,
     cancelled: VecDeque<Cancelled>,
@@ -130,7 +130,7 @@ impl Fleet {
             targets: Vec::new(),
             free: Vec::new(),
             endpoints: Endpoints::default(),
-            by_endpoint: None,
+            by_endpoint: ByEndpoint::default(),
             visits: Visits::new(rate),
             capacity: Capacity::default(),
             cancelled: VecDeque::new(),
@@ -185,6 +185,11 @@ impl Fleet {
     /// Returns the endpoint of a target, if there is such a target and its endpoint is known.
     fn endpoint_of(&self, id: u32) -> Option<SocketAddr> {
         self.targets.get(id as usize)?.as_ref()?.place.endpoint()
+    }
+
+    /// Returns the targets that have this endpoint.
+    fn targets_at(&self, endpoint: SocketAddr) -> impl Iterator<Item = u32> {
+        self.by_endpoint.find(endpoint, |id| self.endpoint_of(id))
     }
 
     fn target(&self, id: u32) -> &Target {

@@ -154,12 +154,20 @@ impl Fleet {
     /// Counts a target among those that are expected to answer, if it should.
     pub(super) fn expect_or_not(&mut self, id: u32) {
         let target = self.target(id);
-        let endpoint = target.place.endpoint();
         let expected = target.health.state() != State::Down && !target.is_local();
-        let Some(endpoint) = endpoint else { return };
-        if expected != target.is_expected {
-            self.isolation.expect(endpoint, expected);
-            self.target_mut(id).is_expected = expected;
+        if expected != target.is_expected && target.place.endpoint().is_some() {
+            self.set_expected(id, expected);
+        }
+    }
+
+    /// Counts a target that has an endpoint among those that are expected to answer, or no more.
+    /// Endpoints count once, however many targets have them.
+    pub(super) fn set_expected(&mut self, id: u32, expected: bool) {
+        self.target_mut(id).is_expected = expected;
+        let endpoint = self.endpoint_of(id).expect("an endpoint");
+        let is_expected = |other| other != id && self.target(other).is_expected;
+        if !self.targets_at(endpoint).any(is_expected) {
+            self.isolation.expect(endpoint.ip(), expected);
         }
     }
 }

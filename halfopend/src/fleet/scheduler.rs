@@ -1,10 +1,8 @@
 //! When each target is checked.
 
-use std::cmp::Reverse;
 use std::time::Duration;
 
-use dary_heap::QuaternaryHeap;
-
+use super::calendar::Calendar;
 use super::share::Share;
 use super::time::Time;
 
@@ -23,7 +21,7 @@ const SPARE: usize = 1024;
 /// however full the fast lane is, it is checked as often as the others.
 #[derive(Debug)]
 pub(super) struct Scheduler {
-    lanes: [QuaternaryHeap<Reverse<(Time, u32)>>; 2],
+    lanes: [Calendar; 2],
     /// The share of the fast lane.
     share: Share,
     /// When the next target that is added may be checked first.
@@ -192,8 +190,7 @@ impl Timing {
 impl Scheduler {
     /// Creates a scheduler for at most `rate` SYNs per second, or any number if that is 0.
     pub(super) fn new(rate: u32) -> Self {
-        let lanes = [QuaternaryHeap::new(), QuaternaryHeap::new()];
-        Self { lanes, share: Share::quarter_of(rate), ready: Duration::ZERO }
+        Self { lanes: Default::default(), share: Share::quarter_of(rate), ready: Duration::ZERO }
     }
 
     /// Returns the earliest time at which another target that is added at `now` may be checked
@@ -208,7 +205,7 @@ impl Scheduler {
 
     /// Adds a target to a lane.
     pub(super) fn add(&mut self, id: u32, lane: Lane, due: Duration) {
-        self.lanes[lane as usize].push(Reverse((due.into(), id)));
+        self.lanes[lane as usize].add(due, id);
     }
 
     /// Removes the entries for which `is_current` is false, if there are many: the target has been
@@ -219,9 +216,9 @@ impl Scheduler {
         is_current: impl Fn(u32, Lane, Duration) -> bool,
     ) {
         for lane in [Lane::Steady, Lane::Fast] {
-            let heap = &mut self.lanes[lane as usize];
-            if heap.len() > 2 * targets + SPARE {
-                heap.retain(|Reverse((due, id))| is_current(*id, lane, (*due).into()));
+            let calendar = &mut self.lanes[lane as usize];
+            if calendar.len() > 2 * targets + SPARE {
+                calendar.retain(|due, id| is_current(id, lane, due));
             }
         }
     }
@@ -242,7 +239,7 @@ impl Scheduler {
             let Some((due, id)) = self.first(lane, &is_current) else { continue };
             let at = if lane == Lane::Fast { due.max(self.share.free_at()) } else { due };
             if at <= now {
-                self.lanes[lane as usize].pop();
+                self.lanes[lane as usize].remove_first();
                 return Ok((id, lane, due));
             }
             next = next.into_iter().chain([at]).min();
@@ -261,7 +258,7 @@ impl Scheduler {
         while let Some((due, id)) = self.first(Lane::Steady, is_current)
             && due <= now
         {
-            self.lanes[Lane::Steady as usize].pop();
+            self.lanes[Lane::Steady as usize].remove_first();
             taken.push(id);
         }
         taken
@@ -282,13 +279,12 @@ impl Scheduler {
         lane: Lane,
         is_current: impl Fn(u32, Lane, Duration) -> bool,
     ) -> Option<(Duration, u32)> {
-        let heap = &mut self.lanes[lane as usize];
-        while let Some(&Reverse((due, id))) = heap.peek() {
-            let due = Duration::from(due);
+        let calendar = &mut self.lanes[lane as usize];
+        while let Some((due, id)) = calendar.first() {
             if is_current(id, lane, due) {
                 return Some((due, id));
             }
-            heap.pop();
+            calendar.remove_first();
         }
         None
     }

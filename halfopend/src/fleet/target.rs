@@ -35,8 +35,9 @@ pub(super) struct Target {
     pub(super) pool: u32,
     /// Its index among the targets of the pool, or among the witnesses.
     pub(super) position: u32,
-    /// What the operator wrote, if it is not the endpoint.
-    pub(super) label: Option<Box<str>>,
+    /// What the operator wrote, if it is not the endpoint. Few targets have this, so it is boxed
+    /// twice.
+    pub(super) label: Option<Box<Box<str>>>,
     pub(super) place: Place,
     /// True if it is a witness: probed, and never reported.
     pub(super) is_witness: bool,
@@ -53,7 +54,7 @@ pub(super) struct Target {
 impl Target {
     pub(super) fn label(&self) -> Box<str> {
         match (&self.label, self.place) {
-            (Some(label), _) => label.clone(),
+            (Some(label), _) => (**label).clone(),
             (None, Place::Endpoint(endpoint)) => endpoint.to_string().into(),
             (None, Place::Unresolved | Place::Gone(_)) => "-".into(),
         }
@@ -79,7 +80,7 @@ impl Target {
     }
 }
 
-const _: () = assert!(size_of::<Option<Target>>() <= 136);
+const _: () = assert!(size_of::<Option<Target>>() <= 128);
 
 /// Returns what an outcome says about its target.
 pub(crate) fn finding(outcome: &Outcome) -> Finding {

@@ -11,6 +11,13 @@ pub(super) struct Time {
     successor: NonZeroU64,
 }
 
+impl Time {
+    /// Returns the time since the start in nanoseconds.
+    pub(super) fn nanos(self) -> u64 {
+        self.successor.get() - 1
+    }
+}
+
 impl Default for Time {
     fn default() -> Self {
         Duration::ZERO.into()
@@ -25,7 +32,7 @@ impl From<Duration> for Time {
 }
 
 impl From<Time> for Duration {
-    fn from(Time { successor }: Time) -> Self {
-        Self::from_nanos(successor.get() - 1)
+    fn from(time: Time) -> Self {
+        Self::from_nanos(time.nanos())
     }
 }

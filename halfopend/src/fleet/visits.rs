@@ -62,10 +62,7 @@ pub fn is_visit(id: u32) -> bool {
 impl Fleet {
     /// Asks for a check, which is made if its endpoint and the rate allow it in time. Returns an id
     /// that is neither another visit's nor a target's.
-    ///
-    /// The first time, all targets are looked at. [`Fleet::expect_visits`] can do so before.
     pub fn visit(&mut self, visit: Visit, now: Duration) -> u32 {
-        self.expect_visits();
         self.visits.add(visit, now)
     }
 
@@ -185,7 +182,6 @@ impl Fleet {
 
     /// Returns when a target with that endpoint is due next, if there is one.
     fn next_check_of(&self, endpoint: SocketAddr) -> Option<Duration> {
-        let ids = self.by_endpoint.as_ref()?.find(endpoint, |id| self.endpoint_of(id));
-        ids.map(|id| self.target(id).timing.next()).min()
+        self.targets_at(endpoint).map(|id| self.target(id).timing.next()).min()
     }
 }
