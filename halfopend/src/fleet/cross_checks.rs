@@ -27,6 +27,9 @@ const OF_ONE_NETWORK: usize = 2;
 pub(super) struct CrossChecks {
     /// The checks that began, by the time at which they need a cross-check.
     watched: BinaryHeap<Reverse<Watched>>,
+    /// By id: false if the check of that target has ended. Most have, and then the target need not
+    /// be looked at, which is not in the processor's cache any more.
+    unanswered: Vec<bool>,
     /// Who has answered, the last one at the end.
     heard: VecDeque<(Network, u32)>,
     /// When others were asked last.
@@ -60,6 +63,16 @@ impl CrossChecks {
     pub(super) fn watch(&mut self, id: u32, schedule: Schedule, begun: Duration) {
         let step = Duration::from_nanos(schedule.first_wait().into()) / 4;
         self.watched.push(Reverse(Watched { at: begun + 3 * step, id, begun }));
+        let index = id as usize;
+        self.unanswered.resize(self.unanswered.len().max(index + 1), false);
+        self.unanswered[index] = true;
+    }
+
+    /// Records that the check of a target has ended.
+    pub(super) fn ended(&mut self, id: u32) {
+        if let Some(unanswered) = self.unanswered.get_mut(id as usize) {
+            *unanswered = false;
+        }
     }
 
     /// Watches a check for which nobody could be asked, as long as an answer would be of use.
@@ -75,7 +88,7 @@ impl CrossChecks {
     /// ended.
     pub(super) fn peek(&mut self, is_pending: impl Fn(&Watched) -> bool) -> Option<Watched> {
         while let Some(Reverse(watched)) = self.watched.peek() {
-            if is_pending(watched) {
+            if self.unanswered[watched.id as usize] && is_pending(watched) {
                 return Some(*watched);
             }
             self.watched.pop();

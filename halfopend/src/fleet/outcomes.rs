@@ -54,6 +54,7 @@ impl Fleet {
     /// Records the outcome for a target that was due.
     pub(super) fn conclude(&mut self, id: u32, outcome: Outcome, now: Duration) {
         let found = finding(&outcome);
+        self.cross_checks.ended(id);
         let target = self.target_mut(id);
         target.timing.end(now);
         let endpoint = target.place.endpoint();
