@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::Checker;
 use super::clock::Clock;
-use super::pending::Slot;
-use super::target::Stage;
+use super::pending::{Slot, nanos};
+use super::target::{OnceMore, Stage};
 use crate::event::HandshakeEnd;
 use crate::local_error::LocalError;
 use crate::probe::{self, Answer, DiscardReason, Probe};
@@ -27,6 +27,9 @@ pub(super) enum Acknowledged {
 /// The most pending targets among which the SYN that a SYN+ACK from elsewhere acknowledges is
 /// searched for. With more, a flood of such segments would take too much time.
 const FEW: usize = 64;
+
+/// Failures within this time of each other have one reason.
+const TOGETHER: Duration = Duration::from_millis(100);
 
 impl Checker {
     pub(super) fn handle_segment(
@@ -186,7 +189,7 @@ impl Checker {
     ) {
         self.pending[slot].sent &= !(1 << index);
         self.pending.incidents_mut(slot).error = Some(local_error);
-        self.give_up_unless_outstanding(slot, now);
+        self.on_failed_attempt(slot, now);
     }
 
     /// Handles a failure that may be temporary: the other attempts go on, and the failure of the
@@ -195,12 +198,39 @@ impl Checker {
         let incidents = self.pending.incidents_mut(slot);
         incidents.evidence = Some(reason);
         incidents.lost |= 1 << index;
+        self.on_failed_attempt(slot, now);
+    }
+
+    /// Ends the target if no other attempt is left, or makes the last one once more if it has
+    /// failed together with others.
+    fn on_failed_attempt(&mut self, slot: Slot, now: Duration) {
+        let before = self.pending.incidents_mut(slot).failed_at.replace(now);
+        if before.is_some_and(|before| self.have_failed_together(slot, before, now)) {
+            self.pending.incidents_mut(slot).once_more = OnceMore::Due;
+            self.make_due(slot);
+        }
         self.give_up_unless_outstanding(slot, now);
+    }
+
+    /// Returns true if all attempts have failed, the last two of them `before` and `now` for one
+    /// reason, and there is time for another. The last one may have left a moment before the kernel
+    /// gave up a next hop that the others had waited for.
+    fn have_failed_together(&self, slot: Slot, before: Duration, now: Duration) -> bool {
+        let target = &self.pending[slot];
+        let last = target.progress.last();
+        self.pending.has_begun_all(slot)
+            && self.pending.outstanding(slot) == 0
+            && self.pending.since(slot, last, before) > Duration::ZERO
+            && now.abs_diff(before) < TOGETHER
+            && self.pending.incidents(slot).once_more == OnceMore::NotYet
+            && target.stage == Stage::Waiting
+            && nanos(now) < target.until
     }
 
     /// Ends the target if all attempts have begun and none may still be answered.
     pub(super) fn give_up_unless_outstanding(&mut self, slot: Slot, now: Duration) {
-        if self.pending.has_begun_all(slot) && self.pending.outstanding(slot) == 0 {
+        let is_over = self.pending.has_begun_all(slot) && self.pending.outstanding(slot) == 0;
+        if is_over && self.pending.incidents(slot).once_more != OnceMore::Due {
             self.give_up(slot, now);
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Checker;
 use super::pending::{Slot, nanos};
-use super::target::Stage;
+use super::target::{Incidents, OnceMore, Stage};
 use super::timeouts::Wait;
 use crate::attempt::Attempt;
 use crate::local_error::{LocalError, SendError};
@@ -92,6 +92,9 @@ impl Checker {
     /// milliseconds later, and counts as no attempt. Other targets do not wait for it, because the
     /// shortage may concern only this one.
     pub fn postpone(&mut self, due: DueAttempt, error: LocalError, now: Duration) {
+        if self.pending.incidents(due.slot).once_more == OnceMore::Due {
+            return self.give_up(due.slot, now); // by the failure before
+        }
         self.postponed += 1;
         let is_repeated = self.pending.was_sent(due.slot, due.attempt.index);
         let target = &mut self.pending[due.slot];
@@ -141,18 +144,23 @@ impl Checker {
     /// Starts the timeout of an attempt. It ends when it would have ended without delays, so that a
     /// late SYN does not postpone the verdict, but no earlier than after three quarters of its
     /// length. The timeouts after it make up for that, so that an early SYN does not postpone it
-    /// either.
+    /// either. That of an attempt that is made once more goes on.
     fn wait(&mut self, due: DueAttempt, now: Duration) {
-        let late = self.pending.incidents(due.slot).late;
+        let Incidents { late, once_more, .. } = *self.pending.incidents(due.slot);
         let target = &mut self.pending[due.slot];
-        let wait = u64::from(target.first_wait) << due.attempt.index;
-        let planned = target.until - late + wait;
-        let until = planned.max(nanos(now) + wait / 4 * 3);
-        target.until = until;
-        target.stage = Stage::Waiting;
-        self.waiting.push(Reverse(Wait { until, slot: due.slot }));
-        if until - planned != late {
-            self.pending.incidents_mut(due.slot).late = until - planned;
+        if once_more == OnceMore::Due {
+            self.pending.incidents_mut(due.slot).once_more = OnceMore::Done;
+        } else {
+            let wait = u64::from(target.first_wait) << due.attempt.index;
+            let planned = target.until - late + wait;
+            target.until = planned.max(nanos(now) + wait / 4 * 3);
+            let now_late = target.until - planned;
+            if now_late != late {
+                self.pending.incidents_mut(due.slot).late = now_late;
+            }
         }
+        let target = &mut self.pending[due.slot];
+        target.stage = Stage::Waiting;
+        self.waiting.push(Reverse(Wait { until: target.until, slot: due.slot }));
     }
 }

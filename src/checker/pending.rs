@@ -120,6 +120,7 @@ impl Pending {
         target.sent |= 1 << index;
         if let Some(incidents) = self.incidents.get_mut(&slot) {
             incidents.postponed = 0;
+            incidents.lost &= !(1 << index);
         }
         if repeated {
             let incidents = self.incidents_mut(slot);

@@ -1,6 +1,7 @@
 //! What is known of a pending target.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::endpoint::Endpoint;
 use super::progress::Progress;
@@ -34,6 +35,10 @@ pub(super) struct Incidents {
     pub(super) evidence: Option<Reason>,
     /// The attempts that failed by an ICMP error, a bit each.
     pub(super) lost: u16,
+    /// When the latest of them failed.
+    pub(super) failed_at: Option<Duration>,
+    /// Whether the last one of all attempts is made once more, within its timeout.
+    pub(super) once_more: OnceMore,
     /// The attempts from ports that drew an ACK without SYN, a bit each.
     pub(super) acked: u16,
     /// The attempts from ports that drew a SYN+ACK with a wrong acknowledgement, a bit each.
@@ -68,10 +73,20 @@ pub(super) enum Stage {
     Ended,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OnceMore {
+    NotYet,
+    /// Its SYN is about to leave.
+    Due,
+    Done,
+}
+
 impl Incidents {
     pub(super) const NONE: Self = Self {
         evidence: None,
         lost: 0,
+        failed_at: None,
+        once_more: OnceMore::NotYet,
         acked: 0,
         misacknowledged: 0,
         answered_by: None,

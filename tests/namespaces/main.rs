@@ -16,6 +16,7 @@ mod lab;
 mod local_faults;
 mod marks;
 mod names;
+mod next_hop;
 mod nmap;
 mod options;
 mod overload;

@@ -152,6 +152,23 @@ fn an_attempt_that_the_kernel_abandons_counts_as_not_sent() {
     }
 }
 
+/// The kernel gave up a next hop that the first two had waited for. By the time that we look, the
+/// next hop has answered.
+#[test]
+fn after_attempts_that_the_kernel_abandons_together_the_last_one_is_made_once_more() {
+    let run = check(by_kernel(move |number, syn| {
+        let aborted = |after| vec![(millis(after), ended(number, syn, HandshakeEnd::Aborted))];
+        match number {
+            0 => aborted(3050),
+            1 => aborted(2050),
+            2 => aborted(50),
+            _ => vec![(millis(20), ended(2, syn, HandshakeEnd::Completed))],
+        }
+    }));
+    assert_eq!(run.verdict().state(), PortState::Open);
+    assert_eq!(run.syn_times(), [0, 1000, 3000, 3050]);
+}
+
 /// Not all SYNs could leave, so silence proves nothing.
 #[test]
 fn silence_beside_an_abandoned_attempt_is_no_verdict() {

@@ -12,6 +12,7 @@ mod icmp;
 mod loss;
 mod lost_answers;
 mod network;
+mod next_hop;
 #[cfg(feature = "cli")] // makes plans of command lines
 mod overlapping_targets;
 mod pacing;

@@ -41,15 +41,15 @@ impl Neighbour {
         self.state & libc::NUD_NOARP == 0 && self.unchanged_for <= time + GRANULARITY
     }
 
-    /// Returns whether it has failed to answer within the last `time`, or `None` if the kernel's
-    /// times are not exact enough to tell. The kernel notes when it gives up
-    /// (`neigh_timer_handler()`).
+    /// Returns whether it has failed to answer within the last `time`, or `None` if that cannot be
+    /// known: the kernel's times are not exact enough, or it has answered since. The kernel notes
+    /// when it gives up (`neigh_timer_handler()`).
     pub(in crate::engine) fn has_failed_within(&self, time: Duration) -> Option<bool> {
-        let is_silent = self.state & (libc::NUD_INCOMPLETE | libc::NUD_FAILED) != 0;
-        if !is_silent || !self.may_have_changed_within(time) {
+        if !self.may_have_changed_within(time) {
             return Some(false);
         }
-        (self.unchanged_for + GRANULARITY < time).then_some(true)
+        let is_silent = self.state & (libc::NUD_INCOMPLETE | libc::NUD_FAILED) != 0;
+        (is_silent && self.unchanged_for + GRANULARITY < time).then_some(true)
     }
 
     /// Reads a `struct ndmsg` and its attributes.
@@ -100,7 +100,8 @@ mod tests {
         {
             assert_eq!(failed(libc::NUD_FAILED, sent_ago), expected, "{sent_ago}");
             assert_eq!(failed(libc::NUD_INCOMPLETE, sent_ago), expected, "{sent_ago}");
-            assert_eq!(failed(libc::NUD_REACHABLE, sent_ago), Some(false), "{sent_ago}");
+            let answered_since = expected.filter(|has_failed| !has_failed);
+            assert_eq!(failed(libc::NUD_REACHABLE, sent_ago), answered_since, "{sent_ago}");
         }
     }
 }
