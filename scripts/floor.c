@@ -4,7 +4,8 @@
  * scripts/bench compares halfopen with it.
  *
  *   cc -O2 -o floor floor.c
- *   ./floor SOURCE FIRST COUNT PORT      COUNT targets from address FIRST upwards, PORT of each
+ *   ./floor SOURCE FIRST COUNT PORT                 COUNT targets from address FIRST upwards, PORT of each
+ *   ./floor SOURCE FIRST COUNT PORT RATE SECONDS    the same again and again: RATE targets a second, for SECONDS
  *
  * Exit code: 0 if every target is open, 2 if one is not, 3 if it could not check.
  */
@@ -20,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -27,6 +29,7 @@ enum {
     ANSWER_SIZE = 1024, /* most room that an answer takes in the receive buffer */
     PATIENCE_MS = 1000, /* silence after which the missing targets count as not open */
     EVERY_OPTION = 12,  /* bytes of the SYN's options */
+    GROUP_NS = 4000000, /* time between two groups of checks that are made again and again */
 };
 
 /* A segment as on the wire. Only a SYN has the options. */
@@ -53,12 +56,16 @@ struct inbox {
 
 static in_addr_t source;
 static in_port_t source_port, target_port;
+static uint32_t open_ports, closed_ports;
 static uint32_t most_in_flight; /* targets without an answer yet: more would overflow the receive buffer */
 static struct outbox syns, resets;
 static struct inbox answers;
 
 static int open_guard(void);
 static int open_raw(in_addr_t only_target);
+static void check_once(int raw, uint32_t first, uint32_t count);
+static void check_again(int raw, uint32_t first, uint32_t count, uint32_t rate, uint32_t checks);
+static int take_answers(int raw, int most);
 static void put(struct outbox *box, in_addr_t to, struct tcphdr header);
 static int flush(int raw, struct outbox *box);
 static int receive(int raw, int most);
@@ -70,8 +77,8 @@ static uint32_t smaller(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 int main(int argc, char **argv)
 {
-    if (argc != 5) {
-        fputs("usage: floor SOURCE FIRST COUNT PORT\n", stderr);
+    if (argc != 5 && argc != 7) {
+        fputs("usage: floor SOURCE FIRST COUNT PORT [RATE SECONDS]\n", stderr);
         return 3;
     }
     source = inet_addr(argv[1]);
@@ -84,39 +91,81 @@ int main(int argc, char **argv)
         perror("floor");
         return 3;
     }
-
-    uint32_t sent = 0, open = 0, closed = 0;
-    while (open + closed < count) {
-        uint32_t in_flight = sent - open - closed;
-        uint32_t now = smaller(smaller(BATCH, count - sent), most_in_flight - in_flight);
-        for (uint32_t i = 0; i < now; i++) {
-            uint32_t target = first + sent + i;
-            put(&syns, htonl(target), (struct tcphdr){.seq = htonl(sequence_number(target)), .syn = 1, .window = htons(64240)});
-        }
-        if (now)
-            sent += flush(raw, &syns);
-
-        int received = receive(raw, smaller(BATCH, sent - open - closed));
-        if (received == 0 && (sent == count || in_flight == most_in_flight)
-            && poll(&(struct pollfd){.fd = raw, .events = POLLIN}, 1, PATIENCE_MS) == 0)
-            break;
-        for (int i = 0; i < received; i++) {
-            const struct ip *ip = (const void *)answers.packet[i];
-            const struct tcphdr *answer = (const void *)(answers.packet[i] + ip->ip_hl * 4);
-            if (ntohl(answer->ack_seq) != sequence_number(ntohl(ip->ip_src.s_addr)) + 1)
-                continue;
-            open += answer->syn;
-            closed += answer->rst;
-            if (answer->syn)
-                put(&resets, ip->ip_src.s_addr, (struct tcphdr){.seq = answer->ack_seq, .rst = 1});
-        }
-        if (resets.used)
-            flush(raw, &resets);
+    if (argc == 7) {
+        uint32_t rate = atoi(argv[5]), checks = rate * atoi(argv[6]);
+        check_again(raw, first, count, rate, checks);
+        count = checks;
+    } else {
+        check_once(raw, first, count);
     }
     char line[64];
-    if (write(STDOUT_FILENO, line, snprintf(line, sizeof line, "%u of %u open\n", open, count)) < 0)
+    if (write(STDOUT_FILENO, line, snprintf(line, sizeof line, "%u of %u open\n", open_ports, count)) < 0)
         return 3;
-    return open == count ? 0 : 2;
+    return open_ports == count ? 0 : 2;
+}
+
+static void put_syn(uint32_t target)
+{
+    put(&syns, htonl(target), (struct tcphdr){.seq = htonl(sequence_number(target)), .syn = 1, .window = htons(64240)});
+}
+
+/* Checks each target once, as fast as possible. */
+static void check_once(int raw, uint32_t first, uint32_t count)
+{
+    uint32_t sent = 0;
+    while (open_ports + closed_ports < count) {
+        uint32_t in_flight = sent - open_ports - closed_ports;
+        uint32_t now = smaller(smaller(BATCH, count - sent), most_in_flight - in_flight);
+        for (uint32_t i = 0; i < now; i++)
+            put_syn(first + sent + i);
+        if (now)
+            sent += flush(raw, &syns);
+        if (take_answers(raw, smaller(BATCH, sent - open_ports - closed_ports)) == 0 && (sent == count || in_flight == most_in_flight)
+            && poll(&(struct pollfd){.fd = raw, .events = POLLIN}, 1, PATIENCE_MS) == 0)
+            break;
+    }
+}
+
+/* Makes so many checks at that rate, of one target after the other, in groups like those of halfopend. */
+static void check_again(int raw, uint32_t first, uint32_t count, uint32_t rate, uint32_t checks)
+{
+    uint32_t sent = 0;
+    struct timespec start;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    for (uint64_t group = 1; sent < checks; group++) {
+        uint64_t at = start.tv_nsec + group * GROUP_NS;
+        struct timespec wake = {.tv_sec = start.tv_sec + at / 1000000000, .tv_nsec = at % 1000000000};
+        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &wake, NULL);
+        uint32_t due = smaller(checks, group * GROUP_NS * rate / 1000000000);
+        while (sent < due) {
+            while (syns.used < BATCH && sent < due)
+                put_syn(first + sent++ % count);
+            flush(raw, &syns);
+            while (take_answers(raw, BATCH))
+                ;
+        }
+    }
+    while (open_ports + closed_ports < checks && poll(&(struct pollfd){.fd = raw, .events = POLLIN}, 1, PATIENCE_MS) > 0)
+        take_answers(raw, BATCH);
+}
+
+/* Receives at most `most` answers, sends their RSTs, and returns how many packets there were. */
+static int take_answers(int raw, int most)
+{
+    int received = receive(raw, most);
+    for (int i = 0; i < received; i++) {
+        const struct ip *ip = (const void *)answers.packet[i];
+        const struct tcphdr *answer = (const void *)(answers.packet[i] + ip->ip_hl * 4);
+        if (ntohl(answer->ack_seq) != sequence_number(ntohl(ip->ip_src.s_addr)) + 1)
+            continue;
+        open_ports += answer->syn;
+        closed_ports += answer->rst;
+        if (answer->syn)
+            put(&resets, ip->ip_src.s_addr, (struct tcphdr){.seq = answer->ack_seq, .rst = 1});
+    }
+    if (resets.used)
+        flush(raw, &resets);
+    return received;
 }
 
 /* Reserves a source port and keeps the kernel from answering on it: a listening socket that drops every TTL below 255. */

@@ -3,12 +3,11 @@
 import sys
 import tempfile
 import time
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import resident
-from .metrics import METRICS, lags_in, percentile
+from .metrics import percentile, read_lags
 from .program import machine
 
 # Minutes: -n sets another number.
@@ -37,7 +36,7 @@ class Sample:
 def markdown(lab, minutes):
     samples = []
     with resident.Server(lab), tempfile.TemporaryDirectory() as folder:
-        with resident.halfopend(Path(folder), TARGETS, INTERVAL, "target_metrics = false\n") as running:
+        with resident.halfopend(Path(folder), TARGETS, INTERVAL) as running:
             time.sleep(running.warm_up)
             lags = read_lags()
             cpu, begun, packets = running.cpu(), time.monotonic(), resident.crossed()
@@ -81,8 +80,3 @@ def markdown(lab, minutes):
 
 def max_of(samples, name):
     return max(getattr(sample, name) for sample in samples)
-
-
-def read_lags():
-    with urllib.request.urlopen(METRICS, timeout=30) as answer:
-        return lags_in(answer.read().decode())
