@@ -116,7 +116,7 @@ fn head(table: &Table) -> String {
 }
 
 fn object<'a>(row: &'a TargetRow, label: &'a str, with_history: bool) -> TargetObject<'a> {
-    let history = row.history.as_ref().filter(|_| with_history);
+    let history = row.history().filter(|_| with_history);
     TargetObject {
         pool: &row.pool,
         target: label,

@@ -45,7 +45,7 @@ pub struct Table {
 pub struct TargetRow {
     /// Its pool.
     pub pool: Arc<str>,
-    words: Option<Box<Words>>,
+    more: Option<Box<More>>,
     /// Its endpoint, unless it is a name that is not resolved yet.
     pub endpoint: Option<SocketAddr>,
     /// Its state.
@@ -68,26 +68,26 @@ pub struct TargetRow {
     pub syns: u32,
     /// How often its state has changed.
     pub transitions: u32,
-    /// The round-trip times of the last hour, unless there are very many targets.
-    pub history: Option<Box<History>>,
 }
 
-const _: () = assert!(size_of::<Option<TargetRow>>() <= 112);
+const _: () = assert!(size_of::<Option<TargetRow>>() <= 104);
 
 #[derive(Debug, Clone, Default)]
-struct Words {
+struct More {
     /// What the operator wrote, if it is not the endpoint.
     label: Option<Box<str>>,
     /// Why it is not up, or held, as of the newest event.
     reason: Option<Box<str>>,
     /// Why it is down, as far as that was found out.
     cause: Option<Box<Cause>>,
+    /// The round-trip times of the last hour, unless there are very many targets.
+    history: Option<Box<History>>,
 }
 
 impl TargetRow {
     /// Returns the target as the operator wrote it.
     pub fn label(&self) -> Cow<'_, str> {
-        let label = self.words.as_ref().and_then(|words| words.label.as_deref());
+        let label = self.more.as_ref().and_then(|more| more.label.as_deref());
         match (label, self.endpoint) {
             (Some(label), _) => label.into(),
             (None, Some(endpoint)) => endpoint.to_string().into(),
@@ -107,14 +107,19 @@ impl TargetRow {
 
     /// Returns why it is not up, or held, as of the newest event.
     pub fn reason(&self) -> Option<&str> {
-        self.words.as_ref()?.reason.as_deref()
+        self.more.as_ref()?.reason.as_deref()
     }
 
     /// Returns why it is down, if that was found out.
     pub fn explanation(&self) -> Option<&Explanation> {
-        let cause = self.words.as_ref()?.cause.as_deref();
+        let cause = self.more.as_ref()?.cause.as_deref();
         // Checks may have found something else meanwhile, which has another one.
         cause.filter(|cause| self.found == Some(cause.found)).map(|cause| &cause.explanation)
+    }
+
+    /// Returns the round-trip times of the last hour, unless there are very many targets.
+    pub fn history(&self) -> Option<&History> {
+        self.more.as_ref()?.history.as_deref()
     }
 
     /// Returns the newest round-trip time.
@@ -182,7 +187,7 @@ impl Table {
                 self.show_pool(&pool);
                 let row = self.targets.get_mut(target.id as usize).and_then(Option::take);
                 self.layout += 1;
-                self.histories -= usize::from(row.is_some_and(|row| row.history.is_some()));
+                self.histories -= usize::from(row.is_some_and(|row| row.history().is_some()));
                 if pool.targets == 0 {
                     self.pools.remove(&pool.name);
                 }
@@ -215,7 +220,7 @@ impl Table {
             pool: Arc::clone(&pool),
             endpoint: None,
             state: State::Unknown,
-            words: None,
+            more: None,
             since: None,
             advertised: State::Unknown,
             is_held: false,
@@ -225,31 +230,30 @@ impl Table {
             faults: 0,
             syns: 0,
             transitions: 0,
-            history: None,
         });
         row.transitions += u32::from(changed.is_some());
         row.since = changed.map_or(row.since, |time| NonZeroI64::new(time.as_microsecond()));
         let is_endpoint =
             view.endpoint.is_some_and(|endpoint| *endpoint.to_string() == *view.label);
         let label = (!is_endpoint).then_some(view.label);
-        let old_label = row.words.take().and_then(|words| words.label);
+        let old = row.more.take().map_or_else(More::default, |more| *more);
         let has_same_labels =
-            (&row.pool, row.endpoint, &old_label) == (&pool, view.endpoint, &label);
+            (&row.pool, row.endpoint, &old.label) == (&pool, view.endpoint, &label);
         self.layout += u64::from(!has_same_labels);
         (row.pool, row.endpoint) = (pool, view.endpoint);
         (row.state, row.advertised, row.is_held) = (view.to, view.advertised, view.is_held);
         let reason = view.reason.map(String::into_boxed_str);
-        let old = row.words.take().filter(|_| row.state == State::Down && changed.is_none());
-        let cause = old.and_then(|words| words.cause);
-        let has_words = label.is_some() || reason.is_some() || cause.is_some();
-        row.words = has_words.then(|| Box::new(Words { label, reason, cause }));
+        let cause = old.cause.filter(|_| row.state == State::Down && changed.is_none());
+        let history = old.history;
+        let has_more = label.is_some() || reason.is_some() || cause.is_some() || history.is_some();
+        row.more = has_more.then(|| Box::new(More { label, reason, cause, history }));
     }
 
     /// Shows why a target is down, unless it is another one by now.
     fn explain(&mut self, cause: Cause) {
         let Some(Some(row)) = self.targets.get_mut(cause.id as usize) else { return };
         if row.state == State::Down && row.endpoint == Some(cause.remote) {
-            row.words.get_or_insert_default().cause = Some(Box::new(cause));
+            row.more.get_or_insert_default().cause = Some(Box::new(cause));
         }
     }
 
@@ -274,11 +278,12 @@ impl Table {
                 pool.round_trips.add(round_trip);
             }
         }
-        if row.history.is_none() && self.histories < HISTORIES {
-            row.history = Some(Box::new(History::new(check.at)));
+        if row.history().is_none() && self.histories < HISTORIES {
+            let history = Box::new(History::new(check.at));
+            row.more.get_or_insert_default().history = Some(history);
             self.histories += 1;
         }
-        if let Some(history) = &mut row.history {
+        if let Some(history) = row.more.as_mut().and_then(|more| more.history.as_mut()) {
             let has_failed = check.found.is_ok_and(|found| found != PortState::Open);
             history.add(check.at, check.round_trip, has_failed);
         }

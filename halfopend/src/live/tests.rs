@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use halfopen::explain::Cause;
 use halfopen::verdict::PortState;
 use jiff::Timestamp;
 
@@ -106,6 +107,29 @@ fn a_state_that_changes_while_checks_are_lost_is_shown_afterwards() {
     assert_eq!(states, [(7, State::Down)]);
 }
 
+/// A reload shows all targets again.
+#[test]
+fn a_cause_stands_until_the_state_changes() {
+    let (mut publisher, live) = two_targets();
+    publisher.publish(event(EventKind::Down, 0, target(7, State::Down)));
+    publisher.publish(check(7, 1, Ok(PortState::Filtered), 0));
+    publisher.publish(Update::Cause(Box::new(super::Cause {
+        id: 7,
+        remote: "192.0.2.7:443".parse().unwrap(),
+        found: PortState::Filtered,
+        explanation: Explanation { cause: Cause::HostSilent, evidence: Vec::new() },
+    })));
+    let mut has_cause_after = |kind, to| {
+        publisher.publish(event(kind, 0, target(7, to)));
+        publisher.flush();
+        let table = live.read();
+        table.targets[7].as_ref().is_some_and(|row| row.explanation().is_some())
+    };
+    assert!(has_cause_after(EventKind::Snapshot, State::Down));
+    assert!(has_cause_after(EventKind::Held, State::Down));
+    assert!(!has_cause_after(EventKind::Down, State::Down), "it is down again");
+}
+
 #[test]
 fn a_history_has_the_last_sixty_minutes() {
     let (mut publisher, live) = two_targets();
@@ -116,7 +140,7 @@ fn a_history_has_the_last_sixty_minutes() {
     publisher.publish(check(7, 60 * 102, Ok(PortState::Filtered), 0));
     publisher.flush();
     let table = live.read();
-    let history = table.targets[7].as_ref().unwrap().history.as_ref().unwrap();
+    let history = table.targets[7].as_ref().unwrap().history().unwrap();
     let millis: Vec<_> = history.minutes().map(|time| time.map(|t| t.as_millis())).collect();
     let wanted: Vec<_> = (44..=100).map(Some).chain([None; 3]).collect();
     assert_eq!(millis, wanted);

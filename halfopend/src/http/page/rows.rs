@@ -111,7 +111,7 @@ fn target(id: usize, row: &TargetRow, now: Timestamp, out: &mut String) {
         out.push_str(&milliseconds(time));
     }
     out.push_str("</td><td class=\"hour\">");
-    if let Some(history) = &row.history {
+    if let Some(history) = row.history() {
         sparkline(history, out);
     }
     out.push_str("</td></tr>\n");
