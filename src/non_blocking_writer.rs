@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -20,6 +21,9 @@ const TERMINAL_CHUNK: usize = 128;
 
 /// After a signal, how long the reader may take nothing before the rest is discarded.
 const LAST_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long it waits for a reader that it cannot watch.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Takes the lines of a check while it runs.
 pub trait Output: Write {
@@ -73,27 +77,43 @@ impl<W: AsFd + IsTerminal> NonBlockingWriter<W> {
     pub fn finish(mut self, signals: &Signals) {
         let patience = signals.have_come().then_some(LAST_PATIENCE);
         while self.pass_on() {
-            if signals.wait_to_write(self.out.as_fd(), patience) != Wake::Ready {
-                break;
+            match signals.wait_to_write(self.out.as_fd(), patience) {
+                Wake::Ready => {}
+                // Rather than lose the output, it waits for the reader without watching signals.
+                Wake::Blind if patience.is_none() => return self.write_all(),
+                Wake::Blind | Wake::Signal | Wake::Late => break,
+            }
+        }
+    }
+
+    /// Writes everything, however long that takes.
+    fn write_all(&mut self) {
+        while !self.waiting.is_empty() {
+            if !self.write_some() {
+                thread::sleep(PAUSE);
             }
         }
     }
 
     /// Writes as much as the reader takes without blocking. Returns true if something is left.
     fn pass_on(&mut self) -> bool {
-        while !self.waiting.is_empty() && self.takes_more() {
-            let (next, _) = self.waiting.as_slices();
-            let chunk = if self.is_terminal { piece(next) } else { next.len().min(CHUNK) };
-            match write(&self.out, &next[..chunk]) {
-                Ok(written) => drop(self.waiting.drain(..written)),
-                Err(Errno::EINTR | Errno::EAGAIN) => break,
-                Err(errno) => {
-                    self.failure = Some(errno);
-                    self.discarded += lines(self.waiting.drain(..));
-                }
+        while !self.waiting.is_empty() && self.takes_more() && self.write_some() {}
+        !self.waiting.is_empty()
+    }
+
+    /// Writes the next piece. Returns false if it was not taken.
+    fn write_some(&mut self) -> bool {
+        let (next, _) = self.waiting.as_slices();
+        let chunk = if self.is_terminal { piece(next) } else { next.len().min(CHUNK) };
+        match write(&self.out, &next[..chunk]) {
+            Ok(written) => drop(self.waiting.drain(..written)),
+            Err(Errno::EINTR | Errno::EAGAIN) => return false,
+            Err(errno) => {
+                self.failure = Some(errno);
+                self.discarded += lines(self.waiting.drain(..));
             }
         }
-        !self.waiting.is_empty()
+        true
     }
 
     fn takes_more(&self) -> bool {

@@ -44,6 +44,8 @@ pub enum Wake {
     Signal,
     /// The time is over.
     Late,
+    /// The process may not watch so many descriptors any more (`RLIMIT_NOFILE`).
+    Blind,
 }
 
 impl Signals {
@@ -104,6 +106,7 @@ impl Signals {
                 Err(Errno::EINTR) => {}
                 Ok(_) if watched[0].any() == Some(true) => return Wake::Signal,
                 Ok(_) if watched[1].any() == Some(true) => return Wake::Ready,
+                Err(Errno::EINVAL) => return Wake::Blind,
                 Ok(_) | Err(_) => return Wake::Late,
             }
         }

@@ -116,7 +116,7 @@ pub fn read_within(
     thread.map_err(failed)?;
     match signals.wait_to_read(done_rx.as_fd(), limit) {
         Wake::Signal => Err(FileError::Interrupted(name.to_owned())),
-        Wake::Ready | Wake::Late => {
+        Wake::Ready | Wake::Late | Wake::Blind => {
             receiver.try_recv().unwrap_or_else(|_| Err(FileError::Late(name.to_owned())))
         }
     }
