@@ -121,7 +121,8 @@ impl Cluster {
         self.servers.nft("delete table inet broken");
     }
 
-    /// Returns the real servers in the kernel's table that get connections.
+    /// Returns the real servers in the kernel's table that get connections, in order. The kernel's
+    /// order depends on where its memory is.
     fn table(&self) -> Vec<SocketAddr> {
         let shown = self
             .director
@@ -132,7 +133,9 @@ impl Cluster {
             let (server, _, weight) = (words.next()?, words.next()?, words.next()?);
             parsed(server).filter(|_| weight != "0")
         };
-        shown.lines().filter_map(server).collect()
+        let mut servers: Vec<_> = shown.lines().filter_map(server).collect();
+        servers.sort();
+        servers
     }
 }
 
