@@ -11,10 +11,7 @@ use std::time::{Duration, Instant};
 use nix::unistd::User;
 use tempfile::TempDir;
 
-use lab::{Namespace, Running, halfopen_path};
-
-/// A bound on daemons that never start, or never notice what happened to a backend.
-const PATIENCE: Duration = Duration::from_mins(5);
+use lab::{Namespace, Running, halfopen_path, patience};
 
 /// The program with its file capability, the name that its callers know, and the wrappers, mounted
 /// over the machine's /usr for the programs that it starts. It also has scratch files.
@@ -98,7 +95,14 @@ impl Installed {
             exec "$@" 2>&1"#;
         let mut command = Command::new("unshare");
         command
-            .args(["--mount", "--pid", "--fork", "--kill-child", "timeout", "900"])
+            .args([
+                "--mount",
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "timeout",
+                &(3 * patience()).as_secs().to_string(),
+            ])
             .args(["sh", "-c", mount])
             .arg(self.0.path())
             .args(words);
@@ -155,7 +159,7 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Waits until `look` finds something in the daemon's output, and returns it.
     pub(crate) fn until<T>(&mut self, what: &str, mut look: impl FnMut(&str) -> Option<T>) -> T {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         loop {
             let said = self.running.said();
             if let Some(found) = look(&said) {
@@ -163,7 +167,7 @@ impl Daemon {
             }
             let ended = self.running.child.try_wait().expect("waits for its own child");
             assert!(ended.is_none(), "{what}: the daemon ended, {ended:?}: {said}");
-            assert!(Instant::now() < deadline, "waited {PATIENCE:?}: {what}: {said}");
+            assert!(Instant::now() < deadline, "waited {:?}: {what}: {said}", patience());
             thread::sleep(Duration::from_millis(20));
         }
     }

@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::program::{
-    BROADCAST, CLOSED, HALFOPEN, Loopback, OPEN, PATIENCE, SILENT, Said, run, segments_received,
+    BROADCAST, CLOSED, HALFOPEN, Loopback, OPEN, SILENT, Said, run, segments_received,
 };
 
 #[test]
@@ -121,12 +121,12 @@ fn interrupted(words: &[&str], signal: Signal) -> Said {
         drawn.iter().filter(|(target, _)| words.contains(target)).map(|(_, count)| count).sum();
     let begin = Instant::now();
     while segments_received() < before + expected {
-        assert!(begin.elapsed() < PATIENCE, "no packets: {:?}", child.wait_with_output());
+        assert!(begin.elapsed() < lab::patience(), "no packets: {:?}", child.wait_with_output());
         thread::sleep(Duration::from_millis(5));
     }
     // It handles what has arrived before it sleeps.
     while !sleeps(&child) {
-        assert!(begin.elapsed() < PATIENCE, "it never sleeps");
+        assert!(begin.elapsed() < lab::patience(), "it never sleeps");
         thread::sleep(Duration::from_millis(1));
     }
     end(&child, signal);

@@ -3,7 +3,6 @@
 use std::ffi::OsStr;
 use std::net::{SocketAddr, TcpStream};
 use std::process::Output;
-use std::time::Duration;
 
 use assert_cmd::Command;
 use nix::sched::{CloneFlags, unshare};
@@ -21,9 +20,6 @@ pub(crate) const CLOSED: &str = "127.0.0.1:8026";
 pub(crate) const SILENT: &str = "127.0.0.1:8027";
 /// An address that this machine does not send to.
 pub(crate) const BROADCAST: &str = "127.255.255.255:80";
-
-/// Ends a program that hangs. No check here takes nearly as long, even on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
 
 /// The output of a program, and its exit code.
 #[derive(Debug, PartialEq)]
@@ -68,7 +64,8 @@ pub(crate) fn halfopen(words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Sa
 /// Runs any program. If it is the one under test, it has a clock that load does not change.
 pub(crate) fn run(program: &str, words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Said {
     let mut command = Command::new(program);
-    let output = command.args(words).env("LD_PRELOAD", lab::own_clock()).timeout(PATIENCE).output();
+    let output =
+        command.args(words).env("LD_PRELOAD", lab::own_clock()).timeout(lab::patience()).output();
     output.unwrap_or_else(|error| panic!("needs {program}: {error}")).into()
 }
 

@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::program::{HALFOPEN, Loopback, PATIENCE, segments_received};
+use crate::program::{HALFOPEN, Loopback, segments_received};
 
 /// More than any pipe holds, as lines of JSON or of text.
 const TARGETS: usize = 4096;
@@ -75,7 +75,7 @@ fn unread(words: &[&str]) -> (Child, ChildStdout) {
 }
 
 pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + lab::patience();
     while !condition() {
         assert!(Instant::now() < end, "it does not come to pass");
         thread::sleep(Duration::from_millis(1));

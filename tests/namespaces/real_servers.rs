@@ -12,12 +12,9 @@ use std::time::{Duration, Instant};
 use nix::unistd::User;
 use tempfile::TempDir;
 
-use lab::{Lab, Running, SERVER_V4, SERVER_V6};
+use lab::{Lab, Running, SERVER_V4, SERVER_V6, patience};
 
 const CHECKS: usize = 10;
-
-/// How long a server may take to start, or to write a line.
-const PATIENCE: Duration = Duration::from_mins(5);
 
 #[test]
 fn ten_checks_leave_no_line_in_the_mail_log() {
@@ -214,7 +211,14 @@ fn squid(lab: &Lab) -> Server {
 /// not their process namespace. Its first process is `timeout`, in case nothing is left to kill it.
 fn contained(command: &[&str]) -> Command {
     let mut contained = Command::new("unshare");
-    contained.args(["--mount", "--pid", "--fork", "--kill-child", "timeout", "900"]);
+    contained.args([
+        "--mount",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "timeout",
+        &(3 * patience()).as_secs().to_string(),
+    ]);
     contained
         .args(["sh", "-c", "mount -t tmpfs tmpfs /dev/shm && exec \"$@\"", "sh"])
         .args(command);
@@ -243,9 +247,9 @@ fn lines(path: &Path) -> Vec<String> {
 }
 
 fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     while !holds() {
-        assert!(Instant::now() < deadline, "waited {PATIENCE:?} until {what}");
+        assert!(Instant::now() < deadline, "waited {:?} until {what}", patience());
         thread::sleep(Duration::from_millis(10));
     }
 }

@@ -3,10 +3,12 @@
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::support::exchange::{assert_half_open, assert_refused};
-use lab::{CLIENT_V4, CLIENT_V6, Direction, Lab, ROUTED_V4, ROUTED_V6, SERVER_V4, SERVER_V6};
+use lab::{
+    CLIENT_V4, CLIENT_V6, Direction, Lab, ROUTED_V4, ROUTED_V6, SERVER_V4, SERVER_V6, patience,
+};
 
 /// On the link and behind a route, in both families: the client's address, and the server's.
 const PATHS: [(IpAddr, IpAddr); 4] = [
@@ -215,7 +217,7 @@ fn a_lost_rst_is_sent_again_when_the_server_retransmits() {
         );
 
         // Its first repetition is due a second after the SYN.
-        let patience = Instant::now() + Duration::from_mins(5);
+        let patience = Instant::now() + patience();
         while segments.len() < 5 && Instant::now() < patience {
             segments.extend(capture.segments());
         }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use super::patience;
 use nix::cmsg_space;
 use nix::ifaddrs::getifaddrs;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -115,7 +116,7 @@ impl Capture {
 
     /// Waits until no more packets cross, and returns those since the last call, in order.
     pub fn segments(&self) -> Vec<Captured> {
-        let patience = Instant::now() + Duration::from_mins(5);
+        let patience = Instant::now() + patience();
         let mut segments = Vec::new();
         let mut bytes = vec![0; 65_536];
         while self.readable() {

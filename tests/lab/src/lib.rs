@@ -23,7 +23,7 @@ pub use capture::{Capture, Captured, Direction};
 pub use clock::{own_clock, with_own_clock};
 pub use kernel::kernel;
 pub use namespace::Namespace;
-pub use program::{Outcome, Running, Verdict, halfopen, halfopen_path};
+pub use program::{Outcome, Running, Verdict, halfopen, halfopen_path, patience, pause};
 
 pub const CLIENT_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 19, 0, 1));
 pub const SERVER_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 19, 0, 2));

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns, unshare};
 
-use super::{Capture, Outcome, Running};
+use super::{Capture, Outcome, Running, patience};
 
 /// A host of its own. It has no name under /run/netns, so the kernel removes it with its last
 /// descriptor, socket and process, even if the tests are killed.
@@ -44,21 +44,22 @@ impl Namespace {
     /// Joins this host to another by a new pair of interfaces, both up.
     pub fn cable(&self, here: &str, other: &Self, there: &str) {
         let other_path = format!("/proc/{}/fd/{}", process::id(), other.handle.as_raw_fd());
-        self.run(
-            "ip",
-            &["link", "add", here, "type", "veth", "peer", "name", there, "netns", &other_path],
-        );
+        self.configure(&[
+            &format!("link add {here} type veth peer name {there} netns {other_path}"),
+            &format!("link set {here} up"),
+        ]);
         other.configure(&[&format!("link set {there} up")]);
-        self.configure(&[&format!("link set {here} up")]);
         self.wait_until_usable(here);
         other.wait_until_usable(there);
     }
 
     /// Adds addresses, each with its prefix length, to an interface, and waits until they work.
     pub fn address(&self, interface: &str, addresses: &[&str]) {
-        for address in addresses {
-            self.configure(&[&format!("address add {address} dev {interface}")]);
-        }
+        let lines: Vec<_> = addresses
+            .iter()
+            .map(|address| format!("address add {address} dev {interface}"))
+            .collect();
+        self.configure(&lines.iter().map(String::as_str).collect::<Vec<_>>());
         self.wait_until_usable(interface);
     }
 
@@ -66,7 +67,7 @@ impl Namespace {
     /// drops what it should send. Until they have begun to use an IPv6 address, neighbours get no
     /// answer for it, and ask again only after a second.
     fn wait_until_usable(&self, interface: &str) {
-        let patience = Instant::now() + Duration::from_mins(5);
+        let patience = Instant::now() + patience();
         while !(self.sends(interface) && self.enter(|| uses_its_ipv6_addresses(interface))) {
             assert!(Instant::now() < patience, "{interface} does not come into use");
             thread::sleep(Duration::from_millis(1));
@@ -118,29 +119,31 @@ impl Namespace {
         self.enter(|| Running::start(command))
     }
 
-    /// Runs `ip` commands, one per line; IPv6 is recognised by its colons.
+    /// Runs `ip` commands, one per line. IPv6 is recognised by its colons, unless a line begins
+    /// with the family. Lines of one family that follow each other take one process.
     pub fn configure(&self, lines: &[&str]) {
-        for line in lines {
-            let family = if line.contains("::") { "-6" } else { "-4" };
-            let words: Vec<_> = [family].into_iter().chain(line.split_whitespace()).collect();
-            self.run("ip", &words);
+        let lines: Vec<_> = lines.iter().map(|line| with_family(line)).collect();
+        for lines in lines.chunk_by(|(family, _), (next, _)| family == next) {
+            let batch: Vec<_> = lines.iter().map(|(_, line)| *line).collect();
+            self.feed("ip", &[lines[0].0, "-batch", "-"], &batch.join("\n"));
         }
     }
 
     /// Adds nftables rules.
     pub fn nft(&self, rules: &str) {
-        let mut command = Command::new("nft");
-        command.args(["-f", "-"]).stdin(Stdio::piped());
+        self.feed("nft", &["-f", "-"], rules);
+    }
+
+    /// Runs a program that reads its commands from standard input.
+    fn feed(&self, program: &str, arguments: &[&str], commands: &str) {
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::piped());
         let mut running = self.spawn(command);
-        running
-            .child
-            .stdin
-            .take()
-            .expect("piped above")
-            .write_all(rules.as_bytes())
-            .expect("nft reads its rules");
+        let mut input = running.child.stdin.take().expect("piped above");
+        input.write_all(commands.as_bytes()).expect("it reads its commands");
+        drop(input);
         let outcome = running.wait();
-        assert!(outcome.code == 0, "nft refused {rules}: {}", outcome.stderr);
+        assert!(outcome.code == 0, "{program} refused {commands}: {}", outcome.stderr);
     }
 
     /// Sets a kernel parameter in this namespace only.
@@ -158,7 +161,7 @@ impl Namespace {
     /// while another test starts a program, the new process has a copy of every descriptor until
     /// execve.
     pub fn listen(&self, address: SocketAddr) -> TcpListener {
-        let patience = Instant::now() + Duration::from_mins(5);
+        let patience = Instant::now() + patience();
         self.enter(|| {
             loop {
                 match TcpListener::bind(address) {
@@ -177,6 +180,15 @@ impl Namespace {
     /// Captures every packet that crosses the interface from now on.
     pub fn capture(&self, interface: &str) -> Capture {
         self.enter(|| Capture::on(interface))
+    }
+}
+
+/// Returns the option of `ip` for the family of a command, and the command without it.
+fn with_family(line: &str) -> (&str, &str) {
+    match line.split_once(' ') {
+        Some((family @ ("-4" | "-6"), rest)) => (family, rest),
+        _ if line.contains("::") => ("-6", line),
+        _ => ("-4", line),
     }
 }
 

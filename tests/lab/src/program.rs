@@ -33,9 +33,22 @@ pub fn target_folder() -> PathBuf {
     test.ancestors().nth(2).expect("tests are in target/debug/deps").to_owned()
 }
 
-/// Ends a program that hangs. No test depends on it: a busy machine takes minutes for what takes
-/// seconds on another.
-const PATIENCE: Duration = Duration::from_mins(5);
+/// Returns after how long a test ends what hangs. No test depends on it: a busy machine takes
+/// minutes for what takes seconds on another. On an emulated one that takes longer still,
+/// `scripts/kernels` sets it, in seconds.
+pub fn patience() -> Duration {
+    static PATIENCE: LazyLock<Duration> = LazyLock::new(|| {
+        let set = env::var("PATIENCE").map(|text| text.parse().expect("PATIENCE in seconds"));
+        set.map_or(Duration::from_mins(5), Duration::from_secs)
+    });
+    *PATIENCE
+}
+
+/// Returns how long to wait before looking again for what has not happened for so long. Looking
+/// more often would slow down the rest, above all on an emulated machine.
+pub fn pause(waited: Duration) -> Duration {
+    (waited / 16).clamp(Duration::from_millis(1), Duration::from_millis(50))
+}
 
 /// Returns the program with these words, and a clock that load does not change.
 pub fn halfopen(arguments: &[&str]) -> Command {
@@ -160,12 +173,9 @@ impl Running {
             if let Some(status) = self.child.try_wait().expect("waits for its own child") {
                 break status;
             }
-            assert!(
-                self.started.elapsed() < PATIENCE,
-                "a program hangs: process {}",
-                self.child.id()
-            );
-            thread::sleep(Duration::from_millis(1));
+            let elapsed = self.started.elapsed();
+            assert!(elapsed < patience(), "a program hangs: process {}", self.child.id());
+            thread::sleep(pause(elapsed));
         };
         let elapsed = self.started.elapsed();
         let text = |pipe: Option<Collected>| pipe.map_or_else(String::new, Collected::whole);

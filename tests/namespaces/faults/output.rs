@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 
 use super::{ENGINES, Stage, program};
 use crate::support::process::wait_until;
-use lab::{Capture, Direction};
+use lab::{Capture, Direction, patience};
 
 #[test]
 fn a_late_reader_gets_everything() {
@@ -97,7 +97,7 @@ fn has_answered(capture: &Capture) -> bool {
 
 /// Returns the exit code of a program that is about to end.
 fn exit_code(check: &mut Child) -> Option<i32> {
-    let patience = Instant::now() + Duration::from_mins(5);
+    let patience = Instant::now() + patience();
     loop {
         if let Some(status) = check.try_wait().expect("our child") {
             return status.code();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
-use lab::Lab;
+use lab::{Lab, patience};
 
 /// Creates connections from these ports to port 80 that the client has forgotten and the server has
 /// not. Returns the server's ends.
@@ -50,7 +50,7 @@ pub(crate) fn narrow_source_ports(lab: &Lab, first: u16, last: u16) {
 /// A closed socket may still exist: while another test starts a program, the new process has a copy
 /// of every descriptor until execve.
 fn wait_until_forgotten(lab: &Lab) {
-    let patience = Instant::now() + Duration::from_mins(5);
+    let patience = Instant::now() + patience();
     while !lab.client.run("ss", &["-Htan"]).is_empty() {
         assert!(Instant::now() < patience, "the client still has its connections");
         thread::sleep(Duration::from_millis(1));

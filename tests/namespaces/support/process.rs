@@ -2,15 +2,12 @@
 
 use std::fs;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use lab::Running;
-
-/// Ends a test that hangs.
-const PATIENCE: Duration = Duration::from_mins(5);
+use lab::{Running, patience, pause};
 
 /// Returns the state as in `proc_pid_stat(5)`: S is asleep.
 pub(crate) fn state(running: &Running) -> char {
@@ -25,9 +22,10 @@ pub(crate) fn signal(running: &Running, signal: Signal) {
 
 #[track_caller]
 pub(crate) fn wait_until(condition: impl Fn() -> bool) {
-    let patience = Instant::now() + PATIENCE;
+    let started = Instant::now();
     while !condition() {
-        assert!(Instant::now() < patience, "not within {PATIENCE:?}: what is waited for here");
-        thread::sleep(Duration::from_millis(1));
+        let waited = started.elapsed();
+        assert!(waited < patience(), "not within {waited:?}: what is waited for here");
+        thread::sleep(pause(waited));
     }
 }

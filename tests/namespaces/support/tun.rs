@@ -9,10 +9,8 @@ use std::time::{Duration, Instant};
 
 use smoltcp::phy::{self, Device as _, Medium, RxToken as _, TunTapInterface, TxToken as _};
 
-use lab::Namespace;
+use lab::{Namespace, patience};
 
-/// Ends a far end that hangs. No test needs it for longer, even on a busy machine.
-const LIFE: Duration = Duration::from_mins(5);
 /// How often the far end looks whether the test is over.
 const ATTENTION: Duration = Duration::from_millis(5);
 
@@ -85,7 +83,7 @@ impl<T: Send + 'static> TunHost<T> {
                 let device = open_device();
                 device_opened.send(()).expect("the test waits for the device");
                 test.recv().expect("the test says when the device is up");
-                play(FarEnd { device, test, bedtime: Instant::now() + LIFE })
+                play(FarEnd { device, test, bedtime: Instant::now() + patience() })
             })
         });
         if opened.recv().is_err() {
@@ -149,7 +147,7 @@ impl FarEnd {
 /// without duplicate address detection. Until then it sends from the address, and drops the
 /// answers.
 fn await_own_addresses(namespace: &Namespace) {
-    let patience = Instant::now() + LIFE;
+    let patience = Instant::now() + patience();
     let address = Family::V6.ours().to_string();
     while !namespace.run("ip", &["-6", "route", "get", &address]).starts_with("local ") {
         assert!(Instant::now() < patience, "{address} does not become local");
