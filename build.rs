@@ -1,6 +1,6 @@
-//! Links the unwinder into the program instead of loading `libgcc_s.so.1`: loading it
-//! takes a tenth of the time of a single check. libc stays dynamic, so that preloaded hooks of load
-//! balancers work.
+//! Makes a single check faster: links the unwinder into the program instead of loading
+//! `libgcc_s.so.1`, and replaces a slow function of the C library (`packaging/native/stack.c`). libc
+//! stays dynamic, so that preloaded hooks of load balancers work.
 //!
 //! `scripts/package` builds with another linker and another unwinder. Its object file in
 //! `HALFOPEN_LINK` is linked into the program.
@@ -21,6 +21,11 @@ fn main() {
     if !(native && is("CARGO_CFG_TARGET_OS", "linux") && is("CARGO_CFG_TARGET_ENV", "gnu")) {
         return;
     }
+    link_unwinder();
+    replace_slow_function();
+}
+
+fn link_unwinder() {
     // If the C compiler has no such archive, it prints the bare name, and the shared library is
     // loaded.
     let Ok(output) = Command::new("cc").arg("-print-file-name=libgcc_eh.a").output() else {
@@ -30,5 +35,17 @@ fn main() {
     if let Some(directory) = Path::new(archive.trim()).parent().filter(|d| d.is_absolute()) {
         println!("cargo::rustc-link-search=native={}", directory.display());
         println!("cargo::rustc-link-lib=static:-bundle=gcc_eh");
+    }
+}
+
+/// Does nothing if there is no C compiler that can do it.
+fn replace_slow_function() {
+    const SOURCE: &str = "packaging/native/stack.c";
+    println!("cargo::rerun-if-changed={SOURCE}");
+    let object = Path::new(&env::var("OUT_DIR").expect("set by cargo")).join("stack.o");
+    let compiled = Command::new("cc").args(["-O2", "-c", SOURCE, "-o"]).arg(&object).output();
+    if compiled.is_ok_and(|output| output.status.success()) {
+        println!("cargo::rustc-link-arg-bins={}", object.display());
+        println!("cargo::rustc-link-arg-bins=-Wl,--wrap=pthread_getattr_np");
     }
 }

@@ -161,3 +161,18 @@ fn an_abort_is_exit_code_3() {
         assert_eq!(library.run(&lab, command).code, 3);
     }
 }
+
+/// The standard library knows where the stack of the first thread ends
+/// (`packaging/native/stack.c`).
+#[test]
+fn an_overflow_of_the_stack_is_exit_code_3() {
+    let lab = Lab::new();
+    let library = Preloaded::build(&lab, "privilege/trouble.c");
+    for engine in ["raw", "connect"] {
+        let mut command = halfopen(&["--engine", engine, "198.19.0.2", "80"]);
+        command.env("OVERFLOW", "1");
+        let outcome = library.run(&lab, command);
+        assert_eq!(outcome.code, 3, "{outcome:?}");
+        assert!(outcome.stderr.contains("has overflowed its stack"), "{outcome:?}");
+    }
+}

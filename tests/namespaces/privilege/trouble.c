@@ -1,10 +1,17 @@
 /* Makes a confined program panic: every socket has an address of an unknown family, and every message is longer than the
-   space for it. With ABORT in the environment, makes it abort instead. */
+   space for it. With ABORT in the environment, makes it abort instead; with OVERFLOW, makes its stack overflow. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+
+/* Its frames are smaller than a page, so the first address beyond the stack is next to it. */
+static int recurse(int more)
+{
+	volatile char frame[512] = { 0 };
+	return more ? recurse(more) + frame[0] : 0;
+}
 
 static int is_confined(void)
 {
@@ -13,6 +20,8 @@ static int is_confined(void)
 		return 0;
 	if (getenv("ABORT") != NULL)
 		abort();
+	if (getenv("OVERFLOW") != NULL)
+		return recurse(1);
 	return 1;
 }
 
