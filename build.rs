@@ -1,6 +1,7 @@
 //! Makes a single check faster: links the unwinder into the program instead of loading
-//! `libgcc_s.so.1`, and replaces a slow function of the C library (`packaging/native/stack.c`). libc
-//! stays dynamic, so that preloaded hooks of load balancers work.
+//! `libgcc_s.so.1`, replaces a slow function of the C library (`packaging/native/stack.c`), and
+//! places the functions that a check needs together (`packaging/native/order.ld`). libc stays
+//! dynamic, so that preloaded hooks of load balancers work.
 //!
 //! `scripts/package` builds with another linker and another unwinder. Its object file in
 //! `HALFOPEN_LINK` is linked into the program.
@@ -23,6 +24,9 @@ fn main() {
     }
     link_unwinder();
     replace_slow_function();
+    if is("PROFILE", "release") {
+        order_functions();
+    }
 }
 
 fn link_unwinder() {
@@ -47,5 +51,17 @@ fn replace_slow_function() {
     if compiled.is_ok_and(|output| output.status.success()) {
         println!("cargo::rustc-link-arg-bins={}", object.display());
         println!("cargo::rustc-link-arg-bins=-Wl,--wrap=pthread_getattr_np");
+    }
+}
+
+/// Does nothing if other flags may have chosen another linker, because not all understand such a
+/// script.
+fn order_functions() {
+    const SCRIPT: &str = "packaging/native/order.ld";
+    println!("cargo::rerun-if-changed={SCRIPT}");
+    let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    if !flags.contains("link") {
+        let root = env::var("CARGO_MANIFEST_DIR").expect("set by cargo");
+        println!("cargo::rustc-link-arg-bins=-T{root}/{SCRIPT}");
     }
 }
