@@ -1,5 +1,7 @@
 //! How many descriptors may be open, and what they are for.
 
+use std::fs;
+
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// The most that all name look-ups together may use.
@@ -25,4 +27,13 @@ impl Descriptors {
         let lookups = LOOKUPS.min(limit / 4);
         Self { lookups, others: limit - lookups }
     }
+
+    /// Returns how many of the others are left, given what this process has open now.
+    pub fn left(&self) -> usize {
+        let open = fs::read_dir("/proc/self/fd").map_or(UNKNOWN, Iterator::count);
+        self.others.saturating_sub(open)
+    }
 }
+
+/// How many are taken to be open if `/proc` does not tell.
+const UNKNOWN: usize = 64;

@@ -20,8 +20,9 @@ use nix::sys::socket::{Backlog, listen};
 use self::client::{Client, Turn};
 use crate::board::Board;
 
-/// The most clients at a time. One more takes the place of the oldest: those that behave are served
-/// within milliseconds.
+/// The most clients at a time, if there are descriptors for them. One more takes the place of the
+/// oldest that has its answer, or else of the oldest: those that behave are served within
+/// milliseconds.
 const CLIENTS: usize = 256;
 
 /// How many connections the kernel keeps until they are accepted.
@@ -50,6 +51,8 @@ pub struct Agent {
     listeners: Vec<(SocketAddr, TcpListener)>,
     /// The clients, in slots that are used again.
     clients: Vec<Option<Client>>,
+    /// The most clients.
+    most: usize,
 }
 
 impl Agent {
@@ -61,7 +64,7 @@ impl Agent {
     /// Returns an error that names the address if one is in use, or not this machine's.
     pub fn listen(addresses: impl IntoIterator<Item = SocketAddr>) -> Result<Self, AgentError> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(io::Error::from)?;
-        let mut agent = Self { epoll, listeners: Vec::new(), clients: Vec::new() };
+        let mut agent = Self { epoll, listeners: Vec::new(), clients: Vec::new(), most: CLIENTS };
         for address in addresses {
             if agent.listeners.iter().all(|(other, _)| *other != address) {
                 let failed = |error| AgentError::Listen(address, error);
@@ -80,9 +83,14 @@ impl Agent {
         Ok(listener)
     }
 
-    /// Returns how many descriptors it needs at most, besides a few.
-    pub fn descriptors(&self) -> usize {
-        if self.listeners.is_empty() { 0 } else { self.listeners.len() + CLIENTS }
+    /// Returns how many clients it would serve at a time.
+    pub fn clients(&self) -> usize {
+        if self.listeners.is_empty() { 0 } else { self.most }
+    }
+
+    /// Sets how many clients it serves at a time: at least one.
+    pub fn limit_clients(&mut self, most: usize) {
+        self.most = most.max(1);
     }
 
     /// Answers from now on, until the process ends.
@@ -156,19 +164,21 @@ impl Agent {
         }
     }
 
-    /// Returns a slot without a client, that of the oldest if need be.
+    /// Returns a slot without a client. If need be, one loses its place.
     fn free_slot(&mut self) -> usize {
         if let Some(slot) = self.clients.iter().position(Option::is_none) {
             return slot;
         }
-        if self.clients.len() < CLIENTS {
+        if self.clients.len() < self.most {
             self.clients.push(None);
             return self.clients.len() - 1;
         }
-        let age = |slot: &usize| self.clients[*slot].as_ref().map(Client::accepted);
-        let oldest = (0..CLIENTS).min_by_key(age).unwrap_or_default();
-        self.clients[oldest] = None;
-        oldest
+        let rank = |slot: &usize| {
+            self.clients[*slot].as_ref().map(|client| (!client.is_answered(), client.accepted()))
+        };
+        let first = (0..self.clients.len()).min_by_key(rank).unwrap_or_default();
+        self.clients[first] = None;
+        first
     }
 
     fn watch(&self, socket: impl AsFd, token: Token) -> Result<(), Errno> {
@@ -192,16 +202,16 @@ impl From<Token> for u64 {
     fn from(token: Token) -> Self {
         let number = |index: usize| u64::try_from(index).expect("64 bits are enough");
         match token {
-            Token::Client(slot) => number(slot),
-            Token::Listener(index) => number(CLIENTS + index),
+            Token::Client(slot) => 2 * number(slot),
+            Token::Listener(index) => 2 * number(index) + 1,
         }
     }
 }
 
 impl From<u64> for Token {
     fn from(number: u64) -> Self {
-        let number = usize::try_from(number).expect("an index");
-        number.checked_sub(CLIENTS).map_or(Self::Client(number), Self::Listener)
+        let index = usize::try_from(number / 2).expect("an index");
+        if number.is_multiple_of(2) { Self::Client(index) } else { Self::Listener(index) }
     }
 }
 

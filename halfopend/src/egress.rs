@@ -32,15 +32,7 @@ pub fn engines(config: &mut Config) -> Result<Vec<EngineConfig>, TooMany> {
     // Several engines answer no questions.
     config.explain &= egresses.len() == 1;
     let explain = config.explain;
-    let engine = |egress| EngineConfig {
-        kind,
-        egress,
-        attempts,
-        v4: true,
-        v6: true,
-        explain,
-        other_descriptors: 0,
-    };
+    let engine = |egress| EngineConfig { kind, egress, attempts, v4: true, v6: true, explain };
     Ok(egresses.into_iter().map(engine).collect())
 }
 

@@ -48,6 +48,7 @@ pub use self::security::WebConfigError;
 pub use self::web_config::{Mistake, WebConfig};
 
 use self::connections::{CONNECTIONS, Connections};
+use self::resolver::LOOKUP_DESCRIPTORS;
 use self::security::SecurityFiles;
 use self::shared::Shared;
 use self::users::Passwords;
@@ -94,6 +95,10 @@ pub enum HttpError {
 pub struct Server {
     listeners: Vec<TcpListener>,
     security: Option<SecurityFiles>,
+    /// The most connections.
+    connections: usize,
+    /// The most descriptors for look-ups of names that are checked on demand.
+    lookups: usize,
 }
 
 /// What the server wants of the loop.
@@ -126,16 +131,18 @@ impl Server {
         addresses.dedup();
         let open = |address| open(address).map_err(|source| HttpError::Listen { address, source });
         let listeners = addresses.into_iter().map(open).collect::<Result<_, _>>()?;
-        Ok(Self { listeners, security })
+        Ok(Self { listeners, security, connections: CONNECTIONS, lookups: LOOKUP_DESCRIPTORS })
     }
 
-    /// Returns how many descriptors it needs at most, besides a few.
-    pub fn descriptors(&self) -> usize {
-        if self.listeners.is_empty() {
-            0
-        } else {
-            self.listeners.len() + CONNECTIONS + resolver::DESCRIPTORS
-        }
+    /// Returns how many descriptors it would take for connections, and for look-ups of names that
+    /// are checked on demand.
+    pub fn descriptors(&self) -> (usize, usize) {
+        if self.listeners.is_empty() { (0, 0) } else { (self.connections, self.lookups) }
+    }
+
+    /// Sets how many descriptors it takes for these: enough for one, at least.
+    pub fn limit_descriptors(&mut self, connections: usize, lookups: usize) {
+        (self.connections, self.lookups) = (connections.max(1), lookups);
     }
 
     /// Serves from now on, until the process ends: the table `live`, with metrics of each target if
@@ -156,7 +163,7 @@ impl Server {
         let notices = Arc::new(Notices::new()?);
         let in_force = Arc::new(InForce::new(in_force));
         let desk = Arc::new(Desk::new()?);
-        let probes = Arc::new(Probes::new(terms, Arc::clone(&desk)));
+        let probes = Arc::new(Probes::new(terms, Arc::clone(&desk), self.lookups));
         let requests = Requests {
             desk,
             probes: Arc::clone(&probes),
@@ -164,7 +171,7 @@ impl Server {
             notices: Arc::clone(&notices),
             in_force: Arc::clone(&in_force),
         };
-        let Self { listeners, security } = self;
+        let Self { listeners, security, connections, .. } = self;
         if listeners.is_empty() {
             return Ok(requests);
         }
@@ -189,17 +196,22 @@ impl Server {
             tokio::net::TcpListener::from_std(listener)
         };
         let listeners = listeners.into_iter().map(register).collect::<Result<Vec<_>, _>>()?;
-        let serve = move || serve(listeners, &runtime, &shared);
+        let serve = move || serve(listeners, connections, &runtime, &shared);
         thread::Builder::new().name("http".to_owned()).spawn(serve)?;
         Ok(requests)
     }
 }
 
-fn serve(listeners: Vec<tokio::net::TcpListener>, runtime: &Runtime, shared: &Arc<Shared>) {
+fn serve(
+    listeners: Vec<tokio::net::TcpListener>,
+    connections: usize,
+    runtime: &Runtime,
+    shared: &Arc<Shared>,
+) {
     // Of this thread alone (setpriority(2), C library/kernel differences). The threads that it
     // starts inherit it. Where it is forbidden, all are equal.
     let _ = setpriority_process(None, NICE);
-    let connections = Arc::new(Connections::default());
+    let connections = Arc::new(Connections::new(connections));
     for listener in listeners {
         let (connections, shared) = (Arc::clone(&connections), Arc::clone(shared));
         runtime.spawn(connections::accept(listener, connections, shared));

@@ -16,6 +16,7 @@ pub mod board;
 pub mod causes;
 pub mod config;
 pub mod daemon;
+pub mod descriptors;
 pub mod egress;
 pub mod event;
 pub mod faults;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use halfopen::checker::Checker;
+use halfopen::descriptors::Descriptors;
 use halfopen::engine::{EngineConfig, OpenEngines};
 use halfopen::event_loop::run;
 use halfopen::explain::Explainer;
@@ -23,6 +24,7 @@ use halfopend::arguments::{Arguments, Stop};
 use halfopend::board::{Board, Writer};
 use halfopend::config::{Config, ConfigError, PoolConfig, Settings, Summary};
 use halfopend::daemon::Daemon;
+use halfopend::descriptors::{Clients, divide};
 use halfopend::egress;
 use halfopend::fleet::Fleet;
 use halfopend::hooks::{self, HelperError, Hooks};
@@ -133,10 +135,10 @@ fn serve(arguments: Arguments, start: Instant, log: &mut Log<impl Output>) -> Re
     let wanted = egress::engines(&mut settings.config)?;
     let mut hooks = Hooks::start("/proc/self/exe", hooks::commands(&settings.config.pools))?;
     let supervisor = Supervisor::of_environment();
-    let agent = Agent::listen(settings.config.pools.iter().filter_map(|pool| pool.agent))?;
-    let server = Server::open(&addresses, web_config.as_deref())?;
+    let mut agent = Agent::listen(settings.config.pools.iter().filter_map(|pool| pool.agent))?;
+    let mut server = Server::open(&addresses, web_config.as_deref())?;
     let events = open_events(&events)?;
-    let mut engines = open_engines(wanted, &agent, &server, start)?;
+    let mut engines = open_engines(&wanted, (&mut agent, &mut server), start)?;
     let config = settings.read_targets()?;
     let mut fleet = create_fleet(&config, &engines, log)?;
     let window = engines.enable_batching();
@@ -204,23 +206,32 @@ fn check_rate(rate: u32) -> Result<(), Failure> {
     is_allowed.then_some(()).ok_or(Failure::LentRate(rate))
 }
 
-/// Opens the engines, and gives up all privilege that they do not need. They leave descriptors for
-/// clients.
+/// Opens the engines, and gives up all privilege that they do not need. Divides the descriptors
+/// that are left between checks and clients.
 fn open_engines(
-    mut wanted: Vec<EngineConfig>,
-    agent: &Agent,
-    server: &Server,
+    wanted: &[EngineConfig],
+    (agent, server): (&mut Agent, &mut Server),
     start: Instant,
 ) -> Result<OpenEngines, Failure> {
-    for engine in &mut wanted {
-        engine.other_descriptors = agent.descriptors() + server.descriptors();
-    }
     privilege::raise();
-    let engines = OpenEngines::open(&wanted, start);
+    let engines = OpenEngines::open(wanted, start);
     let is_enough = || engines.as_ref().ok().is_none_or(OpenEngines::has_enough_privilege);
     let kept = privilege::relinquish(is_enough)?;
     privilege::confine(kept, &http::SYSTEM_CALLS)?;
-    Ok(engines?)
+    let mut engines = engines?;
+    share_descriptors(&mut engines, agent, server);
+    Ok(engines)
+}
+
+fn share_descriptors(engines: &mut OpenEngines, agent: &mut Agent, server: &mut Server) {
+    let (http, lookups) = server.descriptors();
+    let wanted = Clients { http, agent: agent.clients(), lookups };
+    // Each engine asks about routes by a socket that it opens later.
+    let left = Descriptors::raise().left().saturating_sub(engines.capacities().len());
+    let (checks, clients) = divide(left, wanted);
+    engines.limit_checks(checks);
+    agent.limit_clients(clients.agent);
+    server.limit_descriptors(clients.http, clients.lookups);
 }
 
 /// Opens the file for events. `-` is standard output. A FIFO must have a reader already.

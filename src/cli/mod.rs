@@ -95,7 +95,6 @@ impl CheckArgs {
             v4: !self.0.use_ipv6 && !self.all_hosts(IpAddr::is_ipv6),
             v6: !self.0.use_ipv4 && !self.all_hosts(IpAddr::is_ipv4),
             explain: self.0.explain,
-            other_descriptors: 0,
         }
     }
 

@@ -54,8 +54,6 @@ pub struct EngineConfig {
     /// True if questions will be asked ([`Engine::ask`], [`Engine::surroundings`]). That takes two
     /// source ports more, and sockets that a confined process cannot open.
     pub explain: bool,
-    /// How many descriptors this process needs for other things, besides name look-ups and a few.
-    pub other_descriptors: usize,
 }
 
 /// How many source ports questions have.
@@ -76,19 +74,7 @@ impl EngineConfig {
     /// descriptors or memory left. What concerns one address family only is reported by
     /// [`OpenEngine::check_families`].
     pub fn open(&self, start: Instant) -> Result<OpenEngine, LocalError> {
-        self.open_one_of(1, start)
-    }
-
-    /// Opens one of several `engines` of this process, which share its descriptors.
-    pub(super) fn open_one_of(
-        &self,
-        engines: usize,
-        start: Instant,
-    ) -> Result<OpenEngine, LocalError> {
-        let connect = || {
-            let engine = ConnectEngine::open(start, self, engines)?;
-            Ok(AnyEngine::Connect(Box::new(engine)))
-        };
+        let connect = || Ok(AnyEngine::Connect(Box::new(ConnectEngine::open(start, self)?)));
         if let Some(source) = self.egress.source {
             sockets::check_own_address(source)?;
         }
@@ -162,6 +148,13 @@ impl OpenEngine {
         match &self.engine {
             AnyEngine::Raw(_) => usize::MAX,
             AnyEngine::Connect(connect) => connect.room(),
+        }
+    }
+
+    /// Sets how many descriptors checks may take, if each takes one.
+    pub(super) fn limit_checks(&mut self, descriptors: usize) {
+        if let AnyEngine::Connect(connect) = &mut self.engine {
+            connect.limit(descriptors);
         }
     }
 

@@ -71,12 +71,8 @@ pub(super) struct ConnectEngine {
 
 impl ConnectEngine {
     /// Opens the engine. Raises the limit on open descriptors as far as possible, and keeps within
-    /// it, if there are as many `engines` in this process.
-    pub(super) fn open(
-        start: Instant,
-        config: &EngineConfig,
-        engines: usize,
-    ) -> Result<Self, LocalError> {
+    /// it, if no other engine of this process opens sockets.
+    pub(super) fn open(start: Instant, config: &EngineConfig) -> Result<Self, LocalError> {
         let egress = &config.egress;
         let ports = PerFamily::open(config, |domain| {
             sockets::check_source(egress.source, domain)?;
@@ -91,7 +87,7 @@ impl ConnectEngine {
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(LocalError::Receive)?,
             timer: Timer::open(start)?,
             ports,
-            handshakes: Handshakes::of_one_in(engines, config.other_descriptors),
+            handshakes: Handshakes::new(),
             given_up: Vec::new(),
             overflows: Overflows::default(),
             router: None,
@@ -102,6 +98,11 @@ impl ConnectEngine {
             asking: VecDeque::new(),
             surveyor: config.explain.then(Surveyor::open),
         })
+    }
+
+    /// Sets how many handshakes there may be at once.
+    pub(super) fn limit(&mut self, handshakes: usize) {
+        self.handshakes.limit(handshakes);
     }
 
     /// See [`super::OpenEngine::check_families`].

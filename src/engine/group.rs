@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use super::config::OpenEngine;
 use super::{Engine, EngineConfig, Interrupt, SentSyn};
 use crate::attempt::Attempt;
+use crate::descriptors::Descriptors;
 use crate::event::Event;
 use crate::local_error::{LocalError, SendError};
 use crate::wire::Segment;
@@ -40,7 +41,7 @@ impl OpenEngines {
         let mut engines: Vec<OpenEngine> = Vec::with_capacity(configs.len());
         let mut reserved = Vec::new();
         for config in configs {
-            let mut engine = open_apart(config, configs.len(), start, &reserved)?;
+            let mut engine = open_apart(config, start, &reserved)?;
             let own = engine.reserved_ports();
             engine.avoid(&reserved);
             for other in &mut engines {
@@ -49,7 +50,9 @@ impl OpenEngines {
             reserved.extend(own);
             engines.push(engine);
         }
-        Ok(Self(engines))
+        let mut engines = Self(engines);
+        engines.limit_checks(Descriptors::raise().left());
+        Ok(engines)
     }
 
     /// Returns the name of all of them, or `"mixed"` if they are of different kinds.
@@ -66,6 +69,15 @@ impl OpenEngines {
     /// Returns the [`OpenEngine::capacity`] of each.
     pub fn capacities(&self) -> Vec<usize> {
         self.0.iter().map(OpenEngine::capacity).collect()
+    }
+
+    /// Divides `descriptors` among those that take one for each check. Without a call, they share
+    /// what was left when they were opened.
+    pub fn limit_checks(&mut self, descriptors: usize) {
+        let engines = self.0.iter().filter(|engine| engine.capacity() < usize::MAX).count();
+        for engine in &mut self.0 {
+            engine.limit_checks(descriptors / engines.max(1));
+        }
     }
 
     /// Prepares for many targets, as [`OpenEngine::enable_batching`] does, but without a thread for
@@ -89,12 +101,11 @@ impl OpenEngines {
 /// sockets are bound to different interfaces.
 fn open_apart(
     config: &EngineConfig,
-    engines: usize,
     start: Instant,
     reserved: &[(socket2::Domain, u16)],
 ) -> Result<OpenEngine, LocalError> {
     for _ in 0..OPENINGS {
-        let engine = config.open_one_of(engines, start)?;
+        let engine = config.open(start)?;
         if !engine.reserved_ports().iter().any(|port| reserved.contains(port)) {
             return Ok(engine);
         }

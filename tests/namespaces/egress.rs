@@ -73,15 +73,7 @@ fn attempts() -> Attempts {
 fn open(kind: EngineKind, egresses: &[Egress], start: Instant) -> OpenEngines {
     let config = |egress: &Egress| {
         let egress = egress.clone();
-        EngineConfig {
-            kind,
-            egress,
-            attempts: attempts(),
-            v4: true,
-            v6: true,
-            explain: false,
-            other_descriptors: 0,
-        }
+        EngineConfig { kind, egress, attempts: attempts(), v4: true, v6: true, explain: false }
     };
     let configs: Vec<_> = egresses.iter().map(config).collect();
     OpenEngines::open(&configs, start).unwrap()

@@ -53,6 +53,11 @@ impl Client {
         self.accepted
     }
 
+    /// Returns true if it has its answer.
+    pub(super) fn is_answered(&self) -> bool {
+        self.is_answered
+    }
+
     /// Returns when it is to be served even if it sends nothing.
     pub(super) fn deadline(&self) -> Instant {
         self.deadline

@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::serve::serve;
 use super::shared::{Shared, group};
 
-/// The most connections at a time.
+/// The most connections at a time, if there are descriptors for them.
 pub(super) const CONNECTIONS: usize = 256;
 
 /// How long to wait if no connection can be accepted.
@@ -24,13 +24,15 @@ const PAUSE: Duration = Duration::from_millis(50);
 ///
 /// If there is no room for one more, the client that has most of them loses one. So a client that
 /// has few is served, whatever others do.
-#[derive(Default)]
-pub(super) struct Connections(Mutex<Vec<Connection>>);
+pub(super) struct Connections {
+    all: Mutex<Vec<Connection>>,
+    most: usize,
+}
 
 struct Connection {
     client: IpAddr,
     is_busy: Arc<AtomicBool>,
-    task: AbortHandle,
+    task: JoinHandle<()>,
 }
 
 /// The place of a connection. It is free again when this value is dropped.
@@ -43,23 +45,33 @@ pub(super) struct Place {
 pub(super) struct Busy(Arc<AtomicBool>);
 
 impl Connections {
+    /// Creates an empty set of at most so many connections.
+    pub(super) fn new(most: usize) -> Self {
+        Self { all: Mutex::default(), most }
+    }
+
     /// Serves a client in a task of its own, after another one has lost its place if need be.
-    fn serve(self: &Arc<Self>, stream: TcpStream, client: IpAddr, shared: Arc<Shared>) {
+    async fn serve(self: &Arc<Self>, stream: TcpStream, client: IpAddr, shared: Arc<Shared>) {
+        while let Some(victim) = self.poll_victim() {
+            victim.abort();
+            let _ = victim.await; // then its descriptor is closed
+        }
         let is_busy = Arc::<AtomicBool>::default();
         let place = Place { connections: Arc::clone(self), is_busy: Arc::clone(&is_busy) };
-        let mut all = self.all();
-        if all.len() >= CONNECTIONS
-            && let Some(victim) = victim(&all)
-        {
-            all.remove(victim).task.abort();
-        }
         // It begins when this task waits.
-        let task = tokio::spawn(serve(stream, client, place, shared)).abort_handle();
-        all.push(Connection { client: group(client), is_busy, task });
+        let task = tokio::spawn(serve(stream, client, place, shared));
+        self.all().push(Connection { client: group(client), is_busy, task });
+    }
+
+    /// Removes the connection that has to make room for another one, if there is none.
+    fn poll_victim(&self) -> Option<JoinHandle<()>> {
+        let mut all = self.all();
+        let victim = if all.len() < self.most { None } else { victim(&all) };
+        victim.map(|victim| all.remove(victim).task)
     }
 
     fn all(&self) -> MutexGuard<'_, Vec<Connection>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -106,7 +118,8 @@ pub(super) async fn accept(
     loop {
         match listener.accept().await {
             Ok((stream, client)) => {
-                connections.serve(stream, client.ip().to_canonical(), Arc::clone(&shared));
+                let (client, shared) = (client.ip().to_canonical(), Arc::clone(&shared));
+                connections.serve(stream, client, shared).await;
             }
             Err(error) if is_of_the_connection(&error) => {}
             // Without descriptors or memory, the next attempt would fail at once.
@@ -131,7 +144,7 @@ mod tests {
         let connection = |text: &&str| Connection {
             client: group(text.trim_end_matches('*').parse().unwrap()),
             is_busy: Arc::new(text.ends_with('*').into()),
-            task: runtime.spawn(async {}).abort_handle(),
+            task: runtime.spawn(async {}),
         };
         clients.iter().map(connection).collect()
     }

@@ -66,9 +66,10 @@ struct Trail {
 }
 
 impl Probes {
-    pub(super) fn new(terms: Arc<Terms>, desk: Arc<Desk>) -> Self {
-        let (places, resolver) = Default::default();
-        Self { terms: Mutex::new(terms), desk, places, resolver }
+    /// Creates what serves them on these terms. Look-ups of names may take so many descriptors.
+    pub(super) fn new(terms: Arc<Terms>, desk: Arc<Desk>, descriptors: usize) -> Self {
+        let resolver = Arc::new(Resolver::new(descriptors));
+        Self { terms: Mutex::new(terms), desk, places: Arc::default(), resolver }
     }
 
     /// Puts these terms into force for checks that begin from now on.

@@ -12,19 +12,22 @@ use nix::errno::Errno;
 use tokio::net::UnixStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-/// The most names that are looked up at a time.
-const LOOKUPS: usize = 64;
+/// The most descriptors that a look-up takes.
+const EACH: usize = 5;
 
-/// The most of them for one client: a look-up cannot be stopped, however long it takes.
-const OF_ONE_CLIENT: usize = 16;
+/// The descriptors for as many look-ups as there may be at a time: 64.
+pub(super) const LOOKUP_DESCRIPTORS: usize = 64 * EACH;
 
-/// The most descriptors that they need.
-pub(super) const DESCRIPTORS: usize = 5 * LOOKUPS;
+/// The part of the look-ups that one client may have, or one of them: a look-up cannot be stopped,
+/// however long it takes.
+const OF_ONE_CLIENT: usize = 4;
 
 /// Looks names up, on threads that start when they are needed.
 pub(super) struct Resolver {
     state: Mutex<State>,
     room: Arc<Semaphore>,
+    /// The most look-ups for one client.
+    of_one_client: usize,
     clients: Mutex<HashMap<IpAddr, Arc<Semaphore>>>,
 }
 
@@ -40,14 +43,18 @@ struct Asking {
     _room: [OwnedSemaphorePermit; 2],
 }
 
-impl Default for Resolver {
-    fn default() -> Self {
-        let room = Arc::new(Semaphore::new(LOOKUPS));
-        Self { state: Mutex::default(), room, clients: Mutex::default() }
-    }
-}
-
 impl Resolver {
+    /// Creates a resolver that takes at most so many descriptors, or those of one look-up.
+    pub(super) fn new(descriptors: usize) -> Self {
+        let most = (descriptors / EACH).max(1);
+        Self {
+            state: Mutex::default(),
+            room: Arc::new(Semaphore::new(most)),
+            of_one_client: most.div_ceil(OF_ONE_CLIENT),
+            clients: Mutex::default(),
+        }
+    }
+
     /// Looks a name up for a client, as soon as there is room.
     pub(super) async fn look_up(self: &Arc<Self>, name: Box<str>, client: IpAddr) -> Addresses {
         let own = self.room_of(client).acquire_owned().await;
@@ -108,7 +115,7 @@ impl Resolver {
         let mut clients = lock(&self.clients);
         clients.retain(|_, room| Arc::strong_count(room) > 1); // each permit holds one
         let room = clients.entry(client);
-        Arc::clone(room.or_insert_with(|| Arc::new(Semaphore::new(OF_ONE_CLIENT))))
+        Arc::clone(room.or_insert_with(|| Arc::new(Semaphore::new(self.of_one_client))))
     }
 }
 

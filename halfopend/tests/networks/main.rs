@@ -5,6 +5,7 @@ mod agent;
 mod blackbox;
 mod browser;
 mod daemon;
+mod descriptors;
 mod faults;
 mod haproxy;
 mod hooks;

@@ -10,7 +10,8 @@ use socket2::Socket;
 use super::handshake::Handshake;
 use crate::descriptors::Descriptors;
 
-/// The number of descriptors that belong neither to a handshake nor to a name look-up.
+/// The number of descriptors that belong neither to a handshake nor to a name look-up, unless
+/// [`Handshakes::limit`] is called.
 const OTHER_DESCRIPTORS: usize = 32;
 
 /// The most handshakes at a time, however many descriptors there are: each takes almost 8 KiB of
@@ -31,19 +32,22 @@ pub(super) struct Handshakes {
 }
 
 impl Handshakes {
-    /// Creates an empty table for one of several `engines`. Raises the limit on open descriptors as
-    /// far as possible; they share what there are, except those that something else needs: that is
-    /// `other_descriptors`, at most half.
-    pub(super) fn of_one_in(engines: usize, other_descriptors: usize) -> Self {
-        let all = Descriptors::raise().others;
-        let descriptors = all.saturating_sub(OTHER_DESCRIPTORS + other_descriptors.min(all / 2));
-        Self {
-            limit: (descriptors.min(MAX_HANDSHAKES) / engines).max(1),
+    /// Creates an empty table. Raises the limit on open descriptors as far as possible.
+    pub(super) fn new() -> Self {
+        let mut handshakes = Self {
+            limit: 0,
             by_key: HashMap::new(),
             of_remote: HashMap::new(),
             timed_out: VecDeque::new(),
             spare: 0,
-        }
+        };
+        handshakes.limit(Descriptors::raise().others.saturating_sub(OTHER_DESCRIPTORS));
+        handshakes
+    }
+
+    /// Sets how many there may be: at least one.
+    pub(super) fn limit(&mut self, most: usize) {
+        self.limit = most.clamp(1, MAX_HANDSHAKES);
     }
 
     /// Returns the key of a handshake on `socket`.

@@ -35,7 +35,6 @@ fn surroundings_after(
             v4: target.is_ipv4(),
             v6: target.is_ipv6(),
             explain: true,
-            other_descriptors: 0,
         };
         lab.client.enter(|| {
             let mut engine = config.open(Instant::now()).expect("opens");
