@@ -55,8 +55,6 @@ pub struct Explainer {
     inquiries: Vec<Inquiry>,
     /// The target that the question is about which was polled last.
     asking: Option<SocketAddr>,
-    /// What cannot be asked, and why.
-    cannot_ask: Vec<(QuestionKind, String)>,
     explained: VecDeque<(Ended, Option<Explanation>)>,
     /// The explanations of targets whose end was reported before.
     found: VecDeque<(SocketAddr, Explanation)>,
@@ -75,7 +73,6 @@ impl Explainer {
             deadline,
             inquiries: Vec::new(),
             asking: None,
-            cannot_ask: Vec::new(),
             explained: VecDeque::new(),
             found: VecDeque::new(),
             rsts: VecDeque::new(),
@@ -85,18 +82,18 @@ impl Explainer {
         }
     }
 
-    /// Begins to ask about `remote`, whose last SYN has left and which is silent so far. Its
-    /// verdict comes at `until`.
+    /// Begins to ask about the target `id` at `remote`, whose last SYN has left and which is silent
+    /// so far. Its verdict comes at `until`.
     pub fn begin(
         &mut self,
-        remote: SocketAddr,
+        (id, remote): (u32, SocketAddr),
         surroundings: impl FnOnce() -> Surroundings,
         now: Duration,
         until: Duration,
     ) {
         if self.find(remote).is_none() && self.has_room_for(remote.ip()) {
             let evidence = Evidence::new(remote, surroundings());
-            self.inquiries.push(Inquiry::new(evidence, now, until.min(self.deadline)));
+            self.inquiries.push(Inquiry::new(id, evidence, now, until.min(self.deadline)));
         }
     }
 
@@ -111,7 +108,7 @@ impl Explainer {
         let answer = self.memory.answer_of(remote);
         if self.find(remote).is_none() {
             let until = now + inquiry::time_for(ended.outcome.as_ref().ok());
-            self.begin(remote, Surroundings::default, now, until);
+            self.begin((ended.id, remote), Surroundings::default, now, until);
         }
         match self.find(remote) {
             Some(index) => self.inquiries[index].conclude(ended, answer, surroundings(), now),
@@ -131,7 +128,7 @@ impl Explainer {
         }
         let evidence = Evidence::new(remote, surroundings.clone());
         let until = (now + UNHURRIED).min(self.deadline);
-        let mut inquiry = Inquiry::new(evidence, now, until);
+        let mut inquiry = Inquiry::new(ended.id, evidence, now, until);
         inquiry.conclude(ended, self.memory.answer_of(remote), surroundings, now);
         inquiry.is_reported = true;
         self.inquiries.push(inquiry);
@@ -194,8 +191,9 @@ impl Explainer {
         self.numbers += 1;
         let [a, b, c, d, ..] = self.secret.hash((step.1, self.numbers)).to_le_bytes();
         let number = u32::from_le_bytes([a, b, c, d]);
-        self.asking = Some(self.inquiries[index].remote());
-        Some(inquiry::question(step, number, self.attempts))
+        let inquiry = &self.inquiries[index];
+        self.asking = Some(inquiry.remote());
+        Some(inquiry.question(step, number, self.attempts))
     }
 
     /// Reports that `question` left from `local` at `now`.
@@ -206,13 +204,12 @@ impl Explainer {
         }
     }
 
-    /// Reports that questions of that kind cannot be asked, and why.
+    /// Reports that questions of that kind about the target of the last one cannot be asked, and
+    /// why. (Other targets may be asked by another engine, or in another address family.)
     pub fn not_asked(&mut self, kind: QuestionKind, why: String, now: Duration) {
-        if self.cannot_ask.iter().all(|(known, _)| *known != kind) {
-            self.cannot_ask.push((kind, why));
-        }
-        for inquiry in &mut self.inquiries {
-            inquiry.cannot_ask(&self.cannot_ask);
+        let index = self.asking.take().and_then(|remote| self.find(remote));
+        if let Some(index) = index {
+            self.inquiries[index].cannot_ask(kind, why);
         }
         self.handle_timeout(now);
     }
@@ -222,7 +219,6 @@ impl Explainer {
         let mut index = 0;
         while index < self.inquiries.len() {
             let inquiry = &mut self.inquiries[index];
-            inquiry.cannot_ask(&self.cannot_ask);
             inquiry.advance(now);
             if inquiry.has_ended() && inquiry.is_over(now) {
                 self.close(index, now);

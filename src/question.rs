@@ -12,6 +12,8 @@ use crate::wire::{Flags, Options, Segment, SequenceNumber};
 pub struct Question {
     /// What is asked.
     pub kind: QuestionKind,
+    /// The id of the target that it is about. It leaves like the SYNs to that target.
+    pub id: u32,
     /// The endpoint that is asked. The port of an echo request means nothing.
     pub remote: SocketAddr,
     /// The source port of a segment.

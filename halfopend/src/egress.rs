@@ -29,8 +29,6 @@ pub struct TooMany(usize);
 pub fn engines(config: &mut Config) -> Result<Vec<EngineConfig>, TooMany> {
     let egresses = number(config)?;
     let (kind, attempts) = (config.engine, config.attempts());
-    // Several engines answer no questions.
-    config.explain &= egresses.len() == 1;
     let explain = config.explain;
     let engine = |egress| EngineConfig { kind, egress, attempts, v4: true, v6: true, explain };
     Ok(egresses.into_iter().map(engine).collect())

@@ -247,8 +247,8 @@ impl Engine for ConnectEngine {
         count.is_some_and(|count| self.overflows.may_concern(sent_at, count, now))
     }
 
-    fn surroundings(&mut self, remote: SocketAddr, local: Option<SocketAddr>) -> Surroundings {
-        self.known_surroundings(remote, local).unwrap_or_default()
+    fn surroundings(&mut self, _: u32, to: SocketAddr, from: Option<SocketAddr>) -> Surroundings {
+        self.known_surroundings(to, from).unwrap_or_default()
     }
 
     fn descriptors(&self) -> Vec<BorrowedFd<'_>> {

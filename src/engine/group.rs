@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use super::config::OpenEngine;
-use super::{Engine, EngineConfig, Interrupt, SentSyn};
+use super::{Engine, EngineConfig, Interrupt, SentQuestion, SentSyn};
 use crate::attempt::Attempt;
 use crate::descriptors::Descriptors;
 use crate::event::Event;
 use crate::local_error::{LocalError, SendError};
+use crate::question::{CannotAsk, Question};
+use crate::surroundings::Surroundings;
 use crate::wire::Segment;
 
 /// How often to open an engine if it gets the source ports of another one.
@@ -88,7 +90,7 @@ impl OpenEngines {
     }
 
     /// Returns them as the loop uses them: a target leaves by the one whose index `engine_of`
-    /// returns for its id. They answer no questions if there are several.
+    /// returns for its id.
     pub fn into_engine(mut self, engine_of: fn(u32) -> usize) -> Box<dyn Engine> {
         if self.0.len() == 1 {
             return self.0.remove(0).into_engine();
@@ -183,6 +185,20 @@ impl Engine for Group {
             }
         }
         results
+    }
+
+    fn ask(&mut self, question: &Question) -> Result<SentQuestion, CannotAsk> {
+        let index = (self.engine_of)(question.id);
+        let sent = self.engines[index].ask(question)?;
+        if let Some(local) = sent.local {
+            // An answer may call for an RST.
+            self.owners[family(local)].insert(local.port(), index);
+        }
+        Ok(sent)
+    }
+
+    fn surroundings(&mut self, id: u32, to: SocketAddr, from: Option<SocketAddr>) -> Surroundings {
+        self.engines[(self.engine_of)(id)].surroundings(id, to, from)
     }
 
     fn timed_out(&mut self, remote: SocketAddr, index: usize) {

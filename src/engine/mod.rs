@@ -73,10 +73,15 @@ pub trait Engine {
         false
     }
 
-    /// Returns what this machine's kernel knows about the way to `remote`, for segments from
-    /// `local` if that is known. It sends nothing. An engine that was not opened to explain
-    /// ([`EngineConfig::explain`]) knows nothing.
-    fn surroundings(&mut self, _remote: SocketAddr, _local: Option<SocketAddr>) -> Surroundings {
+    /// Returns what this machine's kernel knows about the way to the target `_id`, which is at
+    /// `_to`, for segments from `_from` if that is known. It sends nothing. An engine that was not
+    /// opened to explain ([`EngineConfig::explain`]) knows nothing.
+    fn surroundings(
+        &mut self,
+        _id: u32,
+        _to: SocketAddr,
+        _from: Option<SocketAddr>,
+    ) -> Surroundings {
         Surroundings::default()
     }
 

@@ -182,9 +182,9 @@ impl Engine for RawEngine {
         self.sockets.iter().flat_map(RawSocket::take_unsent_rsts).collect()
     }
 
-    fn surroundings(&mut self, remote: SocketAddr, local: Option<SocketAddr>) -> Surroundings {
-        match (&self.surveyor, self.sockets.of(remote)) {
-            (Some(surveyor), Ok(socket)) => socket.surroundings(remote, local, surveyor),
+    fn surroundings(&mut self, _: u32, to: SocketAddr, from: Option<SocketAddr>) -> Surroundings {
+        match (&self.surveyor, self.sockets.of(to)) {
+            (Some(surveyor), Ok(socket)) => socket.surroundings(to, from, surveyor),
             _ => Surroundings::default(),
         }
     }

@@ -9,11 +9,11 @@ use crate::question::CannotAsk;
 use crate::verdict::{Reason, Verdict};
 
 impl<D: Driver> EventLoop<'_, D> {
-    /// Begins to explain the silence of `remote`, whose last SYN has left from `local` and whose
-    /// last timeout ends at `until`, if the driver wants that.
+    /// Begins to explain the silence of the target `id` at `remote`, whose last SYN has left from
+    /// `local` and whose last timeout ends at `until`, if the driver wants that.
     pub(super) fn explain_silence(
         &mut self,
-        remote: SocketAddr,
+        (id, remote): (u32, SocketAddr),
         local: SocketAddr,
         now: Duration,
         until: Duration,
@@ -21,19 +21,19 @@ impl<D: Driver> EventLoop<'_, D> {
         let Some(explainer) = &mut self.explainer else { return };
         let silence = Reason::NoAnswer { syns: 0, waited: Duration::ZERO };
         if self.driver.wants_explanation(&Ok(Verdict::without_probe(silence))) {
-            let surroundings = || self.engine.surroundings(remote, Some(local));
-            explainer.begin(remote, surroundings, now, until);
+            let surroundings = || self.engine.surroundings(id, remote, Some(local));
+            explainer.begin((id, remote), surroundings, now, until);
         }
     }
 
     /// Reports how a target ended: at once, or when it has been explained.
     pub(super) fn report(&mut self, ended: Ended) {
-        let remote = ended.remote;
+        let (id, remote) = (ended.id, ended.remote);
         match &mut self.explainer {
             Some(explainer) if self.driver.wants_explanation(&ended.outcome) => {
                 let local = ended.outcome.as_ref().ok().and_then(|verdict| verdict.local);
                 let now = self.engine.now();
-                let surroundings = || self.engine.surroundings(remote, local);
+                let surroundings = || self.engine.surroundings(id, remote, local);
                 explainer.conclude(ended, surroundings, now);
             }
             Some(explainer) => {
@@ -49,9 +49,10 @@ impl<D: Driver> EventLoop<'_, D> {
     fn inquire(&mut self) {
         let Some(explainer) = &mut self.explainer else { return };
         while let Some(ended) = self.driver.poll_inquiry() {
-            let (remote, now) = (ended.remote, self.engine.now());
+            let now = self.engine.now();
             let local = ended.outcome.as_ref().ok().and_then(|verdict| verdict.local);
-            explainer.inquire(ended, self.engine.surroundings(remote, local), now);
+            let surroundings = self.engine.surroundings(ended.id, ended.remote, local);
+            explainer.inquire(ended, surroundings, now);
         }
     }
 

@@ -81,7 +81,8 @@ impl<D: Driver> EventLoop<'_, D> {
                     let by_kernel = PacketEvent::SentByKernel { local, remote: due.attempt.remote };
                     self.driver.on_packet(at, &syn.map_or(by_kernel, PacketEvent::Sent));
                     if let Some(until) = silent_at {
-                        self.explain_silence(due.attempt.remote, local, at, until);
+                        let Attempt { id, remote, .. } = due.attempt;
+                        self.explain_silence((id, remote), local, at, until);
                     }
                 }
                 Err(SendError::LocalError(error)) if error.is_shortage() => {

@@ -34,16 +34,10 @@ pub(super) fn time_for(verdict: Option<&Verdict>) -> Duration {
     (response_time * 3).clamp(SHORTEST, LONGEST) * ROUNDS
 }
 
-/// Returns the question of a step. ACKs and SYNs leave from ports of their own, which no attempt
-/// has used: a firewall sees no connection that it knows.
-pub(super) fn question(step: Step, number: u32, attempts: Attempts) -> Question {
-    let (kind, remote, hop_limit) = step;
-    let port = attempts.count() + usize::from(kind == QuestionKind::Syn);
-    Question { kind, remote, source: SourcePort::Fresh(port), hop_limit, number }
-}
-
 /// The questions about one target.
 pub(super) struct Inquiry {
+    /// The id of the target.
+    id: u32,
     evidence: Evidence,
     /// What is to be sent now.
     steps: VecDeque<Step>,
@@ -62,9 +56,10 @@ pub(super) struct Inquiry {
 }
 
 impl Inquiry {
-    pub(super) fn new(evidence: Evidence, now: Duration, until: Duration) -> Self {
+    pub(super) fn new(id: u32, evidence: Evidence, now: Duration, until: Duration) -> Self {
         let round = until.saturating_sub(now) / ROUNDS;
         Self {
+            id,
             evidence,
             steps: VecDeque::new(),
             round,
@@ -78,6 +73,15 @@ impl Inquiry {
 
     pub(super) fn remote(&self) -> SocketAddr {
         self.evidence.remote
+    }
+
+    /// Returns the question of a step. ACKs and SYNs leave from ports of their own, which no
+    /// attempt has used: a firewall sees no connection that it knows.
+    pub(super) fn question(&self, step: Step, number: u32, attempts: Attempts) -> Question {
+        let (kind, remote, hop_limit) = step;
+        let port = attempts.count() + usize::from(kind == QuestionKind::Syn);
+        let source = SourcePort::Fresh(port);
+        Question { kind, id: self.id, remote, source, hop_limit, number }
     }
 
     /// Returns true if the target has ended and waits for the explanation.
@@ -104,12 +108,10 @@ impl Inquiry {
         self.is_settled = false;
     }
 
-    /// Records what cannot be asked.
-    pub(super) fn cannot_ask(&mut self, kinds: &[(QuestionKind, String)]) {
-        if self.evidence.cannot_ask.len() < kinds.len() {
-            self.evidence.cannot_ask = kinds.to_vec();
-            self.steps.retain(|(kind, ..)| kinds.iter().all(|(cannot, _)| cannot != kind));
-        }
+    /// Records that questions of a kind cannot be asked, and why.
+    pub(super) fn cannot_ask(&mut self, kind: QuestionKind, why: String) {
+        self.evidence.cannot_ask.push((kind, why));
+        self.steps.retain(|(other, ..)| *other != kind);
     }
 
     /// Plans the next round if its time has come, or if all questions are answered.

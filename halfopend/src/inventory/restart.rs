@@ -63,11 +63,8 @@ fn listens(config: &Config, agent: SocketAddr) -> bool {
     config.pools.iter().any(|pool| pool.agent == Some(agent))
 }
 
-/// Makes each pool refer to the engine that was opened for its egress. Several engines explain
-/// nothing.
+/// Makes each pool refer to the engine that was opened for its egress.
 pub(super) fn use_open_engines(start: &Config, new: &mut Config) {
-    let of_pools = start.pools.iter().map(|pool| pool.settings.engine);
-    new.explain &= of_pools.chain(start.probe.iter().map(|probe| probe.engine)).all(|it| it == 0);
     let mut open: Vec<(&Egress, usize)> = Vec::new();
     for PoolConfig { egress, settings, .. } in &start.pools {
         if open.iter().all(|(_, engine)| *engine != settings.engine) {
@@ -130,31 +127,31 @@ mod tests {
     use crate::config::{Settings, parse};
     use crate::egress;
 
-    /// Returns the message of a reload, and whether targets are explained after it.
-    fn reload(start: &str, new: &str) -> (Result<(), String>, bool) {
+    /// Returns the message of a reload.
+    fn reload(start: &str, new: &str) -> Result<(), String> {
         let settings = |text: &str| parse("a.toml", text).expect("a configuration");
         let config = |settings: Settings| settings.read_targets().expect("no files");
         let mut start = settings(start);
         egress::engines(&mut start.config).expect("few");
         let (start, mut new) = (config(start), config(settings(new)));
         use_open_engines(&start, &mut new);
-        (needs_restart(&start, &start.pools, &new), new.explain)
+        needs_restart(&start, &start.pools, &new)
     }
 
     #[test]
     fn what_cannot_be_put_into_force_is_named() {
         let one = "[pool.a]\ntargets = ['192.0.2.1:443']\n";
         let two = one.to_owned() + "[pool.b]\ntargets = ['192.0.2.2:443']\nmark = 7\n";
-        assert_eq!(reload(one, one), (Ok(()), true));
+        assert_eq!(reload(one, one), Ok(()));
         for key in ["target_metrics", "explain"] {
             let off = format!("{key} = false\n{one}");
             let refused = Err(format!("a change of {key} needs a restart"));
-            assert_eq!(reload(one, &off).0, refused);
-            assert_eq!(reload(&off, one).0, refused);
-            assert_eq!(reload(&off, &off).0, Ok(()));
+            assert_eq!(reload(one, &off), refused);
+            assert_eq!(reload(&off, one), refused);
+            assert_eq!(reload(&off, &off), Ok(()));
         }
         // Both engines stay open.
-        assert_eq!(reload(&two, &two), (Ok(()), false));
-        assert_eq!(reload(&two, one), (Ok(()), false));
+        assert_eq!(reload(&two, &two), Ok(()));
+        assert_eq!(reload(&two, one), Ok(()));
     }
 }

@@ -4,6 +4,7 @@
 mod agent;
 mod blackbox;
 mod browser;
+mod causes;
 mod daemon;
 mod descriptors;
 mod faults;

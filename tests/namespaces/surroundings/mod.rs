@@ -40,7 +40,7 @@ fn surroundings_after(
             let mut engine = config.open(Instant::now()).expect("opens");
             act();
             let mut known = |local| {
-                let mut known = engine.as_engine().surroundings(target, local);
+                let mut known = engine.as_engine().surroundings(0, target, local);
                 // Some seconds after the answer.
                 if known.neighbour == Some(NeighbourState::Stale) {
                     known.neighbour = Some(NeighbourState::Confirmed);

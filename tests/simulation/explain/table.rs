@@ -49,7 +49,7 @@ impl Case {
     ) -> Self {
         let remote = SocketAddr::new(SERVER.ip(), port);
         let question =
-            Question { kind, remote, source: SourcePort::Fresh(3), hop_limit, number: 1 };
+            Question { kind, id: 7, remote, source: SourcePort::Fresh(3), hop_limit, number: 1 };
         let reply = reply.map(|(kind, routers)| Reply {
             after: millis(1),
             hop_limit: Some(64 - routers),
