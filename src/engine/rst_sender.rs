@@ -40,13 +40,17 @@ impl RstSender {
         Self { socket: Some(socket), info, queue: None, thread: None, pending: Arc::default() }
     }
 
-    /// Starts the thread, if that is possible.
+    /// Starts the thread, if that is possible, and waits until it runs: without memory for its
+    /// second stack (`sigaltstack()`) it ends the program, which should not be in the middle of the
+    /// output.
     pub(super) fn start(&mut self) {
         let Some(socket) = self.socket.take() else { return };
         let info = self.info;
         let (queue, batches) = sync_channel::<Vec<Segment>>(BATCHES);
+        let (begun, has_begun) = sync_channel(1);
         let pending = Arc::clone(&self.pending);
         let thread = thread::Builder::new().name("RSTs".to_owned()).spawn(move || {
+            let _ = begun.send(());
             for segments in batches {
                 let results = send::send(&socket, &segments, info, None);
                 let sent = segments.into_iter().zip(results);
@@ -57,6 +61,7 @@ impl RstSender {
             }
         });
         if let Ok(thread) = thread {
+            let _ = has_begun.recv();
             self.thread = Some(thread);
             self.queue = Some(queue);
         }
