@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use super::Checker;
 use super::pending::{Slot, nanos};
-use super::target::{Incidents, OnceMore, Stage};
+use super::target::{OnceMore, Stage};
 use super::timeouts::Wait;
 use crate::attempt::Attempt;
 use crate::local_error::{LocalError, SendError};
 use crate::probe::Probe;
 use crate::verdict::{Reason, Verdict};
 use crate::wire::Segment;
+
+/// In nanoseconds.
+const MILLISECOND: u64 = 1_000_000;
 
 /// How long a SYN is postponed for the first time, in nanoseconds. Each later time is twice as
 /// long.
@@ -146,18 +149,15 @@ impl Checker {
     /// length. The timeouts after it make up for that, so that an early SYN does not postpone it
     /// either. That of an attempt that is made once more goes on.
     fn wait(&mut self, due: DueAttempt, now: Duration) {
-        let Incidents { late, once_more, .. } = *self.pending.incidents(due.slot);
-        let target = &mut self.pending[due.slot];
-        if once_more == OnceMore::Due {
+        if self.pending.incidents(due.slot).once_more == OnceMore::Due {
             self.pending.incidents_mut(due.slot).once_more = OnceMore::Done;
         } else {
+            let target = &mut self.pending[due.slot];
             let wait = u64::from(target.first_wait) << due.attempt.index;
-            let planned = target.until - late + wait;
-            target.until = planned.max(nanos(now) + wait / 4 * 3);
-            let now_late = target.until - planned;
-            if now_late != late {
-                self.pending.incidents_mut(due.slot).late = now_late;
-            }
+            let planned = target.until - u64::from(target.late) * MILLISECOND + wait;
+            let late = (nanos(now) + wait / 4 * 3).saturating_sub(planned).div_ceil(MILLISECOND);
+            target.late = u16::try_from(late).unwrap_or(u16::MAX);
+            target.until = planned + late * MILLISECOND;
         }
         let target = &mut self.pending[due.slot];
         target.stage = Stage::Waiting;

@@ -100,8 +100,7 @@ const OUTCOMES: usize = 1024;
 /// let mut checker = Checker::new(Secret::new([7; 16]), attempts);
 /// let target = "198.18.0.7:443".parse().unwrap();
 /// let schedule = Schedule::fit(attempts, Duration::from_secs(7));
-/// let admitted = checker.admit(0, target, schedule, engine.now());
-/// assert!(admitted);
+/// assert!(checker.admit(0, target, schedule, engine.now()));
 ///
 /// let mut drained_until = engine.now();
 /// let ended = loop {
@@ -211,6 +210,7 @@ impl Checker {
             id,
             clock: self.clock.tick(now),
             first_wait: schedule.first_wait(),
+            late: 0,
             sent: 0,
             source: None,
             progress: Progress::new(schedule.attempts()),

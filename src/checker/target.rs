@@ -9,7 +9,7 @@ use super::sources::SourceId;
 use crate::local_error::LocalError;
 use crate::verdict::Reason;
 
-/// A pending target. It takes only 50 bytes, because there may be a million of them.
+/// A pending target. It takes only 52 bytes, because there may be a million of them.
 #[repr(Rust, packed(2))]
 pub(super) struct PendingTarget {
     pub(super) remote: Endpoint,
@@ -20,6 +20,8 @@ pub(super) struct PendingTarget {
     pub(super) clock: u32,
     /// The timeout of its first attempt, in nanoseconds.
     pub(super) first_wait: u32,
+    /// How much later than planned the timeout of its newest attempt ends, in milliseconds.
+    pub(super) late: u16,
     /// The attempts whose SYN left, a bit each.
     pub(super) sent: u16,
     /// The address that the newest of them left from.
@@ -54,8 +56,6 @@ pub(super) struct Incidents {
     pub(super) postponed: u8,
     /// When it becomes due again, in nanoseconds.
     pub(super) due_again: u64,
-    /// How much later than planned the timeout of the newest attempt ends, in nanoseconds.
-    pub(super) late: u64,
     /// How often the last attempt was repeated.
     pub(super) repeats: u8,
     /// When that was last, in nanoseconds.
@@ -94,7 +94,6 @@ impl Incidents {
         error: None,
         postponed: 0,
         due_again: 0,
-        late: 0,
         repeats: 0,
         repeated_at: 0,
     };
