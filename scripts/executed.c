@@ -59,5 +59,5 @@ int main(int argc, char **argv)
         ptrace(PTRACE_SINGLESTEP, process, 0, signal);
     }
     fclose(file);
-    return WEXITSTATUS(status);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 3;
 }
