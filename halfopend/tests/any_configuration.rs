@@ -2,8 +2,6 @@
 
 #[path = "corpus/configuration.rs"]
 mod configuration;
-#[path = "corpus/try_seeds.rs"]
-mod try_seeds;
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -11,9 +9,9 @@ use std::fmt::Write;
 use configuration::configuration;
 use halfopen::target::{Hosts, Target};
 use halfopend::config::{Config, ConfigError, Settings, parse};
+use lab::try_seeds;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use try_seeds::try_seeds;
 
 const EXAMPLE: &str = include_str!("../../packaging/halfopend.toml");
 
@@ -51,7 +49,10 @@ fn understand(text: &str) -> Result<Config, ConfigError> {
 
 #[test]
 fn every_seed_and_what_is_close_to_it_is_understood_or_refused() {
-    try_seeds("configuration", configuration);
+    try_seeds(
+        concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/seeds/configuration"),
+        configuration,
+    );
 }
 
 proptest! {

@@ -2,16 +2,14 @@
 
 #[path = "corpus/probe_query.rs"]
 mod probe_query;
-#[path = "corpus/try_seeds.rs"]
-mod try_seeds;
 
+use lab::try_seeds;
 use probe_query::probe_query;
 use proptest::prelude::*;
-use try_seeds::try_seeds;
 
 #[test]
 fn every_seed_and_what_is_close_to_it_is_understood_or_refused() {
-    try_seeds("probe_query", probe_query);
+    try_seeds(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/seeds/probe_query"), probe_query);
 }
 
 proptest! {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use nix::unistd::User;
 use tempfile::TempDir;
 
-use lab::{Namespace, Running, halfopen_path, patience};
+use lab::{Namespace, Running, contained, halfopen_path, patience};
 
 /// The program with its file capability, the name that its callers know, and the wrappers, mounted
 /// over the machine's /usr for the programs that it starts. It also has scratch files.
@@ -85,28 +85,15 @@ impl Installed {
         if may { name.to_owned() } else { "root".to_owned() }
     }
 
-    /// A command whose processes and shared memory end with it: daemons leave their process group,
-    /// but not their process namespace. Its first process is `timeout`, in case nothing is left to
-    /// kill it. Standard error goes to standard output.
+    /// A command whose processes and shared memory end with it. Standard error goes to standard
+    /// output.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mount = r#"
             mount -t overlay overlay -o lowerdir="$0/usr:/usr" /usr &&
             for folder in /run /dev/shm; do mount -t tmpfs tmpfs $folder || exit 99; done &&
             exec "$@" 2>&1"#;
-        let mut command = Command::new("unshare");
-        command
-            .args([
-                "--mount",
-                "--pid",
-                "--fork",
-                "--kill-child",
-                "timeout",
-                &(3 * patience()).as_secs().to_string(),
-            ])
-            .args(["sh", "-c", mount])
-            .arg(self.0.path())
-            .args(words);
-        command
+        let folder = self.0.path().as_os_str();
+        contained(mount, [folder].into_iter().chain(words.iter().map(OsStr::new)))
     }
 
     /// Starts such a command as a daemon.

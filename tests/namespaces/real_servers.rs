@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use nix::unistd::User;
 use tempfile::TempDir;
 
-use lab::{Lab, Running, SERVER_V4, SERVER_V6, patience};
+use lab::{Lab, Running, SERVER_V4, SERVER_V6, contained, patience};
 
 const CHECKS: usize = 10;
 
@@ -172,7 +172,7 @@ fn postfix(lab: &Lab) -> Server {
     });
 
     let running =
-        lab.server.spawn(contained(&["postfix", "-c", &path.display().to_string(), "start-fg"]));
+        lab.server.spawn(daemon(&["postfix", "-c", &path.display().to_string(), "start-fg"]));
     let server = Server { running, log_file: log_file.clone(), port, _directory: directory };
     server.wait_until_ready(&log_file, "daemon started")
 }
@@ -202,27 +202,15 @@ fn squid(lab: &Lab) -> Server {
     // another user.
     let somebody_else = ["unshare", "--user", "--map-user=65534", "--map-group=65534"];
     let squid = ["squid", "-N", "-f", &configuration.display().to_string()];
-    let running = lab.server.spawn(contained(&[&somebody_else[..], &squid].concat()));
+    let running = lab.server.spawn(daemon(&[&somebody_else[..], &squid].concat()));
     let server = Server { running, log_file: path.join("access.log"), port, _directory: directory };
     server.wait_until_ready(&path.join("cache.log"), &format!("local=[{SERVER_V6}]:{port}"))
 }
 
-/// A command whose processes and shared memory end with it: daemons leave their process group, but
-/// not their process namespace. Its first process is `timeout`, in case nothing is left to kill it.
-fn contained(command: &[&str]) -> Command {
-    let mut contained = Command::new("unshare");
-    contained.args([
-        "--mount",
-        "--pid",
-        "--fork",
-        "--kill-child",
-        "timeout",
-        &(3 * patience()).as_secs().to_string(),
-    ]);
-    contained
-        .args(["sh", "-c", "mount -t tmpfs tmpfs /dev/shm && exec \"$@\"", "sh"])
-        .args(command);
-    contained
+/// A command whose processes and shared memory end with it.
+fn daemon(command: &[&str]) -> Command {
+    let script = "mount -t tmpfs tmpfs /dev/shm && exec \"$@\"";
+    contained(script, ["sh"].iter().chain(command))
 }
 
 /// A new directory that a server's own user may enter.

@@ -15,6 +15,7 @@ mod clock;
 mod kernel;
 mod namespace;
 mod program;
+mod seeds;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::Command;
@@ -23,7 +24,8 @@ pub use capture::{Capture, Captured, Direction};
 pub use clock::{own_clock, with_own_clock};
 pub use kernel::kernel;
 pub use namespace::Namespace;
-pub use program::{Outcome, Running, Verdict, halfopen, halfopen_path, patience, pause};
+pub use program::{Outcome, Running, Verdict, contained, halfopen, halfopen_path, patience, pause};
+pub use seeds::try_seeds;
 
 pub const CLIENT_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 19, 0, 1));
 pub const SERVER_V4: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 19, 0, 2));

@@ -1,6 +1,7 @@
 //! Programs that run inside a namespace, and how they ended.
 
 use std::env;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
 use std::net::IpAddr;
@@ -42,6 +43,17 @@ pub fn patience() -> Duration {
         set.map_or(Duration::from_mins(5), Duration::from_secs)
     });
     *PATIENCE
+}
+
+/// Returns a command that runs a script of the shell with these words. Its processes and mounts end
+/// with it: daemons leave their process group, but not their process namespace. Its first process
+/// is `timeout`, in case nothing is left to kill it.
+pub fn contained<W: AsRef<OsStr>>(script: &str, words: impl IntoIterator<Item = W>) -> Command {
+    let seconds = (3 * patience()).as_secs().to_string();
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--pid", "--fork", "--kill-child", "timeout", &seconds]);
+    command.args(["sh", "-c", script]).args(words);
+    command
 }
 
 /// Returns how long to wait before looking again for what has not happened for so long. Looking
