@@ -4,6 +4,9 @@ use std::fs;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+/// How many are taken to be open if `/proc` does not tell.
+const UNKNOWN: usize = 64;
+
 /// The most that all name look-ups together may use.
 const LOOKUPS: usize = 640;
 
@@ -34,6 +37,3 @@ impl Descriptors {
         self.others.saturating_sub(open)
     }
 }
-
-/// How many are taken to be open if `/proc` does not tell.
-const UNKNOWN: usize = 64;

@@ -7,7 +7,7 @@ use std::time::Duration;
 const BUCKET: Duration = Duration::from_millis(20);
 
 /// If more than one SYN is due in this time, they leave together: each wake-up of the caller costs
-/// as much as several SYNs.
+/// as much as two SYNs.
 const GRAIN: Duration = Duration::from_millis(1);
 
 /// How long the answer to a SYN counts as outstanding.

@@ -14,7 +14,7 @@ use crate::probe::Probe;
 use crate::verdict::{Reason, Verdict};
 use crate::wire::Segment;
 
-/// In nanoseconds.
+/// A millisecond in nanoseconds.
 const MILLISECOND: u64 = 1_000_000;
 
 /// How long a SYN is postponed for the first time, in nanoseconds. Each later time is twice as

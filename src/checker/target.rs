@@ -30,6 +30,8 @@ pub(super) struct PendingTarget {
     pub(super) stage: Stage,
 }
 
+const _: () = assert!(size_of::<PendingTarget>() == 52);
+
 /// What has happened to a target except silence. Few targets have any of it.
 #[derive(Clone)]
 pub(super) struct Incidents {
