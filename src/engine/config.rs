@@ -24,7 +24,7 @@ pub enum EngineKind {
 }
 
 /// How segments leave this machine. The kernel chooses whatever is `None`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Egress {
     /// The source address.
     pub source: Option<IpAddr>,

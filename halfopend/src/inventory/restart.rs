@@ -27,7 +27,8 @@ pub(super) fn needs_restart(
     if let Some((_, key)) = settings.into_iter().find(|(changes, _)| *changes) {
         return refuse(key.to_owned());
     }
-    if new.probe.is_some() && engine_of_visits(start).is_none() {
+    let open = open_engines(start);
+    if new.probe.is_some() && !open.contains_key(&Egress::default()) {
         return refuse("probe".to_owned());
     }
     let most = start.attempts().count();
@@ -41,7 +42,7 @@ pub(super) fn needs_restart(
         if let Some(agent) = pool.agent.filter(|agent| !listens(start, *agent)) {
             return refuse(format!("pool.{name}.agent to {agent}, where nothing listens yet,"));
         }
-        if let Some(key) = change_of_pool(start, before, pool) {
+        if let Some(key) = change_of_pool(start, &open, before, pool) {
             return refuse(format!("pool.{name}.{key}"));
         }
         if pool.settings.schedule.attempts().count() > most {
@@ -65,44 +66,38 @@ fn listens(config: &Config, agent: SocketAddr) -> bool {
 
 /// Makes each pool refer to the engine that was opened for its egress.
 pub(super) fn use_open_engines(start: &Config, new: &mut Config) {
-    let mut open: Vec<(&Egress, usize)> = Vec::new();
-    for PoolConfig { egress, settings, .. } in &start.pools {
-        if open.iter().all(|(_, engine)| *engine != settings.engine) {
-            open.push((egress, settings.engine));
-        }
-    }
-    if let (Some(probe), Some(engine)) = (&mut new.probe, engine_of_visits(start)) {
-        probe.engine = engine;
+    let open = open_engines(start);
+    if let (Some(probe), Some(engine)) = (&mut new.probe, open.get(&Egress::default())) {
+        probe.engine = *engine;
     }
     for PoolConfig { egress, settings, .. } in &mut new.pools {
-        if let Some((_, engine)) = open.iter().find(|(open, _)| *open == egress) {
+        if let Some(engine) = open.get(egress) {
             settings.engine = *engine;
         }
     }
+}
+
+/// Returns the indices of the engines that were opened, by the ways in which segments leave.
+fn open_engines(start: &Config) -> HashMap<Egress, usize> {
+    let of_pools = start.pools.iter().map(|pool| (pool.egress.clone(), pool.settings.engine));
+    let of_visits = start.probe.iter().map(|probe| (Egress::default(), probe.engine));
+    of_pools.chain(of_visits).collect()
 }
 
 fn by_name(pools: &[PoolConfig]) -> HashMap<&str, &PoolConfig> {
     pools.iter().map(|pool| (&*pool.settings.name, pool)).collect()
 }
 
-/// Returns the index of the engine by which checks on demand can leave, if it was opened.
-fn engine_of_visits(start: &Config) -> Option<usize> {
-    let of_pool = start.pools.iter().find(|pool| pool.egress == Egress::default());
-    let of_pool = of_pool.map(|pool| pool.settings.engine);
-    start.probe.as_ref().map(|probe| probe.engine).or(of_pool)
-}
-
 /// Returns the first setting of a pool that cannot be changed like this.
 fn change_of_pool(
     start: &Config,
+    open: &HashMap<Egress, usize>,
     old: Option<&PoolConfig>,
     new: &PoolConfig,
 ) -> Option<&'static str> {
-    // Sockets were opened for the pools of the start; another pool may share them.
-    let is_open = |egress: &Egress| start.pools.iter().any(|pool| pool.egress == *egress);
     let changed = match old {
         Some(old) => change_of_egress(&old.egress, &new.egress),
-        None if is_open(&new.egress) => None,
+        None if open.contains_key(&new.egress) => None, // a new pool may share an engine
         None => change_of_egress(&Egress::default(), &new.egress).or(Some("source")),
     };
     // The process that runs hooks was started if there were any.
@@ -127,15 +122,20 @@ mod tests {
     use crate::config::{Settings, parse};
     use crate::egress;
 
-    /// Returns the message of a reload.
-    fn reload(start: &str, new: &str) -> Result<(), String> {
+    /// Returns the message of a reload, or which engine each pool uses.
+    fn engines(start: &str, new: &str) -> Result<Vec<usize>, String> {
         let settings = |text: &str| parse("a.toml", text).expect("a configuration");
         let config = |settings: Settings| settings.read_targets().expect("no files");
         let mut start = settings(start);
         egress::engines(&mut start.config).expect("few");
         let (start, mut new) = (config(start), config(settings(new)));
         use_open_engines(&start, &mut new);
-        needs_restart(&start, &start.pools, &new)
+        needs_restart(&start, &start.pools, &new)?;
+        Ok(new.pools.iter().map(|pool| pool.settings.engine).collect())
+    }
+
+    fn reload(start: &str, new: &str) -> Result<(), String> {
+        engines(start, new).map(|_| ())
     }
 
     #[test]
@@ -153,5 +153,17 @@ mod tests {
         // Both engines stay open.
         assert_eq!(reload(&two, &two), Ok(()));
         assert_eq!(reload(&two, one), Ok(()));
+    }
+
+    #[test]
+    fn a_new_pool_uses_any_engine_that_is_open() {
+        let marked = "[pool.a]\ntargets = ['192.0.2.1:443']\nmark = 7\n";
+        let visited = format!("[probe]\nallow = ['192.0.2.0/24:443']\n{marked}");
+        let plain = "[pool.b]\ntargets = ['192.0.2.2:443']\n";
+        let alike = "[pool.c]\ntargets = ['192.0.2.3:443']\nmark = 7\n";
+        let new = [marked, plain, alike].concat();
+        assert_eq!(engines(&visited, &new), Ok(vec![0, 1, 0]), "1 is that of checks on demand");
+        let refused = Err("a change of pool.b.source needs a restart".to_owned());
+        assert_eq!(engines(marked, &new), refused);
     }
 }
