@@ -152,4 +152,34 @@ mod tests {
             assert_eq!((fleet.poll_unwanted(), fleet.capacity.running(0)), (None, 0));
         }
     }
+
+    /// Their ids are given to others, which are not due yet. (If each removal looked at all that
+    /// wait, this would take minutes.)
+    #[test]
+    fn of_many_targets_that_wait_those_that_are_removed_are_not_checked() {
+        const COUNT: u32 = 100_000;
+        let mut fleet = Fleet::new(0, 7);
+        fleet.limit_checks(&[2]); // one of them is for cross-checks
+        let pool = fleet.add_pool(PoolConfig::named("web").settings);
+        let place = |number: u32| {
+            let [_, net, high, low] = number.to_be_bytes();
+            Place::Endpoint(([198, 18 + net, high, low], 80).into())
+        };
+        let member = |number| Member { label: None, place: place(number), is_witness: false };
+        let ids: Vec<_> = (0..COUNT).map(|n| fleet.add(pool, member(n), Duration::ZERO)).collect();
+        let now = Duration::from_secs(5);
+        let Wanted::Check(first) = fleet.next(now) else { panic!("all are due") };
+        assert!(!matches!(fleet.next(now), Wanted::Check(_)));
+        assert_eq!(fleet.delayed(), u64::from(COUNT - 1));
+        let stays = if first.id == 7 { 8 } else { 7 };
+        let others = ids.iter().copied().filter(|id| ![first.id, stays].contains(id));
+        others.for_each(|id| fleet.remove(id, now));
+        for number in COUNT..2 * COUNT - 2 {
+            assert!(fleet.add(pool, member(number), now) < COUNT, "a new id");
+        }
+        fleet.ended(first.id, Ok(Verdict::without_probe(Reason::SynAck)), now);
+        assert!(matches!(fleet.next(now), Wanted::Check(check) if check.id == stays));
+        fleet.ended(stays, Ok(Verdict::without_probe(Reason::SynAck)), now);
+        assert!(!matches!(fleet.next(now), Wanted::Check(_)));
+    }
 }
