@@ -4,6 +4,7 @@
 //! the readers, who bring it up to date before they look.
 
 mod history;
+mod lost;
 mod pool;
 mod table;
 
@@ -18,6 +19,7 @@ use halfopen::verdict::{LookupFailure, NoVerdict, Outcome, PortState, Reason};
 use jiff::Timestamp;
 
 pub use self::history::History;
+pub use self::lost::Lost;
 pub use self::pool::PoolRow;
 pub use self::table::{Table, TargetRow};
 
@@ -27,7 +29,8 @@ use crate::fleet::health::Finding;
 use crate::lag::Lags;
 
 /// If more updates than this wait, ends of checks are lost, and other updates wait in the
-/// publisher. If more than this wait there, they are lost, too.
+/// publisher. If more than this wait there, events are lost, too, until the table takes more: then
+/// it is told what went, and a snapshot tells the rest.
 const BACKLOG: usize = 1 << 17;
 
 /// If more updates than this wait, whatever can wait is published later, such as a snapshot.
@@ -61,6 +64,8 @@ pub enum Update {
     Cause(Box<Cause>),
     /// What is known of the program itself.
     Program(Box<Program>),
+    /// Events were lost. A snapshot follows.
+    Lost(Box<Lost>),
 }
 
 /// Why a target is down.
@@ -169,6 +174,8 @@ pub struct Program {
 pub struct Publisher {
     sender: mpsc::Sender<Vec<Update>>,
     batch: Vec<Update>,
+    /// What was lost since the newest batch, if anything was.
+    lost: Option<Box<Lost>>,
     waiting: Arc<AtomicUsize>,
 }
 
@@ -177,17 +184,30 @@ impl Publisher {
     /// checks are lost first: what they found is found again, but a state changes only once.
     pub fn publish(&mut self, update: Update) {
         let can_wait = !matches!(update, Update::Check(_)) && self.batch.len() < BACKLOG;
-        if self.is_full() && !can_wait {
+        if self.lost.is_some() || self.is_full() && !can_wait {
+            if let Update::Event(event, _) = update {
+                self.lost.get_or_insert_default().add(&event);
+            }
             return;
         }
         self.batch.push(update);
         if self.batch.len() >= BATCH {
-            self.flush();
+            self.send();
         }
     }
 
-    /// Publishes what waits, unless the readers' thread has too much to do already.
-    pub fn flush(&mut self) {
+    /// Publishes what waits, unless the readers' thread has too much to do already. Returns true if
+    /// it needs a snapshot, because events were lost.
+    pub fn flush(&mut self) -> bool {
+        let needs_snapshot = self.lost.is_some() && !self.is_full();
+        if needs_snapshot {
+            self.batch.extend(self.lost.take().map(Update::Lost));
+        }
+        self.send();
+        needs_snapshot
+    }
+
+    fn send(&mut self) {
         let count = self.batch.len();
         if count == 0 || self.is_full() {
             return;
@@ -227,7 +247,8 @@ impl Live {
         targets.for_each(|(pool, target)| table.show_target(pool, target, None));
         let (sender, updates) = mpsc::channel();
         let waiting = Arc::<AtomicUsize>::default();
-        let publisher = Publisher { sender, batch: Vec::new(), waiting: Arc::clone(&waiting) };
+        let (batch, lost) = Default::default();
+        let publisher = Publisher { sender, batch, lost, waiting: Arc::clone(&waiting) };
         let live = Self { updates: Mutex::new(updates), table: Mutex::new(table), waiting };
         (publisher, live)
     }

@@ -88,13 +88,13 @@ impl<O: Output> Outputs<O> {
         self.journal.takes_more().then_some(pause)
     }
 
-    /// Passes on what waits for listeners who can take it now. Returns true if the reader of the
-    /// journal needs a snapshot.
+    /// Passes on what waits for listeners who can take it now. Returns true if one of them needs a
+    /// snapshot, because it has lost events.
     pub fn flush(&mut self) -> bool {
         self.hooks.flush();
         self.board.flush();
-        self.live.flush();
-        self.journal.flush()
+        let (has_table_gap, has_journal_gap) = (self.live.flush(), self.journal.flush());
+        has_table_gap || has_journal_gap
     }
 
     /// Records which hooks have ended, and logs what they report.

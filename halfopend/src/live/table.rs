@@ -171,7 +171,15 @@ impl Table {
             Update::Check(check) => self.count(check),
             Update::Cause(cause) => self.explain(*cause),
             Update::Program(program) => self.program = *program,
+            Update::Lost(lost) => lost.tell(self),
         }
+    }
+
+    /// Removes the row of a target.
+    pub(super) fn remove(&mut self, id: u32) {
+        let row = self.targets.get_mut(id as usize).and_then(Option::take);
+        self.layout += 1;
+        self.histories -= usize::from(row.is_some_and(|row| row.history().is_some()));
     }
 
     fn apply_event(&mut self, event: Event, time: Timestamp) {
@@ -185,9 +193,7 @@ impl Table {
         match event.kind {
             EventKind::Removed => {
                 self.show_pool(&pool);
-                let row = self.targets.get_mut(target.id as usize).and_then(Option::take);
-                self.layout += 1;
-                self.histories -= usize::from(row.is_some_and(|row| row.history().is_some()));
+                self.remove(target.id);
                 if pool.targets == 0 {
                     self.pools.remove(&pool.name);
                 }
@@ -232,7 +238,8 @@ impl Table {
             transitions: 0,
         });
         row.transitions += u32::from(changed.is_some());
-        row.since = changed.map_or(row.since, |time| NonZeroI64::new(time.as_microsecond()));
+        let known = row.since.filter(|_| row.state == view.to); // otherwise, an event was lost
+        row.since = changed.map_or(known, |time| NonZeroI64::new(time.as_microsecond()));
         let is_endpoint =
             view.endpoint.is_some_and(|endpoint| *endpoint.to_string() == *view.label);
         let label = (!is_endpoint).then_some(view.label);

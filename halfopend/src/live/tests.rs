@@ -32,7 +32,7 @@ fn target(id: u32, to: State) -> TargetView {
 
 fn event(kind: EventKind, up: u32, target: TargetView) -> Update {
     let event = Event { sequence: 1, kind, pool: Some(pool(up)), target: Some(target) };
-    Update::Event(Box::new(event), Timestamp::UNIX_EPOCH)
+    Update::Event(Box::new(event), Timestamp::constant(1, 0))
 }
 
 fn check(id: u32, at: u64, found: Result<PortState, &'static str>, millis: u64) -> Update {
@@ -105,6 +105,60 @@ fn a_state_that_changes_while_checks_are_lost_is_shown_afterwards() {
     let table = live.read();
     let states: Vec<_> = table.targets().map(|(id, row)| (id, row.state)).collect();
     assert_eq!(states, [(7, State::Down)]);
+}
+
+/// Publishes so much that further events are lost.
+fn fill(publisher: &mut Publisher) {
+    while !publisher.is_full() {
+        publisher.publish(check(8, 1, Ok(PortState::Open), 1));
+    }
+    for _ in 0..BACKLOG {
+        publisher.publish(event(EventKind::Held, 0, target(7, State::Unknown)));
+    }
+}
+
+#[test]
+fn a_target_that_is_removed_while_events_are_lost_is_not_shown_afterwards() {
+    let (mut publisher, live) = two_targets();
+    publisher.publish(event(EventKind::Up, 1, target(7, State::Up)));
+    fill(&mut publisher);
+    publisher.publish(event(EventKind::Removed, 1, target(8, State::Unknown)));
+    let isolated = Event { sequence: 1, kind: EventKind::Isolated, pool: None, target: None };
+    publisher.publish(Update::Event(Box::new(isolated), Timestamp::UNIX_EPOCH));
+    publisher.publish(event(EventKind::Down, 0, target(7, State::Down)));
+    assert!(!publisher.flush(), "the readers are busy");
+    drop(live.read());
+    publisher.publish(event(EventKind::Held, 0, target(8, State::Unknown))); // it is lost, too
+    assert!(publisher.flush() && !publisher.flush(), "one snapshot is needed");
+    publisher.publish(event(EventKind::Snapshot, 0, target(7, State::Down)));
+    drop(live.read());
+    publisher.flush();
+    let table = live.read();
+    let rows: Vec<_> = table.targets().map(|(id, row)| (id, row.state, row.since())).collect();
+    assert_eq!(rows, [(7, State::Down, None)]);
+    assert!(table.is_isolated);
+}
+
+/// Another target, of another pool, has the id of one that was removed.
+#[test]
+fn a_target_does_not_continue_the_counters_of_one_whose_removal_was_lost() {
+    let (mut publisher, live) = two_targets();
+    fill(&mut publisher);
+    for id in [7, 8] {
+        publisher.publish(event(EventKind::Removed, 0, target(id, State::Unknown)));
+    }
+    drop(live.read());
+    assert!(publisher.flush());
+    let mail = PoolView { name: "mail".into(), ..pool(0) };
+    let (kind, target) = (EventKind::Snapshot, Some(target(8, State::Unknown)));
+    let event = Event { sequence: 1, kind, pool: Some(mail), target };
+    publisher.publish(Update::Event(Box::new(event), Timestamp::UNIX_EPOCH));
+    drop(live.read());
+    publisher.flush();
+    let table = live.read();
+    assert_eq!(table.pools.keys().map(|name| &**name).collect::<Vec<_>>(), ["mail"]);
+    let rows: Vec<_> = table.targets().map(|(id, row)| (id, &*row.pool, row.checks())).collect();
+    assert_eq!(rows, [(8, "mail", 0)]);
 }
 
 /// A reload shows all targets again.
