@@ -1,7 +1,8 @@
 //! Checks on demand, which are called visits here: of any endpoint, once, besides those of pools.
 //!
 //! Checks of pools come first. If a pool is about to check the same endpoint, the visit waits for
-//! that check and gets its outcome.
+//! that check and gets its outcome. Visits whose checks would be the same share one, if it begins
+//! after all of them were asked for.
 
 mod queue;
 
@@ -22,7 +23,7 @@ use super::scheduler::REST;
 use super::target::finding;
 use super::{Check, Fleet, Wanted, number};
 
-/// A visit that waits for the check of a pool looks again after this time, in case there is none.
+/// A visit that waits for another check looks again after this time, in case there is none.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// If there is no room for another check, a visit looks again after this time.
@@ -41,6 +42,15 @@ pub struct Visit<Time = Duration> {
     pub timeout: Duration,
     /// When it must have ended.
     pub until: Time,
+}
+
+impl Visit {
+    /// Returns the schedule of a check that begins at `now`, unless less than half of the time is
+    /// left.
+    fn schedule(&self, now: Duration) -> Option<Schedule> {
+        let left = self.until.saturating_sub(now).min(self.timeout);
+        (left >= self.timeout / 2).then(|| Schedule::fit(self.attempts, left))
+    }
 }
 
 /// How a visit has ended.
@@ -70,7 +80,7 @@ impl Fleet {
     pub fn leave(&mut self, id: u32, now: Duration) {
         let Some(Pending { visit, stage, .. }) = self.visits.remove(id) else { return };
         let Visit { endpoint, engine, .. } = visit;
-        if let Stage::Running(_) = stage {
+        if let Stage::Running(..) = stage {
             let cancelled = Cancelled { endpoint, engine, id, at: now, is_removed: false };
             self.cancelled.push_back(cancelled);
         }
@@ -102,7 +112,7 @@ impl Fleet {
     /// Panics if it has not.
     pub fn visit_schedule(&self, id: u32) -> Schedule {
         match self.visits.pending.get(&id) {
-            Some(Pending { stage: Stage::Running(schedule), .. }) => *schedule,
+            Some(Pending { stage: Stage::Running(_, schedule), .. }) => *schedule,
             _ => panic!("a visit that has not begun"),
         }
     }
@@ -110,18 +120,26 @@ impl Fleet {
     /// Records how the check of a visit has ended, unless it was cancelled.
     pub fn visit_ended(&mut self, id: u32, outcome: Outcome, now: Duration) {
         let Some(Pending { visit, .. }) = self.visits.pending.get(&id) else { return };
-        let Visit { endpoint, engine, .. } = *visit;
+        let Visit { endpoint, engine, attempts, .. } = *visit;
+        let companions = self.visits.companions(id);
         self.capacity.release(engine);
         self.release(endpoint, id, now);
+        let sent = match &outcome {
+            Ok(verdict) => verdict.attempts,
+            Err(NoVerdict::AlreadyPending) => 0,
+            Err(_) => attempts.count(), // at most
+        };
+        self.visits.share.refund(number(attempts.count().saturating_sub(sent)));
         if outcome == Err(NoVerdict::AlreadyPending) {
             self.visits.look_again(id, now + REST);
             return;
         }
+        self.answer_visits(companions, &outcome, false);
         self.visits.end(id, self.visit_end(outcome, false));
     }
 
-    /// Answers these visits, which have waited for the check of a pool. `in_doubt` is true if its
-    /// silence proves nothing.
+    /// Answers these visits, which have waited for another check. `in_doubt` is true if its silence
+    /// proves nothing.
     pub(super) fn answer_visits(&mut self, ids: Vec<u32>, outcome: &Outcome, in_doubt: bool) {
         if !matches!(outcome, Ok(_) | Err(NoVerdict::LocalError(_))) {
             return; // nothing was found
@@ -144,21 +162,16 @@ impl Fleet {
 
     /// Begins to check a visit that is due, if it is its turn. Otherwise it ends, or is due later.
     fn begin_visit(&mut self, id: u32, now: Duration) -> Option<Check> {
-        let Visit { endpoint, engine, attempts, timeout, until } =
-            self.visits.pending.get(&id)?.visit;
-        let left = until.saturating_sub(now).min(timeout);
-        let is_late = left < timeout / 2;
-        let schedule = Schedule::fit(attempts, left);
-        let end = if is_late { until } else { now + schedule.waits().sum::<Duration>() + REST };
-        let due = self.next_check_of(endpoint).filter(|due| *due <= end && now < until);
-        if let Some(due) = due {
-            self.visits.wait(id, endpoint, until.min(due.max(now) + PATIENCE));
+        let visit = self.visits.pending.get(&id)?.visit;
+        let Visit { endpoint, engine, attempts, until, .. } = visit;
+        if let Some(at) = self.awaits_other_check(id, visit, now) {
+            self.visits.set_stage(id, Stage::Waiting(at));
             return None;
         }
-        if is_late {
+        let Some(schedule) = visit.schedule(now) else {
             self.visits.end(id, VisitEnd::TooLate);
             return None;
-        }
+        };
         if !self.capacity.has_spare_room(engine) {
             self.visits.look_again(id, now + FULL);
             return None;
@@ -170,14 +183,27 @@ impl Fleet {
                 return None;
             }
             Turn::Later => {
-                self.visits.wait(id, endpoint, until);
+                self.visits.set_stage(id, Stage::Waiting(until));
                 return None;
             }
         }
         self.capacity.take(engine);
         self.visits.share.charge(number(attempts.count()), now);
-        self.visits.begin(id, schedule);
+        self.visits.set_stage(id, Stage::Running(now, schedule));
         Some(Check { id, endpoint, engine, due: now })
+    }
+
+    /// If another check will answer a visit, that of another visit or of a pool, returns when to
+    /// look at it again.
+    fn awaits_other_check(&self, id: u32, visit: Visit, now: Duration) -> Option<Duration> {
+        if self.visits.is_companion(id) {
+            return Some(now + PATIENCE);
+        }
+        let Visit { endpoint, until, .. } = visit;
+        let end = |schedule: Schedule| now + schedule.waits().sum::<Duration>() + REST;
+        let end = visit.schedule(now).map_or(until, end);
+        let due = self.next_check_of(endpoint).filter(|due| *due <= end && now < until)?;
+        Some(until.min(due.max(now) + PATIENCE))
     }
 
     /// Returns when a target with that endpoint is due next, if there is one.
