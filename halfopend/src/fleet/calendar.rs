@@ -6,34 +6,36 @@ use std::time::Duration;
 
 use super::time::Time;
 
-/// The length of a day in the calendar, in nanoseconds.
+/// The length of a day in the calendar, in nanoseconds. A `u32` can count them.
 const DAY: u64 = 250_000_000;
 
 /// Returns targets in the order of their times.
 ///
 /// A heap of a million entries is slow, because each step through it misses the cache. So only the
-/// entries of a quarter of a second are in a heap. The later ones are kept by day, in any order.
+/// entries of a quarter of a second are in a heap. The later ones are kept by day, in any order,
+/// and in few bytes.
 #[derive(Debug, Default)]
 pub(super) struct Calendar {
-    /// Those of all days before `tomorrow`.
-    today: BinaryHeap<Reverse<Entry>>,
+    /// Those of all days before `tomorrow`: when each target is due.
+    today: BinaryHeap<Reverse<(Time, u32)>>,
     tomorrow: u64,
     later: BTreeMap<u64, Vec<Entry>>,
     len: usize,
 }
 
-/// A target, and when it is due.
-type Entry = (Time, u32);
+/// When on a certain day a target is due, in nanoseconds from the start of that day, and the target.
+type Entry = (u32, u32);
 
 impl Calendar {
     /// Adds a target that is due at that time.
     pub(super) fn add(&mut self, due: Duration, id: u32) {
-        let entry = (Time::from(due), id);
-        let day = entry.0.nanos() / DAY;
+        let due = Time::from(due);
+        let (day, time) = (due.nanos() / DAY, due.nanos() % DAY);
         if day < self.tomorrow {
-            self.today.push(Reverse(entry));
+            self.today.push(Reverse((due, id)));
         } else {
-            self.later.entry(day).or_default().push(entry);
+            let time = u32::try_from(time).expect("less than a day");
+            self.later.entry(day).or_default().push((time, id));
         }
         self.len += 1;
     }
@@ -43,7 +45,7 @@ impl Calendar {
         if self.today.is_empty()
             && let Some((day, entries)) = self.later.pop_first()
         {
-            self.today = entries.into_iter().map(Reverse).collect();
+            self.today = entries.into_iter().map(|(time, id)| Reverse((on(day, time), id))).collect();
             self.tomorrow = day + 1;
         }
         self.today.peek().map(|Reverse((due, id))| ((*due).into(), *id))
@@ -63,14 +65,18 @@ impl Calendar {
 
     /// Removes the entries for which `keep` is false.
     pub(super) fn retain(&mut self, keep: impl Fn(Duration, u32) -> bool) {
-        let keep = |(due, id): &Entry| keep((*due).into(), *id);
-        self.today.retain(|Reverse(entry)| keep(entry));
-        self.later.retain(|_, entries| {
-            entries.retain(keep);
+        self.today.retain(|Reverse((due, id))| keep((*due).into(), *id));
+        self.later.retain(|day, entries| {
+            entries.retain(|(time, id)| keep(on(*day, *time).into(), *id));
             !entries.is_empty()
         });
         self.len = self.today.len() + self.later.values().map(Vec::len).sum::<usize>();
     }
+}
+
+/// Returns that time of that day.
+fn on(day: u64, time: u32) -> Time {
+    Duration::from_nanos(day * DAY + u64::from(time)).into()
 }
 
 #[cfg(test)]
