@@ -10,6 +10,7 @@ mod listener;
 mod message;
 mod multipath;
 mod neighbour;
+mod ranges;
 mod rule;
 
 use std::cell::{Cell, RefCell};
@@ -27,6 +28,7 @@ pub(super) use self::flow::{Flow, Route, SocketOptions, scope};
 pub(super) use self::hops::Hop;
 pub(super) use self::listener::Listener;
 pub(super) use self::neighbour::Neighbour;
+pub(super) use self::ranges::{Prefix, RouteList};
 
 use self::message::{
     BODY, HEADER, attributes, family, i32_at, message, push, push_address, u16_at, u32_at,
@@ -52,6 +54,7 @@ const BUFFER: usize = BATCH * MAX_ANSWER;
 const MAX_ROUTES: usize = 512 << 10;
 
 // Attributes of `linux/fib_rules.h` that libc lacks for some targets.
+const FRA_DST: u16 = 1;
 const FRA_SPORT_RANGE: u16 = 23;
 const FRA_DPORT_RANGE: u16 = 24;
 
@@ -162,23 +165,25 @@ impl Netlink {
         Ok(found)
     }
 
-    /// Returns true if a routing rule, or the choice between next hops, depends on ports or on
-    /// source addresses (`RTM_GETRULE`, `fib_multipath_hash_policy`).
-    pub(super) fn depends_on_ports_or_sources(&self, domain: Domain) -> Result<bool, LocalError> {
+    /// Returns the destinations that routing rules name (`RTM_GETRULE`), or `None` if a rule, or the
+    /// choice between next hops (`fib_multipath_hash_policy`), depends on ports or on source
+    /// addresses.
+    pub(super) fn named_by_rules(&self, domain: Domain) -> Result<Option<Vec<Prefix>>, LocalError> {
         if !self.policies.is_default(domain) {
-            return Ok(true);
+            return Ok(None);
         }
         let family = if domain == Domain::IPV4 { libc::AF_INET } else { libc::AF_INET6 };
         let mut body = [0; BODY];
         body[0] = family.to_le_bytes()[0];
-        let mut depends = false;
+        let (mut named, mut depends) = (Vec::new(), false);
         self.list(libc::RTM_GETRULE, &body, usize::MAX, |rule| {
             let (head, options) = rule.split_at_checked(BODY).unwrap_or_default();
             let by_source = head.get(2).is_none_or(|length| *length > 0);
             let ports = [FRA_SPORT_RANGE, FRA_DPORT_RANGE];
             depends |= by_source || attributes(options).any(|(kind, _)| ports.contains(&kind));
+            named.extend(ranges::prefix(rule, FRA_DST));
         })?;
-        Ok(depends)
+        Ok((!depends).then_some(named))
     }
 
     /// Returns how often this machine's neighbour tables have had no room for an entry since it
@@ -192,14 +197,15 @@ impl Netlink {
     }
 
     /// Requests a list, and calls `take` with what follows the header of each of its messages,
-    /// until `limit` bytes have been read.
+    /// until `limit` bytes have been read. Returns true if that is all. If not, the next list needs
+    /// another socket.
     fn list(
         &self,
         kind: u16,
         body: &[u8],
         limit: usize,
         mut take: impl FnMut(&[u8]),
-    ) -> Result<(), LocalError> {
+    ) -> Result<bool, LocalError> {
         let sequence = self.sequence.get();
         self.sequence.set(sequence.wrapping_add(1));
         let request = message(kind, REQUEST | DUMP, sequence, body);
@@ -219,14 +225,14 @@ impl Netlink {
                 match u16_at(rest, 4) {
                     // Of an earlier list that was not read to its end.
                     _ if u32_at(rest, 8) != sequence => {}
-                    DONE => return Ok(()),
+                    DONE => return Ok(true),
                     ERROR => return Err(LocalError::RoutingTable(Errno::EOPNOTSUPP)),
                     _ => take(message),
                 }
                 rest = rest.get(end.next_multiple_of(4)..).unwrap_or_default();
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Sends the requests together, and calls `take` with what follows the header of each answer,

@@ -1,6 +1,7 @@
 //! Finds the route that a connection to a target would take, and how a raw socket sends a SYN along
 //! the same route.
 
+mod by_range;
 mod origin;
 mod surroundings;
 
@@ -11,7 +12,7 @@ use nix::libc;
 use socket2::{Domain, Socket};
 
 use super::Egress;
-use super::netlink::{self, Flow, Netlink, Route, SocketOptions};
+use super::netlink::{self, Flow, Netlink, Route, RouteList, SocketOptions};
 use super::sockets::{self, port_less};
 use crate::local_error::{LocalError, NoRoute, SendError};
 
@@ -27,6 +28,7 @@ const MANY: usize = 8;
 /// that drops foreign source addresses would drop the SYN. So the kernel is asked for both.
 pub(super) struct Router {
     netlink: Netlink,
+    route_list: RouteList,
     source: Option<IpAddr>,
     /// True if the operator has chosen the interface.
     has_interface: bool,
@@ -54,6 +56,7 @@ impl Router {
     pub(super) fn open(egress: &Egress) -> Result<Self, LocalError> {
         Ok(Self {
             netlink: Netlink::open()?,
+            route_list: RouteList::default(),
             source: egress.source,
             has_interface: egress.interface.is_some(),
         })
@@ -81,15 +84,18 @@ impl Router {
         flows: &mut [Flow],
         chooser: Option<&Socket>,
     ) -> Result<Vec<Result<RawRoute, SendError>>, LocalError> {
-        let answers = self.netlink.routes(flows)?;
-        let each = flows.iter_mut().zip(answers);
-        let mut routes: Vec<_> =
-            each.map(|(flow, answer)| self.route(flow, answer, chooser)).collect();
         let Some(first) = flows.first() else { return Ok(Vec::new()) };
         let domain = Domain::for_address(first.to);
         let info = self.default_info(domain);
-        if flows.len() >= MANY && !self.netlink.depends_on_ports_or_sources(domain).unwrap_or(true)
-        {
+        let are_many = flows.len() >= MANY;
+        let named_by_rules = are_many.then(|| self.netlink.named_by_rules(domain).ok()).flatten();
+        let named_by_rules = named_by_rules.flatten();
+        let depends_on_ports_or_sources = named_by_rules.is_none();
+        let answers = self.routes(flows, named_by_rules)?;
+        let each = flows.iter_mut().zip(answers);
+        let mut routes: Vec<_> =
+            each.map(|(flow, answer)| self.route(flow, answer, chooser)).collect();
+        if !depends_on_ports_or_sources {
             let each = routes.into_iter().zip(flows.iter());
             return Ok(each
                 .map(|(route, flow)| {

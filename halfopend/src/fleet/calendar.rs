@@ -45,7 +45,8 @@ impl Calendar {
         if self.today.is_empty()
             && let Some((day, entries)) = self.later.pop_first()
         {
-            self.today = entries.into_iter().map(|(time, id)| Reverse((on(day, time), id))).collect();
+            self.today =
+                entries.into_iter().map(|(time, id)| Reverse((on(day, time), id))).collect();
             self.tomorrow = day + 1;
         }
         self.today.peek().map(|Reverse((due, id))| ((*due).into(), *id))

@@ -11,3 +11,4 @@ mod pace;
 mod stall;
 mod streaming;
 mod thousands;
+mod ways;
