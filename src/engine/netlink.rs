@@ -30,9 +30,7 @@ pub(super) use self::listener::Listener;
 pub(super) use self::neighbour::Neighbour;
 pub(super) use self::ranges::{Prefix, RouteList};
 
-use self::message::{
-    BODY, HEADER, attributes, family, i32_at, message, push, push_address, u16_at, u32_at,
-};
+use self::message::{BODY, HEADER, family, i32_at, message, push, push_address, u16_at, u32_at};
 use self::multipath::HashPolicies;
 use super::sockets::errno;
 use crate::local_error::LocalError;
@@ -52,11 +50,6 @@ const BUFFER: usize = BATCH * MAX_ANSWER;
 /// How much of the list of routes is read, in bytes: some thousand routes, which takes the kernel a
 /// few milliseconds.
 const MAX_ROUTES: usize = 512 << 10;
-
-// Attributes of `linux/fib_rules.h` that libc lacks for some targets.
-const FRA_DST: u16 = 1;
-const FRA_SPORT_RANGE: u16 = 23;
-const FRA_DPORT_RANGE: u16 = 24;
 
 // `NLMSG_ERROR`, `NLMSG_DONE`, `NLM_F_REQUEST` and `NLM_F_DUMP` in the types of the header.
 const ERROR: u16 = 2;
@@ -163,27 +156,6 @@ impl Netlink {
             hops::find(route, to, &mut found);
         })?;
         Ok(found)
-    }
-
-    /// Returns the destinations that routing rules name (`RTM_GETRULE`), or `None` if a rule, or the
-    /// choice between next hops (`fib_multipath_hash_policy`), depends on ports or on source
-    /// addresses.
-    pub(super) fn named_by_rules(&self, domain: Domain) -> Result<Option<Vec<Prefix>>, LocalError> {
-        if !self.policies.is_default(domain) {
-            return Ok(None);
-        }
-        let family = if domain == Domain::IPV4 { libc::AF_INET } else { libc::AF_INET6 };
-        let mut body = [0; BODY];
-        body[0] = family.to_le_bytes()[0];
-        let (mut named, mut depends) = (Vec::new(), false);
-        self.list(libc::RTM_GETRULE, &body, usize::MAX, |rule| {
-            let (head, options) = rule.split_at_checked(BODY).unwrap_or_default();
-            let by_source = head.get(2).is_none_or(|length| *length > 0);
-            let ports = [FRA_SPORT_RANGE, FRA_DPORT_RANGE];
-            depends |= by_source || attributes(options).any(|(kind, _)| ports.contains(&kind));
-            named.extend(ranges::prefix(rule, FRA_DST));
-        })?;
-        Ok((!depends).then_some(named))
     }
 
     /// Returns how often this machine's neighbour tables have had no room for an entry since it

@@ -23,7 +23,8 @@ pub(super) struct Calendar {
     len: usize,
 }
 
-/// When on a certain day a target is due, in nanoseconds from the start of that day, and the target.
+/// When on a certain day a target is due, in nanoseconds from the start of that day, and the
+/// target.
 type Entry = (u32, u32);
 
 impl Calendar {

@@ -10,7 +10,8 @@ use super::Netlink;
 use super::message::{BODY, address, attributes};
 use crate::local_error::LocalError;
 
-/// A longer list of routes is not read, in bytes: it would take as long as to ask about each target.
+/// A longer list of routes is not read, in bytes: it would take as long as to ask about each
+/// target.
 const LONGEST: usize = 8 << 10;
 
 // Attributes of `linux/rtnetlink.h` that libc lacks for some targets.
