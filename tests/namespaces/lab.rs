@@ -50,14 +50,19 @@ fn an_icmp_error_is_seen_with_its_type_and_code() {
     let lab = Lab::new();
     lab.server.nft("table inet t { chain in { type filter hook input priority 0; tcp dport 9 reject with icmp type admin-prohibited; tcp dport 10 reject with icmpv6 type no-route; }; }");
     let capture = lab.server.capture("server0");
-    lab.client.enter(|| {
-        // Shorter than the kernel's first retransmission.
-        let patience = Duration::from_millis(300);
-        TcpStream::connect_timeout(&SocketAddr::new(SERVER_V4, 9), patience).expect_err("rejected");
-        TcpStream::connect_timeout(&SocketAddr::new(SERVER_V6, 10), patience)
-            .expect_err("rejected");
-    });
-    assert_eq!(flags(&capture), ["SYN", "ICMP 3/13", "SYN", "ICMP 1/0"]);
+    for (server, port, error) in [(SERVER_V4, 9, "ICMP 3/13"), (SERVER_V6, 10, "ICMP 1/0")] {
+        lab.client.enter(|| {
+            let patience = Duration::from_millis(300);
+            let target = SocketAddr::new(server, port);
+            TcpStream::connect_timeout(&target, patience).expect_err("rejected");
+        });
+        let flags = flags(&capture);
+        // The kernel repeats the SYN after a second, if the machine is that busy.
+        assert!(
+            !flags.is_empty() && flags.chunks(2).all(|pair| pair == ["SYN", error]),
+            "{flags:?}"
+        );
+    }
 }
 
 #[test]

@@ -130,7 +130,8 @@ fn a_refusal_to_receive_is_named() {
         for target in ["198.19.0.2", "2001:db8::2"] {
             let mut command = program("raw", &["-t", "2", target, "80"]);
             command.env("FAULT", format!("recvmmsg {} 1", error as i32));
-            let outcome = stage.lab.client.outcome(preloading(&failing, command));
+            let check = with_own_clock(preloading(&failing, command));
+            let outcome = stage.lab.client.outcome(check);
             assert_eq!(right(&outcome), 0, "{outcome:#?}");
             let wanted = format!("cannot receive answers ({})", error.desc());
             assert!(outcome.stdout.contains(&wanted), "{outcome:#?}");
@@ -147,7 +148,8 @@ fn a_refusal_to_receive_replies_to_pings_is_named() {
     for (engine, target) in ENGINES.into_iter().zip(["198.19.0.2", "2001:db8::2"]) {
         let mut command = program(engine, &["--explain", "-t", "2", target, "82"]);
         command.env("FAULT", format!("recvmsg {} 1", Errno::EPERM as i32));
-        let outcome = stage.lab.client.outcome(preloading(&failing, command));
+        let check = with_own_clock(preloading(&failing, command));
+        let outcome = stage.lab.client.outcome(check);
         assert_eq!(outcome.verdict().ending(), (Some("filtered"), 2), "{outcome:#?}");
         let wanted = "pings could not be sent (cannot receive answers (Operation not permitted)";
         assert!(outcome.stdout.contains(wanted), "{outcome:#?}");

@@ -12,6 +12,7 @@ use super::{ENGINES, Stage, limited, program, right};
 use crate::support::crowd::Findings;
 use crate::support::names::{Names, address, answer, name_service};
 use crate::support::process::wait_until;
+use lab::with_own_clock;
 
 /// The loader needs one beside the standard streams, to read the C library.
 const FEWEST: u32 = 4;
@@ -27,7 +28,10 @@ fn with_too_few_descriptors_nothing_is_learnt_and_with_enough_all() {
         ] {
             // The program tries to get descriptors until the deadline.
             let arguments = [&["-t", "1"], targets].concat();
-            let run = |limit| stage.lab.client.outcome(limited("-n", limit, engine, &arguments));
+            let run = |limit| {
+                let check = with_own_clock(limited("-n", limit, engine, &arguments));
+                stage.lab.client.outcome(check)
+            };
             let found: Vec<_> = (FEWEST..=24).map(|limit| right(&run(limit))).collect();
             println!("{engine} {targets:?}: {found:?}");
             let scarce = run(FEWEST);
@@ -44,7 +48,8 @@ fn a_limit_that_is_lowered_below_what_is_open_ends_no_check_and_loses_no_output(
     let stage = Stage::new();
     for (target, limit) in [("198.19.0.2", 1), ("2001:db8::2", 0)] {
         let capture = stage.lab.server.capture("server0");
-        let check = stage.lab.client.spawn(program("raw", &["-t", "3", target, "82"]));
+        let check = with_own_clock(program("raw", &["-t", "3", target, "82"]));
+        let check = stage.lab.client.spawn(check);
         wait_until(|| capture.segments().iter().any(|segment| segment.flags == "SYN"));
         let limit = format!("--nofile={limit}:");
         stage.lab.client.run("prlimit", &["--pid", &check.child.id().to_string(), &limit]);

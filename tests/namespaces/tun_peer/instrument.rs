@@ -95,8 +95,9 @@ fn connect(
         [first] => answers(first),
         _ => Vec::new(),
     });
-    scenario.play(|namespace, _| {
+    let (connected, sent) = scenario.play(|namespace, _| {
         let target = SocketAddr::new(family.peer(), PORT);
         namespace.enter(|| TcpStream::connect_timeout(&target, Duration::from_mins(1)))
-    })
+    });
+    (connected, Sent::unrepeated(&sent))
 }

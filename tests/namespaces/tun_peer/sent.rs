@@ -57,6 +57,23 @@ impl Sent {
         })
     }
 
+    /// Returns what was sent, without the SYNs that the kernel has repeated.
+    pub(crate) fn unrepeated(sent: &[Self]) -> Vec<Self> {
+        let mut others: Vec<Self> = Vec::new();
+        for each in sent {
+            if !others.iter().any(|earlier| earlier.is_same_syn(each)) {
+                others.push(each.clone());
+            }
+        }
+        others
+    }
+
+    /// Returns true if both are the same SYN.
+    pub(crate) fn is_same_syn(&self, other: &Self) -> bool {
+        let fields = |sent: &Self| (sent.source_port, sent.destination_port, sent.sequence);
+        self.is_syn() && other.is_syn() && fields(self) == fields(other)
+    }
+
     pub(crate) fn is_syn(&self) -> bool {
         self.flags == SYN
     }
