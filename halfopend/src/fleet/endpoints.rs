@@ -31,6 +31,12 @@ struct Busy {
     owner: Option<u32>,
     /// When the endpoint has rested. `None` while it is being checked.
     rested: Option<Duration>,
+    /// Other targets with this endpoint. Few endpoints have any, so they are boxed.
+    others: Option<Box<Others>>,
+}
+
+#[derive(Debug, Default)]
+struct Others {
     /// The targets that the same check serves.
     companions: Vec<u32>,
     /// The targets that come after the owner.
@@ -48,6 +54,16 @@ pub(super) enum Turn {
     Later,
 }
 
+impl Others {
+    /// Removes and returns the target whose turn is next. Companions come first.
+    fn next(&mut self) -> Option<u32> {
+        for companion in self.companions.drain(..).rev() {
+            self.waiting.push_front(companion);
+        }
+        self.waiting.pop_front()
+    }
+}
+
 impl Endpoints {
     /// Begins a check of `endpoint` for the target `id`, if it may begin at `now`.
     pub(super) fn claim(&mut self, endpoint: SocketAddr, id: u32, now: Duration) -> Turn {
@@ -55,13 +71,12 @@ impl Endpoints {
         let busy = match self.busy.entry(endpoint) {
             Entry::Occupied(busy) => busy.into_mut(),
             Entry::Vacant(free) => {
-                let (companions, waiting) = (Vec::new(), VecDeque::new());
-                free.insert(Busy { owner: Some(id), rested: None, companions, waiting });
+                free.insert(Busy { owner: Some(id), rested: None, others: None });
                 return Turn::Now;
             }
         };
         let (Some(rested), true) = (busy.rested, busy.owner.is_none_or(|owner| owner == id)) else {
-            busy.waiting.push_back(id);
+            busy.others.get_or_insert_default().waiting.push_back(id);
             let sharing = self.shared.entry(endpoint).or_default();
             for id in busy.owner.into_iter().chain([id]).filter(|id| !is_visit(*id)) {
                 if !sharing.contains(&id) {
@@ -93,7 +108,8 @@ impl Endpoints {
         else {
             return &[];
         };
-        let Busy { owner, companions, waiting, .. } = busy;
+        let Busy { owner, others, .. } = busy;
+        let Others { companions, waiting } = &mut **others.get_or_insert_default();
         let others = sharing.iter().copied().filter(|other| Some(*other) != *owner);
         *companions = others.filter(|other| can_join(*other, waiting.contains(other))).collect();
         waiting.retain(|other| !companions.contains(other));
@@ -115,7 +131,8 @@ impl Endpoints {
         if self.shared.is_empty() {
             return &[]; // the usual case, without a look-up
         }
-        self.busy.get(&endpoint).map_or(&[], |busy| &busy.companions)
+        let others = self.busy.get(&endpoint).and_then(|busy| busy.others.as_ref());
+        others.map_or(&[], |others| &others.companions)
     }
 
     /// Takes these targets out, because the check has ended.
@@ -123,7 +140,8 @@ impl Endpoints {
         if self.shared.is_empty() {
             return Vec::new();
         }
-        self.busy.get_mut(&endpoint).map(|busy| mem::take(&mut busy.companions)).unwrap_or_default()
+        let others = self.busy.get_mut(&endpoint).and_then(|busy| busy.others.as_mut());
+        others.map(|others| mem::take(&mut others.companions)).unwrap_or_default()
     }
 
     /// Returns true if a check of `endpoint` may begin at `now`.
@@ -169,19 +187,18 @@ impl Endpoints {
     ) -> Option<(u32, Duration)> {
         let busy = self.busy.get_mut(&endpoint)?;
         if busy.owner != Some(id) {
-            busy.waiting.retain(|waiting| *waiting != id);
-            busy.companions.retain(|companion| *companion != id);
+            if let Some(others) = &mut busy.others {
+                others.waiting.retain(|waiting| *waiting != id);
+                others.companions.retain(|companion| *companion != id);
+            }
             return None;
-        }
-        for companion in busy.companions.drain(..).rev() {
-            busy.waiting.push_front(companion);
         }
         let rested = *busy.rested.get_or_insert_with(|| {
             self.resting.push_back((now + REST, endpoint));
             now + REST
         });
-        busy.owner = busy.waiting.pop_front();
-        let next = busy.owner;
+        let next = busy.others.as_mut().and_then(|others| others.next());
+        busy.owner = next;
         if next.is_none() && rested <= now {
             self.busy.remove(&endpoint);
         }
