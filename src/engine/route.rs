@@ -87,15 +87,17 @@ impl Router {
         let Some(first) = flows.first() else { return Ok(Vec::new()) };
         let domain = Domain::for_address(first.to);
         let info = self.default_info(domain);
-        let are_many = flows.len() >= MANY;
-        let named_by_rules = are_many.then(|| self.netlink.named_by_rules(domain).ok()).flatten();
-        let named_by_rules = named_by_rules.flatten();
-        let depends_on_ports_or_sources = named_by_rules.is_none();
+        let named_by_rules = if flows.len() >= MANY {
+            self.netlink.named_by_rules(domain).unwrap_or_default()
+        } else {
+            None
+        };
+        let one_answer_is_enough = named_by_rules.is_some();
         let answers = self.routes(flows, named_by_rules)?;
         let each = flows.iter_mut().zip(answers);
         let mut routes: Vec<_> =
             each.map(|(flow, answer)| self.route(flow, answer, chooser)).collect();
-        if !depends_on_ports_or_sources {
+        if one_answer_is_enough {
             let each = routes.into_iter().zip(flows.iter());
             return Ok(each
                 .map(|(route, flow)| {
