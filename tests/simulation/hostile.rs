@@ -4,6 +4,8 @@
 //! It forges segments without knowing our sequence numbers, like an attacker who does not see our
 //! SYNs.
 
+mod decisive;
+
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,16 +18,15 @@ use halfopen::wire::{Flags, IcmpError, Quote, Segment, SequenceNumber};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use self::decisive::first_decisive;
 use crate::network::{
     AttemptCounts, Run, SYN_ACK, answer, arrive, challenge_ack, check_all, icmp, millis, quote,
     rst_ack, secs, syn_ack,
 };
 
 const TRIES: usize = 3;
-/// The last attempt is made once more if it fails together with another.
+/// The last attempt is made once more if it fails together with another that was left.
 const MOST_SYNS: usize = TRIES + 1;
-/// How long the last attempt is waited for.
-const LAST_WAIT: Duration = secs(4);
 
 proptest! {
     #[test]
@@ -239,78 +240,6 @@ fn remote(index: usize) -> SocketAddr {
 fn index(remote: SocketAddr) -> usize {
     let SocketAddr::V4(v4) = remote else { unreachable!("all of IPv4") };
     v4.ip().octets()[3].into()
-}
-
-/// The state that a target must end with, and the time since the SYN if an answer to it decides.
-struct Decisive {
-    state: PortState,
-    round_trip: Option<Duration>,
-}
-
-/// Returns what came first for this target, before the wait for its last attempt was over: a final
-/// answer, or the failure of the last attempt that was left. It is derived from the packets alone,
-/// in order.
-fn first_decisive(run: &Run, remote: SocketAddr) -> Option<Decisive> {
-    let mut syns: Vec<(Duration, Segment)> = Vec::new();
-    let mut failed = [false; MOST_SYNS];
-    let most = run.syns().iter().filter(|(_, syn)| syn.destination == remote).count().max(TRIES);
-    for (at, packet) in &run.packets {
-        let over = syns.get(TRIES - 1).map_or(Duration::MAX, |(last, _)| *last + LAST_WAIT);
-        let arrival = match packet {
-            _ if *at > over => break,
-            PacketEvent::Sent(syn) if syn.flags == Flags::SYN && syn.destination == remote => {
-                syns.push((*at, *syn));
-                continue;
-            }
-            PacketEvent::Received(arrival, _) => arrival,
-            PacketEvent::Sent(_) | PacketEvent::SentByKernel { .. } => continue,
-        };
-        let (from, to, number) = match arrival {
-            Event::Segment { segment, .. } => {
-                (segment.source, segment.destination.port(), segment.acknowledgement)
-            }
-            Event::Icmp(_, quote) => (quote.remote, quote.local_port, quote.sequence + 1),
-            _ => continue, // no answer to a SYN
-        };
-        let is_answered =
-            |syn: &Segment| (remote, syn.source.port(), syn.sequence + 1) == (from, to, number);
-        let answered: Vec<_> = (0..syns.len()).filter(|n| is_answered(&syns[*n].1)).collect();
-        let Some(first) = answered.first() else { continue };
-        if let Some(state) = final_state(arrival) {
-            let round_trip = at.checked_sub(syns[*first].0).filter(|_| answered.len() == 1);
-            return Some(Decisive { state, round_trip });
-        }
-        // The first error about a SYN that was sent twice is about the first one, another error
-        // about the second.
-        if matches!(arrival, Event::Icmp(..))
-            && let Some(fails) = answered.iter().find(|number| !failed[**number])
-        {
-            failed[*fails] = true;
-            if failed[..most].iter().all(|failed| *failed) {
-                return Some(Decisive { state: PortState::Unreachable, round_trip: None });
-            }
-        }
-    }
-    None
-}
-
-fn final_state(arrival: &Event) -> Option<PortState> {
-    match arrival {
-        Event::Segment { segment, .. } => match segment.flags.0 & 0x17 {
-            0x12 => Some(PortState::Open),
-            0x14 | 0x15 => Some(PortState::Closed),
-            _ => None,
-        },
-        Event::Icmp(error, _) => match error.name {
-            "port unreachable" => Some(PortState::Closed),
-            name if name.contains("prohibited") => Some(PortState::Filtered),
-            _ => None,
-        },
-        Event::EchoReply { .. }
-        | Event::Handshake { .. }
-        | Event::SegmentsLost(_)
-        | Event::WrongChecksum { .. } => None,
-    }
 }
 
 /// The segments that came, and whether they were taken for answers.
