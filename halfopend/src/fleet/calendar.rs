@@ -7,12 +7,12 @@ use std::time::Duration;
 use super::time::Time;
 
 /// The length of a day in the calendar, in nanoseconds. A `u32` can count them.
-const DAY: u64 = 250_000_000;
+const DAY: u64 = 50_000_000;
 
 /// Returns targets in the order of their times.
 ///
 /// A heap of a million entries is slow, because each step through it misses the cache. So only the
-/// entries of a quarter of a second are in a heap. The later ones are kept by day, in any order,
+/// entries of a twentieth of a second are in a heap. The later ones are kept by day, in any order,
 /// and in few bytes.
 #[derive(Debug, Default)]
 pub(super) struct Calendar {
