@@ -140,9 +140,10 @@ fn clients_take_no_descriptors_of_checks() {
     assert_eq!(trouble, None);
 
     // Each half second, but for the load of this machine.
+    let most = Duration::from_secs(5) + daemon.held_up();
     drop(daemon);
     let longest = longest_pause(&capture, "198.18.1.1");
-    assert!(longest < Some(Duration::from_secs(5)), "{longest:?}");
+    assert!(longest < Some(most), "{longest:?}, not {most:?}");
 }
 
 /// Returns the longest time between two SYNs to a server.

@@ -68,6 +68,14 @@ impl Daemon {
         Pid::from_raw(self.running.child.id().cast_signed())
     }
 
+    /// Returns how long it was ready to run and did not, as the kernel counts it.
+    pub(crate) fn held_up(&self) -> Duration {
+        let path = format!("/proc/{}/schedstat", self.id());
+        let counted = fs::read_to_string(path).expect("it runs");
+        let nanoseconds = counted.split_whitespace().nth(1).and_then(|number| number.parse().ok());
+        Duration::from_nanos(nanoseconds.expect("three numbers"))
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         kill(self.id(), signal).expect("a child of this process");
     }
