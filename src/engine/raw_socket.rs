@@ -126,6 +126,9 @@ impl RawSocket {
     /// Prepares for many targets. Returns how many answers the receive queue is certain to hold.
     pub(super) fn enable_batching(&mut self, with_rst_thread: bool) -> usize {
         self.batch = BATCH;
+        if self.domain == Domain::IPV4 {
+            self.router.open_list();
+        }
         if with_rst_thread {
             self.rst_sender.start();
         }

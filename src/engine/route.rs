@@ -62,6 +62,11 @@ impl Router {
         })
     }
 
+    /// Prepares for many IPv4 targets.
+    pub(super) fn open_list(&mut self) {
+        self.route_list.open();
+    }
+
     /// Returns how to send to each target from the source port beside it. All are of one address
     /// family. `chooser` is a raw socket that finds source addresses if routes depend on them.
     pub(super) fn raw_routes(

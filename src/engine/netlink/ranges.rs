@@ -1,6 +1,6 @@
 //! Ranges of IPv4 addresses to which the kernel finds the same route.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 
@@ -30,7 +30,6 @@ pub(in crate::engine) type Prefix = RangeInclusive<u32>;
 #[derive(Default)]
 pub(in crate::engine) struct RouteList {
     socket: RefCell<Option<Netlink>>,
-    is_long: Cell<bool>,
 }
 
 /// All IPv4 addresses, in ranges. The kernel finds the same unicast route to all addresses of one.
@@ -44,21 +43,20 @@ pub(in crate::engine) struct Ranges {
 }
 
 impl RouteList {
-    /// Returns the ranges, given the prefixes that routing rules name. Returns `None` if there are
-    /// many routes, or one with several next hops: which of them is chosen depends on the address
-    /// (`fib_select_multipath()`).
+    /// Prepares to read the list.
+    pub(in crate::engine) fn open(&mut self) {
+        self.socket = RefCell::new(Netlink::open().ok());
+    }
+
+    /// Returns the ranges, given the prefixes that routing rules name. Returns `None` if the list
+    /// is not open, or there are many routes, or one with several next hops: which of them is
+    /// chosen depends on the address (`fib_select_multipath()`).
     pub(in crate::engine) fn ranges(
         &self,
         mut prefixes: Vec<Prefix>,
     ) -> Result<Option<Ranges>, LocalError> {
-        if self.is_long.get() {
-            return Ok(None);
-        }
         let mut socket = self.socket.borrow_mut();
-        let list = match &mut *socket {
-            Some(list) => list,
-            closed => closed.insert(Netlink::open()?),
-        };
+        let Some(list) = &*socket else { return Ok(None) };
         let mut body = [0; BODY];
         body[0] = libc::AF_INET.to_le_bytes()[0];
         let mut has_choice = false;
@@ -68,8 +66,7 @@ impl RouteList {
             prefixes.extend(prefix(route, libc::RTA_DST));
         })?;
         if !is_all {
-            self.is_long.set(true);
-            *socket = None; // closed, because the rest of the list was not read
+            *socket = None; // the rest of the list was not read
         }
         Ok((is_all && !has_choice).then(|| Ranges::between(prefixes)))
     }
