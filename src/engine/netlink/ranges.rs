@@ -7,15 +7,14 @@ use std::ops::RangeInclusive;
 use nix::libc;
 
 use super::Netlink;
-use super::message::{BODY, address, attributes};
+use super::message::{BODY, address, attributes, family};
 use crate::local_error::LocalError;
 
-/// A longer list of routes is not read, in bytes: it would take as long as to ask about each
-/// target.
-const LONGEST: usize = 8 << 10;
+/// A longer list of routes is not read, in bytes. This is room for some 70 routes; to read a
+/// hundred takes as long as to ask about each target of a batch.
+const LONGEST: usize = 4 << 10;
 
-// Attributes of `linux/rtnetlink.h` that libc lacks for some targets.
-const RTA_MULTIPATH: u16 = 9;
+/// An attribute of `linux/rtnetlink.h` that libc lacks for some targets.
 const RTA_NH_ID: u16 = 30;
 
 /// Addresses that the kernel treats differently whatever its routes are
@@ -58,11 +57,11 @@ impl RouteList {
         let mut socket = self.socket.borrow_mut();
         let Some(list) = &*socket else { return Ok(None) };
         let mut body = [0; BODY];
-        body[0] = libc::AF_INET.to_le_bytes()[0];
+        body[0] = family(Ipv4Addr::UNSPECIFIED.into());
         let mut has_choice = false;
         let is_all = list.list(libc::RTM_GETROUTE, &body, LONGEST, |route| {
             let mut kinds = attributes(route.get(BODY..).unwrap_or_default()).map(|(kind, _)| kind);
-            has_choice |= kinds.any(|kind| [RTA_MULTIPATH, RTA_NH_ID].contains(&kind));
+            has_choice |= kinds.any(|kind| [libc::RTA_MULTIPATH, RTA_NH_ID].contains(&kind));
             prefixes.extend(prefix(route, libc::RTA_DST));
         })?;
         if !is_all {

@@ -3,7 +3,7 @@
 use halfopend::fleet::VisitEnd;
 use proptest::prelude::*;
 
-use super::trial::{FIRST_OPEN, Trial, ms};
+use super::trial::{FIRST_OPEN, Step, Trial, ms};
 
 #[test]
 fn visits_that_ask_at_the_same_time_share_a_check() {
@@ -81,14 +81,18 @@ fn a_visit_whose_shared_check_is_cancelled_gets_another() {
     assert_eq!(trial.checks, 2);
 }
 
-/// What a visit asks for: where, how, for how long, and whether another one leaves then.
-fn step() -> impl Strategy<Value = (u8, (usize, u8), u64, u64, u64, bool)> {
+fn step() -> impl Strategy<Value = Step> {
     let host = prop::sample::select(vec![1, 5, 100, FIRST_OPEN]);
     let times = (prop_oneof![Just(400u64), Just(1000)], 300..6000u64);
     let pause = prop_oneof![Just(0), 0..400u64];
     (host, (0..2usize, 1..3u8), times, pause, any::<bool>()).prop_map(
-        |(host, way, (timeout, limit), pause, leaves)| {
-            (host, way, timeout.min(limit), limit, pause, leaves)
+        |(host, way, (timeout, limit), pause, leaves)| Step {
+            host,
+            way,
+            timeout,
+            limit,
+            pause,
+            leaves,
         },
     )
 }
@@ -104,16 +108,6 @@ proptest! {
     ) {
         let mut trial = Trial::new(rate, 2500);
         trial.run(ms(2000));
-        let mut asked = Vec::new();
-        for (host, way, timeout, limit, pause, leaves) in steps {
-            asked.push(trial.ask(host, way, timeout, limit));
-            trial.run(trial.now + ms(pause));
-            if leaves {
-                let id = asked.remove(asked.len() / 2);
-                trial.leave(id);
-            }
-        }
-        trial.run(trial.now + ms(12_000));
-        prop_assert!(trial.visits.is_empty(), "no answer: {:?}", trial.visits);
+        trial.follow(steps);
     }
 }

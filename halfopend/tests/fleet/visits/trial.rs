@@ -32,6 +32,18 @@ pub(super) fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
+/// What a visit asks for: where, by which engine and with how many retries, and for how long; the
+/// time after it, and whether an earlier one leaves then. Times are in milliseconds.
+#[derive(Debug, Clone)]
+pub(super) struct Step {
+    pub(super) host: u8,
+    pub(super) way: (usize, u8),
+    pub(super) timeout: u64,
+    pub(super) limit: u64,
+    pub(super) pause: u64,
+    pub(super) leaves: bool,
+}
+
 /// A check of an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Made {
@@ -107,6 +119,21 @@ impl Trial {
         let id = self.fleet.visit(visit, self.now);
         assert!(is_visit(id) && self.visits.insert(id, (visit, self.now)).is_none());
         id
+    }
+
+    /// Takes these steps. In the end, all visits that have stayed must have their answers.
+    pub(super) fn follow(&mut self, steps: Vec<Step>) {
+        let mut asked = Vec::new();
+        for Step { host, way, timeout, limit, pause, leaves } in steps {
+            asked.push(self.ask(host, way, timeout.min(limit), limit));
+            self.run(self.now + ms(pause));
+            if leaves {
+                let id = asked.remove(asked.len() / 2);
+                self.leave(id);
+            }
+        }
+        self.run(self.now + ms(12_000));
+        assert!(self.visits.is_empty(), "no answer: {:?}", self.visits);
     }
 
     pub(super) fn run(&mut self, end: Duration) {
