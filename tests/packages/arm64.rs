@@ -1,4 +1,4 @@
-//! The package and the static program on a 64-bit ARM machine. QEMU emulates all of it, so that the
+//! The packages and the static program on a 64-bit ARM machine. QEMU emulates all of it, so that the
 //! kernel, its filter of system calls and its file capabilities are those of that architecture.
 
 use std::fs;
@@ -13,12 +13,14 @@ fn kernel(machine: &Machine) -> String {
 }
 
 #[test]
-fn the_package_and_the_static_program_work() {
+fn the_packages_and_the_static_program_work() {
     let machine = Machine::unpack("arm64");
     let root = machine.root();
-    machine.bring(&package("_arm64.deb"), "halfopen.deb");
+    for program in ["halfopen", "halfopend"] {
+        machine.bring(&package(program, "_arm64.deb"), &format!("{program}.deb"));
+    }
     machine.bring(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/packages/arm64_init"), "init");
-    let archive = package("aarch64-linux-musl.tar.gz");
+    let archive = package("halfopen", "aarch64-linux-musl.tar.gz");
     fs::create_dir(machine.path("/static")).unwrap();
     let folder = machine.path("/static");
     let to = ["--strip-components=2", "--directory", folder.to_str().unwrap()];
@@ -46,6 +48,17 @@ fn the_package_and_the_static_program_work() {
             let named = format!("2 {user} {program} server.example 8025: TCP HALF-OPEN CRITICAL");
             let named = format!("{named} - {name}");
             assert!(console.contains(&named), "{named}{console}");
+        }
+    }
+    for (user, engine) in [("root", "raw"), ("nagios", "connect")] {
+        let of_user = |line: &&str| line.starts_with(&format!("{user} {{"));
+        for (event, port) in [("up", 10115), ("down", 8025)] {
+            let parts = [
+                format!(r#""event":"{event}","pool":"default","target":"127.0.0.7:{port}""#),
+                format!(r#""engine":"{engine}""#),
+            ];
+            let is_event = |line: &str| parts.iter().all(|part| line.contains(part));
+            assert!(console.lines().filter(of_user).any(is_event), "{user} {parts:?}: {console}");
         }
     }
 }

@@ -50,9 +50,9 @@ pub(crate) fn packages_of(program: &str, kind: &str) -> [String; 2] {
     ["package", "package-99.0.0"].map(|folder| package_in(folder, program, &end))
 }
 
-/// Returns the package of this version of halfopen whose name ends like this.
-pub(crate) fn package(end: &str) -> String {
-    package_in("package", "halfopen", end)
+/// Returns the package of this version of a program whose name ends like this.
+pub(crate) fn package(program: &str, end: &str) -> String {
+    package_in("package", program, end)
 }
 
 /// Returns the end of the names of packages of a kind, "deb" or "rpm", for this machine.
