@@ -1,7 +1,7 @@
 //! The lab itself: what its captures show, and whether its hosts are isolated.
 
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use lab::{
     CLIENT_V4, CLIENT_V6, Capture, Direction, Lab, ROUTED_V4, ROUTED_V6, SERVER_V4, SERVER_V6,
@@ -25,6 +25,7 @@ fn a_kernel_connect_is_seen_as_its_three_packets() {
         let capture = lab.server.capture("server0");
         let connect = || TcpStream::connect((server, 8080)).expect("the listener answers");
         connections.push((lab.client.enter(connect), listener));
+        let connected = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a time");
 
         let segments = capture.segments();
         let [syn, syn_ack, ack] = &segments[..] else { panic!("three packets, not {segments:#?}") };
@@ -41,6 +42,7 @@ fn a_kernel_connect_is_seen_as_its_three_packets() {
         assert_eq!(syn_ack.ack, syn.seq.wrapping_add(1));
         assert_eq!((ack.seq, ack.ack), (syn_ack.ack, syn_ack.seq.wrapping_add(1)));
         assert!(syn.time <= syn_ack.time && syn_ack.time <= ack.time);
+        assert!(syn_ack.time < connected, "when it crossed, and not when it was read");
         assert!(syn.options.iter().any(|option| option.starts_with("MSS ")), "{:?}", syn.options);
     }
 }

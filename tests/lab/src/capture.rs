@@ -2,17 +2,18 @@
 //! with the program.
 
 use std::io::IoSliceMut;
-use std::net::IpAddr;
+use std::net::{IpAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant, SystemTime};
 
-use super::patience;
+use super::{Namespace, patience};
 use nix::cmsg_space;
 use nix::ifaddrs::getifaddrs;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    AddressFamily, ControlMessageOwned, LinkAddr, MsgFlags, SockFlag, SockProtocol, SockType, bind,
-    recvmsg, setsockopt, socket, sockopt,
+    AddressFamily, ControlMessageOwned, LinkAddr, MsgFlags, RecvMsg, SockFlag, SockProtocol,
+    SockType, bind, recvmsg, setsockopt, socket, sockopt,
 };
 use nix::sys::time::TimeSpec;
 use smoltcp::wire::{
@@ -88,6 +89,7 @@ impl Captured {
 
 impl Capture {
     pub(super) fn on(interface: &str) -> Self {
+        LazyLock::force(&STAMPED);
         let address = getifaddrs()
             .expect("the kernel lists interfaces")
             .filter(|entry| entry.interface_name == interface)
@@ -142,16 +144,8 @@ impl Capture {
                 MsgFlags::empty(),
             )
             .expect("a readable socket");
-            let time =
-                message.cmsgs().expect("control data fits").find_map(|control| match control {
-                    ControlMessageOwned::ScmTimestampns(time) => Some(Duration::from(time)),
-                    _ => None,
-                });
-            (
-                message.bytes,
-                message.address.expect("packets have link addresses"),
-                time.expect("asked for timestamps"),
-            )
+            let sender = message.address.expect("packets have link addresses");
+            (message.bytes, sender, stamp(&message))
         };
         // Between its creation and its binding the socket received from every interface.
         if sender.ifindex() != self.interface {
@@ -161,6 +155,37 @@ impl Capture {
             if sender.pkttype() == PACKET_OUTGOING { Direction::Out } else { Direction::In };
         decode(&bytes[..length], time, direction)
     }
+}
+
+/// While this socket is open, the kernel stamps what arrives when it arrives. A kernel thread begins
+/// that some time after the first socket has asked. Until then, a packet's time is when it is read.
+static STAMPED: LazyLock<UdpSocket> = LazyLock::new(|| {
+    let bound = Namespace::new().enter(|| UdpSocket::bind("127.0.0.1:0"));
+    let socket = bound.expect("an address of every host");
+    setsockopt(&socket, sockopt::ReceiveTimestampns, &true).expect("sockets have timestamps");
+    let itself = socket.local_addr().expect("it is bound");
+    let patience = Instant::now() + patience();
+    let is_stamped = || {
+        socket.send_to(&[], itself).expect("sends to itself");
+        let has_arrived = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let mut control = cmsg_space!(TimeSpec);
+        let message =
+            recvmsg::<()>(socket.as_raw_fd(), &mut [], Some(&mut control), MsgFlags::empty());
+        stamp(&message.expect("a datagram")) < has_arrived.expect("after 1970")
+    };
+    while !is_stamped() {
+        assert!(Instant::now() < patience, "the kernel does not begin to stamp packets");
+    }
+    socket
+});
+
+fn stamp<S>(message: &RecvMsg<S>) -> Duration {
+    let mut controls = message.cmsgs().expect("control data fits");
+    let stamp = controls.find_map(|control| match control {
+        ControlMessageOwned::ScmTimestampns(time) => Some(Duration::from(time)),
+        _ => None,
+    });
+    stamp.expect("asked for timestamps")
 }
 
 /// Returns true for TCP and ICMP, except neighbour discovery and multicast groups of `ICMPv6`
