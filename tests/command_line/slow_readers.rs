@@ -13,7 +13,7 @@ use crate::program::{HALFOPEN, Loopback, segments_received};
 
 /// More than any pipe holds, as lines of JSON or of text.
 const TARGETS: usize = 4096;
-const POOL: &str = "127.0.0.0/20:8026";
+const POOL: &str = "127.0.16.0/20:8026";
 
 #[test]
 fn every_target_is_checked_if_the_output_is_not_read() {
