@@ -64,7 +64,7 @@ fn a_block_is_all_its_addresses() {
             assert_eq!(text(target, "target"), format!("{address}:8025"));
             match &*address {
                 "127.0.0.1" => assert_eq!(target["state"], "open"),
-                // Until Linux 5.14 the first address of a network was one of its broadcast addresses.
+                // Before Linux 5.14 the first address of a network was a broadcast address.
                 "127.0.0.0" if lab::kernel() < (5, 14) => {
                     assert_eq!(text(target, "reason"), "127.0.0.0 is a broadcast address");
                 }

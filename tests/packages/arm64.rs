@@ -1,5 +1,5 @@
-//! The packages and the static program on a 64-bit ARM machine. QEMU emulates all of it, so that the
-//! kernel, its filter of system calls and its file capabilities are those of that architecture.
+//! The packages and the static program on a 64-bit ARM machine. QEMU emulates all of it, so that
+//! the kernel, its filter of system calls and its file capabilities are those of that architecture.
 
 use std::fs;
 

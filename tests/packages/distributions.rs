@@ -31,7 +31,7 @@ fn assert_passed(outcome: &Outcome) {
 }
 
 fn assert_package_works(suite: &str) {
-    let package = package(&for_this_machine("deb"));
+    let package = package("halfopen", &for_this_machine("deb"));
     let machine = Machine::unpack(suite);
     machine.bring(&package, "halfopen.deb");
     machine.run(&["apt-get", "install", "--yes", "/halfopen.deb"]);
@@ -39,7 +39,7 @@ fn assert_package_works(suite: &str) {
 }
 
 fn assert_static_program_works(suite: &str) {
-    let archive = package(&format!("{ARCH}-linux-musl.tar.gz"));
+    let archive = package("halfopen", &format!("{ARCH}-linux-musl.tar.gz"));
     let machine = Machine::unpack(suite);
     let usr = machine.path("/usr");
     let to = ["--strip-components=2", "--keep-directory-symlink", "--directory"];

@@ -110,8 +110,8 @@ impl Endpoints {
         };
         let Busy { owner, others, .. } = busy;
         let Others { companions, waiting } = &mut **others.get_or_insert_default();
-        let others = sharing.iter().copied().filter(|other| Some(*other) != *owner);
-        *companions = others.filter(|other| can_join(*other, waiting.contains(other))).collect();
+        let can_join = |id: &u32| Some(*id) != *owner && can_join(*id, waiting.contains(id));
+        *companions = sharing.iter().copied().filter(can_join).collect();
         waiting.retain(|other| !companions.contains(other));
         companions
     }

@@ -157,8 +157,9 @@ impl Capture {
     }
 }
 
-/// While this socket is open, the kernel stamps what arrives when it arrives. A kernel thread begins
-/// that some time after the first socket has asked. Until then, a packet's time is when it is read.
+/// While this socket is open, the kernel stamps what arrives when it arrives. A kernel thread
+/// begins that some time after the first socket has asked. Until then, a packet's time is when it
+/// is read.
 static STAMPED: LazyLock<UdpSocket> = LazyLock::new(|| {
     let bound = Namespace::new().enter(|| UdpSocket::bind("127.0.0.1:0"));
     let socket = bound.expect("an address of every host");
