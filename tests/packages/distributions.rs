@@ -1,9 +1,10 @@
-//! The package and the static program on releases of Debian, with their C libraries.
+//! The packages and the static program on releases of Debian, with their C libraries.
 
 use std::env::consts::ARCH;
 use std::fs;
 
 use crate::machine::{Machine, Outcome, for_this_machine, package, run};
+use crate::resident::assert_checks;
 use crate::server::own_network;
 
 const PROGRAM: &str = "/usr/bin/halfopen";
@@ -30,12 +31,14 @@ fn assert_passed(outcome: &Outcome) {
     assert!(outcome.stdout.starts_with(said), "{outcome:#?}");
 }
 
-fn assert_package_works(suite: &str) {
-    let package = package("halfopen", &for_this_machine("deb"));
+fn assert_packages_work(suite: &str) {
     let machine = Machine::unpack(suite);
-    machine.bring(&package, "halfopen.deb");
-    machine.run(&["apt-get", "install", "--yes", "/halfopen.deb"]);
+    for program in ["halfopen", "halfopend"] {
+        machine.bring(&package(program, &for_this_machine("deb")), "package.deb");
+        machine.run(&["apt-get", "install", "--yes", "/package.deb"]);
+    }
     assert_works(&machine);
+    assert_checks(&machine);
 }
 
 fn assert_static_program_works(suite: &str) {
@@ -50,23 +53,23 @@ fn assert_static_program_works(suite: &str) {
 }
 
 #[test]
-fn the_package_works_on_debian_11() {
-    assert_package_works("bullseye");
+fn the_packages_work_on_debian_11() {
+    assert_packages_work("bullseye");
 }
 
 #[test]
-fn the_package_works_on_debian_12() {
-    assert_package_works("bookworm");
+fn the_packages_work_on_debian_12() {
+    assert_packages_work("bookworm");
 }
 
 #[test]
-fn the_package_works_on_debian_13() {
-    assert_package_works("trixie");
+fn the_packages_work_on_debian_13() {
+    assert_packages_work("trixie");
 }
 
 #[test]
-fn the_package_works_on_debian_sid() {
-    assert_package_works("sid");
+fn the_packages_work_on_debian_sid() {
+    assert_packages_work("sid");
 }
 
 #[test]

@@ -51,7 +51,7 @@ fn files(own: &[&str]) -> Vec<String> {
 
 /// Asserts that the default configuration is right, and that root and another user can check a
 /// port.
-fn assert_checks(machine: &Machine) {
+pub(crate) fn assert_checks(machine: &Machine) {
     own_network();
     assert_eq!(machine.run(&["getcap", PROGRAM]).stdout, "", "users could offer SYNs as a service");
     let checked = machine.outcome_as("nagios", &[PROGRAM, "--config", CONFIGURATION, "--check"]);
