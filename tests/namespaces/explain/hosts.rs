@@ -1,5 +1,6 @@
 //! The client, a host on its link, and one behind that: the first is the router of the second.
 
+use std::fs;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::support::rejections::{host_behind_the_server, send_every_icmp_error};
@@ -19,9 +20,7 @@ impl Hosts {
         send_every_icmp_error(&lab.server);
         send_every_icmp_error(&far);
         for host in [&lab.client, &lab.server, &far] {
-            // Nor are errors to all hosts together limited.
-            host.sysctl("net.ipv4.icmp_msgs_per_sec", "1000000");
-            host.sysctl("net.ipv4.icmp_msgs_burst", "100000");
+            let_many_icmp_errors_leave(host);
         }
         Self { lab, far }
     }
@@ -29,6 +28,18 @@ impl Hosts {
     /// Returns each host, how far away it is, and its address.
     pub(super) fn each(&self, family: Family) -> [(&Namespace, &'static str, IpAddr); 2] {
         [(&self.lab.server, "near", near(family)), (&self.far, "far", far(family))]
+    }
+}
+
+/// Raises the limit of errors to all hosts together. Before Linux 6.12 all network namespaces share
+/// it, and only the root of the machine can raise it.
+fn let_many_icmp_errors_leave(host: &Namespace) {
+    for (name, value) in [("icmp_msgs_per_sec", "1000000"), ("icmp_msgs_burst", "100000")] {
+        if lab::kernel() >= (6, 12) {
+            host.sysctl(&format!("net.ipv4.{name}"), value);
+        } else {
+            let _ = fs::write(format!("/proc/sys/net/ipv4/{name}"), value);
+        }
     }
 }
 
