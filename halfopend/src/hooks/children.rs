@@ -1,14 +1,16 @@
 //! The children of this process, which adopts all descendants whose own parents have ended
 //! (`PR_SET_CHILD_SUBREAPER`).
 
+use std::ffi::CString;
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::process::{self, Child, Command};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::process;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
+use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -36,13 +38,35 @@ impl Children {
         SignalFd::with_flags(&ended, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC).map(Self)
     }
 
-    /// Starts a program that has no signals blocked: children inherit them. A signal that arrives
-    /// just then may end this process, which its parent notices.
-    pub(super) fn start(command: &mut Command) -> io::Result<Child> {
-        SigSet::empty().thread_set_mask()?;
-        let child = command.spawn();
-        blocked().thread_block()?;
-        child
+    /// Starts a program, with nothing but this environment, in a process group of its own. `output`
+    /// is for both of its outputs. It has no signals blocked, while this process goes on blocking
+    /// its own.
+    pub(super) fn start(
+        command: &[String],
+        environment: &[(String, String)],
+        input: &impl AsRawFd,
+        output: &impl AsRawFd,
+    ) -> io::Result<Pid> {
+        let program = command.first().ok_or(io::ErrorKind::InvalidInput)?;
+        let words = command.iter().map(|word| CString::new(word.as_str()));
+        let words = words.collect::<Result<Vec<_>, _>>()?;
+        let variables =
+            environment.iter().map(|(name, value)| CString::new(format!("{name}={value}")));
+        let variables = variables.collect::<Result<Vec<_>, _>>()?;
+        let mut files = PosixSpawnFileActions::init()?;
+        files.add_dup2(input.as_raw_fd(), 0)?;
+        files.add_dup2(output.as_raw_fd(), 1)?;
+        files.add_dup2(output.as_raw_fd(), 2)?;
+        let mut attributes = PosixSpawnAttr::init()?;
+        attributes.set_flags(
+            PosixSpawnFlags::POSIX_SPAWN_SETPGROUP
+                | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK
+                | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF,
+        )?;
+        attributes.set_pgroup(Pid::from_raw(0))?; // its own number
+        attributes.set_sigmask(&SigSet::empty())?;
+        attributes.set_sigdefault(&SigSet::from_iter([Signal::SIGPIPE]))?; // ignored by the runtime
+        Ok(posix_spawn(program.as_str(), &files, &attributes, &words, &variables)?)
     }
 
     /// Returns the next child that has ended, and how. Fails with `ECHILD` if there are no children

@@ -2,8 +2,6 @@
 
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::AsFd;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use halfopen::local_error::in_words;
@@ -63,16 +61,12 @@ struct Hook {
 impl Hook {
     fn start(run: Run) -> io::Result<Self> {
         let Run { number, command, environment, input: object } = run;
-        let (program, arguments) = command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
         let (theirs, input) = io::pipe()?;
         let (output, printed) = io::pipe()?;
-        let mut hook = Command::new(program);
-        hook.args(arguments).env_clear().envs(environment).process_group(0);
-        hook.stdin(theirs).stdout(printed.try_clone()?).stderr(printed);
-        let child = Children::start(&mut hook)?;
+        let leader = Children::start(&command, &environment, &theirs, &printed)?;
         Ok(Self {
             number,
-            leader: Some(Pid::from_raw(child.id().cast_signed())),
+            leader: Some(leader),
             end: End::Unwatched,
             input: Some(input),
             unwritten: object.into_bytes(),
