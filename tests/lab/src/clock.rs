@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use nix::time::{ClockId, clock_gettime};
 
 use crate::program::target_folder;
 
@@ -42,6 +44,8 @@ pub struct Times {
     pub waited: Duration,
     /// The longest time for which it was ready to run and did not, as the kernel counts it.
     pub held_up: Duration,
+    /// When its last wait ended (`CLOCK_MONOTONIC`).
+    last_wait: Duration,
 }
 
 impl Times {
@@ -51,10 +55,19 @@ impl Times {
         let _ = fs::remove_file(report);
         let read = |line: &str| {
             let nanoseconds = |number: &str| number.parse().map(Duration::from_nanos).ok();
-            let (waited, held_up) = line.split_once(' ')?;
-            Some(Self { waited: nanoseconds(waited)?, held_up: nanoseconds(held_up)? })
+            let mut numbers = line.split(' ').map(nanoseconds);
+            let mut next = || numbers.next().flatten();
+            Some(Self { waited: next()?, held_up: next()?, last_wait: next()? })
         };
-        text.lines().map(|line| read(line).expect("two numbers")).max()
+        text.lines().map(|line| read(line).expect("three numbers")).max()
+    }
+
+    /// Returns when its last wait ended. What arrives later does not count for it, however long it
+    /// takes to end.
+    pub fn last_wait(&self) -> Instant {
+        let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("the clock of Instant, on Linux");
+        let since = Duration::from(now).saturating_sub(self.last_wait);
+        Instant::now().checked_sub(since).expect("the machine has run for longer")
     }
 }
 

@@ -21,7 +21,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::Command;
 
 pub use capture::{Capture, Captured, Direction};
-pub use clock::{own_clock, with_own_clock};
+pub use clock::{Times, own_clock, with_own_clock};
 pub use kernel::kernel;
 pub use namespace::Namespace;
 pub use program::{Outcome, Running, Verdict, contained, halfopen, halfopen_path, patience, pause};

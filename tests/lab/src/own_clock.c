@@ -41,6 +41,7 @@ static int threads = -1;      /* the folder that has the states of all */
 static int delays = -1;       /* how long the main thread was ready to run and did not, as the kernel counts it */
 static long delayed;          /* as it was last time */
 static long longest_delay;    /* from the end of one wait to that of the next */
+static long last_wait;        /* when the last one ended, by the kernel's clock */
 static long timers[TIMERS];   /* when each goes off, by descriptor: they count this clock's time, not the kernel's */
 
 static long nanoseconds(const struct timespec *time)
@@ -90,8 +91,8 @@ __attribute__((constructor)) static void start(void)
 
 __attribute__((destructor)) static void end(void)
 {
-	char line[64];
-	int length = snprintf(line, sizeof line, "%ld %ld\n", waits, longest_delay);
+	char line[96];
+	int length = snprintf(line, sizeof line, "%ld %ld %ld\n", waits, longest_delay, last_wait);
 	if (report >= 0 && write(report, line, (size_t)length) != length)
 		abort();
 }
@@ -190,9 +191,10 @@ static long count_part(struct wait wait, long left)
 /* Advances the clock by a wait, for at most this long. */
 static void count(struct wait wait, long at_most, int result)
 {
-	long waited = real() - wait.begin, delay;
+	long end = real(), waited = end - wait.begin, delay;
 	if (!pthread_equal(pthread_self(), main_thread))
 		return;
+	last_wait = end;
 	delay = newly_delayed();
 	waited = waited > delay ? waited - delay : 0;
 	if (at_most < WITHOUT_END - LATENESS && waited > at_most + LATENESS)
