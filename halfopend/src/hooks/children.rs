@@ -38,9 +38,9 @@ impl Children {
         SignalFd::with_flags(&ended, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC).map(Self)
     }
 
-    /// Starts a program, with nothing but this environment, in a process group of its own. `output`
-    /// is for both of its outputs. It has no signals blocked, while this process goes on blocking
-    /// its own.
+    /// Starts a program by its path, with nothing but this environment, in a process group of its
+    /// own. `output` is for both of its outputs. It has no signals blocked, while this process goes
+    /// on blocking its own.
     pub(super) fn start(
         command: &[String],
         environment: &[(String, String)],

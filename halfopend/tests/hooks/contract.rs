@@ -58,7 +58,7 @@ fn nothing_else_is_inherited() {
     let leaked = File::open("/dev/null").expect("there is one");
     fcntl(leaked.as_fd(), FcntlArg::F_SETFD(FdFlag::empty())).expect("its own descriptor");
     let mut trial = Trial::new("");
-    let words = ["ls", "-l", "/proc/self/fd"].map(str::to_owned);
+    let words = ["/bin/ls", "-l", "/proc/self/fd"].map(str::to_owned);
     trial.hooks.set_commands(commands(&words));
     trial.push(Down, "a:1");
     trial.until_logged(" 3 -> /proc/"); // the folder that it lists
@@ -67,7 +67,7 @@ fn nothing_else_is_inherited() {
         let [.., number, "->", what] = words[..] else { panic!("{line}") };
         assert!(number == "3" || what.starts_with("pipe:"), "{:#?}", trial.lines);
     }
-    let words = ["grep", "^Sig", "/proc/self/status"].map(str::to_owned);
+    let words = ["/bin/grep", "^Sig", "/proc/self/status"].map(str::to_owned);
     trial.hooks.set_commands(commands(&words));
     trial.push(Down, "b:1");
     trial.until_logged("SigIgn:");

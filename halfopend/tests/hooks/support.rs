@@ -43,7 +43,7 @@ impl Trial {
         fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("its own file");
         // Not as a program: a child of another test may still have it open for writing.
         let folder = self.path("").display().to_string();
-        vec!["sh".to_owned(), path.display().to_string(), folder]
+        vec!["/bin/sh".to_owned(), path.display().to_string(), folder]
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
