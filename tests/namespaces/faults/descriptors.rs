@@ -121,7 +121,7 @@ fn a_name_that_was_never_looked_up_was_not_probed() {
     let targets: Vec<_> = (0..NAMES).map(|number| format!("n{number}.test:80")).collect();
     let targets: Vec<_> = targets.iter().map(String::as_str).collect();
     let arguments = [&["-4", "-t", "3"], &targets[..]].concat();
-    let command = limited("-n", 256, "auto", &arguments);
+    let command = with_own_clock(limited("-n", 256, "auto", &arguments));
     let findings = Findings::of(&stage.lab.client.outcome(names.shown_to(&command)));
 
     assert_eq!((findings.all.len(), findings.summary.targets), (NAMES, NAMES));
