@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -71,11 +71,17 @@ fn trial() -> (Vec<Captured>, Vec<Value>) {
          timeout = \"500ms\"\nretries = 0\nrise = 2\nfall = 2\n",
     );
     let capture = lab.client.capture("client0");
+    let mut segments = Vec::new();
     let mut daemon = Daemon::start(&lab.client, &files);
-    thread::sleep(TRIAL);
+    let end = Instant::now() + TRIAL;
+    while Instant::now() < end {
+        thread::sleep(Duration::from_millis(100));
+        segments.extend(capture.segments_until_now());
+    }
     daemon.signal(Signal::SIGTERM);
     wait_until("the end", || daemon.running.child.try_wait().expect("its child").is_some());
-    (capture.segments(), daemon.events())
+    segments.extend(capture.segments());
+    (segments, daemon.events())
 }
 
 fn count(number: usize) -> f64 {

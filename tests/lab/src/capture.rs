@@ -20,7 +20,7 @@ use smoltcp::wire::{
     Icmpv4Packet, Icmpv6Packet, IpProtocol, Ipv4Packet, Ipv6Packet, TcpOption, TcpPacket,
 };
 
-/// The traffic is over if no packet has crossed for this long.
+/// The traffic is over if no packet has crossed for this long, in milliseconds.
 const SILENCE: u16 = 100;
 
 /// Of `linux/if_packet.h`: a packet that leaves by the interface.
@@ -112,29 +112,40 @@ impl Capture {
             setsockopt(&socket, sockopt::RcvBuf, &(32 << 20))
                 .expect("the kernel trims to what it allows");
         }
+        setsockopt(&socket, sockopt::RxqOvfl, &1).expect("sockets count what they lose");
         bind(socket.as_raw_fd(), &address).expect("binds to an interface that exists");
         Self { socket, interface: address.ifindex() }
     }
 
     /// Waits until no more packets cross, and returns those since the last call, in order.
     pub fn segments(&self) -> Vec<Captured> {
+        self.read(SILENCE.into())
+    }
+
+    /// Returns those since the last call, and does not wait. Long captures are read in between: a
+    /// user namespace may keep no more than some thousands.
+    pub fn segments_until_now(&self) -> Vec<Captured> {
+        self.read(PollTimeout::ZERO)
+    }
+
+    fn read(&self, silence: PollTimeout) -> Vec<Captured> {
         let patience = Instant::now() + patience();
         let mut segments = Vec::new();
         let mut bytes = vec![0; 65_536];
-        while self.readable() {
+        while self.readable(silence) {
             assert!(Instant::now() < patience, "the wire does not fall silent");
             segments.extend(self.receive(&mut bytes));
         }
         segments
     }
 
-    fn readable(&self) -> bool {
+    fn readable(&self, limit: PollTimeout) -> bool {
         let mut sockets = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
-        poll(&mut sockets, PollTimeout::from(SILENCE)).expect("polls its own socket") > 0
+        poll(&mut sockets, limit).expect("polls its own socket") > 0
     }
 
     fn receive(&self, bytes: &mut [u8]) -> Option<Captured> {
-        let mut control = cmsg_space!(TimeSpec);
+        let mut control = cmsg_space!(TimeSpec, u32);
         let (length, sender, time) = {
             let mut parts = [IoSliceMut::new(bytes)];
             let message = recvmsg::<LinkAddr>(
@@ -144,6 +155,7 @@ impl Capture {
                 MsgFlags::empty(),
             )
             .expect("a readable socket");
+            assert_eq!(lost(&message), 0, "packets that the capture lost: it kept too many");
             let sender = message.address.expect("packets have link addresses");
             (message.bytes, sender, stamp(&message))
         };
@@ -187,6 +199,16 @@ fn stamp<S>(message: &RecvMsg<S>) -> Duration {
         _ => None,
     });
     stamp.expect("asked for timestamps")
+}
+
+/// Returns how many packets the socket had lost when it received this one.
+fn lost<S>(message: &RecvMsg<S>) -> u32 {
+    let mut controls = message.cmsgs().expect("control data fits");
+    let lost = controls.find_map(|control| match control {
+        ControlMessageOwned::RxqOvfl(lost) => Some(lost),
+        _ => None,
+    });
+    lost.unwrap_or_default()
 }
 
 /// Returns true for TCP and ICMP, except neighbour discovery and multicast groups of `ICMPv6`
