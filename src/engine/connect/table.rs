@@ -1,5 +1,6 @@
 //! The handshakes that are under way.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
@@ -62,7 +63,7 @@ impl Handshakes {
 
     /// Returns true if an attempt at `remote` is under way.
     pub(super) fn has(&self, remote: SocketAddr) -> bool {
-        self.of_remote.get(&remote).is_some_and(|keys| !keys.is_empty())
+        self.of_remote.contains_key(&remote)
     }
 
     /// Returns the handshake with `remote` that began last.
@@ -81,8 +82,11 @@ impl Handshakes {
     pub(super) fn remove(&mut self, key: u64) -> Option<Handshake> {
         let removed = self.by_key.remove(&key)?;
         self.spare -= usize::from(removed.timed_out);
-        if let Some(of_remote) = self.of_remote.get_mut(&removed.remote) {
-            of_remote.retain(|other| *other != key);
+        if let Entry::Occupied(mut of_remote) = self.of_remote.entry(removed.remote) {
+            of_remote.get_mut().retain(|other| *other != key);
+            if of_remote.get().is_empty() {
+                of_remote.remove();
+            }
         }
         Some(removed)
     }
@@ -115,6 +119,11 @@ impl Handshakes {
                 self.timed_out.push_back((*key, waiting.begun));
             }
         }
+        if self.timed_out.len() > 2 * self.spare {
+            self.timed_out.retain(|(key, begun)| {
+                self.by_key.get(key).is_some_and(|waiting| waiting.begun == *begun)
+            });
+        }
     }
 
     /// Gives up handshakes that timed out until there is room for another, and returns them. One
@@ -130,5 +139,55 @@ impl Handshakes {
             }
         }
         given_up
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use socket2::{Domain, Type};
+
+    use super::*;
+
+    fn table(limit: usize) -> Handshakes {
+        let (by_key, of_remote) = (HashMap::new(), HashMap::new());
+        Handshakes { limit, by_key, of_remote, timed_out: VecDeque::new(), spare: 0 }
+    }
+
+    fn handshake(port: u16, index: usize, begun: u64) -> Handshake {
+        Handshake {
+            socket: Socket::new(Domain::IPV4, Type::STREAM, None).expect("a descriptor"),
+            local: ([192, 0, 2, 1], 1024).into(),
+            remote: ([192, 0, 2, 7], port).into(),
+            index,
+            begun: Duration::from_secs(begun),
+            timed_out: false,
+        }
+    }
+
+    #[test]
+    fn what_has_ended_takes_no_memory() {
+        let mut table = table(10);
+        let lasting = handshake(1, 0, 0);
+        let lasting_remote = lasting.remote;
+        table.insert(lasting);
+        table.time_out(lasting_remote, 0);
+        for check in 1..1000 {
+            for index in 0..3 {
+                let silent = handshake(80, index, check);
+                let remote = silent.remote;
+                table.insert(silent);
+                table.time_out(remote, index);
+            }
+            assert_eq!((table.by_key.len(), table.room()), (4, 10));
+            table.remove_all(([192, 0, 2, 7], 80).into());
+            let question = handshake(443, 0, check);
+            let key = Handshakes::key(&question.socket);
+            table.insert(question);
+            table.remove(key).expect("just inserted");
+        }
+        assert!(table.timed_out.len() < 10, "{}", table.timed_out.len());
+        assert_eq!(table.of_remote.keys().collect::<Vec<_>>(), [&lasting_remote]);
+        assert!(!table.has(([192, 0, 2, 7], 443).into()));
+        assert_eq!(table.timed_out.front().map(|(_, begun)| *begun), Some(Duration::ZERO));
     }
 }
