@@ -125,7 +125,7 @@ impl Helper {
     fn send(&mut self) {
         while let Some(report) = self.unsent.front() {
             match self.daemon.send(report) {
-                Err(Errno::EAGAIN | Errno::EINTR) => return,
+                Err(Errno::EAGAIN | Errno::ENOBUFS | Errno::EINTR) => return,
                 Ok(()) | Err(_) => drop(self.unsent.pop_front()),
             }
         }
