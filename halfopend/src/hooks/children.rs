@@ -39,8 +39,13 @@ impl Children {
     }
 
     /// Starts a program by its path, with nothing but this environment, in a process group of its
-    /// own. `output` is for both of its outputs. It has no signals blocked, while this process goes
-    /// on blocking its own.
+    /// own and with no signals blocked. This process keeps its own blocked throughout. `output` is
+    /// for what the program prints, errors or not.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the kernel. Before glibc 2.24, a program that cannot be run ends with
+    /// code 127 instead (`posix_spawn(3)`).
     pub(super) fn start(
         command: &[String],
         environment: &[(String, String)],
